@@ -1,0 +1,32 @@
+"""zcurate finds the wrong labels in a table or picture folder and tells them apart from rows that are merely hard.
+
+    import zcurate
+    report = zcurate.scan("dataset.csv", label="species")
+    report.top(100)
+
+Importing the package is light: torch, pandas and pyarrow load when a function needs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_report", "scan"]
+
+if TYPE_CHECKING:
+    from zcurate.report import load as load_report
+    from zcurate.scan import scan
+
+
+def __getattr__(name: str) -> Any:
+    """Load the two public functions on first use, so that `import zcurate` stays light."""
+    if name == "scan":
+        import zcurate.scan as room
+
+        return room.scan
+    if name == "load_report":
+        import zcurate.report as desk
+
+        return desk.load
+    raise AttributeError(f"module 'zcurate' has no attribute '{name}'")

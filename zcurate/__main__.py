@@ -1,0 +1,7 @@
+"""`python -m zcurate` is the same program."""
+
+from __future__ import annotations
+
+from zcurate.cli import main
+
+main()

@@ -1,0 +1,115 @@
+"""The run card's parts that need counting: columns, classes, noise by class and pair, skill, calibration. Plain JSON values only.
+
+Leaves: dicts. Enters: `Dataset`, `Evidence`, `Verdicts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+
+from zcurate.dataset import Dataset
+from zcurate.evidence import Evidence
+from zcurate.judge import Verdicts, class_cutoffs
+
+MOST_PAIRS = 20
+MOST_SKIPPED = 100
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if isfinite(value) else None
+
+
+def of_data(data: Dataset) -> dict[str, Any]:
+    """Columns, task and skipped rows."""
+    roles = data.roles
+    shape = None if data.pictures is None else list(data.pictures.shape[1:])
+    return {
+        "task": {"kind": data.task.kind, "why": data.task.why},
+        "columns": {
+            "label": roles.label,
+            "id": roles.id,
+            "group": roles.group,
+            "features": [dataclasses.asdict(column) for column in roles.features],
+            "left_out": [dataclasses.asdict(column) for column in roles.left_out],
+            "pictures": shape,
+        },
+        "n_skipped": len(data.skipped),
+        "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MOST_SKIPPED]],
+    }
+
+
+def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.ndarray) -> dict[str, Any]:
+    """Skill, noise rate, classes, pairs, thresholds and calibration."""
+    rate, low, high = verdicts.noise_rate
+    classes = class_table(data, evidence, verdicts)
+    table = [{name: finite(value) for name, value in entry.items()} for entry in verdicts.calibration]
+    cut = finite(verdicts.threshold)
+    expected = expected_at(verdicts)
+    return {
+        "judged": not verdicts.why,
+        "why_unjudged": verdicts.why,
+        "skill": {**{name: finite(v) if isinstance(v, float) else v for name, v in dataclasses.asdict(verdicts.skill).items()}, "enough": verdicts.skill.enough},
+        "noise_rate": {"estimate": finite(rate), "low": finite(low), "high": finite(high)},
+        "classes": classes,
+        "pairs": pair_table(data, evidence, verdicts),
+        "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
+        "expected": expected,
+        "calibration": table,
+    }
+
+
+def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
+    """What is expected of the rows called incorrect: precision, and recall among planted errors at the cut nearest below."""
+    flagged = verdicts.verdict == "incorrect"
+    precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
+    return {"precision": precision, "recall": finite(verdicts.recall), "recall_low": finite(verdicts.recall_interval[0]), "recall_high": finite(verdicts.recall_interval[1])}
+
+
+def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Per class: rows, expected share of wrong labels with a 95 % interval, rows called incorrect and hard, mean mask frequency."""
+    table = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
+    for code, name in enumerate(data.task.classes):
+        mine = evidence.y == code
+        p = verdicts.p_incorrect[mine]
+        p = p[~np.isnan(p)]
+        rate = float(p.mean()) if len(p) else float("nan")
+        half = 1.96 * sqrt(float((p * (1 - p)).sum()) / len(p) ** 2 + rate * (1 - rate) / len(p)) if len(p) else float("nan")
+        table.append(
+            {
+                "name": name,
+                "rows": int(mine.sum()),
+                "noise_rate": finite(rate),
+                "low": finite(max(0.0, rate - half)),
+                "high": finite(min(1.0, rate + half)),
+                "incorrect": int((verdicts.verdict[mine] == "incorrect").sum()),
+                "hard": int((verdicts.verdict[mine] == "hard").sum()),
+                "mask_frequency": finite(float(np.nanmean(masked[mine]))) if mine.any() and np.isfinite(masked[mine]).any() else None,
+            }
+        )
+    return table
+
+
+def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """The most frequent given -> suggested pairs among the rows called incorrect."""
+    flagged = (verdicts.verdict == "incorrect") & (verdicts.suggested >= 0) & (evidence.y >= 0) if data.task.classes else np.zeros(0, bool)
+    if not flagged.any():
+        return []
+    n_classes = len(data.task.classes)
+    pairs, counts = np.unique(evidence.y[flagged] * n_classes + verdicts.suggested[flagged], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    names = data.task.classes
+    return [{"given": names[pairs[k] // n_classes], "suggested": names[pairs[k] % n_classes], "rows": int(counts[k])} for k in order]
+
+
+def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
+    """Per class the probability at which its two output distributions cross; empty for regression."""
+    if not data.task.classes:
+        return []
+    return [{"name": name, "p": finite(p)} for name, p in zip(data.task.classes, class_cutoffs(evidence), strict=True)]

@@ -1,0 +1,69 @@
+"""The program: one line per command, the only place that catches errors, prints them and picks the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+
+import typer
+
+from zcurate import __version__
+from zcurate.commands.info import info
+from zcurate.commands.report import report
+from zcurate.commands.scan import scan
+from zcurate.errors import ZcurateError
+from zcurate.outcome import Outcome
+
+app = typer.Typer(
+    help="Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(scan)
+app.command()(report)
+app.command()(info)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        sys.stdout.write(f"zcurate {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: bool = typer.Option(False, "--version", help="Print the version and stop.", callback=show_version, is_eager=True)) -> None:
+    """Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard."""
+
+
+def main() -> None:
+    """Run the program and leave with one of `Outcome`'s codes."""
+    if hasattr(signal, "SIGPIPE") and {"report", "info"} & set(sys.argv[1:2]):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except ZcurateError as error:
+        leave(f"error: {error}", Outcome.USAGE)
+    except KeyboardInterrupt:
+        leave("interrupted — nothing was written", Outcome.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Outcome.DONE)
+    except MemoryError:
+        leave("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", Outcome.BUG)
+    except Exception:
+        with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+        leave(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", Outcome.BUG)
+
+
+def leave(text: str, outcome: Outcome) -> None:
+    """One line on stderr, then the exit code."""
+    sys.stderr.write(f"{text}\n")
+    sys.exit(outcome)

@@ -1,0 +1,109 @@
+"""From a table as read to a `Dataset`: finds a column of pictures, then leaves roles and task to `infer`.
+
+Leaves: `Dataset`. Enters: the Arrow table of any reader.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate import infer, pictures
+from zcurate.dataset import Dataset, Origin, Skipped
+from zcurate.errors import UsageError
+from zcurate.options import ScanOptions
+
+
+def unique_names(names: list[str]) -> list[str]:
+    """Column names made distinct: a nameless one becomes `column_N`, a repeated one gets `.1`, `.2`, ..."""
+    out: list[str] = []
+    for at, name in enumerate(names):
+        plain = name.strip() or f"column_{at}"
+        fresh, n = plain, 0
+        while fresh in out:
+            n += 1
+            fresh = f"{plain}.{n}"
+        out.append(fresh)
+    return out
+
+
+def is_encoded(kind: pa.DataType) -> bool:
+    """Whether a column may hold encoded pictures: binary, or a struct with a binary `bytes`."""
+    if pa.types.is_struct(kind):
+        at = kind.get_field_index("bytes")
+        return at >= 0 and is_encoded(kind.field(at).type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def picture_column(table: pa.Table, wanted: str | None, place: str) -> str | None:
+    """The column with pictures: the one asked for, else one of bytes, else one whose values end like picture files.
+
+    Raises:
+        UsageError: `--image` names no column, or one that holds neither bytes nor paths.
+    """
+    infer.need_column(table.column_names, wanted, "--image", place)
+    for name in [wanted] if wanted is not None else table.column_names:
+        kind = table.column(name).type
+        if is_encoded(kind):
+            return name
+        if is_text(kind) and (wanted is not None or looks_like_paths(table.column(name))):
+            return name
+    if wanted is not None:
+        raise UsageError(f"{place}: --image {wanted} is of type {table.column(wanted).type} — expected paths or encoded bytes — name another")
+    return None
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Strings of any layout, dictionaries of strings among them."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(value) or pa.types.is_large_string(value) or str(value) == "string_view"
+
+
+def looks_like_paths(column: pa.ChunkedArray) -> bool:
+    """Nine in ten of the first values end like a picture file."""
+    head = infer.plain(column.slice(0, 100)).drop_null().to_pylist()
+    return len(head) > 0 and sum(value.strip().lower().endswith(pictures.SUFFIXES) for value in head) >= 0.9 * len(head)
+
+
+def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tuple[Skipped, ...] = ()) -> Dataset:
+    """The last step of every table reader.
+
+    Args:
+        table: (N) every column.
+        origin: where it came from.
+        options: roles and task.
+        skipped: rows that could not be read.
+    """
+    place = origin.path
+    table = table.rename_columns(unique_names(table.column_names))
+    if table.num_rows == 0:
+        return infer.dataset(table, origin, options)
+    name = picture_column(table, options.image, place)
+    if name is None:
+        return infer.dataset(table, origin, options, skipped=skipped)
+    infer.find_label([other for other in table.column_names if other != name], options.label, place)
+    root = None
+    column = table.column(name).combine_chunks()
+    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    table = table.drop_columns([name])
+    if is_encoded(column.type):
+        found = pictures.from_bytes(column, place)
+        inner = column.field("path") if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0 else None
+        paths = inner.cast(pa.string()) if inner is not None and inner.null_count < len(inner) else None
+    else:
+        paths = infer.plain(pa.chunked_array([column]))
+        root = os.path.abspath(picture_root(paths, place, options.root))
+        found = pictures.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], place)
+    table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
+    return infer.dataset(table, origin, options, found.pixels, paths, skipped + found.skipped, root)
+
+
+def picture_root(paths: pa.Array, place: str, root: str | None) -> str:
+    """The folder that picture paths start from: `--root`, else the manifest's own, else the current one if only that fits."""
+    if root is not None:
+        return root
+    beside = os.path.dirname(place) if place not in ("-", "memory") else ""
+    first = next((path.strip() for path in pc.unique(paths).to_pylist() if path), "")
+    return "." if os.path.exists(first) and not os.path.exists(os.path.join(beside, first)) else beside or "."

@@ -1,0 +1,68 @@
+"""`zcurate report [REPORT]`: list rows; data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from typing import BinaryIO
+
+from zcurate.options import REPORT_FORMATS, ReportOptions
+from zcurate.surface import argument, takes
+
+ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}
+
+
+@takes(ReportOptions, argument("report", "Report to list [default: the newest here].", default=None, metavar="[REPORT]"))
+def report(report: str | None, options: ReportOptions) -> None:
+    """List the rows of a report, most suspicious first.
+
+    Examples: zcurate report --top 100 · zcurate report --verdict incorrect --format ids | xargs ...
+    """
+    options.check()
+    from zcurate import listing
+    from zcurate.report import load, newest
+    from zcurate.sinks import SINKS
+
+    path = report if report is not None else newest()
+    if report is None:
+        sys.stderr.write(f"{path}\n")
+    loaded = load(path)
+    form = format_of(options)
+    table = listing.rows(loaded, options, ids=form == "ids")
+    write = SINKS.load(form)
+    if options.output is None or options.output == "-":
+        write(table, sys.stdout.buffer, options)
+        sys.stdout.flush()
+        return
+    write_file(options.output, lambda stream: write(table, stream, options))
+
+
+def format_of(options: ReportOptions) -> str:
+    """The format asked for; else by the output file's ending; else a table on a terminal and CSV in a pipe."""
+    if options.null:
+        return "ids"
+    if options.format != "auto":
+        return options.format
+    if options.output not in (None, "-"):
+        return ENDINGS.get(os.path.splitext(str(options.output))[1].lower(), "csv")
+    return "table" if sys.stdout.isatty() else "csv"
+
+
+def write_file(path: str, write: object) -> None:
+    """Write to a temporary file beside `path`, then rename.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    from zcurate.report import current_umask, temporary_beside
+
+    handle, temporary = temporary_beside(path)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)  # type: ignore[operator]
+        os.chmod(temporary, 0o666 & ~current_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

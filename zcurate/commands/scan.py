@@ -1,0 +1,55 @@
+"""`zcurate scan DATA`: train, judge every row, write the report, say what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import typer
+
+from zcurate.options import ScanOptions, share
+from zcurate.outcome import Outcome
+from zcurate.surface import argument, takes
+
+
+@takes(ScanOptions, argument("data", "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of pictures, glob, or - for stdin.", metavar="DATA"))
+def scan(data: str, options: ScanOptions) -> None:
+    """Find the wrong labels in DATA and write a report of every row.
+
+    Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
+    """
+    options.check()
+    from zcurate import scan as room
+    from zcurate.report import check_output, default_path
+    from zcurate.source import stem_of
+    from zcurate.talk import talker
+
+    if options.output is None:
+        options = dataclasses.replace(options, output=default_path(stem_of(data)))
+    assert options.output is not None  # crack: narrows types only
+    check_output(options.output, data, options.force)
+    with talker(options) as watch:
+        report = room.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    if not options.quiet:
+        from zcurate.summary import summarise
+
+        summarise(report, options.output, options.verbose)
+    if options.json:
+        sys.stdout.write(json.dumps({"report": options.output, "rows": len(report), "counts": report.counts(), **report.card}) + "\n")
+    outcome = outcome_of(report, options)
+    if outcome is not Outcome.DONE:
+        raise typer.Exit(outcome)
+
+
+def outcome_of(report: object, options: ScanOptions) -> Outcome:
+    """The exit code: could not judge before partial before done."""
+    from zcurate.report import Report
+
+    assert isinstance(report, Report)  # crack: narrows types only
+    card = report.card
+    if not card["judged"]:
+        return Outcome.UNJUDGED
+    if card["partial"] or card["n_skipped"] > share(options.max_bad, "--max-bad") * max(1, len(report)):
+        return Outcome.PARTIAL
+    return Outcome.DONE

@@ -1,0 +1,367 @@
+"""The door in: from a `Dataset` to tensors that stay on the device, and from there to a batch by row number alone.
+
+Leaves: `Encoded`, `Inputs`. Enters: `Dataset`. Numbers get a quantile-bin piecewise-linear encoding (Gorishniy et
+al. 2022, arXiv:2203.05556, eq. 1), made per batch from the resident floats; categories become codes for embeddings; text a sparse
+TF-IDF row; pictures stay uint8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from zcurate.dataset import Dataset
+from zcurate.spec import ModelSpec
+
+EDGE_SAMPLE = 50_000
+"""Rows that the quantiles are taken from."""
+RARE_CATEGORY = 2
+"""A category value seen in fewer rows shares one code with its like."""
+MOST_CATEGORIES = 20_000
+MOST_TERMS = 60_000
+"""Size limit of the text vocabulary, most frequent first."""
+
+
+class Inputs(NamedTuple):
+    """What a model sees of a batch; parts that the data lacks are None."""
+
+    x: Tensor | None
+    """(K, B, D) float32, encoded numbers, times and vectors."""
+    codes: Tensor | None
+    """(K, B, Q) int64, category codes, offset so that all columns share one table."""
+    term: Tensor | None
+    """(M,) int64, terms of the texts of all K * B rows, row after row."""
+    term_start: Tensor | None
+    """(K * B,) int64, where each row's terms start."""
+    term_weight: Tensor | None
+    """(M,) float32, TF-IDF weight of each term."""
+    images: Tensor | None
+    """(K, B, C, H, W) uint8."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N readable rows as tensors on one device."""
+
+    y: Tensor
+    """(N,) int64 classes (-1 = unlabelled) or float32 standardised targets (NaN = unlabelled)."""
+    row: np.ndarray
+    """(N,) int64, position of each encoded row in the input."""
+    fold_key: np.ndarray
+    """(N,) int64, rows with the same key share a fold."""
+    n_outputs: int
+    """C classes, or 2 (location, log scale) for regression."""
+    x: Tensor | None = None
+    """(N, F) float32, missing values filled with the median."""
+    bin_column: Tensor | None = None
+    """(P,) int64, column of `x` that each bin belongs to."""
+    bin_start: Tensor | None = None
+    """(P,) float32, lower edge of each bin."""
+    bin_scale: Tensor | None = None
+    """(P,) float32, 1 / width of each bin."""
+    dense: Tensor | None = None
+    """(N, V) float32, standardised vectors, fed as they are."""
+    codes: Tensor | None = None
+    """(N, Q) int64, category codes with column offsets."""
+    n_codes: int = 0
+    """Size of the shared category table."""
+    term: Tensor | None = None
+    """(M,) int64, CSR columns of the TF-IDF matrix."""
+    term_start: Tensor | None = None
+    """(N + 1,) int64, CSR row starts."""
+    term_weight: Tensor | None = None
+    """(M,) float32, CSR values."""
+    n_terms: int = 0
+    """Size of the text vocabulary."""
+    images: Tensor | None = None
+    """(N, C, H, W) uint8."""
+    target: TargetScale | None = None
+    """Regression: how targets were standardised."""
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.row)
+
+    @property
+    def device(self) -> torch.device:
+        return self.y.device
+
+    @property
+    def regression(self) -> bool:
+        return self.target is not None
+
+    @property
+    def width(self) -> int:
+        """D, features per row of `Inputs.x`."""
+        bins = 0 if self.bin_column is None else len(self.bin_column)
+        return bins + (0 if self.dense is None else self.dense.shape[1])
+
+    def labelled(self) -> Tensor:
+        """(N,) bool."""
+        return ~self.y.isnan() if self.regression else self.y >= 0
+
+    def inputs(self, ids: Tensor) -> Inputs:
+        """The inputs of rows `ids`.
+
+        Args:
+            ids: (K, B) int64 encoded rows.
+        """
+        codes = None if self.codes is None else self.codes[ids]
+        images = None if self.images is None else self.images[ids]
+        return Inputs(self.numbers(ids), codes, *self.texts(ids), images)
+
+    def numbers(self, ids: Tensor) -> Tensor | None:
+        """(K, B, D) float32: piecewise-linear numbers beside the vectors, or None where there are neither."""
+        parts = []
+        if self.x is not None and self.bin_column is not None and self.bin_start is not None and self.bin_scale is not None:
+            wide = self.x[ids].index_select(2, self.bin_column)
+            parts.append(wide.sub_(self.bin_start).mul_(self.bin_scale).clamp_(0, 1).sub_(0.5))
+        if self.dense is not None:
+            parts.append(self.dense[ids])
+        return torch.cat(parts, 2) if len(parts) > 1 else parts[0] if parts else None
+
+    def texts(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The terms of rows `ids`, as `Inputs` has them: gathered from the CSR arrays without a loop."""
+        if self.term is None or self.term_start is None or self.term_weight is None:
+            return None, None, None
+        flat = ids.reshape(-1)
+        start = self.term_start[flat]
+        length = self.term_start[flat + 1] - start
+        out_start = length.cumsum(0) - length
+        at = torch.repeat_interleave(start - out_start, length) + torch.arange(int(length.sum()), device=ids.device)
+        return self.term[at], out_start, self.term_weight[at]
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """Targets to near-normal scores and back, through their quantiles: no single wild target can set the scale."""
+
+    value: np.ndarray
+    """(Q,) float64 increasing targets in the user's unit."""
+    score: np.ndarray
+    """(Q,) float64 increasing standardised targets."""
+
+    def forward(self, y: np.ndarray) -> np.ndarray:
+        """(N,) targets to standardised targets, straight lines beyond the ends."""
+        return interpolate(y, self.value, self.score)
+
+    def back(self, score: np.ndarray) -> np.ndarray:
+        """(N,) standardised targets to targets."""
+        return interpolate(score, self.score, self.value)
+
+
+def interpolate(x: np.ndarray, at: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """Piecewise-linear map through the points (at, to), continued with the slope of the whole beyond the ends."""
+    inside = np.interp(x, at, to)
+    slope = (to[-1] - to[0]) / (at[-1] - at[0])
+    beyond = np.where(x < at[0], x - at[0], np.where(x > at[-1], x - at[-1], 0.0))
+    return inside + slope * beyond
+
+
+def target_scale(y: np.ndarray) -> TargetScale:
+    """Standardise by the spread between the 5 % and 95 % quantiles (3.29 deviations of a normal distribution).
+
+    Args:
+        y: (N,) float64 targets without missing ones.
+    """
+    low, middle, high = np.quantile(y, [0.05, 0.5, 0.95])
+    spread = (high - low) / 3.29 or float(np.std(y)) or 1.0
+    return TargetScale(np.array([middle - spread, middle + spread]), np.array([-1.0, 1.0]))
+
+
+def encode(data: Dataset, spec: ModelSpec, device: torch.device) -> Encoded:
+    """Every readable row as tensors on `device`.
+
+    Args:
+        data: N rows.
+        spec: `bins`.
+        device: where the tensors stay.
+    """
+    row = np.flatnonzero(data.readable()).astype(np.int64)
+    if data.pictures is not None:
+        row = by_content(data, row)
+    y, target = labels(data, row)
+    parts = features(data, row, spec) if data.pictures is None else {"images": torch.from_numpy(data.pictures[row])}
+    moved = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
+    n_outputs = data.n_classes if target is None else 2
+    return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, **moved)
+
+
+def by_content(data: Dataset, row: np.ndarray) -> np.ndarray:
+    """Pictures in an order that depends on what they show and not on how they were stored, so that formats agree."""
+    assert data.pictures is not None  # crack: narrows types only
+    given = data.given.to_pylist()
+    digest = [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row]
+    return row[np.array(sorted(range(len(row)), key=digest.__getitem__), np.int64)] if len(row) else row
+
+
+def labels(data: Dataset, row: np.ndarray) -> tuple[np.ndarray, TargetScale | None]:
+    """(N,) int64 classes or float32 standardised targets of rows `row`."""
+    given = data.given.take(pa.array(row))
+    if data.task.kind == "regression":
+        y = given.to_numpy(zero_copy_only=False).astype(np.float64)
+        scale = target_scale(y[~np.isnan(y)])
+        return scale.forward(y).astype(np.float32), scale
+    codes = pc.fill_null(pc.index_in(given, value_set=pa.array(data.task.classes)), -1)
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64), None
+
+
+def fold_keys(data: Dataset, row: np.ndarray) -> np.ndarray:
+    """(N,) int64: the group's code where there is `--group`, else the row itself; a missing group is its own."""
+    keys = np.arange(len(row), dtype=np.int64)
+    if data.roles.group is None:
+        return keys
+    column = data.table.column(data.roles.group).combine_chunks().take(pa.array(row))
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = column.indices if isinstance(column, pa.DictionaryArray) else column.combine_chunks().indices
+    group = pc.fill_null(codes.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+    return np.where(group < 0, keys + len(row), group)
+
+
+def features(data: Dataset, row: np.ndarray, spec: ModelSpec) -> dict[str, Any]:
+    """The fields of `Encoded` that hold a table's features."""
+    numbers: list[np.ndarray] = []
+    vectors: list[np.ndarray] = []
+    categories: list[pa.Array] = []
+    texts: list[pa.Array] = []
+    take = pa.array(row)
+    for column in data.roles.features:
+        array = data.table.column(column.name).combine_chunks()
+        array = (array.chunk(0) if isinstance(array, pa.ChunkedArray) else array).take(take)
+        if column.kind == "number":
+            numbers.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        elif column.kind == "time":
+            numbers += time_parts(array)
+        elif column.kind == "category":
+            categories.append(array)
+        elif column.kind == "text":
+            texts.append(array)
+        else:
+            vectors.append(vector(array))
+    fields: dict[str, Any] = {}
+    if numbers:
+        fields |= number_fields(numbers, spec.bins)
+    if vectors:
+        fields["dense"] = torch.from_numpy(standardised(np.concatenate(vectors, 1)))
+    if categories:
+        fields |= category_fields(categories)
+    if texts:
+        fields |= text_fields(texts)
+    return fields
+
+
+def time_parts(array: pa.Array) -> list[np.ndarray]:
+    """A date or time as numbers: how long since the epoch, month, day of month, weekday, hour; those that vary."""
+    there = pa.types.is_time(array.type)
+    if there:
+        micros = array.cast(pa.time64("us")).cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return [micros / 3.6e9]
+    stamp = array.cast(pa.timestamp("us"))
+    parts = [pc.divide(stamp.cast(pa.int64()).cast(pa.float64()), 8.64e10)]
+    parts += [take(stamp).cast(pa.float64()) for take in (pc.month, pc.day, pc.day_of_week, pc.hour)]
+    arrays = [part.to_numpy(zero_copy_only=False) for part in parts]
+    return [part for part in arrays if np.nanmin(part) < np.nanmax(part)] or arrays[:1]
+
+
+def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
+    """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so."""
+    columns, bins = [], []
+    for values in numbers:
+        values = np.where(np.isfinite(values), values, np.nan).astype(np.float32)
+        missing = np.isnan(values)
+        known = values[~missing]
+        if len(known) == 0:
+            continue
+        filled = np.where(missing, np.median(known), values).astype(np.float32)
+        bins += [(len(columns), start, scale) for start, scale in edges(known, n_bins)]
+        columns.append(filled)
+        if missing.any():
+            bins.append((len(columns), 0.0, 1.0))
+            columns.append(missing.astype(np.float32))
+    column, start, scale = zip(*bins, strict=True)
+    return {
+        "x": torch.from_numpy(np.stack(columns, 1)),
+        "bin_column": torch.tensor(column, dtype=torch.int64),
+        "bin_start": torch.tensor(start, dtype=torch.float32),
+        "bin_scale": torch.tensor(scale, dtype=torch.float32),
+    }
+
+
+def edges(known: np.ndarray, n_bins: int) -> list[tuple[float, float]]:
+    """Start and 1 / width of each bin of one number column; one bin from low to high where all quantiles agree.
+
+    Args:
+        known: (n,) float32 without missing values.
+        n_bins: bins at most.
+    """
+    sample = known[:: max(1, len(known) // EDGE_SAMPLE)]
+    distinct = np.unique(sample)
+    cuts = distinct if len(distinct) <= n_bins + 1 else np.unique(np.quantile(sample, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
+    if len(cuts) < 2:
+        low, high = float(known.min()), float(known.max())
+        cuts = np.array([low, high if high > low else low + 1.0])
+    width = np.maximum(np.diff(cuts.astype(np.float64)), 1e-30)
+    return list(zip(cuts[:-1].astype(float).tolist(), (1.0 / width).tolist(), strict=True))
+
+
+def category_fields(categories: list[pa.Array]) -> dict[str, Any]:
+    """`codes`: per column code 0 for missing, 1 for rare values, then the values in order of their spelling."""
+    columns, offset = [], 0
+    for array in categories:
+        text = array if pa.types.is_string(array.type) else array.cast(pa.string())
+        counts = pc.value_counts(text.drop_null())
+        pairs = sorted(zip(counts.field("counts").to_pylist(), counts.field("values").to_pylist(), strict=True), key=lambda p: (-p[0], p[1]))
+        common = sorted(value for n, value in pairs[:MOST_CATEGORIES] if n >= RARE_CATEGORY)
+        code = pc.index_in(text, value_set=pa.array(common, pa.string())).to_numpy(zero_copy_only=False)
+        code = np.where(np.isnan(code.astype(np.float64)), 1, code.astype(np.float64) + 2).astype(np.int64)
+        code[text.is_null().to_numpy(zero_copy_only=False)] = 0
+        columns.append(code + offset)
+        offset += len(common) + 2
+    return {"codes": torch.from_numpy(np.stack(columns, 1)), "n_codes": offset}
+
+
+def text_fields(texts: list[pa.Array]) -> dict[str, Any]:
+    """The TF-IDF matrix of words, pairs of words and character 3- to 5-grams of all text columns, as CSR tensors."""
+    import scipy.sparse
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    documents = [" ".join(part for part in parts if part) for parts in zip(*(text.to_pylist() for text in texts), strict=True)]
+    least = 2 if len(documents) >= 100 else 1
+    blocks = []
+    for settings in ({"ngram_range": (1, 2)}, {"analyzer": "char_wb", "ngram_range": (3, 5)}):
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=least, max_features=MOST_TERMS, dtype=np.float32, **settings)
+        try:
+            blocks.append(vectorizer.fit_transform(documents))
+        except ValueError:
+            continue
+    matrix = scipy.sparse.hstack(blocks, format="csr") if blocks else scipy.sparse.csr_matrix((len(documents), 1), dtype=np.float32)
+    return {
+        "term": torch.from_numpy(matrix.indices.astype(np.int64)),
+        "term_start": torch.from_numpy(matrix.indptr.astype(np.int64)),
+        "term_weight": torch.from_numpy(matrix.data.astype(np.float32)),
+        "n_terms": matrix.shape[1],
+    }
+
+
+def vector(array: pa.Array) -> np.ndarray:
+    """(N, V) float32 of a list column; a missing list is all zero."""
+    lists = array.drop_null()
+    flat = lists.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
+    width = len(flat) // len(lists)
+    out = np.zeros((len(array), width), np.float32)
+    out[~array.is_null().to_numpy(zero_copy_only=False)] = np.nan_to_num(flat.reshape(-1, width))
+    return out
+
+
+def standardised(x: np.ndarray) -> np.ndarray:
+    """(N, V) float32 with mean 0 and deviation 1 per column; constant columns become 0."""
+    scale = x.std(0)
+    return ((x - x.mean(0)) / np.where(scale > 1e-12, scale, 1.0)).astype(np.float32)

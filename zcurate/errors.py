@@ -1,0 +1,49 @@
+"""What can go wrong, as a tree. Only `cli.py` catches these, prints them and picks the exit code.
+
+    ZcurateError                  first line: place: what was found - what was expected - what to do
+    +-- UsageError        exit 2  an option, a column, a model spec or an output path is not usable
+    +-- InputError        exit 2  a file is missing, empty or not what it claims to be
+    +-- ReportError       exit 2  a report is missing, is no report, or belongs to other data
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZcurateError(Exception):
+    """Anything zcurate can explain to its user; `str(error)` is the whole message."""
+
+
+class UsageError(ZcurateError):
+    """An option, a column, a model spec or an output path is not usable."""
+
+
+class InputError(ZcurateError):
+    """A file is missing, empty, truncated or not what it claims to be."""
+
+
+class ReportError(ZcurateError):
+    """A report is missing, is no report, or belongs to other data."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None when none is like it."""
+    names = list(known)
+    by_lower = {name.lower(): name for name in names}
+    match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[match[0]] if match else None
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """`a, b, c ... (21)`: names for an error message, cut when there are many."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} ... ({len(names)})"
+
+
+def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
+    """` - did you mean X?` for the end of a message, or the empty string."""
+    match = nearest(word, known)
+    return f" — did you mean {form.format(match)}?" if match else ""

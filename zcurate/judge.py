@@ -1,0 +1,593 @@
+"""The judge: signals in, verdicts out. Learns from planted errors how wrong labels look in this data.
+
+Leaves: `Verdicts`. Enters: `Evidence`. No torch. Each row's suspicion is the mean rank of its signals; the suspicion becomes a
+probability by the noise-adjusted posterior (classes) or by a mixture of right rows and planted errors (regression), made monotone
+in the suspicion; planted errors say what share of wrong labels lies above each cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import erf, sqrt
+
+import numpy as np
+
+from zcurate.evidence import Evidence, View, views
+from zcurate.registry import Registry
+from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual, posterior
+
+LEAST_ROWS, LEAST_CLASSES, LEAST_PER_CLASS = 20, 2, 3
+SKILL_P = 0.001
+"""Held-out predictions must beat chance at this level, else no row is judged (DESIGN section 3)."""
+HARD_MARGIN, HARD_WIDTH = 0.15, 0.05
+"""A right row is hard when a model would hardly prefer its label: margin below 0.15 (DESIGN); width of the soft edge by taste."""
+HARD_RESIDUAL = 0.97
+"""Regression: the largest 3 % of residuals are hard (DESIGN)."""
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+OUTLIER_FAR = 6.0
+"""Robust deviations of the log distance beyond which an input counts as more likely outside than in; by taste."""
+TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
+"""Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
+VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where `incorrect` begins; at most one of the three is set, none means `threshold` 0.5."""
+
+    threshold: float | None = None
+    """p_incorrect above which a row is called incorrect."""
+    precision: float | None = None
+    """Expected share of right calls among the rows called incorrect."""
+    budget: int | None = None
+    """Rows to call incorrect at most."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What held-out predictions are worth."""
+
+    measure: str
+    """`balanced accuracy` or `rank correlation`."""
+    value: float
+    chance: float
+    p_value: float
+    """Probability of as good a value without skill (one-sided normal approximation)."""
+
+    @property
+    def enough(self) -> bool:
+        """Better than chance at `SKILL_P`."""
+        return self.p_value < SKILL_P
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The judge's word on N encoded rows."""
+
+    verdict: np.ndarray
+    """(N,) str, one of `VERDICTS`."""
+    p_incorrect: np.ndarray
+    """(N,) float64; NaN where not judged."""
+    p_hard: np.ndarray
+    p_outlier: np.ndarray
+    suggested: np.ndarray
+    """(N,) int64 class, -1 = unsure; or float64 standardised target, NaN = unsure."""
+    p_suggested: np.ndarray
+    """(N,) float64; NaN = unsure or regression."""
+    reasons: list[list[str]]
+    """N lists of codes, strongest first."""
+    skill: Skill
+    threshold: float
+    """Cut that was used on p_incorrect."""
+    noise_rate: tuple[float, float, float]
+    """Expected share of wrong labels, and its interval."""
+    calibration: list[dict[str, float]] = field(default_factory=list)
+    """One entry per cut: planted, found, recall (planted), precision and flagged (expected)."""
+    why: str = ""
+    """Why nothing was judged; empty when something was."""
+    recall: float = float("nan")
+    """Share of the planted errors above the cut."""
+    recall_interval: tuple[float, float] = (float("nan"), float("nan"))
+    """Its 95 % interval (Wilson)."""
+
+
+REASONS = {
+    "other_class": "models that never saw the row prefer another class",
+    "confused_pair": "the given label is often put where another belongs",
+    "resists_training": "models that train on the row do not learn its label",
+    "often_masked": "left out of the gradient more often than 95 % of the rows",
+    "never_learned": "its label was never predicted twice running",
+    "far_from_prediction": "the target is far from what models that never saw it predict",
+    "near_boundary": "two classes fit about equally well",
+    "unsure": "models that never saw the row are sure of nothing",
+    "learned_late": "its label was learned late",
+    "forgotten": "its label was learned and lost again",
+    "noisy_region": "targets scatter widely where this row lies",
+    "far_from_data": "the input is unlike the rest of the data",
+}
+"""Stable codes and their meaning in words."""
+
+
+def skill_of(evidence: Evidence) -> Skill:
+    """Whether held-out predictions beat chance.
+
+    Classes: the mean share of each class predicted right, against predicting by the overall shares; its variance under no skill is
+    the sum of q_k (1 - q_k) / n_k over C^2. Targets: Spearman's rank correlation with its large-sample normal approximation.
+    """
+    y = evidence.y
+    if y.dtype.kind == "f":
+        known = ~np.isnan(y)
+        a, b = ranks(evidence.heldout[known, 0].astype(np.float64)), ranks(y[known])
+        flat = a.std() == 0 or b.std() == 0
+        rho = 0.0 if flat else float(np.corrcoef(a, b)[0, 1])
+        return Skill("rank correlation", rho, 0.0, upper_tail(rho * sqrt(max(1, known.sum() - 1))))
+    known = y >= 0
+    predicted, y = evidence.heldout[known].argmax(1), y[known]
+    n_classes = evidence.heldout.shape[1]
+    n = np.bincount(y, minlength=n_classes)
+    there = n > 0
+    q = np.bincount(predicted, minlength=n_classes) / len(y)
+    right = np.bincount(y[predicted == y], minlength=n_classes)
+    recall = right[there] / n[there]
+    chance = q[there].mean()
+    deviation = sqrt(float((q * (1 - q))[there] @ (1 / n[there]))) / there.sum()
+    value = float(recall.mean())
+    return Skill("balanced accuracy", value, float(chance), upper_tail((value - chance) / max(deviation, 1e-12)))
+
+
+def upper_tail(z: float) -> float:
+    """P(Z > z) of a standard normal."""
+    return 0.5 * (1 - erf(z / sqrt(2)))
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    """(N,) float64 ranks in (0, 1], ties share the mean."""
+    order = np.sort(x)
+    return (np.searchsorted(order, x, "left") + np.searchsorted(order, x, "right") + 1) / 2 / len(x)
+
+
+def suspicion(view: View, shelf: Registry, reference: list[np.ndarray]) -> np.ndarray:
+    """(N,) float64 in [0, 1]: mean position of each signal among all rows' values; NaN where no signal can tell.
+
+    Args:
+        view: rows to place.
+        shelf: the signals.
+        reference: sorted values of each signal over all rows.
+    """
+    places = []
+    for name, known in zip(shelf.names(), reference, strict=True):
+        value = shelf.load(name)(view).astype(np.float64)
+        place = (np.searchsorted(known, value, "left") + np.searchsorted(known, value, "right")) / 2 / max(1, len(known))
+        places.append(np.where(np.isnan(value), np.nan, place))
+    stacked = np.stack(places)
+    known_any = ~np.isnan(stacked)
+    return np.where(known_any.any(0), np.nansum(stacked, 0) / np.maximum(known_any.sum(0), 1), np.nan)
+
+
+def references(view: View, shelf: Registry) -> list[np.ndarray]:
+    """Sorted values of each signal, without NaN."""
+    values = [shelf.load(name)(view).astype(np.float64) for name in shelf.names()]
+    return [np.sort(value[~np.isnan(value)]) for value in values]
+
+
+def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Isotonic regression of y on x, evaluated at `at` along straight lines between the middles of its steps.
+
+    Args:
+        x: (n,) float64.
+        y: (n,) float64.
+        weight: (n,) float64 > 0.
+        at: (m,) float64.
+
+    Returns:
+        (m,) float64, non-decreasing in `at`.
+    """
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(x, kind="stable")
+    fit = isotonic_regression(y[order], weights=weight[order])
+    starts = fit.blocks[:-1]
+    total = np.add.reduceat(weight[order], starts)
+    middle = np.add.reduceat(weight[order] * x[order], starts) / total
+    return np.interp(at, middle, fit.x[starts])
+
+
+def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Probabilities with their ties broken by the suspicion, moved by at most 0.001."""
+    return np.clip(p, 0, 1) * 0.998 + 0.002 * s
+
+
+def class_probability(real: View, s: np.ndarray) -> np.ndarray:
+    """(N,) p_incorrect: the sharpened noise-adjusted posterior, made monotone in the suspicion."""
+    judged = ~np.isnan(s)
+    r = posterior.classes(real)
+    wrong = 1 - r[np.arange(len(r)), np.maximum(real.label, 0)]
+    p = np.full(len(s), np.nan)
+    p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
+    return p
+
+
+def together(view: View) -> np.ndarray:
+    """(N,) float64 geometric mean of the held-out and the training spread [predicted scales]; NaN where unlabelled.
+
+    Args:
+        view: rows of a regression.
+    """
+    odds = []
+    for name in TARGET_SIGNALS.names():
+        value = np.clip(TARGET_SIGNALS.load(name)(view).astype(np.float64), 1e-6, 1 - 1e-6)
+        odds.append(np.log(value / (1 - value)))
+    return np.exp(np.mean(odds, 0))
+
+
+def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """(N,) p_incorrect from a mixture: right rows, and each planted kind as it looks in this data.
+
+    Right rows follow a Lomax tail in the spread (a Laplace residual whose scale varies), the kinds their own histograms. The
+    weights come from the data by EM, the tail's shape and scale by likelihood over a grid, so the kind of error that the data
+    shows decides, not the one that was planted most.
+
+    Args:
+        u: (N,) spread of all rows, NaN where not judged.
+        planted: (P,) spread of the planted rows.
+        kinds: (P,) kind of each.
+    """
+    known = u[~np.isnan(u)]
+    edges = np.quantile(known, np.linspace(0, 1, 31)[1:-1])
+    top = max(known.max(), planted.max(), edges[-1]) * (1 + 1e-9) + 1e-9
+    edges = np.unique(np.concatenate([edges, np.geomspace(edges[-1] + 1e-9, top, 8)[1:-1]]))
+    count = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
+    wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
+    best, p = -np.inf, np.zeros(len(count))
+    for shape in TAIL_SHAPES:
+        for scale in np.median(known) / np.log(2) * np.geomspace(0.5, 1.5, 21):
+            above = np.concatenate([[1.0], (1 + edges / (shape * scale)) ** -shape, [0.0]])
+            parts = np.vstack([-np.diff(above), wrong])
+            weight = mixture_weights(parts, count)
+            likelihood = float(count @ np.log(weight @ parts + 1e-300))
+            if likelihood > best:
+                best, p = likelihood, 1 - weight[0] * parts[0] / (weight @ parts + 1e-300)
+    middle = np.concatenate([[edges[0] / 2], (edges[1:] + edges[:-1]) / 2, [edges[-1] * 1.5]])
+    out = np.full(len(u), np.nan)
+    judged = ~np.isnan(u)
+    out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(known)), ranks(known))
+    return out
+
+
+def histogram(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(len(edges) + 1,) shares of `x` between the edges, a third of a row added to each."""
+    count = np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1) + 0.3
+    return count / count.sum()
+
+
+def mixture_weights(parts: np.ndarray, count: np.ndarray, n_steps: int = 60) -> np.ndarray:
+    """(M,) weights of known densities that fit binned counts best, by EM.
+
+    Args:
+        parts: (M, B) shares per bin.
+        count: (B,) rows per bin.
+        n_steps: EM steps.
+    """
+    weight = np.concatenate([[0.8], np.full(len(parts) - 1, 0.2 / max(1, len(parts) - 1))])
+    for _ in range(n_steps):
+        share = weight[:, None] * parts
+        weight = np.maximum((share / (share.sum(0) + 1e-300)) @ count, 1e-9)
+        weight /= weight.sum()
+    return weight
+
+
+def noise_interval(p: np.ndarray, n_planted: int) -> tuple[float, float, float]:
+    """Expected share of wrong labels with an interval: binomial spread of the rows and of what was planted to learn from.
+
+    Args:
+        p: (N,) p_incorrect of the judged rows.
+        n_planted: planted errors.
+    """
+    rate = float(p.mean())
+    own = float((p * (1 - p)).sum()) / len(p) ** 2
+    learned = rate * (1 - rate) / max(1, n_planted)
+    half = 1.96 * sqrt(own + learned)
+    return rate, max(0.0, rate - half), min(1.0, rate + half)
+
+
+def cut_at(cut: Cut, p: np.ndarray) -> float:
+    """The threshold on p_incorrect that the user's cut comes to.
+
+    `precision`: the lowest threshold above which the mean p_incorrect is still that high; 1 when none is.
+
+    Args:
+        cut: what was asked for.
+        p: (N,) p_incorrect, NaN where not judged.
+    """
+    if cut.precision is None and cut.budget is None:
+        return 0.5 if cut.threshold is None else cut.threshold
+    falling = -np.sort(-p[~np.isnan(p)])
+    if cut.budget is not None:
+        return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
+    mean = np.cumsum(falling) / np.arange(1, len(falling) + 1)
+    n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
+    return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
+
+
+def calibration_table(p: np.ndarray, s: np.ndarray, planted: np.ndarray) -> list[dict[str, float]]:
+    """At each cut: how many planted errors lie above it, and what is expected of the rows called incorrect.
+
+    Args:
+        p: (N,) p_incorrect, NaN where not judged.
+        s: (N,) suspicion.
+        planted: (P,) suspicion of the planted rows.
+    """
+    judged = ~np.isnan(p)
+    table = []
+    for cut in CUTS:
+        flagged = judged & (p > cut)
+        edge = s[flagged].min() if flagged.any() else np.inf
+        found = int((planted >= edge).sum())
+        expected = float(p[flagged].mean()) if flagged.any() else float("nan")
+        recall = found / len(planted) if len(planted) else float("nan")
+        table.append({"cut": cut, "planted": len(planted), "found": found, "recall": recall, "precision": expected, "flagged": int(flagged.sum())})
+    return table
+
+
+def wilson(found: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    if n == 0:
+        return float("nan"), float("nan")
+    z, share = 1.96, found / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def crossing(wrong: np.ndarray, right: np.ndarray) -> float:
+    """Where the normal densities of two groups of outputs cross, weighted by their sizes (METHODS 1.4).
+
+    With a = 1/2s1^2 - 1/2s0^2, b = m0/s0^2 - m1/s1^2, c = m1^2/2s1^2 - m0^2/2s0^2 - ln(s0 n1 / s1 n0): the root of
+    a x^2 + b x + c between the means; halfway between them where there is none.
+
+    Args:
+        wrong: (n0,) float64 outputs of rows of other classes.
+        right: (n1,) float64 outputs of rows of the class.
+    """
+    if len(wrong) < 2 or len(right) < 2:
+        return 0.0
+    m0, m1, s0, s1 = wrong.mean(), right.mean(), wrong.std() + 1e-6, right.std() + 1e-6
+    if m1 <= m0:
+        return float((m0 + m1) / 2)
+    a = 1 / (2 * s1**2) - 1 / (2 * s0**2)
+    b = m0 / s0**2 - m1 / s1**2
+    c = m1**2 / (2 * s1**2) - m0**2 / (2 * s0**2) - np.log(s0 * len(right) / (s1 * len(wrong)))
+    roots = np.roots([a, b, c]) if abs(a) > 1e-12 else np.array([-c / b])
+    between = [float(root.real) for root in roots if abs(root.imag) < 1e-9 and m0 < root.real < m1]
+    return between[0] if between else float((m0 + m1) / 2)
+
+
+def class_logits(evidence: Evidence) -> np.ndarray:
+    """(N, C) float64 held-out log-odds of each class."""
+    p = np.clip(evidence.heldout.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.log(p) - np.log1p(-p)
+
+
+def class_cutoffs(evidence: Evidence) -> np.ndarray:
+    """(C,) probability of each class at which its two output distributions cross, each within 2 deviations of its mean."""
+    out = []
+    for code, logit in enumerate(class_logits(evidence).T):
+        right, wrong = logit[evidence.y == code], logit[(evidence.y >= 0) & (evidence.y != code)]
+        out.append(crossing(inliers(wrong), inliers(right)))
+    return 1 / (1 + np.exp(-np.array(out)))
+
+
+def inliers(x: np.ndarray) -> np.ndarray:
+    """The values within 2 standard deviations of the mean."""
+    return x[np.abs(x - x.mean()) <= 2 * x.std()] if len(x) else x
+
+
+def decided(evidence: Evidence, decision: str) -> np.ndarray:
+    """(N,) predicted class, or standardised target.
+
+    Args:
+        evidence: held-out predictions.
+        decision: `argmax` of the probabilities, or `crossing`: the class whose log-odds lie highest above its cut-off.
+    """
+    if evidence.y.dtype.kind == "f":
+        return evidence.heldout[:, 0].astype(np.float64)
+    if decision == "argmax":
+        return evidence.heldout.argmax(1)
+    cut = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
+    return (class_logits(evidence) - np.log(cut / (1 - cut))).argmax(1)
+
+
+def too_few(evidence: Evidence) -> str:
+    """Why there is too little to judge; empty when there is enough."""
+    y = evidence.y
+    if y.dtype.kind == "f":
+        n = int((~np.isnan(y)).sum())
+        return f"{n} labelled rows, {LEAST_ROWS} needed" if n < LEAST_ROWS else ""
+    counts = np.bincount(y[y >= 0])
+    if counts.sum() < LEAST_ROWS:
+        return f"{counts.sum()} labelled rows, {LEAST_ROWS} needed"
+    if (counts >= LEAST_PER_CLASS).sum() < LEAST_CLASSES:
+        return f"fewer than {LEAST_CLASSES} classes have {LEAST_PER_CLASS} rows"
+    return ""
+
+
+def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
+    """(N,) probability that a model would miss the row or hardly prefer its label, the label being right."""
+    if real.label.dtype.kind == "f":
+        far = heldout_residual.spread(real) * np.exp(real.heldout[:, 1].astype(np.float64))
+        known = ~np.isnan(far)
+        place = np.full(len(far), np.nan)
+        weight = p_right[known]
+        order = np.argsort(far[known])
+        place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
+        return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
+    return 1 / (1 + np.exp((heldout_margin.margin(real).astype(np.float64) - HARD_MARGIN) / HARD_WIDTH))
+
+
+def outlyingness(distance: np.ndarray | None, n: int) -> np.ndarray:
+    """(N,) probability that the input belongs to no class, from its distance to the bulk; zero where no distance is known.
+
+    Args:
+        distance: (N,) float64 >= 0, or None.
+        n: N.
+    """
+    if distance is None or not np.isfinite(distance).any():
+        return np.zeros(n)
+    far = np.log1p(np.nan_to_num(distance, nan=float(np.nanmedian(distance))))
+    middle = np.median(far)
+    scale = 1.4826 * np.median(np.abs(far - middle))
+    if scale < 1e-9:
+        return np.zeros(n)
+    return 1 / (1 + np.exp(-(((far - middle) / scale) - OUTLIER_FAR)))
+
+
+def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The label that the evidence prefers and its probability; unsure below one half.
+
+    Classes: the given one keeps 1 - p_incorrect, the rest is shared by the posterior. Targets: the held-out prediction where the
+    given target is more likely wrong than right.
+    """
+    if real.label.dtype.kind == "f":
+        wrong = np.isnan(real.label) | (p_incorrect > 0.5)
+        return np.where(wrong, real.heldout[:, 0].astype(np.float64), np.nan), np.full(len(wrong), np.nan)
+    n = np.arange(len(real.label))
+    r = posterior.classes(real)
+    labelled = (real.label >= 0) & ~np.isnan(p_incorrect)
+    own = np.maximum(real.label, 0)
+    rest = r.copy()
+    rest[n, own] = 0
+    rest *= (np.nan_to_num(p_incorrect) / np.maximum(rest.sum(1), 1e-12))[:, None]
+    rest[n, own] = 1 - np.nan_to_num(p_incorrect)
+    r = np.where(labelled[:, None], rest, r)
+    best = r.argmax(1)
+    p = r[n, best]
+    sure = p > 0.5
+    return np.where(sure, best, -1), np.where(sure, p, np.nan)
+
+
+def reasons_for(real: View, s_parts: dict[str, np.ndarray], verdict: np.ndarray) -> list[list[str]]:
+    """Codes of the clues that stand out, strongest first, for every row that is not clean.
+
+    Args:
+        real: N rows.
+        s_parts: code -> (N,) strength in [0, 1].
+        verdict: (N,) str.
+    """
+    wrong_codes = [code for code in s_parts if code not in ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "far_from_data")]
+    hard_codes = [code for code in s_parts if code not in wrong_codes and code != "far_from_data"]
+    by_verdict = {"incorrect": wrong_codes, "hard": hard_codes, "outlier": [code for code in s_parts if code == "far_from_data"]}
+    out: list[list[str]] = [[] for _ in verdict]
+    for word, codes in by_verdict.items():
+        if not codes:
+            continue
+        strength = np.stack([np.nan_to_num(s_parts[code]) for code in codes])
+        for row in np.flatnonzero(verdict == word):
+            order = np.argsort(-strength[:, row], kind="stable")
+            strong = [codes[k] for k in order if strength[k, row] >= 0.8]
+            out[row] = strong[:3] or [codes[order[0]]]
+    return out
+
+
+def clue_strengths(real: View, shelf: Registry, p_outlier: np.ndarray) -> dict[str, np.ndarray]:
+    """Each reason's strength per row in [0, 1]: ranks for what grows with suspicion, closeness for what marks a hard row."""
+    columns = real.columns
+    parts: dict[str, np.ndarray] = {}
+    codes = {"posterior": "confused_pair", "heldout_margin": "other_class", "training_error": "resists_training"}
+    codes |= {"heldout_residual": "far_from_prediction", "training_residual": "resists_training"}
+    for name in shelf.names():
+        parts[codes[name]] = rank_known(shelf.load(name)(real).astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        masked = rank_known(columns["n_masked"] / columns["n_seen"])
+    parts["often_masked"] = np.where(masked > 0.95, masked, 0.0)
+    last = np.nanmax(columns["learned_epoch"]) if np.isfinite(columns["learned_epoch"]).any() else 1.0
+    parts["never_learned"] = np.where(columns["learned_epoch"] >= max(last, 1.0), 0.9, 0.0)
+    if real.label.dtype.kind == "f":
+        parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64))
+    else:
+        margin = heldout_margin.margin(real)
+        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margin))
+        parts["unsure"] = 1 - real.heldout.max(1)
+        parts["learned_late"] = rank_known(columns["learned_epoch"]) * (columns["learned_epoch"] < last)
+        parts["forgotten"] = rank_known(columns["n_forgotten"])
+    parts["far_from_data"] = p_outlier
+    return parts
+
+
+def rank_known(x: np.ndarray) -> np.ndarray:
+    """Ranks in (0, 1] of the values that are there; NaN for the rest."""
+    out = np.full(len(x), np.nan)
+    known = ~np.isnan(x)
+    if known.any():
+        out[known] = ranks(x[known])
+    return out
+
+
+def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
+    """No row is judged: all probabilities empty."""
+    n = len(evidence.y)
+    empty = np.full(n, np.nan)
+    regression = evidence.y.dtype.kind == "f"
+    labelled = ~np.isnan(evidence.y) if regression else evidence.y >= 0
+    verdict = np.where(labelled, "unjudged", "unlabelled").astype("U10")
+    suggested = empty if regression else np.full(n, -1)
+    nowhere = float("nan")
+    return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)
+
+
+def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None) -> Verdicts:
+    """Verdicts for N encoded rows.
+
+    Args:
+        evidence: all that was seen.
+        cut: where `incorrect` begins.
+        distance: (N,) how far each input lies from the bulk, or None.
+    """
+    skill = skill_of(evidence)
+    why = too_few(evidence) or ("" if skill.enough else f"held-out {skill.measure} {skill.value:.3f} is no better than chance {skill.chance:.3f}")
+    if why:
+        return unjudged(evidence, skill, why)
+    real, planted_views = views(evidence)
+    regression = evidence.y.dtype.kind == "f"
+    shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
+    reference = references(real, shelf)
+    place = together if regression else lambda view: suspicion(view, shelf, reference)
+    s, planted = place(real), np.concatenate([place(view) for view in planted_views])
+    if regression:
+        kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
+        p_incorrect = target_probability(s, planted, kinds)
+    else:
+        p_incorrect = class_probability(real, s)
+    p_incorrect = p_incorrect.astype(np.float32)
+    p_outlier = np.where(np.isnan(s), np.nan, (1 - p_incorrect) * outlyingness(distance, len(s)) * (1 - 1e-6)).astype(np.float32)
+    p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
+    p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
+    threshold = cut_at(cut, p_incorrect)
+    verdict = decide(p_incorrect, p_hard, p_outlier, threshold)
+    suggested, p_suggested = suggestions(real, p_incorrect)
+    reasons = reasons_for(real, clue_strengths(real, shelf, p_outlier), verdict)
+    judged = ~np.isnan(s)
+    flagged = verdict == "incorrect"
+    found = int((planted >= s[flagged].min()).sum()) if flagged.any() else 0
+    return Verdicts(
+        verdict,
+        p_incorrect,
+        p_hard,
+        p_outlier,
+        suggested,
+        p_suggested,
+        reasons,
+        skill,
+        threshold,
+        noise_interval(p_incorrect[judged].astype(np.float64), len(planted)),
+        calibration_table(p_incorrect, s, planted),
+        recall=found / max(1, len(planted)),
+        recall_interval=wilson(found, len(planted)),
+    )
+
+
+def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float) -> np.ndarray:
+    """(N,) verdicts from probabilities (DESIGN section 3); NaN probabilities are `unlabelled`."""
+    with np.errstate(invalid="ignore"):
+        p_clean = 1 - p_incorrect - p_hard - p_outlier
+        conditions = [np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
+    return np.select(conditions, ["unlabelled", "incorrect", "outlier", "hard"], "clean").astype("U10")

@@ -1,0 +1,170 @@
+"""The door out: columns on the device that record what every row did, and `freeze` to leave with them.
+
+In the loop one `index_add_` per batch and block of columns, no synchronisation. Fixed size: about 20 bytes per row and epoch,
+and 4 bytes per row and class for the held-out probabilities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zcurate.evidence import Round
+from zcurate.noise import Planted
+from zcurate.zerror import Scored
+
+SEEN, MASKED, Z, ERROR, MARGIN = range(5)
+PARTS = 4
+"""Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
+MOST_HELDOUT = 10_000_000
+"""Rows x classes above which the parts are not kept apart."""
+LEARNED_RUN = 2
+"""Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
+
+
+class Ledger:
+    """One round's record of N rows over E epochs."""
+
+    def __init__(self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device) -> None:
+        self.regression = regression
+        self.epoch = torch.zeros(n_epochs, 5, n_rows, device=device)
+        self.z_max = torch.full((n_rows,), float("-inf"), device=device)
+        n_parts = PARTS if n_rows * n_outputs <= MOST_HELDOUT else 1
+        self.heldout = torch.zeros(n_parts, n_rows, n_outputs, device=device)
+        self.n_heldout = torch.zeros(n_parts, n_rows, device=device)
+
+    def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
+        """Add one batch of visits.
+
+        Args:
+            epoch: 0-based.
+            ids: (K, B) int64 rows.
+            scored: what the loss said of them.
+            weight: (K, B) float32, 0 for padding.
+        """
+        flat = ids.reshape(-1)
+        rows = torch.stack([torch.ones_like(weight), (~scored.keep).to(weight.dtype), scored.z, scored.error, scored.margin])
+        self.epoch[epoch].index_add_(1, flat, (rows * weight).reshape(5, -1))
+        visible = torch.where(weight > 0, scored.z, float("-inf")).reshape(-1)
+        self.z_max.scatter_reduce_(0, flat, visible, "amax")
+
+    def record_heldout(self, epoch: int, ids: Tensor, output: Tensor, weight: Tensor) -> None:
+        """Add predictions of members that never trained on the rows.
+
+        Args:
+            epoch: 0-based; each part of the run has sums of its own.
+            ids: (K, B) int64 rows.
+            output: (K, B, C) logits, or (K, B, 2) location and log scale.
+            weight: (K, B) float32, 0 for padding.
+        """
+        part = epoch * len(self.heldout) // len(self.epoch)
+        flat = ids.reshape(-1)
+        value = output if self.regression else output.softmax(2)
+        self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
+        self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
+
+    def freeze(self, shown: np.ndarray, planted: Planted) -> Round:
+        """Leave the device.
+
+        Args:
+            shown: (N,) labels the members were shown.
+            planted: which of them are wrong on purpose.
+        """
+        own = np.ones(len(shown), bool)
+        own[planted.row] = False
+        heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
+        columns, error = row_columns(self.epoch.cpu().numpy(), self.z_max.cpu().numpy(), self.regression, best)
+        return Round(shown, planted, columns, heldout, error, best)
+
+
+def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean held-out predictions over the parts of the run that predict the given labels best (smallest log loss).
+
+    Args:
+        total: (P, N, C) float32 sums per part.
+        n: (P, N) float32 how many predictions each sum holds.
+        shown: (N,) labels; -1 or NaN = unlabelled.
+        own: (N,) bool, rows shown their own label.
+
+    Returns:
+        (N, C) float32; and how far into the run the best part ends, in (0, 1].
+    """
+    spans = [(a, b) for a in range(len(total)) for b in range(a + 1, len(total) + 1) if n[a:b].sum() > 0]
+    means = {(a, b): total[a:b].sum(0) / np.maximum(n[a:b].sum(0), 1)[:, None] for a, b in spans}
+    loss = {span: heldout_loss(mean, shown, own) for span, mean in means.items()}
+    best = min(spans, key=lambda span: loss[span])
+    single = min((span for span in spans if span[1] - span[0] == 1), key=lambda span: loss[span])
+    return means[best].astype(np.float32), single[1] / len(total)
+
+
+def heldout_loss(heldout: np.ndarray, shown: np.ndarray, own: np.ndarray) -> float:
+    """Mean log loss of the rows shown their own label; wild targets count as far as 4 scales.
+
+    Args:
+        heldout: (N, C) probabilities or (N, 2) location and log scale.
+        shown: (N,) int64 classes or float targets.
+        own: (N,) bool.
+    """
+    if shown.dtype.kind == "f":
+        judged = own & ~np.isnan(shown)
+        location, log_scale = heldout[judged].T
+        spread = np.minimum(np.abs(shown[judged] - location) * np.exp(-log_scale), 4.0)
+        return float(np.mean(spread + log_scale))
+    judged = own & (shown >= 0)
+    p = heldout[judged, shown[judged]]
+    return float(-np.mean(np.log(np.maximum(p, 1e-3))))
+
+
+def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The columns of `evidence.DOCS` from sums per epoch.
+
+    Args:
+        epoch: (E, 5, N) float32 sums of seen, masked, z, error, margin.
+        z_max: (N,) float32.
+        regression: errors are signed.
+        best: how far into the run held-out predictions were best, in (0, 1].
+
+    Returns:
+        Columns (N,), NaN where a row was never trained on; and the mean error (E, N).
+    """
+    epoch = epoch[: max(1, int(np.flatnonzero(epoch[:, SEEN].any(1)).max(initial=0)) + 1)]
+    seen = epoch[:, SEEN]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z, error, margin = (epoch[:, part] / seen for part in (Z, ERROR, MARGIN))
+        n_seen, n_masked = seen.sum(0), epoch[:, MASKED].sum(0)
+        loss = np.abs(error) if regression else np.logaddexp(0, error)
+        confidence = np.exp(-loss)
+        right = margin > (-1.0 if regression else 0.0)
+        half = max(1, len(epoch) // 2)
+        until = max(1, int(np.ceil(best * len(epoch))))
+        columns = {
+            "n_seen": n_seen,
+            "n_masked": n_masked,
+            "z_score": epoch[:, Z].sum(0) / n_seen,
+            "z_max": np.where(n_seen > 0, z_max, np.nan),
+            "z_last": z[-1],
+            "loss_mean": loss.mean(0),
+            "confidence_mean": confidence.mean(0),
+            "confidence_std": confidence.std(0),
+            "margin_mean": margin.mean(0),
+            "margin_early": margin[:half].mean(0),
+            "error_best": np.abs(error[:until]).mean(0) if regression else error[:until].mean(0),
+            "spread_best": -margin[:until].mean(0),
+            "learned_epoch": learned_epoch(right),
+            "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
+        }
+    return columns, error
+
+
+def learned_epoch(right: np.ndarray) -> np.ndarray:
+    """First epoch from which a row was predicted right `LEARNED_RUN` times running; E when never.
+
+    Args:
+        right: (E, N) bool.
+    """
+    run = right.copy()
+    for step in range(1, min(LEARNED_RUN, len(right))):
+        run[:-step] &= right[step:]
+        run[-step:] = False
+    return np.where(run.any(0), run.argmax(0), len(right)).astype(np.float32)

@@ -1,0 +1,23 @@
+"""The shelf of models: each file has `build(spec, encoded, n_members, generator) -> nn.Module` returning (K, B, C) for `Inputs`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zcurate.registry import Registry
+
+MODELS = Registry(
+    "model",
+    linear="zcurate.models.linear:build",
+    mlp="zcurate.models.mlp:build",
+    resnet="zcurate.models.resnet:build",
+)
+
+
+def builder(name: str) -> Any:
+    """The `build` of a built-in model, or the wrapper around a user's `file.py:function`."""
+    if ".py:" in name:
+        from zcurate.models.user import build
+
+        return build
+    return MODELS.load(name)

@@ -1,0 +1,164 @@
+"""CSV, TSV and their kin: delimiter, decimal comma and encoding are detected, quoted fields may hold newlines.
+
+Sees numbers, dates, booleans and text by value; the label as text, as written. A row with too many or too few fields comes back as
+skipped, at its place. Wrong when: the file has no header line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pyarrow as pa
+import pyarrow.csv
+
+from zcurate import columns, infer
+from zcurate.dataset import Dataset, Skipped
+from zcurate.errors import InputError
+from zcurate.options import ScanOptions
+from zcurate.source import Source
+
+DELIMITERS = (",", ";", "\t", "|")
+HEAD = 1 << 16
+BLOCK = 1 << 23
+NULLS = ["", "NA", "N/A", "n/a", "na", "null", "NULL", "Null", "NaN", "nan", "NAN", "None", "none", "<NA>", "#N/A"]
+
+
+def read(source: Source, options: ScanOptions) -> Dataset:
+    """Read all files in the order of their names.
+
+    Raises:
+        InputError: binary content, no rows, or lines that make no table.
+    """
+    tables, skipped, before = [], [], 0
+    for name in source.files or (None,):
+        place = name or source.path
+        try:
+            content = source.open(name).read()
+        except OSError as error:
+            raise InputError(f"{place}: cannot be decompressed ({error}) — is the file complete?") from error
+        table, bad = table_of(content, source.format, options, place)
+        skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
+        before += table.num_rows
+        tables.append(table)
+    return columns.dataset(pa.concat_tables(tables, promote_options="permissive"), source.origin(), options, tuple(skipped))
+
+
+def text_encoding(content: bytes, place: str) -> str:
+    """The encoding by byte-order mark, else UTF-8 where it decodes, else Windows-1252.
+
+    Raises:
+        InputError: NUL bytes: the content is binary.
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if b"\0" in content[:HEAD]:
+        raise InputError(f"{place}: binary content — expected delimited text — is the ending right? try --input-format")
+    try:
+        content.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        odd = sum(byte < 9 or 13 < byte < 32 for byte in content[:HEAD])
+        if odd > 0.02 * min(len(content), HEAD):
+            raise InputError(f"{place}: binary content — expected delimited text — is the ending right? try --input-format") from None
+        return "cp1252"
+
+
+def dialect(head: str, kind: str) -> tuple[str, str]:
+    """Delimiter and decimal mark, from the first lines.
+
+    Args:
+        head: the start of the file, whole lines.
+        kind: `tsv` settles the delimiter.
+    """
+    best, width = ("\t" if kind == "tsv" else ","), 1.0
+    for delimiter in DELIMITERS if kind != "tsv" else ():
+        rows = list(csv.reader(io.StringIO(head), delimiter=delimiter))[:50]
+        sizes = [len(row) for row in rows if row]
+        if not sizes or sizes[0] < 2:
+            continue
+        agree = sum(size == sizes[0] for size in sizes) / len(sizes)
+        if agree * sizes[0] > width and agree > 0.5:
+            best, width = delimiter, agree * sizes[0]
+    if best == ",":
+        return best, "."
+    cells = [cell for row in list(csv.reader(io.StringIO(head), delimiter=best))[1:200] for cell in row]
+    commas = sum(bool(re.fullmatch(r"\s*-?\d+,\d+\s*", cell)) for cell in cells)
+    points = sum(bool(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell)) for cell in cells)
+    return best, "," if commas > points else "."
+
+
+def table_of(content: bytes, kind: str, options: ScanOptions, place: str) -> tuple[pa.Table, list[Skipped]]:
+    """One file as a table with every data row at its place, and the rows that did not fit.
+
+    Raises:
+        InputError: nothing, binary content, or a header without rows.
+    """
+    if not content.strip():
+        raise InputError(f"{place}: the file is empty — expected a header and data — is this the right file?")
+    encoding = text_encoding(content, place)
+    if encoding != "utf-8":
+        content = content.decode(encoding, "replace").encode("utf-8")
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    head = content[:HEAD].decode("utf-8", "ignore")
+    head = head[: head.rfind("\n") + 1] or head
+    delimiter, decimal = dialect(head, kind)
+    names = columns.unique_names(next(csv.reader(io.StringIO(head), delimiter=delimiter), []))
+    usual = [name for name in names if name.strip().lower() in infer.USUAL_LABELS]
+    label = options.label if options.label in names else usual[0] if len(usual) == 1 else None
+    types = {label: pa.string()} if label else {}
+    table, bad = parse(content, names, delimiter, decimal, types, place)
+    if table.num_rows == 0 and not bad:
+        raise InputError(f"{place}: a header and no rows — expected data below {infer.listed(names, 6)} — is the file complete?")
+    return with_gaps(table, bad), [Skipped(at, reason, line) for at, line, reason in bad]
+
+
+def parse(content: bytes, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str) -> tuple[pa.Table, list[tuple[int, int, str]]]:
+    """Parse with Arrow; a column whose later blocks do not fit the type of the first is read again as text.
+
+    Returns:
+        The rows that fit; and (row, line, reason) of those that do not.
+    """
+    types, threads = dict(types), True
+    for _ in range(2 * len(names) + 2):
+        bad: list[tuple[int, int, str]] = []
+
+        def refuse(row: pa.csv.InvalidRow, bad: list[tuple[int, int, str]] = bad) -> str:
+            bad.append((row.number or 0, row.number or 0, f"{row.actual_columns} fields where the header has {row.expected_columns}"))
+            return "skip"
+
+        try:
+            table = pa.csv.read_csv(
+                pa.BufferReader(content),
+                read_options=pa.csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=max(BLOCK, len(content) // 64), use_threads=threads),
+                parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse),
+                convert_options=pa.csv.ConvertOptions(column_types=types, null_values=NULLS, strings_can_be_null=True, decimal_point=decimal),
+            )
+        except pa.ArrowInvalid as error:
+            match = re.search(r"CSV column #(\d+)", str(error))
+            if match and int(match[1]) < len(names) and types.get(names[int(match[1])]) != pa.string():
+                types[names[int(match[1])]] = pa.string()
+                continue
+            raise InputError(f"{place}: not delimited text that makes a table — {str(error)[:120]} — check delimiter and quotes") from error
+        if bad and threads:
+            threads = False
+            continue
+        # Arrow numbers rows from 1 with the header as the first.
+        return table, [(number - 2, number, reason) for number, _, reason in bad]
+    raise InputError(f"{place}: no reading of its columns fits — expected delimited text — check delimiter and quotes")
+
+
+def with_gaps(table: pa.Table, bad: list[tuple[int, int, str]]) -> pa.Table:
+    """The table with an empty row at each place where a row did not fit."""
+    if not bad:
+        return table
+    at = {row for row, _, _ in bad}
+    total, index, next_row = table.num_rows + len(at), [], 0
+    for row in range(total):
+        if row in at:
+            index.append(None)
+        else:
+            index.append(next_row)
+            next_row += 1
+    return table.take(pa.array(index, pa.int64()))

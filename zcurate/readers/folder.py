@@ -1,0 +1,32 @@
+"""A folder of pictures with a sub-folder per class.
+
+Sees every picture below a class's folder, at any depth; other files are passed over. Wrong when: the classes stand in the file
+names; write a manifest then.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+
+from zcurate import infer, pictures
+from zcurate.dataset import Dataset
+from zcurate.options import ScanOptions
+from zcurate.source import Source
+
+
+def read(source: Source, options: ScanOptions) -> Dataset:
+    """Read all pictures, classes and files in the order of their names."""
+    paths, labels = [], []
+    for name in sorted(entry for entry in os.listdir(source.path) if os.path.isdir(os.path.join(source.path, entry))):
+        for folder, folders, files in os.walk(os.path.join(source.path, name)):
+            folders.sort()
+            for file in sorted(files):
+                if file.lower().endswith(pictures.SUFFIXES) and not file.startswith("."):
+                    paths.append(os.path.relpath(os.path.join(folder, file), source.path))
+                    labels.append(name)
+    found = pictures.from_paths([os.path.join(source.path, path) for path in paths], source.path)
+    table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
+    settled = ScanOptions(**{**options.__dict__, "label": "label"})
+    return infer.dataset(table, source.origin(), settled, found.pixels, table.column("path").combine_chunks(), found.skipped, os.path.abspath(source.path))

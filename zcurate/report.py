@@ -1,0 +1,415 @@
+"""`Report`: one row per input row, and the run card; loaded, selected and saved. No torch, no rich.
+
+Leaves: `Report`, a Parquet file. Enters: `Dataset`, `Evidence`, `Verdicts`. The schema is version 1 of DESIGN section 3: columns
+may be added, never renamed without raising it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from zcurate.dataset import Dataset
+from zcurate.errors import ReportError, UsageError, did_you_mean, listed
+from zcurate.evidence import Evidence
+from zcurate.judge import Verdicts
+from zcurate.options import ReportOptions
+from zcurate.signals import heldout_margin, heldout_residual
+from zcurate.telling import telling
+
+SCHEMA_VERSION = 1
+KEY = b"zcurate"
+ENDING = ".zcurate.parquet"
+REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
+COLUMN_DOCS = {
+    "row": "0-based position in the input",
+    "id": "value of `--id`",
+    "path": "path of the picture",
+    "given": "the label as written in the input",
+    "suggested": "the label that the evidence prefers; null when unsure",
+    "p_suggested": "its probability; null for regression",
+    "verdict": "clean, hard, incorrect, outlier, unlabelled, skipped or unjudged",
+    "p_incorrect": "calibrated probability that the given label is wrong",
+    "p_hard": "probability that the label is right but the row difficult",
+    "p_outlier": "probability that the input belongs to no class",
+    "rank": "1 = most suspicious",
+    "reasons": "codes of the clues that decided, strongest first",
+    "telling": "the row's columns that speak most against its label, as column=value",
+    "z_score": "mean signed z of the row's error while training on it (high = worse than its peers)",
+    "z_max": "largest z of all visits",
+    "z_last": "mean z in the last epoch",
+    "mask_frequency": "share of its visits in which Z-Error left the row out of the gradient",
+    "n_seen": "visits of members that train on the row",
+    "n_masked": "visits in which it was left out",
+    "loss_mean": "mean training loss",
+    "confidence_mean": "mean probability of the given label while training",
+    "confidence_std": "its standard deviation over the epochs",
+    "margin_mean": "area under the margin: mean logit of the given class minus the best other",
+    "learned_epoch": "first epoch from which the label was predicted right twice running; the number of epochs when never",
+    "n_forgotten": "turns from right to wrong",
+    "predicted": "prediction of members that never trained on the row",
+    "p_given": "their probability of the given label (regression: of a target at least as far out)",
+    "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
+    "entropy_heldout": "entropy of their prediction [nats]",
+    "residual": "given minus predicted",
+    "residual_z": "the same in predicted standard deviations",
+    "interval_low": "lower end of the 90 % interval of right targets",
+    "interval_high": "upper end of the 90 % interval of right targets",
+}
+"""Every column of the schema, in order, and its meaning."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A scan's result."""
+
+    table: pa.Table
+    """One row per input row, in the input's order; columns of `COLUMN_DOCS`."""
+    card: dict[str, Any]
+    """The run card: what was run on what, and how well it can be trusted."""
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def top(self, k: int = 100) -> pa.Table:
+        """The k most suspicious rows, most suspicious first.
+
+        Args:
+            k: rows at most.
+        """
+        return select(self, ReportOptions(top=k))
+
+    def counts(self) -> dict[str, int]:
+        """Rows per verdict, in the order of the verdicts."""
+        found = pc.value_counts(self.table.column("verdict").cast(pa.string()))
+        known = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+        return {word: int(known[word]) for word in ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged") if word in known}
+
+    def save(self, path: str) -> None:
+        """Write as Parquet: to a temporary file beside it, then renamed, so that no half of it is ever seen.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+        """
+        table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        words = [field.name for field in table.schema if field.name not in floats]
+        handle, temporary = temporary_beside(path)
+        os.close(handle)
+        try:
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
+            os.chmod(temporary, 0o666 & ~current_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def current_umask() -> int:
+    """The process's umask; reading it means setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def temporary_beside(path: str) -> tuple[int, str]:
+    """An open temporary file in the folder of `path`.
+
+    Raises:
+        UsageError: the folder is missing or cannot be written to.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"{path}: no folder {folder} — expected an existing folder — create it or name another with -o")
+    if os.path.isdir(path):
+        raise UsageError(f"{path}: is a folder — expected a file to write — try -o {os.path.join(path, 'report' + ENDING)}")
+    try:
+        return tempfile.mkstemp(prefix=".zcurate-", suffix=".part", dir=folder)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another with -o") from error
+
+
+def load(path: str) -> Report:
+    """Read a report.
+
+    Args:
+        path: a `*.zcurate.parquet` file.
+
+    Raises:
+        ReportError: no such file, or no report.
+    """
+    if not os.path.isfile(path):
+        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
+    return from_table(table, path)
+
+
+def from_table(table: pa.Table, path: str) -> Report:
+    """A report from its table, the run card in its metadata.
+
+    Raises:
+        ReportError: no run card, or one of a later schema.
+    """
+    raw = (table.schema.metadata or {}).get(KEY)
+    if raw is None:
+        raise ReportError(f"{path}: a Parquet file but no report — expected one that `zcurate scan` wrote — did you mean to scan it?")
+    card = json.loads(raw)
+    if card.get("schema_version") != SCHEMA_VERSION:
+        raise ReportError(f"{path}: schema version {card.get('schema_version')} — this zcurate reads {SCHEMA_VERSION} — update zcurate or scan again")
+    return Report(table.replace_schema_metadata(None), card)
+
+
+def newest(folder: str = ".") -> str:
+    """The report written last in `folder`.
+
+    Raises:
+        ReportError: there is none.
+    """
+    paths = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(ENDING)]
+    if not paths:
+        raise ReportError(f"no report here — expected a file ending in {ENDING} — run `zcurate scan DATA` first, or name a report")
+    return os.path.normpath(max(paths, key=lambda path: (os.stat(path).st_mtime_ns, path)))
+
+
+def default_path(stem: str) -> str:
+    """Where the report of an input goes: the current folder."""
+    return f"{stem}{ENDING}"
+
+
+def check_output(path: str, input_path: str, force: bool) -> None:
+    """Refuse to overwrite anything but a report of the same input, and find out now whether the place can be written.
+
+    Args:
+        path: report to write.
+        input_path: the data's path.
+        force: overwrite whatever is there.
+
+    Raises:
+        UsageError: it would overwrite something else, the input included, or cannot be written.
+    """
+    if os.path.exists(path) and os.path.exists(input_path) and os.path.samefile(path, input_path):
+        raise UsageError(f"{path}: is the input itself — expected another file to write — name one with -o")
+    handle, temporary = temporary_beside(path)
+    os.close(handle)
+    os.unlink(temporary)
+    if force or not os.path.exists(path):
+        return
+    try:
+        before = load(path).card["input"]["path"]
+    except (ReportError, KeyError):
+        raise UsageError(f"{path}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
+    if before != full(input_path):
+        raise UsageError(f"{path}: is a report of {before} — nothing was written — overwrite it with --force, or name another with -o")
+
+
+def full(path: str) -> str:
+    """The absolute path; `-` and `memory` stay as they are."""
+    return path if path in ("-", "memory") else os.path.abspath(path)
+
+
+def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any) -> Report:
+    """Join what was seen and what was judged to the input's rows.
+
+    Args:
+        data: N rows.
+        row: (M,) position in the input of each encoded row.
+        evidence: of the encoded rows.
+        verdicts: of the encoded rows.
+        card: run card.
+        decided: (M,) predicted class, or standardised target.
+        target: regression's `TargetScale`, or None.
+    """
+    n = data.n_rows
+    spread = Spread(n, row)
+    regression = data.task.kind == "regression"
+    verdict = np.full(n, "skipped", "U10")
+    verdict[row] = verdicts.verdict
+    fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
+    if data.roles.id is not None:
+        fields["id"] = data.table.column(data.roles.id).combine_chunks()
+    if data.paths is not None:
+        fields["path"] = data.paths
+    fields["given"] = data.given
+    fields["suggested"] = label_column(data, spread, verdicts.suggested, target)
+    fields["p_suggested"] = spread.floats(verdicts.p_suggested)
+    fields["verdict"] = pa.array(verdict).cast(pa.string()).dictionary_encode()
+    for name in ("p_incorrect", "p_hard", "p_outlier"):
+        fields[name] = spread.floats(getattr(verdicts, name))
+    fields["rank"] = rank_column(spread, verdicts, evidence.columns["z_score"])
+    reasons: list[list[str]] = [[] for _ in range(n)]
+    for at, codes in zip(row, verdicts.reasons, strict=True):
+        reasons[at] = codes
+    fields["reasons"] = pa.array(reasons, pa.list_(pa.string()))
+    fields["telling"] = telling_column(data, spread, verdicts, decided)
+    fields |= dynamics_columns(spread, evidence)
+    fields["predicted"] = label_column(data, spread, decided, target)
+    fields |= heldout_columns(spread, evidence, regression)
+    if regression:
+        fields |= residual_columns(data, spread, evidence, verdicts, target)
+    return Report(pa.table(fields), card)
+
+
+class Spread:
+    """Puts values of M encoded rows at their places among N input rows, null elsewhere."""
+
+    def __init__(self, n_rows: int, row: np.ndarray) -> None:
+        self.n_rows, self.row = n_rows, row
+
+    def floats(self, values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
+        """(N,) float32 (or `kind`), NaN as null."""
+        out = np.full(self.n_rows, np.nan)
+        out[self.row] = values
+        return pa.array(out, mask=np.isnan(out)).cast(kind or pa.float32())
+
+    def counts(self, values: np.ndarray) -> pa.Array:
+        """(N,) int32, NaN as null."""
+        out = np.full(self.n_rows, np.nan)
+        out[self.row] = values
+        missing = np.isnan(out)
+        return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing)
+
+
+def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any) -> pa.Array:
+    """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
+    if target is not None:
+        return spread.floats(target.back(values), pa.float64())
+    out = np.full(spread.n_rows, -1)
+    out[spread.row] = values
+    names = np.array(data.task.classes, dtype=object)
+    return pa.array(np.where(out >= 0, names[np.maximum(out, 0)], None), pa.string())
+
+
+def rank_column(spread: Spread, verdicts: Verdicts, z_score: np.ndarray) -> pa.Array:
+    """1 = most suspicious: by p_incorrect + p_outlier, then by z_score; null for unlabelled rows."""
+    ranked = np.flatnonzero(verdicts.verdict != "unlabelled")
+    p = np.nan_to_num(verdicts.p_incorrect[ranked] + verdicts.p_outlier[ranked])
+    z = np.nan_to_num(z_score[ranked], nan=-np.inf)
+    order = np.lexsort((spread.row[ranked], -z, -p))
+    out = np.zeros(spread.n_rows, np.int64)
+    out[spread.row[ranked[order]]] = np.arange(1, len(order) + 1)
+    return pa.array(out, mask=out == 0)
+
+
+def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray) -> pa.Array:
+    """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
+    wanted = spread.row[np.isin(verdicts.verdict, ("incorrect", "hard", "outlier"))]
+    given = np.zeros(spread.n_rows, np.int64)
+    other = np.full(spread.n_rows, -1)
+    if data.task.classes:
+        given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
+    out: list[list[str]] = [[] for _ in range(spread.n_rows)]
+    for at, words in zip(wanted, telling(data, wanted, given, other), strict=True):
+        out[at] = words
+    return pa.array(out, pa.list_(pa.string()))
+
+
+def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
+    """What training saw of each row."""
+    seen, masked = evidence.columns["n_seen"], evidence.columns["n_masked"]
+    trained = seen > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        frequency = np.where(trained, masked / seen, np.nan)
+    fields = {name: spread.floats(np.where(trained, evidence.columns[name], np.nan)) for name in ("z_score", "z_max", "z_last")}
+    fields["mask_frequency"] = spread.floats(frequency)
+    fields["n_seen"] = spread.counts(seen)
+    fields["n_masked"] = spread.counts(masked)
+    for name in ("loss_mean", "confidence_mean", "confidence_std", "margin_mean"):
+        fields[name] = spread.floats(np.where(trained, evidence.columns[name], np.nan))
+    for name in ("learned_epoch", "n_forgotten"):
+        fields[name] = spread.counts(np.where(trained, evidence.columns[name], np.nan))
+    return fields
+
+
+def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
+    """What members that never trained on each row say of it."""
+    from zcurate.evidence import views
+
+    view, _ = views(evidence)
+    if regression:
+        far = heldout_residual.spread(view)
+        entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
+        return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
+    p = evidence.heldout.astype(np.float64)
+    labelled = view.label >= 0
+    own = np.where(labelled, p[np.arange(len(p)), np.maximum(view.label, 0)], np.nan)
+    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(1)
+    margin = np.where(labelled, heldout_margin.margin(view), np.nan)
+    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropy)}
+
+
+def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
+    """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
+
+    A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
+    of the held-out spreads of the rows with p_incorrect <= 0.5.
+    """
+    location, log_scale = evidence.heldout.T.astype(np.float64)
+    given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[spread.row]
+    predicted = target.back(location)
+    far = np.abs(evidence.y - location) * np.exp(-log_scale)
+    right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
+    half = (float(np.quantile(far[right], 0.9)) if right.any() else 2.3) * np.exp(log_scale)
+    signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
+    wide = pa.float64()
+    return {
+        "residual": spread.floats(given - predicted, wide),
+        "residual_z": spread.floats(signed, wide),
+        "interval_low": spread.floats(target.back(location - half), wide),
+        "interval_high": spread.floats(target.back(location + half), wide),
+    }
+
+
+def select(report: Report, options: ReportOptions) -> pa.Table:
+    """The rows that `zcurate report` lists, sorted by rank.
+
+    Args:
+        report: a scan's result.
+        options: selections; see `ReportOptions`.
+
+    Raises:
+        ReportError: a class that the report does not hold.
+    """
+    table = report.table
+    keep = pa.array(np.ones(table.num_rows, bool))
+    words = options.verdicts()
+    if words is not None:
+        keep = pc.and_(keep, pc.is_in(table.column("verdict").cast(pa.string()), value_set=pa.array(words)))
+    for name, flag, value in (("given", "--class", options.class_), ("given", "--given", options.given), ("suggested", "--suggested", options.suggested)):
+        if value is not None:
+            keep = pc.and_(keep, pc.fill_null(pc.equal(table.column(name), same_kind(report, table.column(name), value, flag)), False))
+    if options.min_p is not None:
+        keep = pc.and_(keep, pc.fill_null(pc.greater_equal(table.column("p_incorrect"), options.min_p), False))
+    chosen = table.filter(keep)
+    if options.top is not None and words is None:
+        chosen = chosen.filter(pc.is_valid(chosen.column("rank")))
+    order = pc.sort_indices(chosen, sort_keys=[("rank", "ascending"), ("row", "ascending")], null_placement="at_end")
+    return chosen.take(order[: options.top] if options.top is not None else order)
+
+
+def same_kind(report: Report, column: pa.ChunkedArray, value: str, flag: str) -> pa.Scalar:
+    """A label typed on the command line, in the column's type.
+
+    Raises:
+        ReportError: no such class; names the nearest.
+    """
+    if pa.types.is_floating(column.type):
+        try:
+            return pa.scalar(float(value))
+        except ValueError:
+            raise ReportError(f"{flag} {value}: the report is of a regression — expected a number") from None
+    classes = [entry["name"] for entry in report.card.get("classes", [])]
+    if value not in classes:
+        raise ReportError(f"{flag} {value}: no such class — classes: {listed(classes)}{did_you_mean(value, classes, flag + ' {}')}")
+    return pa.scalar(value)

@@ -1,0 +1,202 @@
+"""The whole flow in one readable function: read, encode, train and record, judge, report.
+
+Heavy rooms are imported when they are needed, so that bad input is refused in the first second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from zcurate import options as house_options
+from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.options import ScanOptions
+from zcurate.watch import Silent, Watch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zcurate.dataset import Dataset
+    from zcurate.evidence import Evidence
+    from zcurate.judge import Cut, Verdicts
+    from zcurate.report import Report
+    from zcurate.spec import Plan
+
+
+def scan(data: Any, *, watch: Watch | None = None, command: str | None = None, **settings: Any) -> Report:
+    """Find the wrong labels in a table or a picture folder.
+
+    Args:
+        data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
+        watch: told of progress; silent by default.
+        command: what the user typed, for the run card.
+        **settings: as for `zcurate scan`, by their names: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
+
+    Returns:
+        The report: `report.table` has one row per input row in the input's order, `report.card` tells how well to trust it. It is
+        written to `output` where that is given.
+
+    Raises:
+        UsageError: a setting or a column that is not there.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    return run(data, options_from(settings), watch or Silent(), command)
+
+
+def options_from(settings: dict[str, Any]) -> ScanOptions:
+    """Keyword arguments as options.
+
+    Raises:
+        UsageError: an unknown name; names the nearest.
+    """
+    known = {field.name for field in dataclasses.fields(ScanOptions)}
+    for name in settings:
+        if name not in known:
+            raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(known), 40)}{did_you_mean(name, known)}")
+    if isinstance(settings.get("exclude"), str):
+        settings["exclude"] = (settings["exclude"],)
+    return ScanOptions(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+
+
+def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> Report:
+    """`scan` with its options made: one readable page.
+
+    Args:
+        data: as for `scan`.
+        options: every setting.
+        watch: told of progress.
+        command: what the user typed.
+    """
+    clock = Stopwatch(watch)
+    check_first(options)
+    clock.stage("reading")
+    dataset = read(data, options)
+    if options.output is not None:
+        from zcurate.report import check_output
+
+        check_output(options.output, dataset.origin.path, options.force)
+    from zcurate.spec import plan
+
+    for text in dataset.warnings:
+        watch.warn(text)
+    what = plan(options, dataset)
+    clock.stage("loading torch")
+    from zcurate import device, encode, judge, report, train
+    from zcurate.models import builder
+    from zcurate.witnesses import WITNESSES
+
+    place = device.pick(options.device)
+    device.use_threads()
+    clock.stage("encoding")
+    encoded = encode.encode(dataset, what.spec, place)
+    clock.stage("training")
+    limit = house_options.seconds(options.time_limit)
+    evidence, cut_short = train.train(encoded, what.spec, builder(what.spec.name), what.packed, what.n_epochs, options.seed, watch, limit)
+    clock.stage("judging")
+    seen = {name: column for witness in WITNESSES.names() for name, column in WITNESSES.load(witness)(encoded).items()}
+    verdicts = judge.judge(evidence, cut_of(options), seen["distance"])
+    decided = judge.decided(evidence, what.spec.decision)
+    card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
+    card["seconds"] = clock.seconds()
+    result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
+    if options.output is not None:
+        result.save(options.output)
+    return result
+
+
+def check_first(options: ScanOptions) -> None:
+    """Refuse what can be refused before anything is read or any heavy library is loaded.
+
+    Raises:
+        UsageError: an option that cannot be meant, an unknown model, no GPU driver for `--device cuda`.
+    """
+    options.check()
+    from zcurate.spec import named
+
+    named(options.model)
+    if options.device == "cuda" and not has_cuda_driver():
+        raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU that torch can use — try --device cpu")
+
+
+def has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver library can be loaded; takes a millisecond where torch takes two seconds."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def read(data: Any, options: ScanOptions) -> Dataset:
+    """Any input as a `Dataset`."""
+    from zcurate import columns, readers, source
+    from zcurate.dataset import Origin
+
+    if isinstance(data, str) or hasattr(data, "__fspath__"):
+        return readers.read(source.locate(str(data), options.input_format), options)
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return columns.dataset(data, Origin("memory", "arrow"), options)
+    if hasattr(data, "iloc"):
+        return columns.dataset(pa.Table.from_pandas(data, preserve_index=False), Origin("memory", "pandas"), options)
+    raise UsageError(f"scan: data of type {type(data).__name__} — expected a path, a pandas DataFrame or an Arrow table")
+
+
+def cut_of(options: ScanOptions) -> Cut:
+    """The judge's cut from the three options that set it."""
+    from zcurate.judge import Cut
+
+    return Cut(options.threshold, options.precision, options.budget)
+
+
+class Stopwatch:
+    """Seconds by stage, for the run card; decides nothing."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.marks = watch, [("start", time.perf_counter())]
+
+    def stage(self, name: str) -> None:
+        """The next stage begins."""
+        self.watch.stage(name)
+        self.marks.append((name, time.perf_counter()))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage so far."""
+        ends = [at for _, at in self.marks[1:]] + [time.perf_counter()]
+        spent = {name: round(end - begin, 3) for (name, begin), end in zip(self.marks[1:], ends[1:], strict=True)}
+        return {**spent, "total": round(ends[-1] - self.marks[0][1], 3)}
+
+
+def run_card(
+    data: Dataset, options: ScanOptions, what: Plan, evidence: Evidence, verdicts: Verdicts, row: np.ndarray, device: str, command: str | None, cut_short: bool
+) -> dict[str, Any]:
+    """Everything that is needed to trust or repeat the scan, as plain JSON values."""
+    import platform
+
+    import numpy
+    import pyarrow
+    import torch
+
+    from zcurate import __version__, card
+    from zcurate.report import SCHEMA_VERSION, full
+
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "pyarrow": pyarrow.__version__}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "zcurate": __version__,
+        "command": command,
+        "options": {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(options).items()},
+        "seed": options.seed,
+        "device": device,
+        "versions": versions,
+        "input": {**dataclasses.asdict(data.origin), "path": full(data.origin.path), "rows": data.n_rows, "root": data.root},
+        **card.of_data(data),
+        "model": {**dataclasses.asdict(what.spec), "n_epochs": [len(one.error) for one in evidence.rounds], "why": what.why},
+        **card.of_verdicts(data, evidence, verdicts, row),
+        "partial": cut_short,
+        "warnings": list(data.warnings),
+    }

@@ -1,0 +1,254 @@
+"""Which model is trained, and how: from `--model` and the data to a `ModelSpec` and the number of epochs.
+
+Leaves: `ModelSpec`, `ZSettings`, `Plan`. Enters: the user's word and a `Dataset`. No torch, so that a misspelt model or key is
+refused before torch is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any
+
+from zcurate.dataset import Dataset
+from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.options import ScanOptions, one_of
+
+BUILT_IN = ("linear", "mlp", "resnet")
+"""Names of the models on the shelf; a test holds them to its list."""
+Z_ON = ("error", "loss", "logit", "probability", "margin")
+Z_STATS = ("batch", "ema", "epoch")
+Z_SCALE = ("std", "mad")
+Z_PER = ("class", "global")
+Z_SIDE = ("high", "both")
+CHOICES = {
+    "optimiser": ("adamw", "sgd"), "loss": ("zerror", "plain"), "decision": ("argmax", "crossing"),
+    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE,
+}  # fmt: skip
+PACKED = ("linear", "mlp")
+"""Models whose members run side by side."""
+EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 12, 3, 40
+
+
+@dataclass(frozen=True)
+class ZSettings:
+    """The loss's settings."""
+
+    z_threshold: float = 2.0
+    """tau [sigma]: a row further out is left out of the gradient; `inf` keeps every row."""
+    z_start: float = 4.0
+    """tau at the end of the warm-up [sigma]; annealed linearly to `z_threshold`."""
+    warmup: float = 0.1
+    """Share of the epochs in which every row is kept."""
+    z_on: str = "error"
+    """What is standardised: `error` (log-odds; regression: signed target error), `loss`, `logit`, `probability` or `margin`."""
+    z_stats: str = "ema"
+    """`batch`: this batch's; `ema`: running mean over batches; `epoch`: the previous epoch's."""
+    z_scale: str = "std"
+    """`std`: mean and standard deviation; `mad`: median and 1.4826 x median absolute deviation."""
+    z_per: str = "global"
+    """`global`: among all rows of the batch; `class`: among those with the same given label."""
+    z_side: str = "high"
+    """`high`: only errors above the mean are left out; `both`: |z| (always so for regression on `error`)."""
+    readmit: float = 0.02
+    """Probability that a masked row is let back in, so that an under-fitted group is not masked for ever."""
+
+    def threshold(self, progress: float) -> float:
+        """tau [sigma] at `progress` in [0, 1) of the run: none in the warm-up, then linear from wide to narrow."""
+        if progress < self.warmup:
+            return float("inf")
+        part = (progress - self.warmup) / max(1e-9, 1 - self.warmup)
+        return self.z_start + (self.z_threshold - self.z_start) * min(1.0, 2 * part)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is trained, and how. A TOML file sets the same names."""
+
+    name: str = "auto"
+    """Built-in model, or `file.py:function`."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers (`mlp`) or channels of the stages (`resnet`)."""
+    bins: int = 16
+    """Quantile bins per number, 1 = plain standardised numbers."""
+    embedding: int = 8
+    """Width of a category's embedding."""
+    dropout: float = 0.0
+    """Share of hidden units dropped while training."""
+    optimiser: str = "adamw"
+    """`adamw` or `sgd` (Nesterov momentum 0.9)."""
+    learning_rate: float = 0.006
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = 0.02
+    batch: int = 256
+    """Rows per member and step, at most."""
+    epochs: int | None = None
+    """Passes over the data; None chooses by size."""
+    folds: int = 4
+    """Members per round; member k never trains on fold k."""
+    rounds: int = 2
+    """Rounds of members, each with planted errors of its own."""
+    augment: bool = True
+    """Pictures: random shifts."""
+    decision: str = "argmax"
+    """How `predicted` is read off the outputs: `argmax`, or `crossing` of each class's two output distributions."""
+    loss: str = "zerror"
+    """`zerror` or `plain`."""
+    z: ZSettings = field(default_factory=ZSettings)
+    """Settings of the Z-Error loss."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained."""
+
+    spec: ModelSpec
+    packed: bool
+    """Members run side by side."""
+    n_epochs: int
+    """Of the first round; later ones stop where it was best."""
+    why: str
+    """How the model was chosen, in plain words."""
+
+
+def named(model: str) -> dict[str, Any]:
+    """The settings that `--model` gives: a name, or a TOML file's keys. Checked before anything is read.
+
+    Raises:
+        UsageError: an unknown name, key or value; names the nearest.
+    """
+    if ".py:" in model:
+        path = model.rpartition(":")[0]
+        if not os.path.isfile(path):
+            raise UsageError(f"--model {model}: no file {path} — expected file.py:function — check the path")
+        return {"name": model}
+    if model.endswith(".toml"):
+        return from_toml(model)
+    check_name(model, "--model")
+    return {"name": model}
+
+
+def check_name(name: str, place: str) -> None:
+    """Refuse an unknown model.
+
+    Raises:
+        UsageError: names the known ones and the nearest.
+    """
+    known = ("auto", *BUILT_IN)
+    if name not in known and ".py:" not in name:
+        hint = did_you_mean(name, known)
+        raise UsageError(f"{place}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")
+
+
+def from_toml(path: str) -> dict[str, Any]:
+    """A TOML file's settings; those of the loss may stand in a table `[loss]`.
+
+    Raises:
+        UsageError: no file, no TOML, unknown keys or values.
+    """
+    if not os.path.isfile(path):
+        raise UsageError(f"--model {path}: no such file — expected a TOML file — check the path")
+    try:
+        with open(path, "rb") as file:
+            raw = tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: no TOML — {error} — see `zcurate scan --help`") from error
+    loss = raw.pop("loss", {}) if isinstance(raw.get("loss"), dict) else {}
+    if "name" in loss:
+        loss["loss"] = loss.pop("name")
+    settings = {**raw, **loss}
+    fields = {field.name: field for cls in (ModelSpec, ZSettings) for field in dataclasses.fields(cls) if field.name != "z"}
+    defaults = {**dataclasses.asdict(ModelSpec()), **dataclasses.asdict(ZSettings())}
+    for key, value in settings.items():
+        if key not in fields:
+            raise UsageError(f"{path}: unknown key '{key}' — known: {listed(fields, 40)}{did_you_mean(key, fields)}")
+        if key in CHOICES:
+            one_of(str(value), CHOICES[key], f"{path}: {key}")
+        check_type(path, key, value, defaults[key])
+    check_name(settings.setdefault("name", "auto"), path)
+    if isinstance(settings.get("hidden"), list):
+        settings["hidden"] = tuple(settings["hidden"])
+    return settings
+
+
+def check_type(path: str, key: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the default, or out of range.
+
+    Raises:
+        UsageError: naming the key, the value and what was expected.
+    """
+    if isinstance(default, tuple):
+        good, expected = isinstance(value, list) and all(isinstance(v, int) and v > 0 for v in value), "a list of whole numbers above 0"
+    elif isinstance(default, bool):
+        good, expected = isinstance(value, bool), "true or false"
+    elif isinstance(default, str):
+        good, expected = isinstance(value, str), "text"
+    elif isinstance(default, float):
+        good, expected = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0, "a number, 0 or more"
+    else:
+        least = 2 if key == "folds" else 1
+        good, expected = isinstance(value, int) and not isinstance(value, bool) and value >= least, f"a whole number, {least} or more"
+    if not good:
+        raise UsageError(f"{path}: {key} = {value!r} — expected {expected}")
+
+
+def plan(options: ScanOptions, data: Dataset) -> Plan:
+    """Decide model, sizes and schedule from the user's settings and the data.
+
+    Args:
+        options: `model`, `epochs`.
+        data: N rows.
+
+    Raises:
+        UsageError: the model does not fit the data.
+    """
+    settings = named(options.model)
+    name = settings.pop("name", "auto")
+    why = "as asked for by --model"
+    if name == "auto":
+        name, why = automatic(data)
+    pictures = data.pictures is not None
+    if (name == "resnet") != pictures and ".py:" not in name:
+        raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
+    z_names = {field.name for field in dataclasses.fields(ZSettings)}
+    z = ZSettings(**{key: value for key, value in settings.items() if key in z_names})
+    own = {key: value for key, value in settings.items() if key not in z_names}
+    spec = ModelSpec(**{**defaults(name, data), **own, "name": name, "z": z})
+    if name == "resnet" and any(width % 16 for width in spec.hidden):
+        raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
+    n_epochs = options.epochs or spec.epochs or epochs_for(data.n_rows, pictures)
+    return Plan(spec, name in PACKED, n_epochs, why)
+
+
+def automatic(data: Dataset) -> tuple[str, str]:
+    """The model for this data, and why."""
+    if data.pictures is not None:
+        return "resnet", "the data are pictures"
+    kinds = {column.kind for column in data.roles.features}
+    if kinds == {"text"} and data.task.kind != "regression":
+        return "linear", "the data are texts"
+    return "mlp", "the data are a table"
+
+
+def defaults(name: str, data: Dataset) -> dict[str, Any]:
+    """Settings by model and size of data. Chosen on the tuning half of the bench (tests/bench/README.md)."""
+    small = data.n_rows < 2500
+    if data.pictures is not None:
+        side = data.pictures.shape[-1]
+        return {"hidden": (16, 32, 64) if side < 24 else (16, 32, 64, 128), "learning_rate": 0.01, "weight_decay": 0.05, "batch": 64 if data.n_rows < 5000 else 128, "rounds": 2}
+    rounds = 6 if small else 3 if data.n_rows < 8000 else 2
+    base: dict[str, Any] = {"rounds": rounds}
+    if data.task.kind == "regression":
+        base["bins"] = 32
+    if name == "linear":
+        base["learning_rate"] = 0.02
+    return base
+
+
+def epochs_for(n_rows: int, pictures: bool) -> int:
+    """Passes of the first round: fewer the more rows there are."""
+    if pictures:
+        return max(4, min(14, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
+    return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

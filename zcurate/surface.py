@@ -1,0 +1,69 @@
+"""From an options dataclass to a command's parameters, so that each option is written once.
+
+Leaves: a signature that typer reads. Enters: a frozen dataclass whose fields carry help and flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+
+def flags_of(field: dataclasses.Field[Any]) -> list[str]:
+    """The flags of a field: those in its metadata, else its name with dashes; a switch has no `--no-` twin."""
+    given = list(field.metadata["flags"])
+    long = f"--{field.name.rstrip('_').replace('_', '-')}"
+    return given if any(flag.startswith("--") for flag in given) or given else [long]
+
+
+def parameters(options: type, names: tuple[str, ...] | None = None) -> list[inspect.Parameter]:
+    """One keyword parameter per field, or per field of `names`."""
+    hints = typing.get_type_hints(options)
+    out = []
+    for field in dataclasses.fields(options):
+        if names is not None and field.name not in names:
+            continue
+        kind = hints[field.name]
+        many = typing.get_origin(kind) is tuple
+        if many:
+            kind = list[str]
+        meta = field.metadata
+        extra = {} if kind is bool else {"metavar": meta["metavar"]}
+        option = typer.Option(*flags_of(field), help=meta["help"], rich_help_panel=meta["panel"], show_default=field.default not in (None, False, ()), **extra)
+        default = [] if many else field.default
+        out.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]))
+    return out
+
+
+def takes(options: type, *arguments: inspect.Parameter, only: tuple[str, ...] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command so that typer sees `arguments` and one option per field of `options` (or per field of `only`).
+
+    The command is called with the arguments by name and `options`, an instance.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def wrapper(**values: Any) -> None:
+            places = [argument.name for argument in arguments]
+            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in places}
+            command(**{name: values[name] for name in places}, options=options(**settings))
+
+        wrapper.__doc__, wrapper.__name__, wrapper.__module__ = command.__doc__, command.__name__, command.__module__
+        signature = inspect.Signature([*arguments, *parameters(options, only)])
+        wrapper.__signature__ = signature  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+        return wrapper
+
+    return decorate
+
+
+def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None) -> inspect.Parameter:
+    """A positional argument for `takes`."""
+    kind: Any = str if default is inspect.Parameter.empty else str | None
+    return inspect.Parameter(
+        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, typer.Argument(help=help, metavar=metavar, show_default=False)]
+    )

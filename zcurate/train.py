@@ -1,0 +1,261 @@
+"""The loop: rounds of members, each member blind to one fold, all of them watched.
+
+Leaves: `Evidence`. Enters: `Encoded` and `ModelSpec`. A narrow model packs the members of a round into one batched product; a
+wide one or a convolution runs them one after another. Both give, in one run, in-sample dynamics from the members that train on a
+row and held-out predictions from the one that does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil, cos, pi
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zcurate import augment, device, noise
+from zcurate.encode import Encoded, Inputs
+from zcurate.evidence import Evidence, Round, merge
+from zcurate.ledger import Ledger
+from zcurate.noise import Planted
+from zcurate.watch import Watch
+from zcurate.zerror import Statistics, score
+from zcurate.spec import ModelSpec
+
+Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
+
+PLANT_SHARE = 0.04
+"""Share of the rows that each round is shown wrong."""
+HELDOUT_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Order:
+    """One epoch's visits."""
+
+    ids: Tensor
+    """(K, n) int64 rows in the order of the visits."""
+    weight: Tensor
+    """(K, n) float32, 0 for padding."""
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of at most `size` rows per member, split evenly."""
+        n_batches = max(1, ceil(self.ids.shape[1] / size))
+        yield from zip(self.ids.tensor_split(n_batches, 1), self.weight.tensor_split(n_batches, 1), strict=True)
+
+
+def folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,) int64 fold of each row: rows of one key together, each class spread evenly where keys are single rows.
+
+    Args:
+        fold_key: (N,) int64.
+        y: (N,) labels; ties in the spread are broken by them.
+        n_folds: F.
+        rng: source of the order.
+    """
+    keys, inverse = np.unique(fold_key, return_inverse=True)
+    if len(keys) < len(fold_key):
+        return rng.permutation(len(keys))[inverse] % n_folds
+    shuffled = rng.permutation(len(y))
+    by_label = shuffled[np.argsort(y[shuffled], kind="stable")]
+    fold = np.empty(len(y), np.int64)
+    fold[by_label] = np.arange(len(y)) % n_folds
+    return fold
+
+
+def visits(chosen: Tensor, generator: torch.Generator) -> Order:
+    """Shuffle each member's rows; members with fewer rows are padded with rows of weight 0.
+
+    Args:
+        chosen: (K, N) bool, rows that each member visits.
+        generator: on the device of `chosen`.
+    """
+    n = int(chosen.sum(1).max())
+    draw = torch.rand(chosen.shape, generator=generator, device=chosen.device)
+    ids = torch.where(chosen, draw, 2.0).argsort(1)[:, :n]
+    return Order(ids, chosen.gather(1, ids).float())
+
+
+def in_order(chosen: Tensor) -> Order:
+    """Each member's rows in row order, padded as in `visits`."""
+    ids = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(chosen.sum(1).max())]
+    return Order(ids, chosen.gather(1, ids).float())
+
+
+def learning_rate(progress: float) -> float:
+    """One cycle: up in the first tenth, then down along a cosine to a hundredth; as a share of the peak."""
+    if progress < 0.1:
+        return 0.1 + 9 * progress
+    return 0.01 + 0.99 * 0.5 * (1 + cos(pi * (progress - 0.1) / 0.9))
+
+
+def optimiser(spec: ModelSpec, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that the spec names, fused where torch has it."""
+    if spec.optimiser == "sgd":
+        return torch.optim.SGD(model.parameters(), spec.learning_rate, momentum=0.9, nesterov=True, weight_decay=spec.weight_decay, fused=True)
+    return torch.optim.AdamW(model.parameters(), spec.learning_rate, weight_decay=spec.weight_decay, betas=(0.9, 0.98), fused=True)
+
+
+class Clock:
+    """The user's time limit, shared out evenly among the trainings that are still to come. Without a limit it never looks."""
+
+    def __init__(self, limit_seconds: float | None, n_parts: int) -> None:
+        self.start, self.limit, self.n_parts, self.part, self.cut = time.monotonic(), limit_seconds, n_parts, 0, False
+
+    def up(self) -> bool:
+        """Whether this part's time is over; remembers that something was cut."""
+        if self.limit is None or time.monotonic() - self.start < self.limit * (self.part + 1) / self.n_parts:
+            return False
+        self.cut = True
+        return True
+
+    def next(self) -> None:
+        """The next part begins."""
+        self.part += 1
+
+
+class Trainer:
+    """One round: K members side by side, or one after another, over one ledger."""
+
+    def __init__(self, encoded: Encoded, spec: ModelSpec, build: Build, packed: bool, n_epochs: int, seed: int, watch: Watch) -> None:
+        self.encoded, self.spec, self.build, self.packed = encoded, spec, build, packed
+        self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
+        self.clock = Clock(None, 1)
+
+    def run(self, at: int, n_rounds: int, fold: np.ndarray, shown: np.ndarray, planted: Planted) -> Round:
+        """Train the round's members and record them.
+
+        Args:
+            at: number of the round.
+            n_rounds: R, for the progress bar.
+            fold: (N,) int64.
+            shown: (N,) labels to show, -1 or NaN for none.
+            planted: which of them are wrong on purpose.
+        """
+        encoded, n_folds = self.encoded, self.spec.folds
+        ledger = Ledger(encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device)
+        labels = torch.from_numpy(shown).to(encoded.device)
+        labels = labels.float() if encoded.regression else labels
+        blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
+        teams = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
+        for number, team in enumerate(teams):
+            seeds = (self.seed, at, number)
+            done = (at * len(teams) + number) * self.n_epochs
+            self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs)
+        return ledger.freeze(shown, planted)
+
+    def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int) -> None:
+        """Train K members together.
+
+        Args:
+            blind: (K, N) bool, rows that each member never trains on.
+            labels: (N,) shown labels.
+            ledger: takes the record.
+            seeds: what every random choice depends on.
+            done: epochs finished before, of `total`.
+        """
+        encoded, spec = self.encoded, self.spec
+        n_members = len(blind)
+        generator = device.generator(encoded.device, *seeds)
+        model = self.build(spec, encoded, n_members, device.generator(torch.device("cpu"), *seeds, 7)).to(encoded.device)
+        steps = optimiser(spec, model)
+        per_class = spec.z.z_per == "class" and not encoded.regression
+        running = Statistics.new(n_members, encoded.n_outputs if per_class else 1, encoded.device)
+        taught = ~blind & encoded.labelled()[None]
+        asked = in_order(blind)
+        for epoch in range(self.n_epochs):
+            if epoch > 0 and self.clock.up():
+                break
+            model.train()
+            batches = list(visits(taught, generator).batches(spec.batch))
+            for number, (ids, weight) in enumerate(batches):
+                progress = (epoch + number / len(batches)) / self.n_epochs
+                for group in steps.param_groups:
+                    group["lr"] = spec.learning_rate * learning_rate(progress)
+                output = model(self.inputs(ids, generator))
+                threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
+                readmit = torch.rand(ids.shape, generator=generator, device=ids.device) < spec.z.readmit
+                scored, running = score(output, labels[ids], weight, running, spec.z, threshold, readmit)
+                steps.zero_grad(set_to_none=True)
+                scored.loss.backward()
+                steps.step()
+                ledger.record(epoch, ids, scored, weight)
+            self.ask(model, asked, ledger, epoch)
+            self.watch.step(done + epoch + 1, total)
+        self.clock.next()
+
+    def inputs(self, ids: Tensor, generator: torch.Generator) -> Inputs:
+        """A training batch, pictures seen a little differently each time."""
+        inputs = self.encoded.inputs(ids)
+        if inputs.images is None or not self.spec.augment:
+            return inputs
+        most = max(1, inputs.images.shape[-1] // 12)
+        images = augment.shifted(inputs.images.flatten(0, 1), most, generator)
+        return inputs._replace(images=images.view(inputs.images.shape))
+
+    @torch.no_grad()
+    def ask(self, model: nn.Module, asked: Order, ledger: Ledger, epoch: int) -> None:
+        """Record what each member says of the rows it never trains on."""
+        model.eval()
+        for ids, weight in asked.batches(HELDOUT_BATCH):
+            ledger.record_heldout(epoch, ids, model(self.encoded.inputs(ids)), weight)
+
+
+def train(
+    encoded: Encoded,
+    spec: ModelSpec,
+    build: Build,
+    packed: bool,
+    n_epochs: int,
+    seed: int,
+    watch: Watch,
+    limit_seconds: float | None = None,
+) -> tuple[Evidence, bool]:
+    """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
+
+    Args:
+        encoded: N rows.
+        spec: model, `folds`, `rounds` and loss settings.
+        build: makes the members.
+        packed: whether a round's members run as one.
+        n_epochs: E.
+        seed: what every random choice depends on.
+        watch: told of progress.
+        limit_seconds: end early after this long; each member still sees its rows once.
+
+    Returns:
+        What was seen; and whether the limit cut it short.
+    """
+    y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
+    labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
+    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch)
+    trainer.clock = Clock(limit_seconds, spec.rounds * (1 if packed else spec.folds))
+    rounds: list[Round] = []
+    free = np.zeros(len(y), bool)
+    free[labelled] = True
+    for at in range(spec.rounds):
+        rng = np.random.default_rng([seed, at])
+        fold = folds(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
+        planted = plant(encoded, y, np.flatnonzero(free), len(labelled), rounds, rng)
+        free[planted.row] = False
+        shown = y.copy()
+        shown[planted.row] = planted.shown
+        rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
+        if rounds[-1].best < 1:
+            trainer.n_epochs = max(2, round(trainer.n_epochs * rounds[-1].best))
+    return merge(tuple(rounds), y), trainer.clock.cut
+
+
+def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator) -> Planted:
+    """The errors that the next round is shown, in the encoded labels' unit."""
+    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2)
+    if encoded.target is not None:
+        targets = encoded.target.back(y)
+        planted = noise.plant_targets(targets, candidates, n, rng)
+        return Planted(planted.row, encoded.target.forward(planted.shown), planted.kind)
+    p = np.mean([one.heldout for one in rounds], 0) if rounds else None
+    kinds = noise.CLASS_KINDS if rounds else ("uniform",)
+    return noise.plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

@@ -1,0 +1,7 @@
+"""The shelf of witnesses: each file has `columns` and `observe(encoded) -> dict of (N,) columns`, and decides nothing."""
+
+from __future__ import annotations
+
+from zcurate.registry import Registry
+
+WITNESSES = Registry("witness", novelty="zcurate.witnesses.novelty:observe")

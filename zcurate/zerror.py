@@ -1,0 +1,252 @@
+"""The Z-Error loss: standardise the row errors of a batch, leave the outliers out of the gradient.
+
+Leaves: `Scored`. Enters: logits or predictions, labels, running statistics (returned anew, never kept here). Pure tensor functions.
+Source: arXiv:2506.02154 (G. Godin, 2025); classification as z of the given label's log-odds within the rows of its class.
+Known limits (a group of n rows cannot exceed |z| = (n-1)/sqrt(n); far outliers blind mean and std at 20 %) are why small groups
+use running statistics and why median and MAD are on offer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zcurate.spec import ZSettings
+
+SMALL_GROUP = 6
+"""A group of fewer rows cannot exceed 2 sigmas (Samuelson's bound), so it borrows the running statistics."""
+MAD_TO_STD = 1.4826
+
+
+class Statistics(NamedTuple):
+    """Centre and scale of each group's errors, per member."""
+
+    centre: Tensor
+    """(K, G) float32."""
+    scale: Tensor
+    """(K, G) float32, > 0."""
+    weight: Tensor
+    """(K, G) float32, how much has been seen; 0 = nothing yet."""
+
+    @staticmethod
+    def new(n_members: int, n_groups: int, device: torch.device) -> Statistics:
+        """Statistics of nothing."""
+        zeros = torch.zeros(n_members, n_groups, device=device)
+        return Statistics(zeros, zeros + 1, zeros)
+
+
+class Scored(NamedTuple):
+    """What the loss says of a batch."""
+
+    loss: Tensor
+    """() float32: sum over the members of the mean loss of the rows kept."""
+    error: Tensor
+    """(K, B) float32, high = bad (regression: signed)."""
+    z: Tensor
+    """(K, B) float32 [sigma], signed."""
+    keep: Tensor
+    """(K, B) bool: the row contributes to the gradient."""
+    margin: Tensor
+    """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error)."""
+
+
+def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Row losses, errors and margins of a classification batch.
+
+    Args:
+        logits: (K, B, C) float32.
+        y: (K, B) int64 shown classes.
+
+    Returns:
+        loss (K, B) = -log p_y; error (K, B) = log(1 - p_y) - log p_y, high = bad; margin (K, B) = f_y - max_{k != y} f_k.
+    """
+    own = logits.gather(2, y[..., None]).squeeze(2)
+    others = logits.scatter(2, y[..., None], float("-inf"))
+    error = others.logsumexp(2) - own
+    return F.softplus(error), error, own - others.amax(2)
+
+
+def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Row losses, errors and margins of a regression batch: a Laplace distribution with a learned scale.
+
+    Args:
+        output: (K, B, 2) float32, location and log scale [standardised target].
+        y: (K, B) float32 shown targets, standardised.
+
+    Returns:
+        loss (K, B) = |y - location| / scale + log scale; error (K, B) = y - location, signed; margin (K, B) = -|error| / scale.
+    """
+    location, log_scale = output[..., 0], output[..., 1].clamp(-4.0, 3.0)
+    error = y - location
+    spread = error.abs() * torch.exp(-log_scale)
+    return spread + log_scale, error, -spread
+
+
+def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
+    """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
+
+    Args:
+        error: (K, B) float32.
+        group: (K, B) int64 in [0, G).
+        weight: (K, B) float32, 0 for rows that must not count.
+        running: (K, G) statistics so far.
+        settings: `z_stats`, `z_scale`.
+
+    Returns:
+        z (K, B) float32 [sigma]; 0 where the group's errors are all equal or nothing is known yet.
+    """
+    error = error.detach()
+    batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
+    enough = batch.weight >= SMALL_GROUP
+    fresh = running.weight == 0
+    if settings.z_stats == "epoch":
+        # The previous epoch's statistics are swapped in by the loop; here they are only gathered.
+        known = torch.where(fresh & (batch.weight > 1), 1.0, 0.0).bool()
+        used = Statistics(*(torch.where(known, b, r) for b, r in zip(batch, running, strict=True)))
+        return scaled(error, group, used), running
+    rate = torch.where(fresh, 1.0, 0.1) * (batch.weight > 1)
+    updated = Statistics(
+        running.centre + rate * (batch.centre - running.centre),
+        running.scale + rate * (batch.scale - running.scale),
+        running.weight + batch.weight,
+    )
+    if settings.z_stats == "batch":
+        used = Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True)))
+        return scaled(error, group, used), updated
+    return scaled(error, group, updated), updated
+
+
+def scaled(error: Tensor, group: Tensor, statistics: Statistics) -> Tensor:
+    """(error - centre) / scale of the row's group; 0 where the scale is 0 or unknown.
+
+    Args:
+        error: (K, B) float32.
+        group: (K, B) int64.
+        statistics: (K, G).
+    """
+    centre, scale, weight = (part.gather(1, group) for part in statistics)
+    usable = (scale > 1e-12) & (weight > 1)
+    return torch.where(usable, (error - centre) / scale.clamp_min(1e-12), 0.0)
+
+
+def spread_about_mean(error: Tensor, group: Tensor, weight: Tensor, n_groups: int) -> Statistics:
+    """Mean and standard deviation (n - 1) of each group of a batch.
+
+    Args:
+        error: (K, B) float32.
+        group: (K, B) int64.
+        weight: (K, B) float32.
+        n_groups: G.
+    """
+    zeros = torch.zeros(error.shape[0], n_groups, device=error.device)
+    n = zeros.scatter_add(1, group, weight)
+    mean = zeros.scatter_add(1, group, weight * error) / n.clamp_min(1)
+    deviation = weight * (error - mean.gather(1, group)) ** 2
+    variance = zeros.scatter_add(1, group, deviation) / (n - 1).clamp_min(1)
+    return Statistics(mean, variance.sqrt(), n)
+
+
+def spread_about_median(error: Tensor, group: Tensor, weight: Tensor, n_groups: int) -> Statistics:
+    """Median and scaled median absolute deviation of each group of a batch.
+
+    Args:
+        error: (K, B) float32.
+        group: (K, B) int64.
+        weight: (K, B) float32; rows of weight 0 do not count.
+        n_groups: G.
+    """
+    n = torch.zeros(error.shape[0], n_groups, device=error.device).scatter_add(1, group, (weight > 0).float())
+    centre = group_median(error, group, weight, n)
+    deviation = (error - centre.gather(1, group)).abs()
+    return Statistics(centre, MAD_TO_STD * group_median(deviation, group, weight, n), n)
+
+
+def group_median(value: Tensor, group: Tensor, weight: Tensor, n: Tensor) -> Tensor:
+    """Lower median of each group: sort by group, then value, and pick the middle of each run.
+
+    Args:
+        value: (K, B) float32.
+        group: (K, B) int64.
+        weight: (K, B) float32; rows of weight 0 sort behind every group.
+        n: (K, G) float32 rows per group.
+
+    Returns:
+        (K, G) float32, 0 for an empty group.
+    """
+    behind = torch.where(weight > 0, group, n.shape[1])
+    order = value.argsort(dim=1, stable=True)
+    order = order.gather(1, behind.gather(1, order).argsort(dim=1, stable=True))
+    start = n.cumsum(1) - n
+    middle = (start + ((n - 1).clamp_min(0) // 2)).long().clamp_max(value.shape[1] - 1)
+    return torch.where(n > 0, value.gather(1, order).gather(1, middle), 0.0)
+
+
+def masked_mean(loss: Tensor, keep: Tensor, weight: Tensor) -> Tensor:
+    """Sum over the members of sum(keep * loss) / sum(keep); a member that keeps no row adds nothing.
+
+    Args:
+        loss: (K, B) float32.
+        keep: (K, B) bool.
+        weight: (K, B) float32, 0 for rows that are padding.
+    """
+    share = keep * weight
+    return ((share * loss).sum(1) / share.sum(1).clamp_min(1e-12)).sum()
+
+
+def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor) -> Tensor:
+    """The quantity that is standardised, high = bad.
+
+    Args:
+        z_on: one of `Z_ON`; `logit` is the log-odds of the given label, as `error`.
+        loss: (K, B).
+        error: (K, B).
+        margin: (K, B).
+    """
+    if z_on == "loss":
+        return loss
+    if z_on == "margin":
+        return -margin
+    if z_on == "probability":
+        return torch.sigmoid(error)
+    return error
+
+
+def score(
+    output: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    running: Statistics,
+    settings: ZSettings,
+    threshold: float,
+    readmit: Tensor | None = None,
+) -> tuple[Scored, Statistics]:
+    """The Z-Error loss of one batch for all members.
+
+    Args:
+        output: (K, B, C) logits, or (K, B, 2) location and log scale for float targets.
+        y: (K, B) int64 shown classes or float32 shown targets.
+        weight: (K, B) float32, 0 for padding.
+        running: (K, G) statistics so far; G = C per class, 1 otherwise.
+        settings: how z is taken.
+        threshold: tau of this step [sigma].
+        readmit: (K, B) bool, rows to keep whatever their z; None for none.
+
+    Returns:
+        Scored, and the statistics after this batch. With `threshold=inf` the loss is the plain mean.
+
+    Source: arXiv:2506.02154.
+    """
+    regression = y.dtype.is_floating_point
+    loss, error, margin = (target_terms if regression else class_terms)(output, y)
+    per_class = settings.z_per == "class" and not regression
+    group = y if per_class else torch.zeros(y.shape, dtype=torch.int64, device=y.device)
+    with torch.no_grad():
+        z, updated = standardise(measured(settings.z_on, loss, error, margin), group, weight, running, settings)
+        both = settings.z_side == "both" or (regression and settings.z_on in ("error", "logit"))
+        keep = (z.abs() if both else z) <= threshold
+        if readmit is not None:
+            keep = keep | readmit
+    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach()), updated
