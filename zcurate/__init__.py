@@ -16,17 +16,17 @@ __all__ = ["__version__", "load_report", "scan"]
 
 if TYPE_CHECKING:
     from zcurate.report import load as load_report
-    from zcurate.scan import scan
+    from zcurate.flow import scan
 
 
 def __getattr__(name: str) -> Any:
     """Load the two public functions on first use, so that `import zcurate` stays light."""
     if name == "scan":
-        import zcurate.scan as room
+        from zcurate.flow import scan
 
-        return room.scan
+        return scan
     if name == "load_report":
-        import zcurate.report as desk
+        from zcurate.report import load
 
-        return desk.load
+        return load
     raise AttributeError(f"module 'zcurate' has no attribute '{name}'")

@@ -99,7 +99,7 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
         weight = np.where(np.isnan(stacked), 0.0, weight)
         total = np.nansum(np.where(weight > 0, stacked * weight, 0.0), 0)
         if name == "z_max":
-            columns[name] = np.nanmax(np.where(own, stacked, -np.inf), 0)
+            columns[name] = np.fmax.reduce(np.where(own, stacked, np.nan), 0)
         elif name in COUNTS:
             columns[name] = total
         else:

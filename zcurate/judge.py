@@ -24,7 +24,7 @@ HARD_MARGIN, HARD_WIDTH = 0.15, 0.05
 HARD_RESIDUAL = 0.97
 """Regression: the largest 3 % of residuals are hard (DESIGN)."""
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-OUTLIER_FAR = 6.0
+OUTLIER_FAR = 12.0
 """Robust deviations of the log distance beyond which an input counts as more likely outside than in; by taste."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
@@ -233,9 +233,7 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
         kinds: (P,) kind of each.
     """
     known = u[~np.isnan(u)]
-    edges = np.quantile(known, np.linspace(0, 1, 31)[1:-1])
-    top = max(known.max(), planted.max(), edges[-1]) * (1 + 1e-9) + 1e-9
-    edges = np.unique(np.concatenate([edges, np.geomspace(edges[-1] + 1e-9, top, 8)[1:-1]]))
+    edges = np.unique(np.concatenate([np.quantile(known, np.linspace(0, 1, 41)[1:-1]), np.quantile(planted, np.linspace(0, 1, 17)[1:-1])]))
     count = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
     wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
     best, p = -np.inf, np.zeros(len(count))
@@ -255,8 +253,8 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
 
 
 def histogram(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(len(edges) + 1,) shares of `x` between the edges, a third of a row added to each."""
-    count = np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1) + 0.3
+    """(len(edges) + 1,) shares of `x` between the edges, a fiftieth of a row added to each so that none is impossible."""
+    count = np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1) + 0.02
     return count / count.sum()
 
 
@@ -424,13 +422,14 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp((heldout_margin.margin(real).astype(np.float64) - HARD_MARGIN) / HARD_WIDTH))
 
 
-def outlyingness(distance: np.ndarray | None, n: int) -> np.ndarray:
-    """(N,) probability that the input belongs to no class, from its distance to the bulk; zero where no distance is known.
+def outlyingness(distance: np.ndarray | None, real: View) -> np.ndarray:
+    """(N,) probability that the input belongs to no class: far from the bulk, and no class surely predicted.
 
     Args:
-        distance: (N,) float64 >= 0, or None.
-        n: N.
+        distance: (N,) float64 >= 0, or None: then zero everywhere.
+        real: N rows.
     """
+    n = len(real.label)
     if distance is None or not np.isfinite(distance).any():
         return np.zeros(n)
     far = np.log1p(np.nan_to_num(distance, nan=float(np.nanmedian(distance))))
@@ -438,7 +437,11 @@ def outlyingness(distance: np.ndarray | None, n: int) -> np.ndarray:
     scale = 1.4826 * np.median(np.abs(far - middle))
     if scale < 1e-9:
         return np.zeros(n)
-    return 1 / (1 + np.exp(-(((far - middle) / scale) - OUTLIER_FAR)))
+    novel = 1 / (1 + np.exp(-(((far - middle) / scale) - OUTLIER_FAR)))
+    if real.label.dtype.kind == "f":
+        return novel
+    n_classes = real.heldout.shape[1]
+    return novel * (1 - real.heldout.max(1)) * n_classes / (n_classes - 1)
 
 
 def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -558,7 +561,7 @@ def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None) -> V
     else:
         p_incorrect = class_probability(real, s)
     p_incorrect = p_incorrect.astype(np.float32)
-    p_outlier = np.where(np.isnan(s), np.nan, (1 - p_incorrect) * outlyingness(distance, len(s)) * (1 - 1e-6)).astype(np.float32)
+    p_outlier = np.where(np.isnan(s), np.nan, (1 - p_incorrect) * outlyingness(distance, real) * (1 - 1e-6)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
     threshold = cut_at(cut, p_incorrect)

@@ -91,6 +91,8 @@ def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.nd
         (N, C) float32; and how far into the run the best part ends, in (0, 1].
     """
     spans = [(a, b) for a in range(len(total)) for b in range(a + 1, len(total) + 1) if n[a:b].sum() > 0]
+    if not spans:
+        return np.full(total.shape[1:], np.nan, np.float32), 1.0
     means = {(a, b): total[a:b].sum(0) / np.maximum(n[a:b].sum(0), 1)[:, None] for a, b in spans}
     loss = {span: heldout_loss(mean, shown, own) for span, mean in means.items()}
     best = min(spans, key=lambda span: loss[span])

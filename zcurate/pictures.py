@@ -20,7 +20,7 @@ from zcurate.dataset import Skipped
 from zcurate.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-SIZES = (8, 40)
+SIZES = (8, 32)
 """Smallest and largest training side [pixels]; by taste, for a CPU's sake."""
 SAMPLE = 256
 """Pictures that size and colour are decided on."""

@@ -394,8 +394,9 @@ def select(report: Report, options: ReportOptions) -> pa.Table:
     chosen = table.filter(keep)
     if options.top is not None and words is None:
         chosen = chosen.filter(pc.is_valid(chosen.column("rank")))
-    order = pc.sort_indices(chosen, sort_keys=[("rank", "ascending"), ("row", "ascending")], null_placement="at_end")
-    return chosen.take(order[: options.top] if options.top is not None else order)
+    behind = pc.fill_null(chosen.column("rank"), 2**62).to_numpy()
+    order = np.lexsort((chosen.column("row").to_numpy(), behind))
+    return chosen.take(pa.array(order[: options.top] if options.top is not None else order))
 
 
 def same_kind(report: Report, column: pa.ChunkedArray, value: str, flag: str) -> pa.Scalar:

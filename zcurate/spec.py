@@ -243,7 +243,7 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
     if data.task.kind == "regression":
         base["bins"] = 32
     if name == "linear":
-        base["learning_rate"] = 0.02
+        base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, epochs_for(data.n_rows, False))}
     return base
 
 

@@ -30,6 +30,8 @@ Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 PLANT_SHARE = 0.04
 """Share of the rows that each round is shown wrong."""
 HELDOUT_BATCH = 2048
+FEWEST_EPOCHS = 3
+"""A later round is not cut below this."""
 
 
 @dataclass(frozen=True)
@@ -244,8 +246,8 @@ def train(
         shown = y.copy()
         shown[planted.row] = planted.shown
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
-        if rounds[-1].best < 1:
-            trainer.n_epochs = max(2, round(trainer.n_epochs * rounds[-1].best))
+        # Later rounds end their cycle where the first one predicted held-out rows best.
+        trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
     return merge(tuple(rounds), y), trainer.clock.cut
 
 

@@ -128,7 +128,8 @@ def scaled(error: Tensor, group: Tensor, statistics: Statistics) -> Tensor:
         statistics: (K, G).
     """
     centre, scale, weight = (part.gather(1, group) for part in statistics)
-    usable = (scale > 1e-12) & (weight > 1)
+    # Rounding leaves a spread of some 1e-7 of the centre between equal errors.
+    usable = (scale > 1e-6 * (1 + centre.abs())) & (weight > 1)
     return torch.where(usable, (error - centre) / scale.clamp_min(1e-12), 0.0)
 
 
@@ -141,7 +142,7 @@ def spread_about_mean(error: Tensor, group: Tensor, weight: Tensor, n_groups: in
         weight: (K, B) float32.
         n_groups: G.
     """
-    zeros = torch.zeros(error.shape[0], n_groups, device=error.device)
+    zeros = torch.zeros(error.shape[0], n_groups, dtype=error.dtype, device=error.device)
     n = zeros.scatter_add(1, group, weight)
     mean = zeros.scatter_add(1, group, weight * error) / n.clamp_min(1)
     deviation = weight * (error - mean.gather(1, group)) ** 2
@@ -158,7 +159,8 @@ def spread_about_median(error: Tensor, group: Tensor, weight: Tensor, n_groups: 
         weight: (K, B) float32; rows of weight 0 do not count.
         n_groups: G.
     """
-    n = torch.zeros(error.shape[0], n_groups, device=error.device).scatter_add(1, group, (weight > 0).float())
+    n = torch.zeros(error.shape[0], n_groups, dtype=error.dtype, device=error.device)
+    n = n.scatter_add(1, group, (weight > 0).to(error.dtype))
     centre = group_median(error, group, weight, n)
     deviation = (error - centre.gather(1, group)).abs()
     return Statistics(centre, MAD_TO_STD * group_median(deviation, group, weight, n), n)

@@ -51,7 +51,7 @@ def versions() -> dict[str, Any]:
 
 def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
     """What a scan would take the data for."""
-    from zcurate.scan import read
+    from zcurate.flow import read
 
     options.check()
     data = read(path, options)

@@ -20,7 +20,7 @@ def scan(data: str, options: ScanOptions) -> None:
     Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
     """
     options.check()
-    from zcurate import scan as room
+    from zcurate import flow
     from zcurate.report import check_output, default_path
     from zcurate.source import stem_of
     from zcurate.talk import talker
@@ -30,7 +30,7 @@ def scan(data: str, options: ScanOptions) -> None:
     assert options.output is not None  # crack: narrows types only
     check_output(options.output, data, options.force)
     with talker(options) as watch:
-        report = room.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+        report = flow.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
     if not options.quiet:
         from zcurate.summary import summarise
 

@@ -1,5 +1,6 @@
 """The whole flow in one readable function: read, encode, train and record, judge, report.
 
+The room is not called `scan` because importing it would put a module in the place of the function `zcurate.scan`.
 Heavy rooms are imported when they are needed, so that bad input is refused in the first second.
 """
 

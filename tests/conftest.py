@@ -1,0 +1,35 @@
+"""What several tests need: paths, options of the run, small data sets made from a seed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bench-data", default=None, help="folder of data sets with NAME.parquet and NAME.truth.parquet")
+    parser.addoption("--bench-sets", default=None, help="only these sets, by comma")
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+
+
+@pytest.fixture
+def blobs_csv(tmp_path):
+    """A CSV of 240 rows, three well separated classes, 24 labels wrong; and which."""
+    rng = np.random.default_rng(5)
+    y = np.repeat([0, 1, 2], 80)
+    x = np.array([[0, 0], [4, 0], [0, 4]])[y] + rng.normal(0, 0.7, (240, 2))
+    wrong = rng.choice(240, 24, replace=False)
+    given = y.copy()
+    given[wrong] = (y[wrong] + rng.integers(1, 3, 24)) % 3
+    path = tmp_path / "blobs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "a", "b", "colour", "label"])
+        for at in range(240):
+            writer.writerow([f"k{at}", f"{x[at, 0]:.4f}", f"{x[at, 1]:.4f}", ["red", "blue"][at % 2], ["ant", "bee", "cat"][given[at]]])
+    return path, set(wrong.tolist())

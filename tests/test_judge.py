@@ -1,0 +1,219 @@
+"""The judge: skill, probabilities, cuts and verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zcurate import judge
+from zcurate.evidence import Evidence, Round, View, merge, transition
+from zcurate.judge import Cut
+from zcurate.noise import Planted
+
+
+def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
+    """Evidence as a fair model would leave it: noisy logits of the true class."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, n_classes, n)
+    wrong = rng.random(n) < wrong_share
+    y = np.where(wrong, (truth + rng.integers(1, n_classes, n)) % n_classes, truth)
+    rounds = []
+    free = rng.permutation(n)
+    for at in range(2):
+        row = free[at * 30 : (at + 1) * 30]
+        shown = y.copy()
+        shown[row] = (y[row] + rng.integers(1, n_classes, 30)) % n_classes
+        logits = rng.normal(0, 1, (n, n_classes))
+        if skill:
+            logits[np.arange(n), truth] += sure
+        p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        own = p[np.arange(n), shown]
+        error = np.log1p(-own) - np.log(own)
+        columns = {name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "margin_early", "spread_best")}
+        columns |= {"n_seen": np.full(n, 12.0), "n_masked": (error > 2) * 6.0, "z_score": error, "error_best": error}
+        columns |= {"learned_epoch": np.where(error > 0, 4.0, 1.0), "n_forgotten": np.zeros(n)}
+        rounds.append(Round(shown, Planted(row, shown[row], np.full(30, "uniform")), columns, p.astype(np.float32), error[None], 1.0))
+    return merge(tuple(rounds), y), truth != y
+
+
+def made_targets(n=800, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=n)
+    wrong = rng.random(n) < 0.1
+    y = truth + rng.laplace(0, 0.1, n) + np.where(wrong, rng.choice([-1, 1], n) * (1 + rng.exponential(1, n)), 0)
+    rounds = []
+    free = rng.permutation(n)
+    for at in range(2):
+        row = free[at * 40 : (at + 1) * 40]
+        shown = y.copy()
+        shown[row] += rng.choice([-1, 1], 40) * (1 + rng.exponential(1, 40))
+        far = np.abs(shown - truth) / 0.1
+        columns = {name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "margin_early", "error_best")}
+        columns |= {"n_seen": np.full(n, 12.0), "n_masked": np.zeros(n), "z_score": far, "spread_best": far, "learned_epoch": np.zeros(n), "n_forgotten": np.zeros(n)}
+        heldout = np.stack([truth, np.full(n, np.log(0.1))], 1).astype(np.float32)
+        rounds.append(Round(shown, Planted(row, shown[row], np.full(40, "shift")), columns, heldout, far[None], 1.0))
+    return merge(tuple(rounds), y), wrong
+
+
+def auroc(score, truth):
+    order = np.argsort(np.argsort(score)) + 1
+    return (order[truth].sum() - truth.sum() * (truth.sum() + 1) / 2) / (truth.sum() * (~truth).sum())
+
+
+def test_wrong_rows_are_found_and_the_rest_left_alone():
+    evidence, wrong = made()
+    verdicts = judge.judge(evidence, Cut())
+    flagged = verdicts.verdict == "incorrect"
+    assert auroc(verdicts.p_incorrect, wrong) > 0.97
+    assert (flagged & wrong).sum() / flagged.sum() > 0.85
+    assert (flagged & wrong).sum() / wrong.sum() > 0.8
+    assert verdicts.noise_rate[1] < wrong.mean() < verdicts.noise_rate[2]
+
+
+def test_the_verdicts_follow_from_the_probabilities():
+    evidence, _ = made(sure=2.0)
+    v = judge.judge(evidence, Cut(threshold=0.3))
+    total = v.p_incorrect + v.p_hard + v.p_outlier
+    assert (total <= 1).all()
+    clean = 1 - total
+    expected = np.select([v.p_incorrect > 0.3, v.p_outlier > 0.5, v.p_hard > clean], ["incorrect", "outlier", "hard"], "clean")
+    assert v.verdict.tolist() == expected.tolist()
+
+
+def test_the_cut_moves_only_the_first_verdict():
+    evidence, _ = made(sure=2.0)
+    low, high = (judge.judge(evidence, Cut(threshold=t)) for t in (0.2, 0.9))
+    np.testing.assert_array_equal(low.p_incorrect, high.p_incorrect)
+    np.testing.assert_array_equal(low.p_hard, high.p_hard)
+    assert (low.verdict == "incorrect").sum() > (high.verdict == "incorrect").sum()
+
+
+def test_a_budget_is_kept():
+    evidence, _ = made()
+    assert (judge.judge(evidence, Cut(budget=17)).verdict == "incorrect").sum() == 17
+
+
+def test_a_precision_is_the_mean_probability_of_the_rows_called():
+    evidence, _ = made(sure=2.0)
+    for wanted in (0.7, 0.9):
+        v = judge.judge(evidence, Cut(precision=wanted))
+        flagged = v.verdict == "incorrect"
+        assert flagged.any()
+        assert v.p_incorrect[flagged].mean() >= wanted
+        more = judge.judge(evidence, Cut(budget=int(flagged.sum()) + 1))
+        assert more.p_incorrect[more.verdict == "incorrect"].mean() < wanted
+
+
+def test_a_precision_out_of_reach_calls_nothing():
+    assert judge.cut_at(Cut(precision=0.99), np.array([0.5, 0.4, np.nan])) == 1.0
+
+
+def test_without_skill_nothing_is_judged():
+    evidence, _ = made(skill=False)
+    verdicts = judge.judge(evidence, Cut())
+    assert set(verdicts.verdict.tolist()) == {"unjudged"}
+    assert np.isnan(verdicts.p_incorrect).all()
+    assert "no better than chance" in verdicts.why
+
+
+def test_false_skill_is_rare():
+    alarms = sum(judge.skill_of(made(n=300, skill=False, seed=seed)[0]).enough for seed in range(200))
+    assert alarms <= 2
+
+
+def test_skill_is_seen_in_a_rare_class():
+    evidence, _ = made(n=600, n_classes=2)
+    assert judge.skill_of(evidence).enough
+
+
+def test_too_few_rows_are_not_judged():
+    evidence, _ = made(n=600)
+    y = evidence.y.copy()
+    y[10:] = -1
+    few = Evidence(evidence.rounds, evidence.columns, evidence.heldout, y)
+    verdicts = judge.judge(few, Cut())
+    assert verdicts.why == "10 labelled rows, 20 needed"
+    assert (verdicts.verdict[10:] == "unlabelled").all()
+
+
+def test_the_suggestion_is_the_true_class_where_it_is_sure():
+    evidence, wrong = made()
+    verdicts = judge.judge(evidence, Cut())
+    flagged = (verdicts.verdict == "incorrect") & wrong
+    assert (verdicts.suggested[flagged] != evidence.y[flagged]).all()
+    assert (verdicts.p_suggested[verdicts.suggested >= 0] > 0.5).all()
+
+
+def test_reasons_are_known_codes_and_only_for_rows_that_are_not_clean():
+    evidence, _ = made(sure=2.0)
+    verdicts = judge.judge(evidence, Cut())
+    for word, codes in zip(verdicts.verdict, verdicts.reasons, strict=True):
+        assert set(codes) <= set(judge.REASONS)
+        assert bool(codes) == (word in ("incorrect", "hard", "outlier"))
+
+
+def test_wrong_targets_are_found():
+    evidence, wrong = made_targets()
+    verdicts = judge.judge(evidence, Cut())
+    flagged = verdicts.verdict == "incorrect"
+    assert (flagged & wrong).sum() / flagged.sum() > 0.9
+    assert (flagged & wrong).sum() / wrong.sum() > 0.9
+    assert verdicts.noise_rate[0] == pytest.approx(wrong.mean(), abs=0.05)
+
+
+def test_a_far_input_that_no_class_claims_is_an_outlier():
+    evidence, _ = made()
+    heldout = evidence.heldout.copy()
+    heldout[0] = 1 / 3
+    distance = np.random.default_rng(0).gamma(4, 0.25, 600)
+    distance[0] = distance[1] = 500.0
+    doubted = Evidence(evidence.rounds, evidence.columns, heldout, evidence.y)
+    v = judge.judge(doubted, Cut(), distance)
+    assert v.p_outlier[0] > 0.9 * (1 - v.p_incorrect[0])
+    assert v.p_outlier[1] < v.p_outlier[0] / 2
+
+
+def test_the_transition_counts_what_is_labelled_as_what():
+    heldout = np.array([[0.9, 0.1]] * 8 + [[0.1, 0.9]] * 2, np.float32)
+    y = np.array([0] * 6 + [1] * 2 + [1] * 2)
+    t = transition(heldout, y)
+    np.testing.assert_allclose(t.sum(1), 1)
+    assert 0.15 < t[0, 1] < 0.3
+    assert t[1, 0] == 0
+
+
+def test_the_crossing_of_equal_spreads_is_the_middle():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, 4000)
+    assert judge.crossing(x - 2, x + 2) == pytest.approx(0.0, abs=0.02)
+    assert judge.crossing(np.tile(x, 10) - 2, x + 2) == pytest.approx(np.log(10) / 4, abs=0.05)
+
+
+def test_class_cutoffs_help_the_class_that_is_hardly_predicted():
+    evidence, _ = made(n_classes=2)
+    cut = judge.class_cutoffs(evidence)
+    assert ((cut > 0.1) & (cut < 0.9)).all()
+    assert (judge.decided(evidence, "crossing") == evidence.heldout.argmax(1)).mean() > 0.95
+
+
+def test_isotonic_values_rise_and_keep_the_mean():
+    rng = np.random.default_rng(0)
+    x = rng.random(500)
+    y = (rng.random(500) < x).astype(float)
+    out = judge.rising(x, y, np.ones(500), np.sort(x))
+    assert (np.diff(out) >= 0).all()
+    assert out.mean() == pytest.approx(y.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize(("found", "n", "low", "high"), [(0, 20, 0.0, 0.17), (20, 20, 0.83, 1.0), (50, 100, 0.4, 0.6)])
+def test_wilson_intervals(found, n, low, high):
+    assert judge.wilson(found, n) == pytest.approx((low, high), abs=0.015)
+
+
+def test_a_view_of_planted_rows_is_under_the_shown_label():
+    from zcurate.evidence import views
+
+    evidence, _ = made()
+    real, planted = views(evidence)
+    assert isinstance(real, View)
+    np.testing.assert_array_equal(planted[0].label, evidence.rounds[0].shown[evidence.rounds[0].planted.row])
