@@ -36,7 +36,12 @@ def small(n=12, path="/data/a.csv"):
             "reasons": pa.array([["other_class"] if k % 4 == 0 else [] for k in range(n)], pa.list_(pa.string())),
         }
     )
-    card = {"schema_version": 1, "input": {"path": path, "root": None, "digest": ""}, "classes": [{"name": "cat"}, {"name": "dog"}], "options": {"input_format": None}}
+    card = {
+        "schema_version": 1,
+        "input": {"path": path, "root": None, "digest": ""},
+        "classes": [{"name": "cat"}, {"name": "dog"}],
+        "options": {"input_format": None},
+    }
     return Report(table, card)
 
 

@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_report", "scan"]
 
 if TYPE_CHECKING:
-    from zcurate.report import load as load_report
     from zcurate.flow import scan
+    from zcurate.report import load as load_report
 
 
 def __getattr__(name: str) -> Any:

@@ -50,10 +50,11 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
     table = [{name: finite(value) for name, value in entry.items()} for entry in verdicts.calibration]
     cut = finite(verdicts.threshold)
     expected = expected_at(verdicts)
+    skill = {name: finite(value) if isinstance(value, float) else value for name, value in dataclasses.asdict(verdicts.skill).items()}
     return {
         "judged": not verdicts.why,
         "why_unjudged": verdicts.why,
-        "skill": {**{name: finite(v) if isinstance(v, float) else v for name, v in dataclasses.asdict(verdicts.skill).items()}, "enough": verdicts.skill.enough},
+        "skill": {**skill, "enough": verdicts.skill.enough},
         "noise_rate": {"estimate": finite(rate), "low": finite(low), "high": finite(high)},
         "classes": classes,
         "pairs": pair_table(data, evidence, verdicts),
@@ -67,7 +68,8 @@ def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
     """What is expected of the rows called incorrect: precision, and recall among planted errors at the cut nearest below."""
     flagged = verdicts.verdict == "incorrect"
     precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
-    return {"precision": precision, "recall": finite(verdicts.recall), "recall_low": finite(verdicts.recall_interval[0]), "recall_high": finite(verdicts.recall_interval[1])}
+    low, high = verdicts.recall_interval
+    return {"precision": precision, "recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
 
 
 def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:

@@ -92,10 +92,12 @@ class Encoded:
 
     @property
     def device(self) -> torch.device:
+        """Where the tensors are."""
         return self.y.device
 
     @property
     def regression(self) -> bool:
+        """Targets instead of classes."""
         return self.target is not None
 
     @property
@@ -189,8 +191,8 @@ def encode(data: Dataset, spec: ModelSpec, device: torch.device) -> Encoded:
     if data.pictures is not None:
         row = by_content(data, row)
     y, target = labels(data, row)
-    parts = features(data, row, spec) if data.pictures is None else {"images": torch.from_numpy(data.pictures[row])}
-    moved = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
+    parts: dict[str, Any] = features(data, row, spec) if data.pictures is None else {"images": torch.from_numpy(data.pictures[row])}
+    moved: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
     n_outputs = data.n_classes if target is None else 2
     return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, **moved)
 
@@ -273,7 +275,8 @@ def time_parts(array: pa.Array) -> list[np.ndarray]:
 
 def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
     """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so."""
-    columns, bins = [], []
+    columns: list[np.ndarray] = []
+    bins: list[tuple[int, float, float]] = []
     for values in numbers:
         values = np.where(np.isfinite(values), values, np.nan).astype(np.float32)
         missing = np.isnan(values)

@@ -1,9 +1,9 @@
 """What can go wrong, as a tree. Only `cli.py` catches these, prints them and picks the exit code.
 
-    ZcurateError                  first line: place: what was found - what was expected - what to do
-    +-- UsageError        exit 2  an option, a column, a model spec or an output path is not usable
-    +-- InputError        exit 2  a file is missing, empty or not what it claims to be
-    +-- ReportError       exit 2  a report is missing, is no report, or belongs to other data
+ZcurateError                  first line: place: what was found - what was expected - what to do
++-- UsageError        exit 2  an option, a column, a model spec or an output path is not usable
++-- InputError        exit 2  a file is missing, empty or not what it claims to be
++-- ReportError       exit 2  a report is missing, is no report, or belongs to other data
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(known), 40)}{did_you_mean(name, known)}")
     if isinstance(settings.get("exclude"), str):
         settings["exclude"] = (settings["exclude"],)
-    return ScanOptions(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return ScanOptions(**plain)
 
 
 def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> Report:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zcurate import readers, source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
@@ -42,13 +43,13 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     return table.select(wanted)
 
 
-def openable(report: Report, paths: pa.ChunkedArray) -> pa.Array:
+def openable(report: Report, paths: pa.ChunkedArray) -> pa.ChunkedArray:
     """Picture paths as they open from the current folder; as they stand where they are no files."""
     root = report.card["input"].get("root")
-    if root is None:
-        return pa.array(paths.to_pylist(), pa.string())
-    here = os.getcwd()
-    return pa.array([path and os.path.relpath(os.path.join(root, path.strip()), here) for path in paths.to_pylist()], pa.string())
+    start = os.curdir if root is None else os.path.relpath(root)
+    if start == os.curdir:
+        return paths
+    return pc.binary_join_element_wise(pa.scalar(start), pc.utf8_trim_whitespace(paths), pa.scalar(os.sep))
 
 
 def data_of(report: Report) -> pa.Table:
@@ -60,7 +61,8 @@ def data_of(report: Report) -> pa.Table:
     card = report.card
     path = card["input"]["path"]
     if path in ("-", "memory"):
-        raise ReportError(f"--with-data: the scan read {'standard input' if path == '-' else 'a table in memory'} — expected a file — scan a file, or join on `row` yourself")
+        what = "standard input" if path == "-" else "a table in memory"
+        raise ReportError(f"--with-data: the scan read {what} — expected a file — scan a file, or join on `row` yourself")
     known = {name: value for name, value in card["options"].items() if name in ("label", "id", "group", "image", "root", "input_format", "task")}
     try:
         where = source.locate(path, card["options"]["input_format"])

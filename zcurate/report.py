@@ -149,7 +149,8 @@ def load(path: str) -> Report:
     if not os.path.isfile(path):
         raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except (pa.ArrowInvalid, OSError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
     return from_table(table, path)
@@ -382,24 +383,31 @@ def select(report: Report, options: ReportOptions) -> pa.Table:
         ReportError: a class that the report does not hold.
     """
     table = report.table
-    keep = pa.array(np.ones(table.num_rows, bool))
+    keep = np.ones(table.num_rows, bool)
     words = options.verdicts()
     if words is not None:
-        keep = pc.and_(keep, pc.is_in(table.column("verdict").cast(pa.string()), value_set=pa.array(words)))
+        keep &= np.isin(np.array(table.column("verdict").to_pylist(), dtype="U10"), words)
     for name, flag, value in (("given", "--class", options.class_), ("given", "--given", options.given), ("suggested", "--suggested", options.suggested)):
         if value is not None:
-            keep = pc.and_(keep, pc.fill_null(pc.equal(table.column(name), same_kind(report, table.column(name), value, flag)), False))
+            wanted = same_kind(report, table.column(name), value, flag)
+            keep &= np.array([label == wanted for label in table.column(name).to_pylist()], bool)
     if options.min_p is not None:
-        keep = pc.and_(keep, pc.fill_null(pc.greater_equal(table.column("p_incorrect"), options.min_p), False))
-    chosen = table.filter(keep)
+        with np.errstate(invalid="ignore"):
+            keep &= floats(table.column("p_incorrect")) >= options.min_p
+    rank = np.nan_to_num(floats(table.column("rank")), nan=np.inf)
     if options.top is not None and words is None:
-        chosen = chosen.filter(pc.is_valid(chosen.column("rank")))
-    behind = pc.fill_null(chosen.column("rank"), 2**62).to_numpy()
-    order = np.lexsort((chosen.column("row").to_numpy(), behind))
-    return chosen.take(pa.array(order[: options.top] if options.top is not None else order))
+        keep &= np.isfinite(rank)
+    chosen = np.flatnonzero(keep)
+    order = chosen[np.argsort(rank[chosen], kind="stable")][: options.top]
+    return table.take(pa.array(order))
 
 
-def same_kind(report: Report, column: pa.ChunkedArray, value: str, flag: str) -> pa.Scalar:
+def floats(column: pa.ChunkedArray) -> np.ndarray:
+    """(N,) float64, null as NaN."""
+    return column.to_numpy().astype(np.float64)
+
+
+def same_kind(report: Report, column: pa.ChunkedArray, value: str, flag: str) -> str | float:
     """A label typed on the command line, in the column's type.
 
     Raises:
@@ -407,10 +415,10 @@ def same_kind(report: Report, column: pa.ChunkedArray, value: str, flag: str) ->
     """
     if pa.types.is_floating(column.type):
         try:
-            return pa.scalar(float(value))
+            return float(value)
         except ValueError:
             raise ReportError(f"{flag} {value}: the report is of a regression — expected a number") from None
     classes = [entry["name"] for entry in report.card.get("classes", [])]
     if value not in classes:
         raise ReportError(f"{flag} {value}: no such class — classes: {listed(classes)}{did_you_mean(value, classes, flag + ' {}')}")
-    return pa.scalar(value)
+    return value

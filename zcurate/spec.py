@@ -237,7 +237,9 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
     small = data.n_rows < 2500
     if data.pictures is not None:
         side = data.pictures.shape[-1]
-        return {"hidden": (16, 32, 64) if side < 24 else (16, 32, 64, 128), "learning_rate": 0.01, "weight_decay": 0.05, "batch": 64 if data.n_rows < 5000 else 128, "rounds": 2}
+        widths = (16, 32, 64) if side < 24 else (16, 32, 64, 128)
+        batch = 64 if data.n_rows < 5000 else 128
+        return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2}
     rounds = 6 if small else 3 if data.n_rows < 8000 else 2
     base: dict[str, Any] = {"rounds": rounds}
     if data.task.kind == "regression":
@@ -250,5 +252,5 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
 def epochs_for(n_rows: int, pictures: bool) -> int:
     """Passes of the first round: fewer the more rows there are."""
     if pictures:
-        return max(4, min(14, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
+        return max(4, min(10, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

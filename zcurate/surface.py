@@ -64,6 +64,5 @@ def takes(options: type, *arguments: inspect.Parameter, only: tuple[str, ...] | 
 def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None) -> inspect.Parameter:
     """A positional argument for `takes`."""
     kind: Any = str if default is inspect.Parameter.empty else str | None
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, typer.Argument(help=help, metavar=metavar, show_default=False)]
-    )
+    said = typer.Argument(help=help, metavar=metavar, show_default=False)
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, said])

@@ -18,15 +18,19 @@ class Lines:
         self.verbose = verbose
 
     def stage(self, name: str) -> None:
+        """A line when verbose."""
         if self.verbose:
             self.say(name)
 
-    def step(self, done: int, total: int) -> None: ...
+    def step(self, done: int, total: int) -> None:
+        """Lines show no progress."""
 
     def note(self, text: str) -> None:
+        """A line."""
         self.say(text)
 
     def warn(self, text: str) -> None:
+        """A line that begins with `warning`."""
         self.say(f"warning: {text}")
 
     def say(self, text: str) -> None:
@@ -44,13 +48,16 @@ class Bar(Lines):
         self.task = progress.add_task("starting", total=None)
 
     def stage(self, name: str) -> None:
+        """The bar's description."""
         super().stage(name)
         self.progress.update(self.task, description=name)
 
     def step(self, done: int, total: int) -> None:
+        """The bar's length."""
         self.progress.update(self.task, completed=done, total=total)
 
     def say(self, text: str) -> None:
+        """One line above the bar."""
         self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -21,9 +21,9 @@ from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import Ledger
 from zcurate.noise import Planted
+from zcurate.spec import ModelSpec
 from zcurate.watch import Watch
 from zcurate.zerror import Statistics, score
-from zcurate.spec import ModelSpec
 
 Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
@@ -140,7 +140,8 @@ class Trainer:
         encoded, n_folds = self.encoded, self.spec.folds
         ledger = Ledger(encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device)
         labels = torch.from_numpy(shown).to(encoded.device)
-        labels = labels.float() if encoded.regression else labels
+        # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
+        labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
         teams = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         for number, team in enumerate(teams):

@@ -24,10 +24,14 @@ class Watch(Protocol):
 class Silent:
     """A watch that keeps quiet."""
 
-    def stage(self, name: str) -> None: ...
+    def stage(self, name: str) -> None:
+        """Nothing."""
 
-    def step(self, done: int, total: int) -> None: ...
+    def step(self, done: int, total: int) -> None:
+        """Nothing."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Nothing."""
 
-    def warn(self, text: str) -> None: ...
+    def warn(self, text: str) -> None:
+        """Nothing."""

@@ -184,7 +184,14 @@ def test_standard_input_needs_a_format():
 
 @pytest.mark.parametrize(
     ("path", "stem"),
-    [("a.csv.gz", "a"), ("x/y/b.parquet", "b"), ("-", "stdin"), ("my.data.csv", "my.data"), ("dir/*.parquet", "dir"), ("train-images-idx3-ubyte", "train-images-idx3-ubyte")],
+    [
+        ("a.csv.gz", "a"),
+        ("x/y/b.parquet", "b"),
+        ("-", "stdin"),
+        ("my.data.csv", "my.data"),
+        ("dir/*.parquet", "dir"),
+        ("train-images-idx3-ubyte", "train-images-idx3-ubyte"),
+    ],
 )
 def test_the_report_is_named_after_the_input(path, stem):
     assert source.stem_of(path) == stem
@@ -202,7 +209,9 @@ numbers = st.floats(0.125, 1e6, width=32)
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(cells, numbers), min_size=3, max_size=20, unique_by=lambda row: row[1]))
 def test_csv_and_parquet_agree_on_any_text(tmp_path, rows):
-    table = pa.table({"text": pa.array([text for text, _ in rows], pa.string()), "x": [x + 0.0625 for _, x in rows], "label": [["a", "b"][k % 2] for k in range(len(rows))]})
+    table = pa.table(
+        {"text": pa.array([text for text, _ in rows], pa.string()), "x": [x + 0.0625 for _, x in rows], "label": [["a", "b"][k % 2] for k in range(len(rows))]}
+    )
     (tmp_path / "t.csv").write_bytes(csv_bytes(table))
     pq.write_table(table, tmp_path / "t.parquet")
     assert facts(read(tmp_path / "t.csv")) == facts(read(tmp_path / "t.parquet"))

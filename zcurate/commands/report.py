@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
-from typing import BinaryIO
 
-from zcurate.options import REPORT_FORMATS, ReportOptions
+from zcurate.options import ReportOptions
 from zcurate.surface import argument, takes
 
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}

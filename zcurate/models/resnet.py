@@ -68,4 +68,6 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
             fan_in = parameter[0].numel()
             with torch.no_grad():
                 parameter.normal_(0, (2 / fan_in) ** 0.5 if parameter.ndim == 4 else fan_in**-0.5, generator=generator)
-    return net.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        net.head.bias.zero_()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -85,7 +85,7 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
     else:
         shape = (encoded.width + encoded.n_codes,)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(generator.initial_seed())
+        torch.default_generator.manual_seed(generator.initial_seed())
         inner = function_of(spec.name)(shape, encoded.n_outputs)
     if not isinstance(inner, nn.Module):
         raise UsageError(f"--model {spec.name}: returned {type(inner).__name__} — expected a torch.nn.Module")

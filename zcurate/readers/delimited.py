@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from zcurate import columns, infer
 from zcurate.dataset import Dataset, Skipped
-from zcurate.errors import InputError
+from zcurate.errors import InputError, listed
 from zcurate.options import ScanOptions
 from zcurate.source import Source
 
@@ -110,11 +110,13 @@ def table_of(content: bytes, kind: str, options: ScanOptions, place: str) -> tup
     types = {label: pa.string()} if label else {}
     table, bad = parse(content, names, delimiter, decimal, types, place)
     if table.num_rows == 0 and not bad:
-        raise InputError(f"{place}: a header and no rows — expected data below {infer.listed(names, 6)} — is the file complete?")
+        raise InputError(f"{place}: a header and no rows — expected data below {listed(names, 6)} — is the file complete?")
     return with_gaps(table, bad), [Skipped(at, reason, line) for at, line, reason in bad]
 
 
-def parse(content: bytes, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str) -> tuple[pa.Table, list[tuple[int, int, str]]]:
+def parse(
+    content: bytes, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str
+) -> tuple[pa.Table, list[tuple[int, int, str]]]:
     """Parse with Arrow; a column whose later blocks do not fit the type of the first is read again as text.
 
     Returns:
@@ -154,7 +156,8 @@ def with_gaps(table: pa.Table, bad: list[tuple[int, int, str]]) -> pa.Table:
     if not bad:
         return table
     at = {row for row, _, _ in bad}
-    total, index, next_row = table.num_rows + len(at), [], 0
+    total, next_row = table.num_rows + len(at), 0
+    index: list[int | None] = []
     for row in range(total):
         if row in at:
             index.append(None)

@@ -57,18 +57,19 @@ def drawn(table: pa.Table) -> Table:
         grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold")
     for row in table.to_pylist():
         verdict = str(row.get("verdict", ""))
-        grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), COLOURS.get(verdict, "") if name == "verdict" else "") for name, value in row.items()))
+        style = {"verdict": COLOURS.get(verdict, "")}
+        grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), style.get(name, "")) for name, value in row.items()))
     return grid
 
 
 def cell(value: Any, name: str, kind: pa.DataType) -> str:
-    """One cell for people: probabilities in two digits, the first reason in words, telling columns apart by two spaces."""
+    """One cell for people: probabilities in two digits, the first reason in words, telling columns one per line."""
     if value is None:
         return "–"
     if name == "reasons":
         return REASONS.get(value[0], value[0]) if value else ""
     if name == "telling":
-        return "  ".join(value)
+        return "\n".join(value)
     if pa.types.is_floating(kind):
         return f"{value:.2f}" if name.startswith("p_") else f"{value:.4g}"
     return text_of(value, kind)

@@ -1,0 +1,294 @@
+"""The command line: whole stdout, last stderr line, exit code."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from zcurate import cli
+from zcurate.outcome import Outcome
+from zcurate.report import load
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def run(capsysbinary, monkeypatch):
+    """Run the program in this process: exit code, stdout, stderr."""
+
+    def call(*words, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, words)])
+        before = signal.getsignal(signal.SIGPIPE)
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        finally:
+            signal.signal(signal.SIGPIPE, before)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return call
+
+
+def last(err):
+    return err.strip().splitlines()[-1]
+
+
+def program(*words, **settings):
+    return subprocess.run([sys.executable, "-m", "zcurate", *map(str, words)], capture_output=True, text=True, timeout=120, check=False, **settings)
+
+
+@pytest.fixture
+def scanned(run, here, blobs_csv):
+    path, _ = blobs_csv
+    code, out, err = run("scan", path, "--id", "key", "--epochs", "6")
+    assert (code, out) == (0, "")
+    return "blobs.zcurate.parquet", err
+
+
+def test_a_scan_writes_here_and_says_what_it_found(scanned, here):
+    path, err = scanned
+    assert os.listdir(here) == [path]
+    assert len(load(path)) == 240
+    lines = err.splitlines()
+    assert lines[0].startswith("240 rows")
+    assert any(line.startswith("incorrect") and "expected precision" in line for line in lines)
+    assert last(err) == f"next    zcurate report {path} --top 20"
+    assert "\x1b" not in err
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_quiet_is_quiet(run, here, blobs_csv):
+    assert run("scan", blobs_csv[0], "-q", "--epochs", "2") == (0, "", "")
+
+
+def test_json_is_one_object_on_stdout(run, here, blobs_csv):
+    code, out, _ = run("scan", blobs_csv[0], "--json", "--epochs", "4")
+    summary = json.loads(out)
+    assert code == 0
+    assert out.count("\n") == 1
+    assert summary["rows"] == 240
+    assert sum(summary["counts"].values()) == 240
+    assert summary["report"] == "blobs.zcurate.parquet"
+
+
+def test_standard_input_is_scanned(run, here, blobs_csv):
+    code, _, _ = run("scan", "-", "--input-format", "csv", "-q", "--epochs", "2", stdin=blobs_csv[0].read_bytes())
+    assert code == 0
+    assert os.listdir(here) == ["stdin.zcurate.parquet"]
+
+
+def test_report_in_a_pipe_is_csv(scanned, run):
+    code, out, err = run("report", "--top", "5")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert err == "blobs.zcurate.parquet\n"
+
+
+def test_report_prints_ids_for_scripts(scanned, run):
+    flagged = load(scanned[0]).table.to_pylist()
+    expected = [row["id"] for row in sorted(flagged, key=lambda row: row["rank"]) if row["verdict"] == "incorrect"]
+    assert run("report", scanned[0], "--format", "ids") == (0, "".join(f"{key}\n" for key in expected), "")
+    assert run("report", scanned[0], "-0") == (0, "".join(f"{key}\0" for key in expected), "")
+
+
+def test_report_selects_columns_and_writes_files(scanned, run, here):
+    code, out, _ = run("report", scanned[0], "--columns", "row,given,suggested", "--top", "1")
+    assert code == 0
+    assert out.splitlines()[0] == "row,given,suggested"
+    assert run("report", scanned[0], "-o", "flagged.parquet") == (0, "", "")
+    assert set(pq.read_table("flagged.parquet").column("verdict").to_pylist()) == {"incorrect"}
+    assert run("report", scanned[0], "--top", "2", "--format", "jsonl", "-o", "-")[1].count("\n") == 2
+
+
+def test_report_joins_the_data(scanned, run, blobs_csv):
+    code, out, _ = run("report", scanned[0], "--with-data", "--top", "3")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    source = list(csv.DictReader(io.StringIO(blobs_csv[0].read_text())))
+    assert code == 0
+    for row in rows:
+        assert row["key"] == source[int(row["row"])]["key"]
+        assert row["label"] == source[int(row["row"])]["label"]
+        assert row["decision"] == ""
+
+
+def test_report_refuses_data_that_changed(scanned, run, blobs_csv):
+    with blobs_csv[0].open("a") as file:
+        file.write("k240,1,1,red,ant\n")
+    code, out, err = run("report", scanned[0], "--with-data")
+    assert (code, out) == (2, "")
+    assert "has changed since the scan" in last(err)
+
+
+def test_info_tells_about_data_and_reports(scanned, run, blobs_csv):
+    code, out, _ = run("info", blobs_csv[0])
+    assert code == 0
+    assert "multiclass: labels are text with 3 distinct values" in out
+    assert "key: identifier" in out
+    code, out, _ = run("info", scanned[0])
+    assert code == 0
+    assert "p_incorrect: float — calibrated probability" in out
+    assert json.loads(run("info", scanned[0], "--json")[1])["verdicts"].startswith("incorrect")
+
+
+def test_info_alone_tells_versions_and_device(run):
+    code, out, _ = run("info")
+    assert code == 0
+    assert "torch" in out
+    assert "device" in out
+
+
+BAD = {
+    "missing file": (["scan", "nowhere.csv"], "no such file"),
+    "empty file": (["scan", "empty.csv"], "the file is empty"),
+    "header only": (["scan", "header.csv"], "a header and no rows"),
+    "no such column": (["scan", "good.csv", "--label", "lable"], "did you mean --label label?"),
+    "one class": (["scan", "one.csv"], "has one class"),
+    "no labels": (["scan", "none.csv"], "0 of 30 rows have a label"),
+    "rubbish": (["scan", "rubbish.csv"], "binary content"),
+    "truncated parquet": (["scan", "cut.parquet"], "not a whole Parquet file"),
+    "broken json": (["scan", "broken.jsonl"], "line 2: broken JSON"),
+    "no pictures": (["scan", "folder"], "no pictures"),
+    "output": (["scan", "good.csv", "-o", "gone/x.parquet"], "no folder"),
+    "model": (["scan", "good.csv", "--model", "mpl"], "did you mean mlp?"),
+    "task": (["scan", "good.csv", "--task", "regresion"], "did you mean --task regression?"),
+    "two cuts": (["scan", "good.csv", "--threshold", "0.5", "--precision", "0.9"], "both set the cut"),
+    "verdict": (["report", "x.zcurate.parquet", "--verdict", "incorect"], "did you mean --verdict incorrect?"),
+    "no report": (["report", "plain.parquet"], "a Parquet file but no report"),
+    "no report here": (["report"], "no report here"),
+    "format": (["report", "x", "--format", "xml"], "--format: 'xml'"),
+}
+
+
+@pytest.fixture
+def bad_files(here):
+    import pyarrow as pa
+
+    (here / "good.csv").write_text("x,label\n" + "".join(f"{k}.5,{'ab'[k % 2]}\n" for k in range(30)))
+    (here / "one.csv").write_text("x,label\n" + "".join(f"{k}.5,a\n" for k in range(30)))
+    (here / "none.csv").write_text("x,label\n" + "".join(f"{k}.5,NA\n" for k in range(30)))
+    (here / "empty.csv").write_text("")
+    (here / "header.csv").write_text("x,label\n")
+    (here / "rubbish.csv").write_bytes(bytes(range(256)) * 20)
+    (here / "cut.parquet").write_bytes(b"PAR1" + bytes(50))
+    (here / "broken.jsonl").write_text('{"x": 1, "label": "a"}\n{"x": 2,\n')
+    (here / "folder").mkdir()
+    pq.write_table(pa.table({"x": [1]}), here / "plain.parquet")
+    return sorted(os.listdir(here))
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_line_and_nothing_is_written(name, run, here, bad_files):
+    words, message = BAD[name]
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert message in last(err)
+    assert last(err).startswith("error: ")
+    assert "Traceback" not in err
+    assert sorted(os.listdir(here)) == bad_files
+
+
+@pytest.mark.skipif(__import__("torch").cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused_before_torch_is_imported(here, bad_files):
+    begin = time.monotonic()
+    done = program("scan", "good.csv", "--device", "cuda")
+    assert done.returncode == 2
+    assert "try --device cpu" in done.stderr
+    assert time.monotonic() - begin < 5
+    assert sorted(os.listdir(here)) == bad_files
+
+
+def test_a_report_of_other_data_is_not_overwritten(scanned, run, here, tmp_path):
+    (tmp_path / "blobs.tsv").write_text("x\tlabel\n" + "".join(f"{k}.5\t{'ab'[k % 2]}\n" for k in range(30)))
+    before = (here / scanned[0]).read_bytes()
+    code, _, err = run("scan", tmp_path / "blobs.tsv")
+    assert code == 2
+    assert "--force" in last(err)
+    assert (here / scanned[0]).read_bytes() == before
+    assert run("scan", tmp_path / "blobs.tsv", "--force", "-q", "--epochs", "2")[0] in (0, 3)
+
+
+def test_no_skill_is_exit_3_with_a_report(run, here):
+    import random
+
+    draw = random.Random(1)
+    (here / "random.csv").write_text("x,z,label\n" + "".join(f"{draw.random()},{draw.random()},{draw.choice('ab')}\n" for _ in range(200)))
+    code, _, err = run("scan", "random.csv", "--epochs", "3")
+    assert code == Outcome.UNJUDGED
+    assert "could not judge" in err
+    assert set(load("random.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
+
+
+def test_too_many_unreadable_rows_are_exit_4(run, here):
+    lines = [f"{k % 2 * 5 + k / 100},{'ab'[k % 2]}" + (",extra" if k % 10 == 0 else "") for k in range(100)]
+    (here / "ragged.csv").write_text("x,label\n" + "\n".join(lines) + "\n")
+    assert run("scan", "ragged.csv", "-q", "--epochs", "4")[0] == Outcome.PARTIAL
+    assert run("scan", "ragged.csv", "-q", "--epochs", "4", "--max-bad", "20%")[0] == Outcome.DONE
+
+
+def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files, monkeypatch):
+    from zcurate import flow
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(flow, "run", broken)
+    code, out, err = run("scan", "good.csv")
+    assert (code, out) == (Outcome.BUG, "")
+    assert "a bug in zcurate" in last(err)
+    with open(last(err).split("the trace is in ")[1].split(" ")[0]) as file:
+        assert "ZeroDivisionError" in file.read()
+
+
+def test_help_and_report_import_nothing_heavy(scanned):
+    watch = "import sys\nfrom zcurate.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', *(['pandas', 'pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
+    for words in (["--help"], ["scan", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
+        done = subprocess.run([sys.executable, "-c", watch, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_a_quiet_death(scanned):
+    command = f"{sys.executable} -m zcurate report {scanned[0]} --top 240 --format jsonl | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_version_and_help_go_to_stdout(run):
+    from zcurate import __version__
+
+    assert run("--version") == (0, f"zcurate {__version__}\n", "")
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    for command in ("scan", "report", "info"):
+        assert command in out
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_half_written_file(here, blobs_csv):
+    process = subprocess.Popen([sys.executable, "-m", "zcurate", "scan", str(blobs_csv[0]), "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == Outcome.INTERRUPTED
+    assert "interrupted" in err
+    assert os.listdir(here) == []
