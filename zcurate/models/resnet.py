@@ -13,6 +13,10 @@ from zcurate.encode import Encoded, Inputs
 from zcurate.spec import ModelSpec
 
 
+LARGE = 24
+"""Side [pixels] from which the first stage halves the picture."""
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions with a way around them; the first halves the picture where `stride` is 2."""
 
@@ -34,12 +38,12 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """Stem, one block per width, mean over the picture, linear head."""
 
-    def __init__(self, widths: tuple[int, ...], n_channels: int, n_outputs: int) -> None:
+    def __init__(self, widths: tuple[int, ...], n_channels: int, n_outputs: int, first_stride: int = 1) -> None:
         super().__init__()
         self.stem = nn.Conv2d(n_channels, widths[0], 3, 1, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         sizes = (widths[0], *widths)
-        self.blocks = nn.ModuleList(Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
+        self.blocks = nn.ModuleList(Block(a, b, first_stride if i == 0 else 2) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
         self.head = nn.Linear(widths[-1], n_outputs)
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -62,7 +66,8 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
         generator: source of the initial weights (CPU).
     """
     assert encoded.images is not None and n_members == 1  # crack: narrows types only
-    net = ResNet(spec.hidden, encoded.images.shape[1], encoded.n_outputs)
+    first_stride = 2 if encoded.images.shape[-1] >= LARGE else 1
+    net = ResNet(spec.hidden, encoded.images.shape[1], encoded.n_outputs, first_stride)
     for parameter in net.parameters():
         if parameter.ndim > 1:
             fan_in = parameter[0].numel()
