@@ -14,6 +14,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from tests import conftest
 from zcurate import cli
 from zcurate.outcome import Outcome
 from zcurate.report import load
@@ -56,12 +57,30 @@ def program(*words, **settings):
     return subprocess.run([sys.executable, "-m", "zcurate", *map(str, words)], capture_output=True, text=True, timeout=120, check=False, **settings)
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """One scan for all: the data, the report's bytes and what was said."""
+    folder = tmp_path_factory.mktemp("once")
+    path, _ = conftest.blobs_csv.__wrapped__(folder)
+    (folder / "work").mkdir()
+    done = program("scan", path, "--id", "key", "--epochs", "6", cwd=folder / "work")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert os.listdir(folder / "work") == ["blobs.zcurate.parquet"]
+    return path, (folder / "work" / "blobs.zcurate.parquet").read_bytes(), done.stderr
+
+
 @pytest.fixture
-def scanned(run, here, blobs_csv):
-    path, _ = blobs_csv
-    code, out, err = run("scan", path, "--id", "key", "--epochs", "6")
-    assert (code, out) == (0, "")
-    return "blobs.zcurate.parquet", err
+def scanned(once, here):
+    (here / "blobs.zcurate.parquet").write_bytes(once[1])
+    return "blobs.zcurate.parquet", once[2]
+
+
+@pytest.fixture
+def data(once, tmp_path):
+    """A copy of the scanned data at its place, put back afterwards."""
+    before = once[0].read_bytes()
+    yield once[0]
+    once[0].write_bytes(before)
 
 
 def test_a_scan_writes_here_and_says_what_it_found(scanned, here):
@@ -120,10 +139,10 @@ def test_report_selects_columns_and_writes_files(scanned, run, here):
     assert run("report", scanned[0], "--top", "2", "--format", "jsonl", "-o", "-")[1].count("\n") == 2
 
 
-def test_report_joins_the_data(scanned, run, blobs_csv):
+def test_report_joins_the_data(scanned, run, data):
     code, out, _ = run("report", scanned[0], "--with-data", "--top", "3")
     rows = list(csv.DictReader(io.StringIO(out)))
-    source = list(csv.DictReader(io.StringIO(blobs_csv[0].read_text())))
+    source = list(csv.DictReader(io.StringIO(data.read_text())))
     assert code == 0
     for row in rows:
         assert row["key"] == source[int(row["row"])]["key"]
@@ -131,8 +150,8 @@ def test_report_joins_the_data(scanned, run, blobs_csv):
         assert row["decision"] == ""
 
 
-def test_report_refuses_data_that_changed(scanned, run, blobs_csv):
-    with blobs_csv[0].open("a") as file:
+def test_report_refuses_data_that_changed(scanned, run, data):
+    with data.open("a") as file:
         file.write("k240,1,1,red,ant\n")
     code, out, err = run("report", scanned[0], "--with-data")
     assert (code, out) == (2, "")
@@ -292,3 +311,57 @@ def test_ctrl_c_leaves_no_half_written_file(here, blobs_csv):
     assert process.returncode == Outcome.INTERRUPTED
     assert "interrupted" in err
     assert os.listdir(here) == []
+
+
+def test_report_never_writes_over_the_input_or_the_report(scanned, run, here, data):
+    before = data.read_bytes(), (here / scanned[0]).read_bytes()
+    for target in (data, here / scanned[0]):
+        code, _, err = run("report", scanned[0], "-o", target)
+        assert code == 2
+        assert "itself" in last(err)
+    assert (data.read_bytes(), (here / scanned[0]).read_bytes()) == before
+
+
+def test_a_dash_is_standard_output(here, blobs_csv):
+    command = [sys.executable, "-m", "zcurate", "scan", str(blobs_csv[0]), "-q", "--epochs", "2", "-o", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pq.read_table(io.BytesIO(done.stdout)).num_rows == 240
+    assert os.listdir(here) == []
+
+
+def test_a_report_is_named_as_what_it_is(run, here, blobs_csv):
+    code, _, err = run("scan", blobs_csv[0], "-o", "out.csv")
+    assert code == 2
+    assert "a report is a Parquet file" in last(err)
+
+
+def test_ids_and_columns_do_not_go_together(scanned, run):
+    code, _, err = run("report", scanned[0], "--columns", "given", "--format", "ids")
+    assert code == 2
+    assert "leave one out" in last(err)
+
+
+def test_a_report_by_another_name_is_still_a_report(scanned, run, here):
+    os.rename(here / scanned[0], here / "other.parquet")
+    code, out, _ = run("info", "other.parquet")
+    assert code == 0
+    assert "noise rate" in out
+
+
+def test_joined_data_are_as_written(run, here):
+    lines = [f"0{k:04d},{k % 2 * 5 + k / 100},{'ab'[k % 2]},True" for k in range(60)]
+    (here / "zip.csv").write_text("zip,x,label,flag\n" + "\n".join(lines) + "\n")
+    assert run("scan", "zip.csv", "-q", "--id", "zip", "--epochs", "2")[0] == 0
+    code, out, _ = run("report", "--top", "60", "--with-data")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert {row["zip"] for row in rows} == {f"0{k:04d}" for k in range(60)}
+    assert all(row["id"] == row["zip"] for row in rows)
+    assert {row["flag"] for row in rows} == {"True"}
+
+
+def test_a_time_limit_that_bites_is_exit_4_and_said(run, here, blobs_csv):
+    code, _, err = run("scan", blobs_csv[0], "--time-limit", "0.01s")
+    assert code == Outcome.PARTIAL
+    assert "--time-limit" in err
+    assert set(load("blobs.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}

@@ -58,7 +58,13 @@ def test_the_recipes_run(tmp_path):
     tool = tools / "zcurate"
     tool.write_text(f'#!/bin/sh\nexec {sys.executable} -m zcurate "$@"\n')
     tool.chmod(0o755)
-    settings = {"cwd": tmp_path, "env": {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True, "check": False}
+    settings = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        "capture_output": True,
+        "text": True,
+        "check": False,
+    }
     done = subprocess.run(["zcurate", "scan", "penguins.csv", "--label", "species", "-q"], **settings)
     assert done.returncode == 0, done.stderr
     for recipe in block("recipes").splitlines():

@@ -100,7 +100,7 @@ def test_a_report_of_the_same_input_is_replaced_and_nothing_else(tmp_path):
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
         room.check_output(path, "/data/b.csv", False)
     room.check_output(path, "/data/b.csv", True)
-    other = tmp_path / "notes.txt"
+    other = tmp_path / "notes.parquet"
     other.write_text("mine")
     with pytest.raises(UsageError, match="exists and is no report"):
         room.check_output(str(other), "/data/a.csv", False)
@@ -116,8 +116,11 @@ def test_the_input_is_never_the_output(tmp_path):
 def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         room.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
+    (tmp_path / "x.parquet").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        room.check_output(str(tmp_path), "a.csv", False)
+        room.check_output(str(tmp_path / "x.parquet"), "a.csv", False)
+    with pytest.raises(UsageError, match="a report is a Parquet file"):
+        room.check_output(str(tmp_path / "x.csv"), "a.csv", False)
 
 
 def test_the_newest_report_is_found(tmp_path):

@@ -217,6 +217,39 @@ def test_the_output_is_written_where_it_is_asked_for(blobs_csv, tmp_path):
     assert pq.read_metadata(out).num_rows == 240
 
 
+def test_wild_numbers_do_no_harm():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 2))
+    y = x[:, 0] + 0.1 * rng.normal(size=120)
+    y[3], y[4] = 1e39, np.inf
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": y})
+    frame.loc[0, "b"], frame.loc[1, "b"] = 1e300, np.inf
+    frame["v"] = [[1.0, np.inf], *[[float(k), 1e38] for k in range(119)]]
+    report = zcurate.scan(frame, epochs=15)
+    rows = report.table.to_pylist()
+    assert rows[3]["verdict"] == "incorrect"
+    assert rows[4]["verdict"] == "unlabelled"
+    floats = [name for name in report.table.column_names if pa.types.is_float32(report.table.schema.field(name).type)]
+    assert all(np.isfinite(column(report, name)[~np.isnan(column(report, name))]).all() for name in floats)
+
+
+def test_frames_with_odd_columns_are_read():
+    n = 60
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=n), "label": ["a", "b"] * 30})
+    frame["mixed"] = [1, "two", None] * 20
+    frame["span"] = pd.to_timedelta(np.arange(n) % 7, unit="h")
+    frame["bins"] = pd.cut(frame["x"], 3)
+    frame["day"] = pd.date_range("2024-01-01", periods=n, freq="7h").as_unit("ns") + pd.Timedelta(1, "ns")
+    report = zcurate.scan(frame, epochs=2)
+    assert len(report) == n
+
+
+@pytest.mark.parametrize("setting", [{"label": 3}, {"epochs": "3"}, {"threshold": "0.5"}, {"seed": None}, {"task": None}, {"epochs": True}])
+def test_settings_of_the_wrong_type_are_refused(setting):
+    with pytest.raises(UsageError, match="expected"):
+        zcurate.scan("a.csv", **setting)
+
+
 def test_an_unknown_setting_names_the_nearest():
     with pytest.raises(UsageError, match=r"no setting 'lable' .* did you mean label\?"):
         zcurate.scan("a.csv", lable="x")

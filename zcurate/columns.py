@@ -6,14 +6,54 @@ Leaves: `Dataset`. Enters: the Arrow table of any reader.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate import infer, pictures
 from zcurate.dataset import Dataset, Origin, Skipped
-from zcurate.errors import UsageError
+from zcurate.errors import InputError, UsageError
 from zcurate.options import ScanOptions
+
+
+def from_frame(frame: Any) -> pa.Table:
+    """A pandas DataFrame as a table; a column that Arrow cannot hold becomes text."""
+    names = unique_names([str(name) for name in frame.columns])
+    arrays = []
+    for at in range(len(names)):
+        series = frame.iloc[:, at]
+        try:
+            arrays.append(pa.array(series, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError):
+            missing = series.isna()
+            arrays.append(pa.array([None if gone else str(value) for value, gone in zip(series, missing, strict=True)], pa.string()))
+    arrays = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def joined(parts: list[pa.Table], place: str) -> pa.Table:
+    """The parts of an input one after another; a column that is text in one of them is text in all.
+
+    Raises:
+        InputError: their types cannot be brought together.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    text = {field.name for part in parts for field in part.schema if is_text(field.type)}
+    parts = [as_text(part, text) for part in parts]
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{place}: the parts do not fit together — {error} — make their columns agree") from error
+
+
+def as_text(part: pa.Table, names: set[str]) -> pa.Table:
+    """A table with some columns as text."""
+    for at, field in enumerate(part.schema):
+        if field.name in names and not is_text(field.type) and not pa.types.is_nested(field.type):
+            part = part.set_column(at, field.name, part.column(at).cast(pa.string()))
+    return part
 
 
 def unique_names(names: list[str]) -> list[str]:
@@ -37,16 +77,22 @@ def is_encoded(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def picture_column(table: pa.Table, wanted: str | None, place: str) -> str | None:
+def picture_column(table: pa.Table, wanted: str | None, place: str, spare: set[str]) -> str | None:
     """The column with pictures: the one asked for, else one of bytes, else one whose values end like picture files.
+
+    Args:
+        table: the input.
+        wanted: `--image`, or None.
+        place: the input, for messages.
+        spare: columns that are the label or excluded.
 
     Raises:
         UsageError: `--image` names no column, or one that holds neither bytes nor paths.
     """
     infer.need_column(table.column_names, wanted, "--image", place)
-    for name in [wanted] if wanted is not None else table.column_names:
+    for name in [wanted] if wanted is not None else [name for name in table.column_names if name not in spare]:
         kind = table.column(name).type
-        if is_encoded(kind):
+        if is_encoded(kind) and (wanted is not None or looks_like_pictures(table.column(name))):
             return name
         if is_text(kind) and (wanted is not None or looks_like_paths(table.column(name))):
             return name
@@ -59,6 +105,13 @@ def is_text(kind: pa.DataType) -> bool:
     """Strings of any layout, dictionaries of strings among them."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     return pa.types.is_string(value) or pa.types.is_large_string(value) or str(value) == "string_view"
+
+
+def looks_like_pictures(column: pa.ChunkedArray) -> bool:
+    """Any of the first values begins as picture files begin; other bytes are no pictures."""
+    head = column.slice(0, 20).to_pylist()
+    contents = [value.get("bytes") if isinstance(value, dict) else value for value in head]
+    return any(content[:16].startswith(pictures.MAGIC) or content[8:12] == b"WEBP" for content in contents if content)
 
 
 def looks_like_paths(column: pa.ChunkedArray) -> bool:
@@ -80,10 +133,11 @@ def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tupl
     table = table.rename_columns(unique_names(table.column_names))
     if table.num_rows == 0:
         return infer.dataset(table, origin, options)
-    name = picture_column(table, options.image, place)
+    spare = {str(options.label), str(options.id)} | set(infer.excluded_columns(table.column_names, options.exclude, place))
+    name = picture_column(table, options.image, place, spare)
     if name is None:
         return infer.dataset(table, origin, options, skipped=skipped)
-    infer.find_label([other for other in table.column_names if other != name], options.label, place)
+    infer.find_label(table.column_names, options.label, place)
     root = None
     column = table.column(name).combine_chunks()
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column

@@ -97,7 +97,7 @@ class Dataset:
     """
 
     table: pa.Table
-    """(N) every column of the input but pictures' bytes."""
+    """(N) every column of the input as read, but pictures' bytes."""
     roles: Roles
     task: Task
     given: pa.Array
@@ -113,6 +113,8 @@ class Dataset:
     """Rows that are in the report as `skipped`."""
     warnings: tuple[str, ...] = field(default=())
     """One line each: likely leaks, odd columns."""
+    arrays: dict[str, pa.Array] = field(default_factory=dict)
+    """Feature columns as the model sees them: text that is really numbers or times turned into them."""
 
     @property
     def n_rows(self) -> int:

@@ -18,10 +18,15 @@ import torch
 from torch import Tensor
 
 from zcurate.dataset import Dataset
+from zcurate.infer import plain
 from zcurate.spec import ModelSpec
 
+LARGEST = 1e30
+"""Numbers are clipped here, so that their squares and differences stay within float32."""
 EDGE_SAMPLE = 50_000
 """Rows that the quantiles are taken from."""
+FARTHEST_TARGET = 1e6
+"""Standardised targets are clipped here: further out all are equally impossible."""
 RARE_CATEGORY = 2
 """A category value seen in fewer rows shares one code with its like."""
 MOST_CATEGORIES = 20_000
@@ -211,7 +216,7 @@ def labels(data: Dataset, row: np.ndarray) -> tuple[np.ndarray, TargetScale | No
     if data.task.kind == "regression":
         y = given.to_numpy(zero_copy_only=False).astype(np.float64)
         scale = target_scale(y[~np.isnan(y)])
-        return scale.forward(y).astype(np.float32), scale
+        return np.clip(scale.forward(y), -FARTHEST_TARGET, FARTHEST_TARGET).astype(np.float32), scale
     codes = pc.fill_null(pc.index_in(given, value_set=pa.array(data.task.classes)), -1)
     return codes.to_numpy(zero_copy_only=False).astype(np.int64), None
 
@@ -221,10 +226,8 @@ def fold_keys(data: Dataset, row: np.ndarray) -> np.ndarray:
     keys = np.arange(len(row), dtype=np.int64)
     if data.roles.group is None:
         return keys
-    column = data.table.column(data.roles.group).combine_chunks().take(pa.array(row))
-    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    codes = column.indices if isinstance(column, pa.DictionaryArray) else column.combine_chunks().indices
-    group = pc.fill_null(codes.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+    column = plain(data.table.column(data.roles.group)).take(pa.array(row)).dictionary_encode()
+    group = pc.fill_null(column.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
     return np.where(group < 0, keys + len(row), group)
 
 
@@ -236,8 +239,7 @@ def features(data: Dataset, row: np.ndarray, spec: ModelSpec) -> dict[str, Any]:
     texts: list[pa.Array] = []
     take = pa.array(row)
     for column in data.roles.features:
-        array = data.table.column(column.name).combine_chunks()
-        array = (array.chunk(0) if isinstance(array, pa.ChunkedArray) else array).take(take)
+        array = data.arrays[column.name].take(take)
         if column.kind == "number":
             numbers.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         elif column.kind == "time":
@@ -264,9 +266,9 @@ def time_parts(array: pa.Array) -> list[np.ndarray]:
     """A date or time as numbers: how long since the epoch, month, day of month, weekday, hour; those that vary."""
     there = pa.types.is_time(array.type)
     if there:
-        micros = array.cast(pa.time64("us")).cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        micros = array.cast(pa.time64("us"), safe=False).cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
         return [micros / 3.6e9]
-    stamp = array.cast(pa.timestamp("us"))
+    stamp = array.cast(pa.timestamp("us"), safe=False)
     parts = [pc.divide(stamp.cast(pa.int64()).cast(pa.float64()), 8.64e10)]
     parts += [take(stamp).cast(pa.float64()) for take in (pc.month, pc.day, pc.day_of_week, pc.hour)]
     arrays = [part.to_numpy(zero_copy_only=False) for part in parts]
@@ -278,7 +280,7 @@ def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
     columns: list[np.ndarray] = []
     bins: list[tuple[int, float, float]] = []
     for values in numbers:
-        values = np.where(np.isfinite(values), values, np.nan).astype(np.float32)
+        values = np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST).astype(np.float32)
         missing = np.isnan(values)
         known = values[~missing]
         if len(known) == 0:
@@ -357,7 +359,8 @@ def text_fields(texts: list[pa.Array]) -> dict[str, Any]:
 def vector(array: pa.Array) -> np.ndarray:
     """(N, V) float32 of a list column; a missing list is all zero."""
     lists = array.drop_null()
-    flat = lists.flatten().cast(pa.float32()).to_numpy(zero_copy_only=False)
+    flat = lists.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    flat = np.clip(np.where(np.isfinite(flat), flat, 0.0), -LARGEST, LARGEST)
     width = len(flat) // len(lists)
     out = np.zeros((len(array), width), np.float32)
     out[~array.is_null().to_numpy(zero_copy_only=False)] = np.nan_to_num(flat.reshape(-1, width))
@@ -366,5 +369,6 @@ def vector(array: pa.Array) -> np.ndarray:
 
 def standardised(x: np.ndarray) -> np.ndarray:
     """(N, V) float32 with mean 0 and deviation 1 per column; constant columns become 0."""
-    scale = x.std(0)
-    return ((x - x.mean(0)) / np.where(scale > 1e-12, scale, 1.0)).astype(np.float32)
+    wide = x.astype(np.float64)
+    scale = wide.std(0)
+    return ((wide - wide.mean(0)) / np.where(scale > 1e-12, scale, 1.0)).astype(np.float32)

@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import sys
 import time
+import typing
 from typing import TYPE_CHECKING, Any
 
 from zcurate import options as house_options
@@ -57,6 +58,14 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
     for name in settings:
         if name not in known:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(known), 40)}{did_you_mean(name, known)}")
+    hints = typing.get_type_hints(ScanOptions)
+    for name, value in settings.items():
+        hint = hints[name]
+        allowed = (tuple, list, str) if name == "exclude" else typing.get_args(hint) or (hint,)
+        widened = (*allowed, int) if float in allowed else (*allowed, int, float) if name == "time_limit" else allowed
+        if not isinstance(value, widened) or (isinstance(value, bool) and bool not in allowed):
+            expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
+            raise UsageError(f"scan: {name} = {value!r} — expected {expected}")
     if isinstance(settings.get("exclude"), str):
         settings["exclude"] = (settings["exclude"],)
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -97,9 +106,12 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
     clock.stage("training")
     limit = house_options.seconds(options.time_limit)
     evidence, cut_short = train.train(encoded, what.spec, builder(what.spec.name), what.packed, what.n_epochs, options.seed, watch, limit)
+    n_epochs = len(evidence.rounds[0].error)
+    if cut_short:
+        watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     clock.stage("judging")
     seen = {name: column for witness in WITNESSES.names() for name, column in WITNESSES.load(witness)(encoded).items()}
-    verdicts = judge.judge(evidence, cut_of(options), seen["distance"])
+    verdicts = judge.judge(evidence, cut_of(options), seen["distance"], too_short(n_epochs, cut_short))
     decided = judge.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["seconds"] = clock.seconds()
@@ -107,6 +119,12 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
     if options.output is not None:
         result.save(options.output)
     return result
+
+
+def too_short(n_epochs: int, cut_short: bool) -> str:
+    """Why a training that the time limit cut can carry no verdicts; empty when it can."""
+    least = 3
+    return f"--time-limit left {n_epochs} epochs, {least} needed" if cut_short and n_epochs < least else ""
 
 
 def check_first(options: ScanOptions) -> None:
@@ -143,8 +161,8 @@ def read(data: Any, options: ScanOptions) -> Dataset:
 
     if isinstance(data, pa.Table):
         return columns.dataset(data, Origin("memory", "arrow"), options)
-    if hasattr(data, "iloc"):
-        return columns.dataset(pa.Table.from_pandas(data, preserve_index=False), Origin("memory", "pandas"), options)
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        return columns.dataset(columns.from_frame(data), Origin("memory", "pandas"), options)
     raise UsageError(f"scan: data of type {type(data).__name__} — expected a path, a pandas DataFrame or an Arrow table")
 
 

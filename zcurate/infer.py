@@ -17,7 +17,8 @@ from zcurate.errors import InputError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 
 USUAL_LABELS = ("label", "target", "class", "y")
-MISSING_WORDS = ("", "na", "n/a", "null", "nan", "none", "<na>", "#n/a")
+MISSING_WORDS = ("", "na", "n/a", "null", "nan")
+"""What counts as missing (DESIGN section 3), in any case; `none` may well be a class."""
 MOST_CLASSES = 1000
 """More classes than this are refused: one softmax of that width per row no longer fits the purpose."""
 MANY_VALUES, MANY_SHARE = 50, 0.05
@@ -65,8 +66,12 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or str(array.type) == "string_view":
         array = array.cast(pa.string())
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
     if pa.types.is_decimal(array.type) or pa.types.is_float16(array.type):
         array = array.cast(pa.float64())
+    if pa.types.is_duration(array.type):
+        array = array.cast(pa.int64())
     return array
 
 
@@ -113,7 +118,9 @@ def spelled(array: pa.Array) -> pa.Array:
         return pa.array([None if v is None or v != v else repr(v) for v in array.to_pylist()], pa.string())
     if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
         return array.cast(pa.string())
-    raise InputError(f"label column of type {kind} — expected text, numbers or booleans — convert it first")
+    if pa.types.is_null(kind):
+        return array.cast(pa.string())
+    raise InputError(f"the label column is of type {kind} — expected text, numbers or booleans — convert it first")
 
 
 def label_task(labels: pa.Array, wanted: str, place: str, column: str) -> tuple[pa.Array, Task]:
@@ -130,7 +137,10 @@ def label_task(labels: pa.Array, wanted: str, place: str, column: str) -> tuple[
         InputError: no label at all, one class, or more than `MOST_CLASSES`.
         UsageError: the forced task does not fit the labels.
     """
-    text = without_missing_words(spelled(labels))
+    try:
+        text = without_missing_words(spelled(labels))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
     n_labelled = len(text) - text.null_count
     if n_labelled == 0:
         raise InputError(f"{place}: column '{column}' is empty — 0 of {len(text)} rows have a label — name another with --label COL")
@@ -216,11 +226,13 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
     """
     kind = array.type
     there = array.drop_null()
+    if pa.types.is_floating(kind):
+        there = there.filter(pc.invert(pc.is_nan(there)))
     if len(there) == 0:
         return None, "all missing"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return vector_kind(there)
-    if pa.types.is_binary(kind) or pa.types.is_nested(kind):
+    if not (kind_is_plain(kind) or pa.types.is_boolean(kind)):
         return None, f"values of type {kind} are not read"
     n_values = len(pc.unique(there))
     if n_values == 1 and array.null_count == 0:
@@ -236,6 +248,12 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
         whole = unique and pc.all(pc.equal(there, pc.floor(there))).as_py()
         return (None, "identifier: unique whole numbers") if whole else ("number", "")
     return text_kind(there, n_values, unique)
+
+
+def kind_is_plain(kind: pa.DataType) -> bool:
+    """Types that Arrow can count, compare and cast: numbers, text, dates and times."""
+    points = pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_string(kind) or points
 
 
 def vector_kind(there: pa.Array) -> tuple[ColumnKind | None, str]:
@@ -329,13 +347,11 @@ def dataset(
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     arrays, columns, rest, warnings = features(table, candidates, given, task)
-    for name, array in arrays.items():
-        table = table.set_column(table.column_names.index(name), name, array)
     if pictures is None and not columns:
         why = "; ".join(f"{out.name}: {out.why}" for out in rest) or "there are none"
         raise InputError(f"{place}: no column is left to learn from — {why}")
     roles = Roles(label, tuple(columns), options.id, options.group, tuple(left_out + rest))
-    return Dataset(table, roles, task, given, origin, pictures, paths, root, skipped, tuple(warnings))
+    return Dataset(table, roles, task, given, origin, pictures, paths, root, skipped, tuple(warnings), arrays)
 
 
 def excluded_columns(names: list[str], patterns: tuple[str, ...], place: str) -> list[str]:

@@ -525,6 +525,11 @@ def rank_known(x: np.ndarray) -> np.ndarray:
     return out
 
 
+def no_skill(skill: Skill) -> str:
+    """What is said when held-out predictions are not surely better than chance."""
+    return f"held-out {skill.measure} {skill.value:.3f} is no better than chance {skill.chance:.3f} (p = {skill.p_value:.2g}, below {SKILL_P:g} needed)"
+
+
 def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     """No row is judged: all probabilities empty."""
     n = len(evidence.y)
@@ -537,16 +542,17 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)
 
 
-def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None) -> Verdicts:
+def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None, forbidden: str = "") -> Verdicts:
     """Verdicts for N encoded rows.
 
     Args:
         evidence: all that was seen.
         cut: where `incorrect` begins.
         distance: (N,) how far each input lies from the bulk, or None.
+        forbidden: why nothing may be judged whatever the evidence; empty when it may.
     """
     skill = skill_of(evidence)
-    why = too_few(evidence) or ("" if skill.enough else f"held-out {skill.measure} {skill.value:.3f} is no better than chance {skill.chance:.3f}")
+    why = forbidden or too_few(evidence) or ("" if skill.enough else no_skill(skill))
     if why:
         return unjudged(evidence, skill, why)
     real, planted_views = views(evidence)

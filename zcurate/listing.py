@@ -5,10 +5,10 @@ Leaves: an Arrow table for a sink. Enters: a `Report` and its options. No torch.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from zcurate import readers, source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
@@ -30,12 +30,14 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     """
     table = select(report, options)
     if ids and "path" in table.column_names:
-        table = table.set_column(table.column_names.index("path"), "path", openable(report, table.column("path")))
+        table = table.set_column(table.column_names.index("path"), "path", pa.array(openable(report, table), pa.string()))
     if options.with_data:
         table = joined(table, data_of(report))
     if options.columns is None:
         return table
     wanted = [name.strip() for name in options.columns.split(",") if name.strip()]
+    if not wanted:
+        raise UsageError(f"--columns: no name given — columns: {listed(table.column_names, 40)}")
     for name in wanted:
         if name not in table.column_names:
             hint = did_you_mean(name, table.column_names)
@@ -43,13 +45,13 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     return table.select(wanted)
 
 
-def openable(report: Report, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Picture paths as they open from the current folder; as they stand where they are no files."""
+def openable(report: Report, table: pa.Table) -> list[str]:
+    """Picture paths as they open from the current folder; as they stand where they are no files, the row where there is none."""
     root = report.card["input"].get("root")
-    start = os.curdir if root is None else os.path.relpath(root)
-    if start == os.curdir:
-        return paths
-    return pc.binary_join_element_wise(pa.scalar(start), pc.utf8_trim_whitespace(paths), pa.scalar(os.sep))
+    found = []
+    for row, path in zip(table.column("row").to_pylist(), table.column("path").to_pylist(), strict=True):
+        found.append(str(row) if path is None else path if root is None else os.path.relpath(os.path.join(root, path.strip())))
+    return found
 
 
 def data_of(report: Report) -> pa.Table:
@@ -65,7 +67,8 @@ def data_of(report: Report) -> pa.Table:
         raise ReportError(f"--with-data: the scan read {what} — expected a file — scan a file, or join on `row` yourself")
     known = {name: value for name, value in card["options"].items() if name in ("label", "id", "group", "image", "root", "input_format", "task")}
     try:
-        where = source.locate(path, card["options"]["input_format"])
+        where = dataclasses.replace(source.locate(path, card["options"]["input_format"]), verbatim=True)
+        known["root"] = card["input"].get("root") or known.get("root")
         digest = where.origin().digest
     except (InputError, OSError) as error:
         raise ReportError(f"--with-data: {path} cannot be read again — {error}") from error

@@ -29,8 +29,9 @@ def seconds(text: str | float | None, name: str = "--time-limit") -> float | Non
     Raises:
         UsageError: not a duration.
     """
-    if text is None or isinstance(text, (int, float)):
-        return text
+    if text is None:
+        return None
+    text = str(text)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
     if not match or float(match[1]) <= 0:
         raise UsageError(f"{name}: '{text}' is no duration — expected a number with s, m or h — try {name} 10m")

@@ -20,6 +20,8 @@ from zcurate.dataset import Skipped
 from zcurate.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+"""How picture files begin (WebP is told by its 9th to 12th byte)."""
 SIZES = (8, 32)
 """Smallest and largest training side [pixels]; by taste, for a CPU's sake."""
 SAMPLE = 256
@@ -62,8 +64,7 @@ def flat(image: object) -> np.ndarray:
 
     assert isinstance(image, Image.Image)  # crack: narrows types only
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        values = np.asarray(image).astype(np.float64)
-        return np.clip(values / 257 if values.max() > 255 else values, 0, 255).round().astype(np.uint8)
+        return eight_bits(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -74,6 +75,20 @@ def flat(image: object) -> np.ndarray:
     if array.ndim == 3 and (array[..., 0] == array[..., 1]).all() and (array[..., 0] == array[..., 2]).all():
         return np.ascontiguousarray(array[..., 0])
     return array
+
+
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Brightness of any kind as uint8: floats 0 to 1 or 0 to 255, whole numbers 0 to 255 or 0 to 65535.
+
+    Args:
+        values: any shape.
+    """
+    if values.dtype == np.uint8:
+        return values
+    known = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(known.max()) if known.size else 1.0
+    scale = 255.0 if values.dtype.kind == "f" and top <= 1 else 1 / 257 if top > 255 else 1.0
+    return np.clip(known * scale, 0, 255).round().astype(np.uint8)
 
 
 def fitted(array: np.ndarray, side: int, channels: int) -> np.ndarray:
@@ -204,8 +219,7 @@ def from_array(images: np.ndarray, place: str) -> Pictures:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise InputError(f"{place}: images of shape {images.shape} — expected (N, H, W) or (N, H, W, 3) — reshape the array")
     images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
-    if images.dtype != np.uint8:
-        top = float(images.max()) if images.size else 1.0
-        scale = 255.0 if images.dtype.kind == "f" and top <= 1 else 1 / 257 if top > 255 else 1.0
-        images = np.clip(images.astype(np.float64) * scale, 0, 255).round().astype(np.uint8)
+    if 0 in images.shape:
+        raise InputError(f"{place}: images of shape {images.shape} — expected at least one pixel of at least one picture")
+    images = eight_bits(images)
     return collect(len(images), lambda row: images[row], place)

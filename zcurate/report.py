@@ -93,24 +93,49 @@ class Report:
         known = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
         return {word: int(known[word]) for word in ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged") if word in known}
 
+    def content(self) -> bytes:
+        """The Parquet file's bytes."""
+        buffer = pa.BufferOutputStream()
+        self.write(buffer)
+        return buffer.getvalue().to_pybytes()
+
+    def write(self, where: Any) -> None:
+        """Write as Parquet to a path or an Arrow stream, the run card in its metadata."""
+        table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+        words = [field.name for field in table.schema if field.name not in floats]
+        pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
+
     def save(self, path: str) -> None:
         """Write as Parquet: to a temporary file beside it, then renamed, so that no half of it is ever seen.
 
         Raises:
             UsageError: the folder cannot be written to.
         """
-        table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
-        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-        words = [field.name for field in table.schema if field.name not in floats]
         handle, temporary = temporary_beside(path)
         os.close(handle)
         try:
-            pq.write_table(table, temporary, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
+            self.write(temporary)
             os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def guard(path: str, others: list[str]) -> None:
+    """Refuse to write over a file that must stay as it is.
+
+    Args:
+        path: file to write.
+        others: the input, its parts, the report.
+
+    Raises:
+        UsageError: `path` is one of them.
+    """
+    for other in others:
+        if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
+            raise UsageError(f"{path}: is the {'report' if other.endswith(ENDING) else 'input'} itself — expected another file to write — name one with -o")
 
 
 def current_umask() -> int:
@@ -199,8 +224,9 @@ def check_output(path: str, input_path: str, force: bool) -> None:
     Raises:
         UsageError: it would overwrite something else, the input included, or cannot be written.
     """
-    if os.path.exists(path) and os.path.exists(input_path) and os.path.samefile(path, input_path):
-        raise UsageError(f"{path}: is the input itself — expected another file to write — name one with -o")
+    guard(path, [input_path])
+    if not path.endswith((".parquet", ".pq")):
+        raise UsageError(f"{path}: a report is a Parquet file — expected a name ending in {ENDING} — other formats: zcurate report --format F")
     handle, temporary = temporary_beside(path)
     os.close(handle)
     os.unlink(temporary)

@@ -42,6 +42,8 @@ class Source:
     """Reader."""
     content: bytes | None = field(default=None, repr=False)
     """Standard input's bytes; None for files."""
+    verbatim: bool = False
+    """Delimited text is wanted as written, no column turned into numbers."""
 
     @property
     def stem(self) -> str:
@@ -181,6 +183,9 @@ def folder_source(path: str, wanted: str | None) -> Source:
         return Source(path, parts, wanted or "parquet")
     if wanted not in (None, "folder"):
         raise InputError(f"{path}: no {wanted} files in this folder — it holds {len(names)} entries — check the path")
+    tables = sorted({str(format_of(name)) for name in names if format_of(name) not in (None, "npz", "idx")})
+    if tables:
+        raise InputError(f"{path}: a folder of {' and '.join(tables)} files — expected one kind, named — try --input-format {tables[0]}")
     for folder, folders, found in os.walk(path):
         folders.sort()
         if any(name.lower().endswith(PICTURE_SUFFIXES) for name in found):

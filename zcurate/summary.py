@@ -25,13 +25,15 @@ def summarise(report: Report, path: str, verbose: bool) -> None:
         verbose: say what was left out and how long each stage took.
     """
     width = None if sys.stderr.isatty() else 80
-    console = Console(file=sys.stderr, highlight=False, width=width, soft_wrap=width is not None)
+    console = Console(file=sys.stderr, highlight=False, width=width)
     card = report.card
     console.print(scanned(report), markup=False)
     if verbose:
         for line in details(card):
             console.print(line, markup=False)
     console.print()
+    if card["partial"]:
+        console.print("training was cut short by --time-limit; probabilities are less sure", markup=False)
     if not card["judged"]:
         console.print(f"could not judge: {card['why_unjudged']}", markup=False)
         console.print("every labelled row is 'unjudged'; z-scores and training columns are in the report", markup=False)
@@ -41,8 +43,8 @@ def summarise(report: Report, path: str, verbose: bool) -> None:
         for line in findings(card):
             console.print(line, markup=False)
         histograms(report, console)
-    console.print(f"\nreport  {path}", markup=False)
-    console.print(f"next    {next_command(report, path)}", markup=False)
+    console.print(f"\nreport  {path}", markup=False, soft_wrap=True)
+    console.print(f"next    {next_command(report, path)}", markup=False, soft_wrap=True)
 
 
 def scanned(report: Report) -> str:

@@ -37,7 +37,7 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
 
 def column_evidence(data: Dataset, column: Column, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
     """(M,) float64: how much better the other class explains the value."""
-    array = data.table.column(column.name).combine_chunks()
+    array = data.arrays[column.name]
     if column.kind == "text":
         return np.full(len(row), 0.5)
     if column.kind == "category":
@@ -87,7 +87,7 @@ def category_evidence(array: pa.Array, row: np.ndarray, given: np.ndarray, sugge
 
 def shown_values(data: Dataset, column: Column, take: pa.Array) -> list[str]:
     """The values as a person reads them, texts cut short."""
-    values = data.table.column(column.name).combine_chunks().take(take).to_pylist()
+    values = data.arrays[column.name].take(take).to_pylist()
     return [shown(value) for value in values]
 
 

@@ -106,6 +106,69 @@ def test_a_decimal_comma_is_seen(tmp_path):
     assert read(path).table.column("x").to_pylist() == [1.5, 2.5, -0.25]
 
 
+def test_a_target_with_a_decimal_comma_is_a_number(tmp_path):
+    path = tmp_path / "comma.csv"
+    path.write_text("x;label\n" + "".join(f"{k},5;{k},25\n" for k in range(30)))
+    data = read(path)
+    assert data.task.kind == "regression"
+    assert data.given.to_pylist()[:2] == [0.25, 1.25]
+
+
+def test_a_class_called_none_is_a_class(tmp_path):
+    path = tmp_path / "none.csv"
+    path.write_text("x,label\n1.5,none\n2.5,mild\n3.5,None\n4.5,NA\n")
+    assert read(path).given.to_pylist() == ["none", "mild", "None", None]
+
+
+def test_old_line_ends_are_read(tmp_path):
+    path = tmp_path / "mac.csv"
+    path.write_bytes(b"x,label\r1.5,a\r2.5,b\r3.5,a\r")
+    assert read(path).given.to_pylist() == ["a", "b", "a"]
+
+
+def test_skipped_lines_are_counted_past_blank_lines_and_quoted_newlines(tmp_path):
+    path = tmp_path / "ragged.csv"
+    path.write_text('note,label\n"one\ntwo",a\n\nthree,b\nfour,a,extra\nfive,b\n')
+    assert [(skip.row, skip.line) for skip in read(path).skipped] == [(2, 6)]
+
+
+def test_when_no_row_fits_the_header_it_says_so(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("x,label\n" + "1,a,\n" * 20)
+    with pytest.raises(InputError, match="every row has 3 fields where the header has 2"):
+        read(path)
+
+
+def test_date_labels_in_json_lines_stay_as_written(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text("".join(f'{{"x": {k}.5, "label": "2020-01-0{1 + k % 2}"}}\n' for k in range(6)))
+    assert set(read(path).given.to_pylist()) == {"2020-01-01", "2020-01-02"}
+
+
+def test_parts_that_differ_in_type_are_joined_as_text(tmp_path):
+    (tmp_path / "p0.csv").write_text("x,code,label\n1.5,1,a\n2.5,2,b\n")
+    (tmp_path / "p1.csv").write_text("x,code,label\n3.5,one,a\n")
+    assert read(f"{tmp_path}/p*.csv").table.column("code").to_pylist() == ["1", "2", "one"]
+
+
+def test_bytes_and_names_that_are_no_pictures_are_left_alone(tmp_path):
+    table = pa.table({"x": [0.5 * k for k in range(30)], "uuid": [bytes([k] * 16) for k in range(30)], "label": ["a", "b"] * 15})
+    pq.write_table(table, tmp_path / "t.parquet")
+    data = read(tmp_path / "t.parquet")
+    assert data.pictures is None
+    assert [out.name for out in data.roles.left_out] == ["uuid"]
+    (tmp_path / "named.csv").write_text("x,file,label\n" + "".join(f"{k}.5,x{k}.jpg,{'ab'[k % 2]}\n" for k in range(30)))
+    assert read(tmp_path / "named.csv", exclude=("file",)).pictures is None
+
+
+def test_a_folder_of_csv_parts_says_how_to_read_it(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "a.csv").write_bytes(csv_bytes())
+    with pytest.raises(InputError, match="--input-format csv"):
+        read(tmp_path / "parts")
+    assert read(tmp_path / "parts", input_format="csv").n_rows == ROWS
+
+
 def test_windows_text_is_read(tmp_path):
     path = tmp_path / "old.csv"
     path.write_bytes("name,x,label\nM\xfcller,1.5,gr\xfcn\nMeier,2.5,rot\n".encode("cp1252"))

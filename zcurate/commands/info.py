@@ -20,7 +20,7 @@ def info(path: str | None, options: ScanOptions) -> None:
     """Show versions and device; of DATA the inferred roles and task; of a report its run card and columns."""
     if path is None:
         facts = versions()
-    elif path.endswith(".zcurate.parquet"):
+    elif is_report(path):
         facts = of_report(path)
     else:
         facts = of_data(path, options)
@@ -31,6 +31,19 @@ def info(path: str | None, options: ScanOptions) -> None:
     for name, value in facts.items():
         for at, line in enumerate(value if isinstance(value, list) else [value]):
             sys.stdout.write(f"{name if at == 0 else '':<{width}}  {line}\n")
+
+
+def is_report(path: str) -> bool:
+    """Whether the file is a report, by its name or by the run card in it."""
+    from zcurate.errors import ReportError
+    from zcurate.report import ENDING, load
+
+    if path.endswith(ENDING):
+        return True
+    try:
+        return path.endswith((".parquet", ".pq")) and bool(load(path).card)
+    except ReportError:
+        return False
 
 
 def versions() -> dict[str, Any]:
@@ -89,6 +102,8 @@ def of_report(path: str) -> dict[str, Any]:
         "skill": f"held-out {skill['measure']} {skill['value']:.3f}, chance {skill['chance']:.3f}",
         "verdicts": ", ".join(f"{word} {n}" for word, n in report.counts().items()),
     }
+    if card["partial"]:
+        facts["partial"] = "training was cut short by --time-limit"
     if card["judged"]:
         facts["noise rate"] = f"{100 * rate['estimate']:.1f} % ({100 * rate['low']:.1f} to {100 * rate['high']:.1f} %)"
         facts["cut"] = f"p_incorrect > {card['thresholds']['p_incorrect']:g}"

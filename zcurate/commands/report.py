@@ -19,7 +19,8 @@ def report(report: str | None, options: ReportOptions) -> None:
     """
     options.check()
     from zcurate import listing
-    from zcurate.report import load, newest
+    from zcurate.errors import UsageError
+    from zcurate.report import guard, load, newest
     from zcurate.sinks import SINKS
 
     path = report if report is not None else newest()
@@ -27,12 +28,16 @@ def report(report: str | None, options: ReportOptions) -> None:
         sys.stderr.write(f"{path}\n")
     loaded = load(path)
     form = format_of(options)
-    table = listing.rows(loaded, options, ids=form == "ids")
     write = SINKS.load(form)
+    if form == "ids" and options.columns is not None:
+        raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
+    if options.output not in (None, "-"):
+        guard(str(options.output), [path, loaded.card["input"]["path"]])
     if options.output is None or options.output == "-":
-        write(table, sys.stdout.buffer, options)
+        write(listing.rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
         sys.stdout.flush()
         return
+    table = listing.rows(loaded, options, ids=form == "ids")
     write_file(options.output, lambda stream: write(table, stream, options))
 
 

@@ -31,9 +31,15 @@ def scan(data: str, options: ScanOptions) -> None:
     if options.output is None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
     assert options.output is not None  # crack: narrows types only
-    check_output(options.output, data, options.force)
+    to_stdout = options.output == "-"
+    if not to_stdout:
+        check_output(options.output, data, options.force)
     with talker(options) as watch:
-        report = flow.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+        settled = dataclasses.replace(options, output=None) if to_stdout else options
+        report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    if to_stdout:
+        sys.stdout.buffer.write(report.content())
+        sys.stdout.flush()
     if not options.quiet:
         from zcurate.summary import summarise
 
@@ -46,12 +52,12 @@ def scan(data: str, options: ScanOptions) -> None:
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:
-    """The exit code: could not judge before partial before done."""
+    """The exit code: a time limit that was met, else could not judge, else partial, else done."""
     from zcurate.report import Report
 
     assert isinstance(report, Report)  # crack: narrows types only
     card = report.card
-    if not card["judged"]:
+    if not card["judged"] and not card["partial"]:
         return Outcome.UNJUDGED
     if card["partial"] or card["n_skipped"] > share(options.max_bad, "--max-bad") * max(1, len(report)):
         return Outcome.PARTIAL

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from zcurate.encode import Encoded, Inputs
 from zcurate.spec import ModelSpec
 
-
 LARGE = 24
 """Side [pixels] from which the first stage halves the picture."""
 

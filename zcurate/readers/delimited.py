@@ -11,6 +11,7 @@ import io
 import re
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from zcurate import columns, infer
@@ -22,7 +23,7 @@ from zcurate.source import Source
 DELIMITERS = (",", ";", "\t", "|")
 HEAD = 1 << 16
 BLOCK = 1 << 23
-NULLS = ["", "NA", "N/A", "n/a", "na", "null", "NULL", "Null", "NaN", "nan", "NAN", "None", "none", "<NA>", "#N/A"]
+NULLS = ["", "NA", "N/A", "n/a", "na", "Na", "null", "NULL", "Null", "NaN", "nan", "NAN"]
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
@@ -38,11 +39,11 @@ def read(source: Source, options: ScanOptions) -> Dataset:
             content = source.open(name).read()
         except OSError as error:
             raise InputError(f"{place}: cannot be decompressed ({error}) — is the file complete?") from error
-        table, bad = table_of(content, source.format, options, place)
+        table, bad = table_of(content, source.format, options, place, source.verbatim)
         skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
         before += table.num_rows
         tables.append(table)
-    return columns.dataset(pa.concat_tables(tables, promote_options="permissive"), source.origin(), options, tuple(skipped))
+    return columns.dataset(columns.joined(tables, source.path), source.origin(), options, tuple(skipped))
 
 
 def text_encoding(content: bytes, place: str) -> str:
@@ -89,8 +90,10 @@ def dialect(head: str, kind: str) -> tuple[str, str]:
     return best, "," if commas > points else "."
 
 
-def table_of(content: bytes, kind: str, options: ScanOptions, place: str) -> tuple[pa.Table, list[Skipped]]:
+def table_of(content: bytes, kind: str, options: ScanOptions, place: str, verbatim: bool) -> tuple[pa.Table, list[Skipped]]:
     """One file as a table with every data row at its place, and the rows that did not fit.
+
+    Label, id and group are kept as text, as written; with `verbatim` every column is.
 
     Raises:
         InputError: nothing, binary content, or a header without rows.
@@ -101,33 +104,58 @@ def table_of(content: bytes, kind: str, options: ScanOptions, place: str) -> tup
     if encoding != "utf-8":
         content = content.decode(encoding, "replace").encode("utf-8")
     content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in content[:HEAD] and b"\n" not in content[:HEAD]:
+        content = content.replace(b"\r", b"\n")
     head = content[:HEAD].decode("utf-8", "ignore")
     head = head[: head.rfind("\n") + 1] or head
     delimiter, decimal = dialect(head, kind)
     names = columns.unique_names(next(csv.reader(io.StringIO(head), delimiter=delimiter), []))
     usual = [name for name in names if name.strip().lower() in infer.USUAL_LABELS]
     label = options.label if options.label in names else usual[0] if len(usual) == 1 else None
-    types = {label: pa.string()} if label else {}
+    kept = names if verbatim else [name for name in (label, options.id, options.group) if name in names]
+    types = {str(name): pa.string() for name in kept}
     table, bad = parse(content, names, delimiter, decimal, types, place)
     if table.num_rows == 0 and not bad:
         raise InputError(f"{place}: a header and no rows — expected data below {listed(names, 6)} — is the file complete?")
-    return with_gaps(table, bad), [Skipped(at, reason, line) for at, line, reason in bad]
+    if label and decimal == ",":
+        table = with_points(table, label)
+    if bad and table.num_rows == 0:
+        raise InputError(f"{place}: every row has {bad[0][1]} — expected rows that match the header — check delimiter and quotes")
+    lines = record_lines(content, delimiter) if bad else []
+    return with_gaps(table, bad), [Skipped(at, reason, lines[at + 1] if at + 1 < len(lines) else None) for at, reason in bad]
 
 
-def parse(
-    content: bytes, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str
-) -> tuple[pa.Table, list[tuple[int, int, str]]]:
+def with_points(table: pa.Table, label: str) -> pa.Table:
+    """Labels that are all decimal-comma numbers, with points."""
+    column = table.column(label)
+    if not pc.all(pc.match_substring_regex(column, r"^\s*-?\d+(,\d+)?\s*$")).as_py():
+        return table
+    return table.set_column(table.column_names.index(label), label, pc.replace_substring(column, ",", "."))
+
+
+def record_lines(content: bytes, delimiter: str) -> list[int]:
+    """The 1-based line on which each record begins, the header first; blank lines are no records."""
+    lines, begin = [], 1
+    reader = csv.reader(io.StringIO(content.decode("utf-8", "replace")), delimiter=delimiter)
+    for record in reader:
+        if record:
+            lines.append(begin)
+        begin = reader.line_num + 1
+    return lines
+
+
+def parse(content: bytes, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Parse with Arrow; a column whose later blocks do not fit the type of the first is read again as text.
 
     Returns:
-        The rows that fit; and (row, line, reason) of those that do not.
+        The rows that fit; and (row, reason) of those that do not.
     """
     types, threads = dict(types), True
     for _ in range(2 * len(names) + 2):
-        bad: list[tuple[int, int, str]] = []
+        bad: list[tuple[int, str]] = []
 
-        def refuse(row: pa.csv.InvalidRow, bad: list[tuple[int, int, str]] = bad) -> str:
-            bad.append((row.number or 0, row.number or 0, f"{row.actual_columns} fields where the header has {row.expected_columns}"))
+        def refuse(row: pa.csv.InvalidRow, bad: list[tuple[int, str]] = bad) -> str:
+            bad.append((row.number or 0, f"{row.actual_columns} fields where the header has {row.expected_columns}"))
             return "skip"
 
         try:
@@ -147,15 +175,15 @@ def parse(
             threads = False
             continue
         # Arrow numbers rows from 1 with the header as the first.
-        return table, [(number - 2, number, reason) for number, _, reason in bad]
+        return table, [(number - 2, reason) for number, reason in bad]
     raise InputError(f"{place}: no reading of its columns fits — expected delimited text — check delimiter and quotes")
 
 
-def with_gaps(table: pa.Table, bad: list[tuple[int, int, str]]) -> pa.Table:
+def with_gaps(table: pa.Table, bad: list[tuple[int, str]]) -> pa.Table:
     """The table with an empty row at each place where a row did not fit."""
     if not bad:
         return table
-    at = {row for row, _, _ in bad}
+    at = {row for row, _ in bad}
     total, next_row = table.num_rows + len(at), 0
     index: list[int | None] = []
     for row in range(total):

@@ -29,7 +29,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         except (pa.ArrowInvalid, OSError) as error:
             short = str(error).splitlines()[0][:120]
             raise InputError(f"{name}: not a whole Feather or Arrow file — {short} — is the download complete?") from error
-    return columns.dataset(pa.concat_tables(parts, promote_options="permissive"), source.origin(), options)
+    return columns.dataset(columns.joined(parts, source.path), source.origin(), options)
 
 
 def table_of(content: bytes) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-from zcurate import columns
+from zcurate import columns, infer
 from zcurate.dataset import Dataset
 from zcurate.errors import InputError
 from zcurate.options import ScanOptions
@@ -33,23 +33,36 @@ def read(source: Source, options: ScanOptions) -> Dataset:
             content = source.open(name).read()
         except OSError as error:
             raise InputError(f"{name or source.path}: cannot be read ({error}) — is the file complete?") from error
-        parts.append(table_of(content, name or source.path))
-    return columns.dataset(pa.concat_tables(parts, promote_options="permissive"), source.origin(), options)
+        parts.append(table_of(content, name or source.path, (options.label, options.id, options.group, *infer.USUAL_LABELS)))
+    return columns.dataset(columns.joined(parts, source.path), source.origin(), options)
 
 
-def table_of(content: bytes, place: str) -> pa.Table:
+def table_of(content: bytes, place: str, as_written: tuple[str | None, ...] = ()) -> pa.Table:
     """One table, fast where the types are plain, line by line where they are not.
+
+    Args:
+        content: the file.
+        place: its name, for messages.
+        as_written: columns whose text must not be taken for a date.
 
     Raises:
         InputError: a line is no JSON object.
     """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        content = content.decode("utf-16", "replace").encode()
     content = content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        content = content.decode("cp1252", "replace").encode()
     if not content.strip():
         raise InputError(f"{place}: the file is empty — expected a JSON object per line — is this the right file?")
     if not content.lstrip().startswith(b"["):
         try:
             options = pa.json.ReadOptions(block_size=max(BLOCK, content.find(b"\n") * 2))
-            return pa.json.read_json(pa.BufferReader(content), read_options=options)
+            table = pa.json.read_json(pa.BufferReader(content), read_options=options)
+            if not any(pa.types.is_timestamp(table.schema.field(name).type) for name in as_written if name in table.column_names):
+                return table
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
     return from_objects(objects(content, place))

@@ -29,8 +29,4 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
             short = str(error).splitlines()[0][:120]
             raise InputError(f"{name}: not a whole Parquet file — {short} — is the download complete?") from error
-    try:
-        table = pa.concat_tables(parts, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{source.path}: the parts do not fit together — {error} — make their columns agree") from error
-    return columns.dataset(table, source.origin(), options)
+    return columns.dataset(columns.joined(parts, source.path), source.origin(), options)

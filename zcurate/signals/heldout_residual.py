@@ -16,7 +16,7 @@ needs = ("heldout",)
 def spread(view: View) -> np.ndarray:
     """(N,) float64: absolute held-out residual in predicted scales; NaN where unlabelled."""
     location, log_scale = view.heldout.T.astype(np.float64)
-    return np.abs(view.label - location) * np.exp(-log_scale)
+    return np.minimum(np.abs(view.label - location) * np.exp(-log_scale), 1e9)
 
 
 def score(view: View) -> np.ndarray:

@@ -15,6 +15,8 @@ from zcurate.options import ReportOptions
 from zcurate.sinks.cells import text_of
 
 COLOURS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
+MOST_DATA = 6
+"""Columns of the data shown beside the report's in a table for people."""
 FEW = ("rank", "id", "path", "row", "given", "suggested", "p_incorrect", "verdict", "telling", "reasons")
 
 
@@ -28,7 +30,10 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     console = Console(file=text, highlight=False)
-    names = list(table.column_names) if options.columns or options.with_data else shown_columns(table)
+    names = list(table.column_names) if options.columns else shown_columns(table)
+    if options.with_data and not options.columns:
+        own = table.column_names[table.column_names.index("entropy_heldout") + 1 :] if "entropy_heldout" in table.column_names else []
+        names = [name for name in names if name not in ("telling", "reasons")] + [name for name in own if name not in names][:MOST_DATA]
     console.print(drawn(table.select(names)))
     text.flush()
     text.detach()
@@ -54,7 +59,8 @@ def drawn(table: pa.Table) -> Table:
         right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         narrow = field.name in ("rank", "row", "p_incorrect", "verdict")
         heading = {"p_incorrect": "p", "reasons": "why", "telling": "values"}.get(field.name, field.name)
-        grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold")
+        least = min(28, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
+        grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold", min_width=least)
     for row in table.to_pylist():
         verdict = str(row.get("verdict", ""))
         style = {"verdict": COLOURS.get(verdict, "")}
