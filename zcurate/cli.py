@@ -52,6 +52,11 @@ def main() -> None:
         leave(f"error: {error}", Outcome.USAGE)
     except KeyboardInterrupt:
         leave("interrupted — nothing was written", Outcome.INTERRUPTED)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into this code without a word.
+        if stop.code == Outcome.INTERRUPTED:
+            leave("interrupted — nothing was written", Outcome.INTERRUPTED)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Outcome.DONE)

@@ -26,6 +26,8 @@ HARD_RESIDUAL = 0.97
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 OUTLIER_FAR = 12.0
 """Robust deviations of the log distance beyond which an input counts as more likely outside than in; by taste."""
+SIGNAL_WEIGHTS = {"training_margin": 0.5}
+"""Signals that count other than once; chosen on the tuning half of the bench (tests/bench/README.md)."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
@@ -147,7 +149,7 @@ def ranks(x: np.ndarray) -> np.ndarray:
 
 
 def suspicion(view: View, shelf: Registry, reference: list[np.ndarray]) -> np.ndarray:
-    """(N,) float64 in [0, 1]: mean position of each signal among all rows' values; NaN where no signal can tell.
+    """(N,) float64 in [0, 1]: weighted mean position of each signal among all rows' values; NaN where no signal can tell.
 
     Args:
         view: rows to place.
@@ -160,8 +162,9 @@ def suspicion(view: View, shelf: Registry, reference: list[np.ndarray]) -> np.nd
         place = (np.searchsorted(known, value, "left") + np.searchsorted(known, value, "right")) / 2 / max(1, len(known))
         places.append(np.where(np.isnan(value), np.nan, place))
     stacked = np.stack(places)
-    known_any = ~np.isnan(stacked)
-    return np.where(known_any.any(0), np.nansum(stacked, 0) / np.maximum(known_any.sum(0), 1), np.nan)
+    weight = np.array([SIGNAL_WEIGHTS.get(name, 1.0) for name in shelf.names()])[:, None] * ~np.isnan(stacked)
+    total = weight.sum(0)
+    return np.where(total > 0, np.nansum(weight * np.nan_to_num(stacked), 0) / np.maximum(total, 1e-12), np.nan)
 
 
 def references(view: View, shelf: Registry) -> list[np.ndarray]:
@@ -495,7 +498,7 @@ def clue_strengths(real: View, shelf: Registry, p_outlier: np.ndarray) -> dict[s
     """Each reason's strength per row in [0, 1]: ranks for what grows with suspicion, closeness for what marks a hard row."""
     columns = real.columns
     parts: dict[str, np.ndarray] = {}
-    codes = {"posterior": "confused_pair", "heldout_margin": "other_class", "training_error": "resists_training"}
+    codes = {"posterior": "confused_pair", "heldout_margin": "other_class", "training_margin": "resists_training"}
     codes |= {"heldout_residual": "far_from_prediction", "training_residual": "resists_training"}
     for name in shelf.names():
         parts[codes[name]] = rank_known(shelf.load(name)(real).astype(np.float64))

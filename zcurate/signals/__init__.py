@@ -8,7 +8,7 @@ CLASS_SIGNALS = Registry(
     "signal",
     posterior="zcurate.signals.posterior:score",
     heldout_margin="zcurate.signals.heldout_margin:score",
-    training_error="zcurate.signals.training_error:score",
+    training_margin="zcurate.signals.training_margin:score",
 )
 TARGET_SIGNALS = Registry(
     "signal",
