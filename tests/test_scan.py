@@ -202,7 +202,7 @@ def test_pictures_are_scanned_whatever_their_order():
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "a.npz")
             np.savez(path, images=images[take], labels=given[take])
-            reports.append(zcurate.scan(path, epochs=3))
+            reports.append(zcurate.scan(path, epochs=8))
     forth, back = (column(report, "p_incorrect") for report in reports)
     assert reports[0].card["judged"]
     np.testing.assert_array_equal(forth[order], back)

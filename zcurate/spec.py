@@ -29,7 +29,7 @@ CHOICES = {
 }  # fmt: skip
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
-EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 12, 3, 40
+EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
     rounds = 6 if small else 3 if data.n_rows < 8000 else 2
     base: dict[str, Any] = {"rounds": rounds}
     if data.task.kind == "regression":
-        base["bins"] = 32
+        base |= {"bins": 32, "batch": 512 if data.n_rows >= 8000 else 256}
     if name == "linear":
         base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, epochs_for(data.n_rows, False))}
     return base
