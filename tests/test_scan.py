@@ -209,6 +209,28 @@ def test_pictures_are_scanned_whatever_their_order():
     assert {3, 10, 44} < set(reports[0].top(8).column("row").to_pylist())
 
 
+def test_pictures_with_numbers_for_labels_are_a_regression(tmp_path):
+    rng = np.random.default_rng(0)
+    bright = rng.uniform(20, 230, 120)
+    images = np.clip(bright[:, None, None] + rng.normal(0, 5, (120, 8, 8)), 0, 255).astype(np.uint8)
+    path = tmp_path / "a.npz"
+    np.savez(path, images=images, labels=bright / 10 + 0.001)
+    report = zcurate.scan(str(path), epochs=40)
+    assert report.card["task"]["kind"] == "regression"
+    assert report.card["judged"]
+    assert np.corrcoef(column(report, "predicted"), bright)[0, 1] > 0.8
+
+
+def test_texts_with_numbers_for_labels_are_a_regression():
+    rng = np.random.default_rng(0)
+    n_good = rng.integers(0, 6, 200)
+    notes = [" ".join(["good"] * k + ["plain"] * (6 - k) + [f"row{rng.integers(50)}"]) for k in n_good]
+    frame = pd.DataFrame({"note": notes, "label": n_good + rng.normal(0, 0.1, 200)})
+    report = zcurate.scan(frame)
+    assert report.card["task"]["kind"] == "regression"
+    assert len(report) == 200
+
+
 def test_the_output_is_written_where_it_is_asked_for(blobs_csv, tmp_path):
     path, _ = blobs_csv
     out = tmp_path / "out.zcurate.parquet"

@@ -11,7 +11,7 @@ import torch
 from zcurate import train
 from zcurate.encode import Encoded, TargetScale
 from zcurate.models import builder
-from zcurate.spec import ModelSpec
+from zcurate.spec import ModelSpec, ZSettings
 from zcurate.watch import Silent
 
 CPU = torch.device("cpu")
@@ -143,7 +143,10 @@ def test_batches_are_split_evenly(n):
     assert max(sizes) <= 32
 
 
-@pytest.mark.parametrize("settings", [{"optimiser": "sgd", "learning_rate": 0.05}, {"loss": "plain"}, {"dropout": 0.2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"optimiser": "sgd", "learning_rate": 0.05}, {"loss": "plain"}, {"dropout": 0.2}, {"z": ZSettings(z_stats="epoch", z_scale="mad", z_per="class")}],
+)
 def test_every_setting_trains(settings):
     evidence, _ = run(toy(), ModelSpec(name="mlp", hidden=(16,), batch=32, **settings))
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.85

@@ -105,6 +105,18 @@ def test_a_batch_of_one_is_kept_and_finite():
         assert torch.isfinite(scored.z).all()
 
 
+def test_the_previous_epochs_statistics_are_used_and_this_epochs_gathered():
+    config = ZSettings(z_stats="epoch")
+    logits, y, weight = batch(n=200)
+    previous = Statistics(torch.full((2, 1), 5.0), torch.full((2, 1), 2.0), torch.full((2, 1), 100.0))
+    scored, fresh_batch = zerror.score(logits, y, weight, previous, config, 2.0)
+    torch.testing.assert_close(scored.z, (scored.error - 5.0) / 2.0)
+    torch.testing.assert_close(fresh_batch.centre[:, 0], scored.error.mean(1))
+    both = zerror.gathered(zerror.gathered(fresh(), fresh_batch), Statistics(fresh_batch.centre + 2, fresh_batch.scale, fresh_batch.weight))
+    torch.testing.assert_close(both.centre, fresh_batch.centre + 1)
+    torch.testing.assert_close(both.weight, 2 * fresh_batch.weight)
+
+
 def test_a_small_group_borrows_the_running_statistics():
     config = ZSettings(z_stats="batch", z_per="class")
     logits, y, weight = batch(n=400)

@@ -252,5 +252,5 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
 def epochs_for(n_rows: int, pictures: bool) -> int:
     """Passes of the first round: fewer the more rows there are."""
     if pictures:
-        return max(4, min(10, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
+        return max(4, min(10 if n_rows >= 1000 else 20, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

@@ -23,7 +23,7 @@ from zcurate.ledger import Ledger
 from zcurate.noise import Planted
 from zcurate.spec import ModelSpec
 from zcurate.watch import Watch
-from zcurate.zerror import Statistics, score
+from zcurate.zerror import Statistics, gathered, score
 
 Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
@@ -167,6 +167,7 @@ class Trainer:
         steps = optimiser(spec, model)
         per_class = spec.z.z_per == "class" and not encoded.regression
         running = Statistics.new(n_members, encoded.n_outputs if per_class else 1, encoded.device)
+        by_epoch, epoch_statistics = spec.z.z_stats == "epoch", running
         taught = ~blind & encoded.labelled()[None]
         asked = in_order(blind)
         for epoch in range(self.n_epochs):
@@ -178,17 +179,29 @@ class Trainer:
                 progress = (epoch + number / len(batches)) / self.n_epochs
                 for group in steps.param_groups:
                     group["lr"] = spec.learning_rate * learning_rate(progress)
-                output = model(self.inputs(ids, generator))
+                with self.precision():
+                    output = model(self.inputs(ids, generator)).float()
                 threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
                 readmit = torch.rand(ids.shape, generator=generator, device=ids.device) < spec.z.readmit
-                scored, running = score(output, labels[ids], weight, running, spec.z, threshold, readmit)
+                scored, updated = score(output, labels[ids], weight, running, spec.z, threshold, readmit)
+                if by_epoch:
+                    epoch_statistics = gathered(epoch_statistics, updated)
+                else:
+                    running = updated
                 steps.zero_grad(set_to_none=True)
                 scored.loss.backward()
                 steps.step()
                 ledger.record(epoch, ids, scored, weight)
+            if by_epoch:
+                running, epoch_statistics = epoch_statistics, Statistics.new(n_members, running.centre.shape[1], encoded.device)
             self.ask(model, asked, ledger, epoch)
             self.watch.step(done + epoch + 1, total)
         self.clock.next()
+
+    def precision(self) -> torch.autocast:
+        """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""
+        use = self.encoded.device.type == "cuda" and self.encoded.images is not None
+        return torch.autocast(self.encoded.device.type, torch.bfloat16, enabled=use)
 
     def inputs(self, ids: Tensor, generator: torch.Generator) -> Inputs:
         """A training batch, pictures seen a little differently each time."""
@@ -204,7 +217,9 @@ class Trainer:
         """Record what each member says of the rows it never trains on."""
         model.eval()
         for ids, weight in asked.batches(HELDOUT_BATCH):
-            ledger.record_heldout(epoch, ids, model(self.encoded.inputs(ids)), weight)
+            with self.precision():
+                output = model(self.encoded.inputs(ids)).float()
+            ledger.record_heldout(epoch, ids, output, weight)
 
 
 def train(

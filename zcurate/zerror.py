@@ -38,6 +38,19 @@ class Statistics(NamedTuple):
         return Statistics(zeros, zeros + 1, zeros)
 
 
+def gathered(so_far: Statistics, batch: Statistics) -> Statistics:
+    """Mean centre and scale of all batches so far, each counted by its rows.
+
+    Args:
+        so_far: (K, G).
+        batch: (K, G) of one more batch.
+    """
+    weight = so_far.weight + batch.weight
+    share = batch.weight / weight.clamp_min(1e-12)
+    centre = so_far.centre + share * (batch.centre - so_far.centre)
+    return Statistics(centre, so_far.scale + share * (batch.scale - so_far.scale), weight)
+
+
 class Scored(NamedTuple):
     """What the loss says of a batch."""
 
@@ -96,17 +109,16 @@ def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistic
         settings: `z_stats`, `z_scale`.
 
     Returns:
-        z (K, B) float32 [sigma]; 0 where the group's errors are all equal or nothing is known yet.
+        z (K, B) float32 [sigma]; 0 where the group's errors are all equal or nothing is known yet. And the statistics after this
+        batch; with `z_stats = "epoch"` this batch's alone, which the loop gathers over the epoch for the next one.
     """
     error = error.detach()
     batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
     enough = batch.weight >= SMALL_GROUP
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
-        # The previous epoch's statistics are swapped in by the loop; here they are only gathered.
-        known = torch.where(fresh & (batch.weight > 1), 1.0, 0.0).bool()
-        used = Statistics(*(torch.where(known, b, r) for b, r in zip(batch, running, strict=True)))
-        return scaled(error, group, used), running
+        used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))
+        return scaled(error, group, used), batch
     rate = torch.where(fresh, 1.0, 0.1) * (batch.weight > 1)
     updated = Statistics(
         running.centre + rate * (batch.centre - running.centre),
