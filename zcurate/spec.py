@@ -240,7 +240,7 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
         widths = (16, 32, 64) if side < 24 else (16, 32, 64, 128)
         batch = 64 if data.n_rows < 5000 else 128
         return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2}
-    rounds = 6 if small else 3 if data.n_rows < 8000 else 2
+    rounds = 4 if small else 3 if data.n_rows < 8000 else 2
     base: dict[str, Any] = {"rounds": rounds}
     if data.task.kind == "regression":
         base |= {"bins": 32, "batch": 512 if data.n_rows >= 8000 else 256}
