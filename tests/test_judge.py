@@ -29,10 +29,8 @@ def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
         p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         own = p[np.arange(n), shown]
         error = np.log1p(-own) - np.log(own)
-        columns = {
-            name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "margin_early", "spread_best")
-        }
-        columns |= {"n_seen": np.full(n, 12.0), "n_masked": (error > 2) * 6.0, "z_score": error, "error_best": error, "margin_mean": -error}
+        columns = {name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "spread_best")}
+        columns |= {"n_seen": np.full(n, 12.0), "n_masked": (error > 2) * 6.0, "z_score": error, "margin_mean": -error}
         columns |= {"learned_epoch": np.where(error > 0, 4.0, 1.0), "n_forgotten": np.zeros(n)}
         rounds.append(Round(shown, Planted(row, shown[row], np.full(30, "uniform")), columns, p.astype(np.float32), error[None], 1.0))
     return merge(tuple(rounds), y), truth != y
@@ -50,9 +48,7 @@ def made_targets(n=800, seed=0):
         shown = y.copy()
         shown[row] += rng.choice([-1, 1], 40) * (1 + rng.exponential(1, 40))
         far = np.abs(shown - truth) / 0.1
-        columns = {
-            name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "margin_early", "error_best")
-        }
+        columns = {name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean")}
         columns |= {
             "n_seen": np.full(n, 12.0),
             "n_masked": np.zeros(n),

@@ -68,16 +68,12 @@ DOCS = {
     "confidence_mean": ("mean probability of the given label over the epochs", "probability"),
     "confidence_std": ("its standard deviation over the epochs", "probability"),
     "margin_mean": ("mean margin of the given label over its best rival", "logits"),
-    "margin_early": ("the same over the first half of the epochs", "logits"),
-    "error_best": ("mean error while held-out predictions were still getting better", "log-odds"),
-    "spread_best": ("regression: mean absolute error in predicted scales, over the same epochs", "scales"),
+    "spread_best": ("regression: mean absolute error in predicted scales, while held-out predictions were still getting better", "scales"),
     "learned_epoch": ("first epoch from which the given label was predicted twice running; E when never", "epoch"),
     "n_forgotten": ("turns from right to wrong", "count"),
 }
 """Each column's meaning and unit."""
 
-JUDGE_ONLY = ("margin_early", "error_best", "spread_best")
-"""Columns that the report leaves out."""
 COUNTS = ("n_seen", "n_masked", "n_forgotten")
 
 

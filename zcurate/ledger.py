@@ -138,7 +138,6 @@ def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: fl
         loss = np.abs(error) if regression else np.logaddexp(0, error)
         confidence = np.exp(-loss)
         right = margin > (-1.0 if regression else 0.0)
-        half = max(1, len(epoch) // 2)
         until = max(1, int(np.ceil(best * len(epoch))))
         columns = {
             "n_seen": n_seen,
@@ -150,8 +149,6 @@ def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: fl
             "confidence_mean": confidence.mean(0),
             "confidence_std": confidence.std(0),
             "margin_mean": margin.mean(0),
-            "margin_early": margin[:half].mean(0),
-            "error_best": np.abs(error[:until]).mean(0) if regression else error[:until].mean(0),
             "spread_best": -margin[:until].mean(0),
             "learned_epoch": learned_epoch(right),
             "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
