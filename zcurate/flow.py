@@ -11,6 +11,7 @@ import dataclasses
 import sys
 import time
 import typing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zcurate import options as house_options
@@ -73,7 +74,7 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
 
 
 def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> Report:
-    """`scan` with its options made: one readable page.
+    """`scan` with its options made: open, examine, save.
 
     Args:
         data: as for `scan`.
@@ -82,6 +83,36 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
         command: what the user typed.
     """
     clock = Stopwatch(watch)
+    result = examine(opened(data, options, clock), options, clock, command).report
+    if options.output is not None:
+        result.save(options.output)
+    return result
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A data set once scanned: the report, and what it was made from."""
+
+    report: Report
+    """One row per input row, N."""
+    evidence: Evidence
+    """All that was seen of the M encoded rows."""
+    row: np.ndarray
+    """(M,) int64, position in the input of each encoded row."""
+
+
+def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
+    """The input as read, everything that can be refused before training refused, its warnings said.
+
+    Args:
+        data: as for `scan`.
+        options: every setting.
+        clock: takes the time; its watch is told.
+
+    Raises:
+        UsageError: an option, a column or the output path cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
     check_first(options)
     clock.stage("reading")
     dataset = read(data, options)
@@ -89,10 +120,26 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
         from zcurate.report import check_output
 
         check_output(options.output, dataset.origin.path, options.force)
+    for text in dataset.warnings:
+        clock.watch.warn(text)
+    return dataset
+
+
+def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None) -> Scanned:
+    """Train on a data set in memory and judge every row: one readable page.
+
+    Args:
+        dataset: N rows.
+        options: every setting; nothing is read or written here.
+        clock: takes the time; its watch is told.
+        command: what the user typed.
+
+    Raises:
+        UsageError: the model does not fit the data, or the device is not there.
+    """
     from zcurate.spec import plan
 
-    for text in dataset.warnings:
-        watch.warn(text)
+    watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
     from zcurate import device, encode, judge, report, train
@@ -116,9 +163,7 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["seconds"] = clock.seconds()
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
-    if options.output is not None:
-        result.save(options.output)
-    return result
+    return Scanned(result, evidence, encoded.row)
 
 
 def too_short(n_epochs: int, cut_short: bool) -> str:
