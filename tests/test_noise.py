@@ -61,3 +61,11 @@ def test_planted_targets_differ_by_half_a_deviation_at_least():
     assert (np.abs(planted.shown - y[planted.row]) >= 0.49 * y.std()).all()
     assert set(planted.kind.tolist()) <= set(noise.TARGET_KINDS)
     assert len(set(planted.row.tolist())) == 90
+
+
+def test_only_the_kinds_asked_for_are_planted_and_shifts_in_their_place():
+    y = np.random.default_rng(0).normal(100, 10, 500)
+    assert set(noise.plant_targets(y, np.arange(500), 90, np.random.default_rng(1), ("scale",)).kind.tolist()) == {"scale"}
+    kinds = noise.plant_targets(y, np.arange(500), 90, np.random.default_rng(1), ("swap",)).kind.tolist()
+    assert set(kinds) == {"swap", "shift"}
+    assert kinds.count("swap") > kinds.count("shift")

@@ -111,17 +111,20 @@ def confusion_rows(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return total / total.sum(1, keepdims=True)
 
 
-def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator) -> Planted:
+def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator, kinds: tuple[str, ...] = TARGET_KINDS) -> Planted:
     """Choose `n` rows and a wrong target for each: another row's, a shift of at least half a deviation, a unit error.
+
+    What comes out too near the right target (a swap with its like, ten times nothing) is shifted instead, and named so.
 
     Args:
         y: (N,) float64 targets in the user's unit.
         candidates: (M,) int64 rows that may be chosen.
         n: how many to plant.
         rng: source of every choice.
+        kinds: of `TARGET_KINDS`, in equal parts.
     """
     rows = rng.choice(candidates, min(n, len(candidates)), replace=False)
-    kinds = np.array(TARGET_KINDS)[np.arange(len(rows)) % len(TARGET_KINDS)]
+    kind = np.array(kinds)[np.arange(len(rows)) % len(kinds)]
     spread = float(np.std(y[candidates])) or 1.0
     clipped = np.clip(y[candidates], *np.quantile(y[candidates], [0.01, 0.99]))
     spread = min(spread, float(np.std(clipped)) or spread)
@@ -129,7 +132,7 @@ def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
     size = spread * (0.5 + rng.exponential(1.0, len(rows)))
     shift = y[rows] + np.where(rng.random(len(rows)) < 0.5, -1, 1) * size
     scale = y[rows] * np.where(rng.random(len(rows)) < 0.5, 10.0, 0.1)
-    shown = np.select([kinds == "swap", kinds == "shift"], [other, shift], scale)
+    shown = np.select([kind == "swap", kind == "shift"], [other, shift], scale)
     too_near = np.abs(shown - y[rows]) < 0.5 * spread
     shown = np.where(too_near, shift, shown)
-    return Planted(rows, shown.astype(np.float64), np.where(too_near, "shift", kinds).astype("U8"))
+    return Planted(rows, shown.astype(np.float64), np.where(too_near, "shift", kind).astype("U8"))
