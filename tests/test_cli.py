@@ -195,6 +195,11 @@ BAD = {
     "no report": (["report", "plain.parquet"], "a Parquet file but no report"),
     "no report here": (["report"], "no report here"),
     "format": (["report", "x", "--format", "xml"], "--format: 'xml'"),
+    "trial missing file": (["trial", "nowhere.csv"], "no such file"),
+    "trial one class": (["trial", "one.csv"], "has one class"),
+    "trial task": (["trial", "good.csv", "--task", "regresion"], "did you mean --task regression?"),
+    "trial share": (["trial", "good.csv", "--share", "much"], "'much' is no share"),
+    "trial kinds": (["trial", "good.csv", "--kinds", "uniform,shift"], "'shift' does not fit binary labels"),
 }
 
 
@@ -280,7 +285,7 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
 
 def test_help_and_report_import_nothing_heavy(scanned):
     watch = "import sys\nfrom zcurate.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', *(['pandas', 'pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
-    for words in (["--help"], ["scan", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
+    for words in (["--help"], ["scan", "--help"], ["trial", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
         done = subprocess.run([sys.executable, "-c", watch, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -298,8 +303,58 @@ def test_version_and_help_go_to_stdout(run):
     assert run("--version") == (0, f"zcurate {__version__}\n", "")
     code, out, err = run("--help")
     assert (code, err) == (0, "")
-    for command in ("scan", "report", "info"):
+    for command in ("scan", "report", "trial", "info"):
         assert command in out
+
+
+def test_a_trial_prints_what_it_found_and_writes_nothing(run, here, blobs_csv):
+    before = blobs_csv[0].read_bytes()
+    code, out, err = run("trial", blobs_csv[0], "--id", "key", "--epochs", "6", "--prioritise")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].startswith("240 rows, label 'label': 3 classes")
+    assert [line.split()[0] for line in lines if line.startswith(("uniform", "confused", "boundary", "all"))] == ["uniform", "confused", "boundary", "all"]
+    for word in ("> 0.95", "held-out loss", "chance", "top quarter by loss"):
+        assert any(line.startswith(word) for line in lines), word
+    assert err.splitlines() == ["scan 1 of 2: the data as given", "scan 2 of 2: a copy with 24 planted errors"]
+    assert os.listdir(here) == []
+    assert blobs_csv[0].read_bytes() == before
+
+
+def test_a_trial_as_json_is_one_object(run, here, blobs_csv):
+    code, out, err = run("trial", blobs_csv[0], "--id", "key", "--epochs", "4", "--json", "-q", "--kinds", "uniform", "--share", "0.05")
+    facts = json.loads(out)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    assert facts["judged"]
+    assert facts["n_planted"] == 12
+    assert facts["prioritise"] is None
+    assert {row["kind"] for row in facts["rows"]} == {"uniform"}
+
+
+def test_a_trial_without_skill_is_exit_3(run, here):
+    import random
+
+    draw = random.Random(1)
+    (here / "random.csv").write_text("x,z,label\n" + "".join(f"{draw.random()},{draw.random()},{draw.choice('ab')}\n" for _ in range(200)))
+    code, out, err = run("trial", "random.csv", "--epochs", "3")
+    assert (code, out) == (Outcome.UNJUDGED, "")
+    assert "could not judge: held-out balanced accuracy" in last(err)
+    code, out, _ = run("trial", "random.csv", "--epochs", "3", "--json", "-q")
+    assert code == Outcome.UNJUDGED
+    assert json.loads(out)["judged"] is False
+    assert os.listdir(here) == ["random.csv"]
+
+
+def test_a_trial_that_a_time_limit_cuts_short_is_exit_4(run, here, blobs_csv):
+    code, out, err = run("trial", blobs_csv[0], "--time-limit", "0.01s")
+    assert (code, out) == (Outcome.PARTIAL, "")
+    assert "--time-limit left" in last(err)
+
+
+def test_a_share_too_small_to_plant_is_exit_3(run, here, blobs_csv):
+    code, out, err = run("trial", blobs_csv[0], "--epochs", "4", "--share", "0.5%")
+    assert (code, out) == (Outcome.UNJUDGED, "")
+    assert "comes to 1 planted errors, 3 needed" in last(err)
 
 
 @pytest.mark.slow

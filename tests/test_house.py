@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "encode", "augment", "zerror", "models", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
-    "report", "card", "listing", "sinks", "flow", "outcome", "surface", "talk", "summary", "commands", "cli", "__main__",
+    "report", "card", "listing", "sinks", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary", "standings",
+    "commands", "cli", "__main__",
 ]  # fmt: skip
 TORCH_ROOMS = {"device", "encode", "augment", "zerror", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}

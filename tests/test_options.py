@@ -6,12 +6,13 @@ import pytest
 
 from zcurate import options
 from zcurate.errors import UsageError
-from zcurate.options import ReportOptions, ScanOptions
+from zcurate.options import ReportOptions, ScanOptions, TrialOptions
 
 
 def test_the_defaults_are_usable():
     ScanOptions().check()
     ReportOptions().check()
+    TrialOptions().check()
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,14 @@ def test_report_lists_incorrect_rows_unless_told_otherwise():
 def test_report_refuses_what_cannot_be_meant(setting, message):
     with pytest.raises(UsageError, match=message):
         ReportOptions(**setting).check()
+
+
+@pytest.mark.parametrize(("text", "message"), [("0", "above 0"), ("51%", "at most 50%"), ("many", "is no share")])
+def test_a_trial_plants_some_but_not_most_rows(text, message):
+    with pytest.raises(UsageError, match=message):
+        TrialOptions(share=text).check()
+
+
+def test_a_trial_refuses_what_a_scan_refuses():
+    with pytest.raises(UsageError, match="--seed: -1"):
+        TrialOptions(seed=-1).check()

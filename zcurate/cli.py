@@ -14,6 +14,7 @@ from zcurate import __version__
 from zcurate.commands.info import info
 from zcurate.commands.report import report
 from zcurate.commands.scan import scan
+from zcurate.commands.trial import trial
 from zcurate.errors import ZcurateError
 from zcurate.outcome import Outcome
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(scan)
 app.command()(report)
+app.command()(trial)
 app.command()(info)
 
 

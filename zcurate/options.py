@@ -16,6 +16,8 @@ DEVICES = ("auto", "cpu", "cuda")
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "feather", "npz", "idx", "folder")
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
 REPORT_FORMATS = ("auto", "table", "csv", "tsv", "json", "jsonl", "ids", "parquet", "markdown")
+LARGEST_PLANTED = 0.5
+"""Above half, most labels of a copy would be wrong."""
 
 
 def option(default: Any, help: str, panel: str, *flags: str, metavar: str | None = None) -> Any:
@@ -116,6 +118,25 @@ class ScanOptions:
             raise UsageError(f"--seed: {self.seed} is out of range — expected 0 or more")
         seconds(self.time_limit)
         share(self.max_bad, "--max-bad")
+
+
+@dataclass(frozen=True)
+class TrialOptions(ScanOptions):
+    """What `zcurate trial` can be told: all that shapes a scan, and what to plant."""
+
+    share: str = option("10%", "Share of the labelled rows to plant an error in.", "Plant", metavar="SHARE")
+    kinds: str | None = option(None, "Kinds to plant, by comma [default: all that fit the task].", "Plant", metavar="KIND,...")
+    prioritise: bool = option(False, "Show what a loss-prioritised training budget would be spent on.", "Output")
+
+    def check(self) -> None:
+        """Refuse what cannot be meant, before anything is read.
+
+        Raises:
+            UsageError: naming the option, the value and what was expected.
+        """
+        super().check()
+        if not 0 < share(self.share, "--share") <= LARGEST_PLANTED:
+            raise UsageError(f"--share: {self.share} is out of range — expected above 0 and at most {LARGEST_PLANTED:.0%} — try --share 10%")
 
 
 @dataclass(frozen=True)

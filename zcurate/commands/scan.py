@@ -21,8 +21,7 @@ def scan(data: str, options: ScanOptions) -> None:
     Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
     """
     options.check()
-    # Before torch loads GNU OpenMP: idle threads that spin for long starve the others when the machine is busy, 5- to 40-fold.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    spin_little()
     from zcurate import flow
     from zcurate.report import check_output, default_path
     from zcurate.source import stem_of
@@ -49,6 +48,11 @@ def scan(data: str, options: ScanOptions) -> None:
     outcome = outcome_of(report, options)
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
+
+
+def spin_little() -> None:
+    """Before torch loads GNU OpenMP: idle threads that spin for long starve the others when the machine is busy, 5- to 40-fold."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:

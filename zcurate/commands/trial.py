@@ -1,0 +1,47 @@
+"""`zcurate trial DATA`: plant known errors in a copy, scan it, print what was found; the result to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import typer
+
+from zcurate.commands.scan import outcome_of, spin_little
+from zcurate.options import TrialOptions
+from zcurate.outcome import Outcome
+from zcurate.surface import argument, takes
+
+ASKED = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force"))
+"""A trial writes no report."""
+
+
+@takes(TrialOptions, argument("data", "Whatever `zcurate scan` reads; it is left as it is.", metavar="DATA"), only=ASKED)
+def trial(data: str, options: TrialOptions) -> None:
+    """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was called wrong.
+
+    Nothing is written. With -v the planted errors that were missed are listed; -q silences only the talk on stderr.
+
+    Examples: zcurate trial train.csv --label species · zcurate trial train.csv --share 20% --kinds confused --prioritise
+    """
+    options.check()
+    spin_little()
+    from zcurate import trial as room
+    from zcurate.talk import talker
+
+    with talker(options) as watch:
+        result = room.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    if options.json:
+        sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
+    elif result.facts["judged"]:
+        from zcurate.standings import show
+
+        show(result.facts, options.verbose)
+    if not result.facts["judged"] and not options.quiet:
+        sys.stderr.write(f"could not judge: {result.facts['why_unjudged']}\n")
+    outcome = max(outcome_of(report, options) for report in result.reports)
+    if outcome is Outcome.DONE and not result.facts["judged"]:
+        outcome = Outcome.UNJUDGED
+    if outcome is not Outcome.DONE:
+        raise typer.Exit(outcome)
