@@ -14,6 +14,12 @@ ROOT = Path(__file__).parent.parent
 def pytest_addoption(parser):
     parser.addoption("--bench-data", default=None, help="folder of data sets with NAME.parquet and NAME.truth.parquet")
     parser.addoption("--bench-sets", default=None, help="only these sets, by comma")
+    parser.addoption("--bench-model", default="auto", help="--model of every scan: a name, or a TOML file that leaves something out")
+    parser.addoption("--bench-ablate", default=None, help="`all`, or clues by comma: scan again without each of them")
+    parser.addoption("--bench-seeds", default="0", help="seeds by comma; the first is that of the tables")
+    parser.addoption("--bench-out", default=None, help="folder that keeps reports and tables; kept reports are scored without another scan")
+    parser.addoption("--bench-peers", default=None, help="peers' file [default: BASELINES.md of the data's folder]")
+    parser.addoption("--bench-before", default=None, help="earlier table with columns set and s: CSV or Markdown [default: the kept numbers]")
     parser.addoption("--update-golden", action="store_true", help="write golden files anew")
 
 
