@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "encode", "augment", "zerror", "models", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
+    "device", "encode", "augment", "zerror", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
     "report", "card", "listing", "sinks", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary", "standings",
     "commands", "cli", "__main__",
 ]  # fmt: skip
@@ -119,6 +119,18 @@ def test_the_spec_knows_the_models_on_the_shelf():
     from zcurate.spec import BUILT_IN
 
     assert tuple(MODELS.names()) == BUILT_IN
+
+
+def test_the_spec_knows_the_clues_and_the_witnesses_on_the_shelves():
+    from zcurate.judge import REASON_OF
+    from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS
+    from zcurate.spec import CLUES, DEFAULT_CLUES, WITNESSES
+    from zcurate.witnesses import WITNESSES as SHELF
+
+    assert (*CLASS_SIGNALS.names(), *TARGET_SIGNALS.names()) == CLUES
+    assert set(DEFAULT_CLUES) <= set(CLUES)
+    assert tuple(SHELF.names()) == WITNESSES
+    assert set(REASON_OF) <= set(CLUES)
 
 
 def test_no_module_is_named_for_nothing():

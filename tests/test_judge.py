@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from zcurate import judge
-from zcurate.evidence import Evidence, Round, View, merge, transition
+from zcurate.evidence import Round, View, merge
 from zcurate.judge import Cut
 from zcurate.noise import Planted
+
+
+def curves(error):
+    one = error[None].astype(np.float32)
+    return {"error": one, "margin": -one, "z": one, "sieve": one, "second": one[:0]}
 
 
 def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
@@ -32,7 +39,7 @@ def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
         columns = {name: np.zeros(n) for name in ("z_max", "z_last", "loss_mean", "confidence_mean", "confidence_std", "margin_mean", "spread_best")}
         columns |= {"n_seen": np.full(n, 12.0), "n_masked": (error > 2) * 6.0, "z_score": error, "margin_mean": -error}
         columns |= {"learned_epoch": np.where(error > 0, 4.0, 1.0), "n_forgotten": np.zeros(n)}
-        rounds.append(Round(shown, Planted(row, shown[row], np.full(30, "uniform")), columns, p.astype(np.float32), error[None], 1.0))
+        rounds.append(Round(shown, Planted(row, shown[row], np.full(30, "uniform")), columns, p.astype(np.float32), curves(error), 1.0))
     return merge(tuple(rounds), y), truth != y
 
 
@@ -58,7 +65,7 @@ def made_targets(n=800, seed=0):
             "n_forgotten": np.zeros(n),
         }
         heldout = np.stack([truth, np.full(n, np.log(0.1))], 1).astype(np.float32)
-        rounds.append(Round(shown, Planted(row, shown[row], np.full(40, "shift")), columns, heldout, far[None], 1.0))
+        rounds.append(Round(shown, Planted(row, shown[row], np.full(40, "shift")), columns, heldout, curves(far), 1.0))
     return merge(tuple(rounds), y), wrong
 
 
@@ -137,7 +144,7 @@ def test_too_few_rows_are_not_judged():
     evidence, _ = made(n=600)
     y = evidence.y.copy()
     y[10:] = -1
-    few = Evidence(evidence.rounds, evidence.columns, evidence.heldout, y)
+    few = dataclasses.replace(evidence, y=y)
     verdicts = judge.judge(few, Cut())
     assert verdicts.why == "10 labelled rows, 20 needed"
     assert (verdicts.verdict[10:] == "unlabelled").all()
@@ -168,25 +175,40 @@ def test_wrong_targets_are_found():
     assert verdicts.noise_rate[0] == pytest.approx(wrong.mean(), abs=0.05)
 
 
-def test_a_far_input_that_no_class_claims_is_an_outlier():
+def test_a_far_input_is_an_outlier_and_not_called_incorrect():
     evidence, _ = made()
-    heldout = evidence.heldout.copy()
-    heldout[0] = 1 / 3
-    distance = np.random.default_rng(0).gamma(4, 0.25, 600)
-    distance[0] = distance[1] = 500.0
-    doubted = Evidence(evidence.rounds, evidence.columns, heldout, evidence.y)
-    v = judge.judge(doubted, Cut(), distance)
-    assert v.p_outlier[0] > 0.9 * (1 - v.p_incorrect[0])
-    assert v.p_outlier[1] < v.p_outlier[0] / 2
+    distance = np.random.default_rng(0).gamma(9, 0.1, 600)
+    distance[0] = 500.0
+    seen = evidence.seen_by({"distance": distance})
+    v = judge.judge(seen, Cut())
+    assert v.verdict[0] == "outlier"
+    assert (v.verdict == "outlier").sum() == 1
+    assert v.p_incorrect[0] < 0.01
+    assert np.nanmax(judge.judge(evidence, Cut()).p_outlier) == 0
 
 
-def test_the_transition_counts_what_is_labelled_as_what():
-    heldout = np.array([[0.9, 0.1]] * 8 + [[0.1, 0.9]] * 2, np.float32)
-    y = np.array([0] * 6 + [1] * 2 + [1] * 2)
-    t = transition(heldout, y)
-    np.testing.assert_allclose(t.sum(1), 1)
-    assert 0.15 < t[0, 1] < 0.3
-    assert t[1, 0] == 0
+def test_a_row_far_from_its_neighbours_is_an_outlier_though_no_column_is_wild():
+    evidence, _ = made()
+    isolation = np.random.default_rng(0).normal(0, 0.5, 600)
+    isolation[3] = 4.0
+    v = judge.judge(evidence.seen_by({"isolation": isolation}), Cut())
+    assert v.p_outlier.argmax() == 3 and v.p_outlier[3] > 0.9
+
+
+def test_an_added_clue_counts_only_if_planted_errors_bear_it_out():
+    evidence, wrong = made(sure=2.0)
+    rng = np.random.default_rng(0)
+    noise = {"neighbour_own": rng.random(600), "neighbour_other": rng.random(600)}
+    rounds = tuple(dataclasses.replace(one, columns={**one.columns, **noise}) for one in evidence.rounds)
+    useless = dataclasses.replace(evidence, rounds=rounds).seen_by(noise)
+    assert "neighbour_labels" not in judge.judge(useless, Cut()).weights
+    told = []
+    for one in evidence.rounds:
+        suspect = wrong.copy()
+        suspect[one.planted.row] = True
+        told.append(dataclasses.replace(one, columns={**one.columns, "neighbour_own": 1.0 - suspect, "neighbour_other": suspect * 1.0}))
+    telling = dataclasses.replace(evidence, rounds=tuple(told)).seen_by({"neighbour_own": 1.0 - wrong, "neighbour_other": wrong * 1.0})
+    assert judge.judge(telling, Cut()).weights["neighbour_labels"] == judge.OTHER_CLUE
 
 
 def test_the_crossing_of_equal_spreads_is_the_middle():

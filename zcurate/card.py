@@ -60,6 +60,7 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
         "pairs": pair_table(data, evidence, verdicts),
         "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
+        "clues": {name: round(weight, 4) for name, weight in verdicts.weights.items()},
         "calibration": table,
     }
 

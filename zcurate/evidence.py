@@ -5,10 +5,12 @@ Leaves: `Evidence`, `Round`. Enters: what `ledger.freeze` and the witnesses hand
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
+from zcurate.confusion import Confusion, estimate, nothing
 from zcurate.noise import Planted
 
 
@@ -22,8 +24,21 @@ class View:
     """(N, C) float32 probabilities, or (N, 2) location and log scale, from members that never trained on the row."""
     columns: dict[str, np.ndarray]
     """Per-row columns (N,), named as in `DOCS`."""
-    transition: np.ndarray
-    """(C, C) float64, probability that a row of class j is labelled k; (0, 0) for regression."""
+    curves: dict[str, np.ndarray]
+    """Each (E, N) float32, as in `Round`."""
+    confusion: Confusion
+    """How the labels of all rows are confused."""
+    population: View | None = None
+    """All rows, where these are only some of them."""
+
+    def column(self, name: str) -> np.ndarray:
+        """(N,) the column; NaN where nobody looked."""
+        return self.columns.get(name, np.full(len(self.label), np.nan))
+
+    @property
+    def whole(self) -> View:
+        """All rows: what a class's or the data's statistics are taken over."""
+        return self if self.population is None else self.population
 
 
 @dataclass(frozen=True)
@@ -38,10 +53,16 @@ class Round:
     """Per-row columns (N,), named as in `DOCS`."""
     heldout: np.ndarray
     """(N, C) float32 probabilities, or (N, 2) location and log scale, from members that never trained on the row."""
-    error: np.ndarray
-    """(E, N) float32, mean error over the training members at each epoch; NaN where not trained on."""
+    curves: dict[str, np.ndarray]
+    """Over the epochs, mean of the members that train on the row, each (E, N) float32, NaN where not trained on: `error`, `margin`, `z`,
+    `sieve`; `second` (E2, N), the margin while members go on with the rows that they never saw."""
     best: float
     """How far into the run held-out predictions were best, in (0, 1]."""
+
+    @property
+    def error(self) -> np.ndarray:
+        """(E, N) float32 mean error at each epoch."""
+        return self.curves["error"]
 
 
 @dataclass(frozen=True)
@@ -52,10 +73,16 @@ class Evidence:
     """R rounds."""
     columns: dict[str, np.ndarray]
     """Per-row columns (N,), taken over the rounds that showed the row its own label."""
+    curves: dict[str, np.ndarray]
+    """Each (E, N) float32 as in `Round`, of the first round that showed the row its own label."""
     heldout: np.ndarray
     """(N, C) float32 mean held-out probabilities, or (N, 2) location and log scale."""
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
+
+    def seen_by(self, columns: dict[str, np.ndarray]) -> Evidence:
+        """The same with a witness's columns, (N,) each."""
+        return dataclasses.replace(self, columns={**self.columns, **columns})
 
 
 DOCS = {
@@ -71,9 +98,19 @@ DOCS = {
     "spread_best": ("regression: mean absolute error in predicted scales, while held-out predictions were still getting better", "scales"),
     "learned_epoch": ("first epoch from which the given label was predicted twice running; E when never", "epoch"),
     "n_forgotten": ("turns from right to wrong", "count"),
+    "neighbour_own": ("share of the nearest rows in the learned space that carry the row's label", "share"),
+    "neighbour_other": ("largest share of them that carry one other label", "share"),
+    "centre_own": ("Mahalanobis distance to the centre of the row's label in the learned space", "deviations"),
+    "centre_other": ("the same to the nearest other centre", "deviations"),
+    "distance": ("how far the input lies from the bulk, column by column", "robust deviations"),
+    "isolation": ("how far its nearest rows are, against how far other rows' are", "log ratio"),
+    "copies_other": ("share of the row's exact copies that carry another label; NaN without copies", "share"),
+    "neighbour_gap": ("regression: target minus the median target of the nearest rows", "their spreads"),
 }
 """Each column's meaning and unit."""
 
+OF_THE_INPUT = ("distance", "isolation")
+"""Columns that do not depend on the label."""
 COUNTS = ("n_seen", "n_masked", "n_forgotten")
 
 
@@ -102,34 +139,67 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
             with np.errstate(invalid="ignore", divide="ignore"):
                 columns[name] = total / weight.sum(0)
     heldout = np.mean([one.heldout for one in rounds], 0)
-    return Evidence(rounds, columns, heldout, y)
+    return Evidence(rounds, columns, first_curves(rounds, own), heldout, y)
 
 
-def transition(heldout: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(C, C) float64: how often rows that look like class j are labelled k, counted over held-out predictions.
-
-    Each given label keeps its own count (confident joint without thresholds, arXiv:1911.00068 section 3.1), and half a row is
-    added to the diagonal so that a class that is never predicted still explains its own label.
+def first_curves(rounds: tuple[Round, ...], own: np.ndarray) -> dict[str, np.ndarray]:
+    """Each row's curves from the first round that showed it its own label; shorter rounds end in NaN.
 
     Args:
-        heldout: (N, C) probabilities.
-        y: (N,) int64 given classes, -1 = unlabelled.
+        rounds: R rounds over the same N rows.
+        own: (R, N) bool.
     """
-    n_classes = heldout.shape[1]
-    labelled = y >= 0
-    joint = 0.5 * np.eye(n_classes)
-    np.add.at(joint, (heldout[labelled].argmax(1), y[labelled]), 1)
-    joint *= np.bincount(y[labelled], minlength=n_classes) / joint.sum(0)
-    return joint / np.maximum(joint.sum(1, keepdims=True), 1e-12)
+    out = {name: curve.copy() for name, curve in rounds[0].curves.items()}
+    first = own.argmax(0)
+    for at, one in enumerate(rounds[1:], 1):
+        rows = np.flatnonzero(first == at)
+        for name, curve in one.curves.items():
+            n = min(len(curve), len(out[name]))
+            out[name][:n, rows] = curve[:n, rows]
+            out[name][n:, rows] = np.nan
+    return out
 
 
 def views(evidence: Evidence) -> tuple[View, list[View]]:
     """The rows under their given labels, and each round's planted rows under the labels they were shown."""
     classes = evidence.y.dtype.kind == "i"
-    noise = transition(evidence.heldout, evidence.y) if classes else np.zeros((0, 0))
-    real = View(evidence.y, evidence.heldout, evidence.columns, noise)
+    confusion = estimate(evidence.heldout, evidence.y) if classes else nothing()
+    real = View(evidence.y, evidence.heldout, evidence.columns, evidence.curves, confusion)
     planted = []
     for one in evidence.rounds:
         at = one.planted.row
-        planted.append(View(one.shown[at], one.heldout[at], {name: column[at] for name, column in one.columns.items()}, noise))
+        columns = {name: column[at] for name, column in one.columns.items()}
+        columns |= {name: evidence.columns[name][at] for name in OF_THE_INPUT if name in evidence.columns}
+        curves = {name: curve[:, at] for name, curve in one.curves.items()}
+        planted.append(View(one.shown[at], evidence.heldout[at], columns, curves, confusion, real))
     return real, planted
+
+
+def mean_over_epochs(view: View, name: str) -> np.ndarray:
+    """(N,) float64 mean of a curve over the epochs in which the row was trained on; NaN where never."""
+    return known_mean(view.curves[name])
+
+
+def known_mean(curve: np.ndarray) -> np.ndarray:
+    """(N,) float64 mean over the first axis without NaN; NaN where there is nothing else.
+
+    Args:
+        curve: (E, N).
+    """
+    known = (~np.isnan(curve)).sum(0)
+    return np.where(known > 0, np.nansum(curve, 0, dtype=np.float64) / np.maximum(known, 1), np.nan)
+
+
+def losses(view: View) -> np.ndarray:
+    """(E, N) float64 cross-entropy of the given label at each epoch [nats]; NaN where not trained on."""
+    return np.logaddexp(0, view.curves["error"].astype(np.float64))
+
+
+def own_probabilities(view: View) -> np.ndarray:
+    """(E, N) float64 probability of the given label at each epoch; NaN where not trained on."""
+    return np.exp(-losses(view))
+
+
+def squashed(x: np.ndarray) -> np.ndarray:
+    """float32 logistic of x, so that any real number becomes a strength in [0, 1]."""
+    return (1 / (1 + np.exp(-np.clip(x, -80, 80)))).astype(np.float32)

@@ -144,7 +144,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     clock.stage("loading torch")
     from zcurate import device, encode, judge, report, train
     from zcurate.models import builder
-    from zcurate.witnesses import WITNESSES
+    from zcurate.watch import Costs
+    from zcurate.witnesses import WITNESSES, neighbours
 
     place = device.pick(options.device)
     device.use_threads()
@@ -152,16 +153,21 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     encoded = encode.encode(dataset, what.spec, place)
     clock.stage("training")
     limit = house_options.seconds(options.time_limit)
-    evidence, cut_short = train.train(encoded, what.spec, builder(what.spec.name), what.packed, what.n_epochs, options.seed, watch, limit)
+    costs = Costs()
+    model = builder(what.spec.name)
+    evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.learned, costs)
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     clock.stage("judging")
-    seen = {name: column for witness in WITNESSES.names() for name, column in WITNESSES.load(witness)(encoded).items()}
-    verdicts = judge.judge(evidence, cut_of(options), seen["distance"], too_short(n_epochs, cut_short))
+    for witness in what.spec.witnesses:
+        with costs(witness):
+            evidence = evidence.seen_by(WITNESSES.load(witness)(encoded))
+    verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
     decided = judge.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["seconds"] = clock.seconds()
+    card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row)
 

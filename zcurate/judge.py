@@ -7,27 +7,36 @@ in the suspicion; planted errors say what share of wrong labels lies above each 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from math import erf, sqrt
 
 import numpy as np
 
-from zcurate.evidence import Evidence, View, views
+from zcurate.confusion import sharpened
+from zcurate.evidence import Evidence, View, known_mean, views
 from zcurate.registry import Registry
 from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual, posterior
+from zcurate.spec import DEFAULT_CLUES
+from zcurate.watch import Costs
 
 LEAST_ROWS, LEAST_CLASSES, LEAST_PER_CLASS = 20, 2, 3
 SKILL_P = 0.001
 """Held-out predictions must beat chance at this level, else no row is judged (DESIGN section 3)."""
-HARD_MARGIN, HARD_WIDTH = 0.15, 0.05
-"""A right row is hard when a model would hardly prefer its label: margin below 0.15 (DESIGN); width of the soft edge by taste."""
+HARD_MARGIN, HARD_WIDTH = 0.08, 0.05
+"""A right row is hard when a model of clean labels would hardly prefer its label: true margin below .15 (DESIGN), which at the model's own
+error is an estimated margin below .08; chosen on the tuning half."""
 HARD_RESIDUAL = 0.97
 """Regression: the largest 3 % of residuals are hard (DESIGN)."""
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-OUTLIER_FAR = 12.0
-"""Robust deviations of the log distance beyond which an input counts as more likely outside than in; by taste."""
-SIGNAL_WEIGHTS = {"training_margin": 0.5}
-"""Signals that count other than once; chosen on the tuning half of the bench (tests/bench/README.md)."""
+OUTLIER_FAR, OUTLIER_WIDTH = 2.1, 0.15
+"""An input is an outlier when it lies so many times as far out as the 95th percentile; in 9 sets 99.9 % of the rows lie below 2."""
+OTHER_CLUE = 0.5
+"""Weight of a clue that the user adds."""
+LEAST_GAIN = 0.002
+"""An added clue must rank planted errors better by so much (AUROC), or it does not count."""
+POWER = 3.0
+"""Sharpening of the counted posterior, for the disagreement that confident rows do not show; undoes the blur that wrong labels leave."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
@@ -91,6 +100,10 @@ class Verdicts:
     """Share of the planted errors above the cut."""
     recall_interval: tuple[float, float] = (float("nan"), float("nan"))
     """Its 95 % interval (Wilson)."""
+    places: dict[str, np.ndarray] = field(default_factory=dict)
+    """Clue -> (N,) place among all rows' values in [0, 1]; NaN where it cannot tell."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Clue -> how much it counted; clues that planted errors did not bear out are missing."""
 
 
 REASONS = {
@@ -100,14 +113,29 @@ REASONS = {
     "often_masked": "left out of the gradient more often than 95 % of the rows",
     "never_learned": "its label was never predicted twice running",
     "far_from_prediction": "the target is far from what models that never saw it predict",
+    "neighbours_disagree": "the rows most like it carry another label",
+    "nearer_other_class": "it lies nearer to the middle of another class",
+    "copies_disagree": "exact or near copies of the row carry another label",
+    "learned_badly": "its label was learned late, badly or not for long",
     "near_boundary": "two classes fit about equally well",
     "unsure": "models that never saw the row are sure of nothing",
     "learned_late": "its label was learned late",
     "forgotten": "its label was learned and lost again",
     "noisy_region": "targets scatter widely where this row lies",
+    "sparse_region": "few rows lie near this one",
     "far_from_data": "the input is unlike the rest of the data",
 }
 """Stable codes and their meaning in words."""
+
+REASON_OF = {
+    "posterior": "confused_pair", "counted_posterior": "confused_pair", "heldout_margin": "other_class", "training_margin": "resists_training",
+    "neighbour_labels": "neighbours_disagree", "class_centre": "nearer_other_class", "heldout_residual": "far_from_prediction",
+    "training_residual": "resists_training", "conformal": "far_from_prediction", "neighbour_targets": "neighbours_disagree",
+} | dict.fromkeys(("class_z", "class_z_robust", "confidence", "correctness", "learned_epoch", "mastered_epoch", "loss_cluster", "ema_label",
+                   "sieve", "discrim_stage", "exponentiated", "random_label", "second_split"), "learned_badly")  # fmt: skip
+"""Which reason a clue speaks for."""
+HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "sparse_region")
+"""Reasons why a right row is hard."""
 
 
 def skill_of(evidence: Evidence) -> Skill:
@@ -148,29 +176,91 @@ def ranks(x: np.ndarray) -> np.ndarray:
     return (np.searchsorted(order, x, "left") + np.searchsorted(order, x, "right") + 1) / 2 / len(x)
 
 
-def suspicion(view: View, shelf: Registry, reference: list[np.ndarray]) -> np.ndarray:
-    """(N,) float64 in [0, 1]: weighted mean position of each signal among all rows' values; NaN where no signal can tell.
+def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
+    """(N,) float64 in [0, 1]: weighted mean place of each clue; NaN where no clue can tell.
 
     Args:
-        view: rows to place.
-        shelf: the signals.
-        reference: sorted values of each signal over all rows.
+        places: clue -> (N,) place among all rows' values, NaN = cannot tell.
+        weights: clue -> weight.
     """
-    places = []
-    for name, known in zip(shelf.names(), reference, strict=True):
-        value = shelf.load(name)(view).astype(np.float64)
-        place = (np.searchsorted(known, value, "left") + np.searchsorted(known, value, "right")) / 2 / max(1, len(known))
-        places.append(np.where(np.isnan(value), np.nan, place))
-    stacked = np.stack(places)
-    weight = np.array([SIGNAL_WEIGHTS.get(name, 1.0) for name in shelf.names()])[:, None] * ~np.isnan(stacked)
+    stacked = np.stack([places[name] for name in weights])
+    weight = np.array(list(weights.values()))[:, None] * ~np.isnan(stacked)
     total = weight.sum(0)
     return np.where(total > 0, np.nansum(weight * np.nan_to_num(stacked), 0) / np.maximum(total, 1e-12), np.nan)
 
 
-def references(view: View, shelf: Registry) -> list[np.ndarray]:
-    """Sorted values of each signal, without NaN."""
-    values = [shelf.load(name)(view).astype(np.float64) for name in shelf.names()]
-    return [np.sort(value[~np.isnan(value)]) for value in values]
+def place(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(N,) float64 in [0, 1]: position among known values; NaN stays.
+
+    Args:
+        value: (N,).
+        reference: sorted values of all rows, without NaN.
+    """
+    at = (np.searchsorted(reference, value, "left") + np.searchsorted(reference, value, "right")) / 2 / max(1, len(reference))
+    return np.where(np.isnan(value), np.nan, at)
+
+
+def clue_places(real: View, planted: list[View], names: list[str], shelf: Registry, costs: Costs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Each clue's places of all rows and of the planted rows, among all rows' values.
+
+    Args:
+        real: N rows.
+        planted: P rows in all.
+        names: clues.
+        shelf: where they are.
+        costs: takes their seconds.
+    """
+    rows, errors = {}, {}
+    for name in names:
+        with costs(name):
+            score = shelf.load(name)
+            value = score(real).astype(np.float64)
+            reference = np.sort(value[~np.isnan(value)])
+            rows[name] = place(value, reference)
+            errors[name] = np.concatenate([place(score(view).astype(np.float64), reference) for view in planted]) if planted else np.zeros(0)
+    return rows, errors
+
+
+def clue_weights(explained: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray) -> dict[str, float]:
+    """How much each clue counts: the core ones by how much of the disagreement confident rows explain, others if planted errors bear them out.
+
+    Chosen on the tuning half of the bench and on simulated sets (tests/bench/README.md).
+
+    Args:
+        explained: `Confusion.explained`.
+        names: clues asked for.
+        rows: clue -> (N,) places of all rows.
+        errors: clue -> (P,) places of the planted rows.
+        kinds: (P,) kind of each.
+    """
+    core = {"posterior": explained, "counted_posterior": (1 - explained) / 2, "heldout_margin": 1 + (1 - explained) / 2, "training_margin": 0.5}
+    weights = {name: core[name] for name in core if name in names}
+    if sum(weights.values()) <= 0:
+        return dict.fromkeys(names, 1.0)
+    before = planted_auroc(rows, errors, kinds, weights)
+    for name in names:
+        if name in core or np.isnan(rows[name]).all():
+            continue
+        after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_CLUE})
+        if after.mean() - before.mean() > LEAST_GAIN and after[-1] - before[-1] > LEAST_GAIN:
+            weights[name] = OTHER_CLUE
+            before = after
+    return weights
+
+
+def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, weights: dict[str, float]) -> np.ndarray:
+    """(M,) float64: for each planted kind the chance that a planted row is more suspicious than any row; `boundary`, the nearest to people's, last.
+
+    Args:
+        rows: clue -> (N,) places of all rows.
+        errors: clue -> (P,) places of the planted rows.
+        kinds: (P,) kind of each.
+        weights: clue -> weight.
+    """
+    every = suspicion(rows, weights)
+    at = place(suspicion(errors, weights), np.sort(every[~np.isnan(every)]))
+    order = sorted(set(kinds.tolist()), key=lambda kind: (kind == "boundary", kind))
+    return np.array([np.nanmean(at[kinds == kind]) for kind in order]) if len(at) else np.zeros(1)
 
 
 def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -201,26 +291,35 @@ def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def class_probability(real: View, s: np.ndarray) -> np.ndarray:
-    """(N,) p_incorrect: the sharpened noise-adjusted posterior, made monotone in the suspicion."""
+    """(N,) p_incorrect, monotone in the suspicion.
+
+    As far as confident rows explain the disagreement, the posterior under the noise they show, held-out probabilities sharpened as the
+    given labels' likelihood asks for; for the rest the counted posterior, sharpened by a constant.
+    """
     judged = ~np.isnan(s)
-    r = posterior.classes(real)
-    wrong = 1 - r[np.arange(len(r)), np.maximum(real.label, 0)]
+    known, confusion = real.confusion.explained, real.confusion
+    wrong = np.zeros(len(s))
+    if known > 0:
+        wrong += known * posterior.wrong(real, confusion.noise, confusion.sharpness)
+    if known < 1:
+        wrong += (1 - known) * posterior.wrong(real, confusion.counted, POWER)
     p = np.full(len(s), np.nan)
     p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
     return p
 
 
-def together(view: View) -> np.ndarray:
-    """(N,) float64 geometric mean of the held-out and the training spread [predicted scales]; NaN where unlabelled.
+def together(view: View, names: list[str]) -> np.ndarray:
+    """(N,) float64 geometric mean of the clues' odds; for the held-out and the training spread these are the spreads [predicted scales].
 
     Args:
         view: rows of a regression.
+        names: clues; one that cannot tell of a row is passed over, NaN where none can.
     """
     odds = []
-    for name in TARGET_SIGNALS.names():
+    for name in names:
         value = np.clip(TARGET_SIGNALS.load(name)(view).astype(np.float64), 1e-6, 1 - 1e-6)
         odds.append(np.log(value / (1 - value)))
-    return np.exp(np.mean(odds, 0))
+    return np.where(np.isnan(view.label), np.nan, np.exp(known_mean(np.stack(odds))))
 
 
 def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) -> np.ndarray:
@@ -422,29 +521,27 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
         order = np.argsort(far[known])
         place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
         return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
-    return 1 / (1 + np.exp((heldout_margin.margin(real).astype(np.float64) - HARD_MARGIN) / HARD_WIDTH))
+    clean = sharpened(real.heldout, real.confusion.sharpness)
+    margin = heldout_margin.margin(dataclasses.replace(real, heldout=clean))
+    return 1 / (1 + np.exp(np.clip((margin - HARD_MARGIN) / HARD_WIDTH, -80, 80)))
 
 
-def outlyingness(distance: np.ndarray | None, real: View) -> np.ndarray:
-    """(N,) probability that the input belongs to no class: far from the bulk, and no class surely predicted.
+def outlyingness(real: View) -> np.ndarray:
+    """(N,) probability that the input belongs to no class: far from the bulk column by column, or far from its nearest rows.
 
-    Args:
-        distance: (N,) float64 >= 0, or None: then zero everywhere.
-        real: N rows.
+    Looks at inputs alone. Zero where neither was measured.
     """
     n = len(real.label)
-    if distance is None or not np.isfinite(distance).any():
-        return np.zeros(n)
-    far = np.log1p(np.nan_to_num(distance, nan=float(np.nanmedian(distance))))
-    middle = np.median(far)
-    scale = 1.4826 * np.median(np.abs(far - middle))
-    if scale < 1e-9:
-        return np.zeros(n)
-    novel = 1 / (1 + np.exp(-(((far - middle) / scale) - OUTLIER_FAR)))
-    if real.label.dtype.kind == "f":
-        return novel
-    n_classes = real.heldout.shape[1]
-    return novel * (1 - real.heldout.max(1)) * n_classes / (n_classes - 1)
+    far = np.full(n, -np.inf)
+    for name, transform in (("distance", np.log), ("isolation", np.asarray)):
+        column = real.column(name)
+        if not np.isfinite(column).any():
+            continue
+        value = transform(np.maximum(column, 1e-9) if name == "distance" else column)
+        middle, edge = np.nanquantile(value, [0.5, 0.95])
+        if edge - middle > 1e-6:
+            far = np.fmax(far, np.nan_to_num((value - middle) / (edge - middle), nan=-np.inf))
+    return np.where(np.isfinite(far), 1 / (1 + np.exp(-np.clip((far - OUTLIER_FAR) / OUTLIER_WIDTH, -80, 80))), 0.0)
 
 
 def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -457,7 +554,7 @@ def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.nda
         wrong = np.isnan(real.label) | (p_incorrect > 0.5)
         return np.where(wrong, real.heldout[:, 0].astype(np.float64), np.nan), np.full(len(wrong), np.nan)
     n = np.arange(len(real.label))
-    r = posterior.classes(real)
+    r = posterior.classes(real, real.confusion.counted, POWER)
     labelled = (real.label >= 0) & ~np.isnan(p_incorrect)
     own = np.maximum(real.label, 0)
     rest = r.copy()
@@ -479,8 +576,8 @@ def reasons_for(real: View, s_parts: dict[str, np.ndarray], verdict: np.ndarray)
         s_parts: code -> (N,) strength in [0, 1].
         verdict: (N,) str.
     """
-    wrong_codes = [code for code in s_parts if code not in ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "far_from_data")]
-    hard_codes = [code for code in s_parts if code not in wrong_codes and code != "far_from_data"]
+    hard_codes = [code for code in s_parts if code in HARD_REASONS]
+    wrong_codes = [code for code in s_parts if code not in HARD_REASONS and code != "far_from_data"]
     by_verdict = {"incorrect": wrong_codes, "hard": hard_codes, "outlier": [code for code in s_parts if code == "far_from_data"]}
     out: list[list[str]] = [[] for _ in verdict]
     for word, codes in by_verdict.items():
@@ -494,21 +591,23 @@ def reasons_for(real: View, s_parts: dict[str, np.ndarray], verdict: np.ndarray)
     return out
 
 
-def clue_strengths(real: View, shelf: Registry, p_outlier: np.ndarray) -> dict[str, np.ndarray]:
+def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray) -> dict[str, np.ndarray]:
     """Each reason's strength per row in [0, 1]: ranks for what grows with suspicion, closeness for what marks a hard row."""
     columns = real.columns
     parts: dict[str, np.ndarray] = {}
-    codes = {"posterior": "confused_pair", "heldout_margin": "other_class", "training_margin": "resists_training"}
-    codes |= {"heldout_residual": "far_from_prediction", "training_residual": "resists_training"}
-    for name in shelf.names():
-        parts[codes[name]] = rank_known(shelf.load(name)(real).astype(np.float64))
+    for name, at in places.items():
+        if name in REASON_OF:
+            code = REASON_OF[name]
+            parts[code] = np.fmax(parts[code], at) if code in parts else at
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = rank_known(columns["n_masked"] / columns["n_seen"])
     parts["often_masked"] = np.where(masked > 0.95, masked, 0.0)
     last = np.nanmax(columns["learned_epoch"]) if np.isfinite(columns["learned_epoch"]).any() else 1.0
     parts["never_learned"] = np.where(columns["learned_epoch"] >= max(last, 1.0), 0.9, 0.0)
+    parts["copies_disagree"] = np.nan_to_num(real.column("copies_other"))
     if real.label.dtype.kind == "f":
         parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64))
+        parts["sparse_region"] = rank_known(real.column("isolation"))
     else:
         margin = heldout_margin.margin(real)
         parts["near_boundary"] = 1 - np.minimum(1, np.abs(margin))
@@ -545,14 +644,15 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)
 
 
-def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None, forbidden: str = "") -> Verdicts:
+def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Costs | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
 
     Args:
         evidence: all that was seen.
         cut: where `incorrect` begins.
-        distance: (N,) how far each input lies from the bulk, or None.
+        clues: what to go by; those of the other task are passed over.
         forbidden: why nothing may be judged whatever the evidence; empty when it may.
+        costs: takes the seconds of each clue.
     """
     skill = skill_of(evidence)
     why = forbidden or too_few(evidence) or ("" if skill.enough else no_skill(skill))
@@ -561,22 +661,25 @@ def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None, forb
     real, planted_views = views(evidence)
     regression = evidence.y.dtype.kind == "f"
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
-    reference = references(real, shelf)
-    place = together if regression else lambda view: suspicion(view, shelf, reference)
-    s, planted = place(real), np.concatenate([place(view) for view in planted_views])
+    names = [name for name in clues if name in shelf.names()] or [name for name in DEFAULT_CLUES if name in shelf.names()]
+    kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
+    places, errors = clue_places(real, planted_views, names, shelf, costs or Costs())
     if regression:
-        kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-        p_incorrect = target_probability(s, planted, kinds)
+        weights = dict.fromkeys(names, 1.0)
+        s, planted = together(real, names), np.concatenate([together(view, names) for view in planted_views])
+        wrong = target_probability(s, planted, kinds)
     else:
-        p_incorrect = class_probability(real, s)
-    p_incorrect = p_incorrect.astype(np.float32)
-    p_outlier = np.where(np.isnan(s), np.nan, (1 - p_incorrect) * outlyingness(distance, real) * (1 - 1e-6)).astype(np.float32)
+        weights = clue_weights(real.confusion.explained, names, places, errors, kinds)
+        s, planted = suspicion(places, weights), suspicion(errors, weights)
+        wrong = class_probability(real, s)
+    p_outlier = np.where(np.isnan(s), np.nan, outlyingness(real) * (1 - 1e-6)).astype(np.float32)
+    p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
     threshold = cut_at(cut, p_incorrect)
     verdict = decide(p_incorrect, p_hard, p_outlier, threshold)
     suggested, p_suggested = suggestions(real, p_incorrect)
-    reasons = reasons_for(real, clue_strengths(real, shelf, p_outlier), verdict)
+    reasons = reasons_for(real, clue_strengths(real, places, p_outlier), verdict)
     judged = ~np.isnan(s)
     flagged = verdict == "incorrect"
     found = int((planted >= s[flagged].min()).sum()) if flagged.any() else 0
@@ -594,6 +697,8 @@ def judge(evidence: Evidence, cut: Cut, distance: np.ndarray | None = None, forb
         calibration_table(p_incorrect, s, planted),
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),
+        places=places,
+        weights=weights,
     )
 
 

@@ -14,7 +14,7 @@ from zcurate.evidence import Round
 from zcurate.noise import Planted
 from zcurate.zerror import Scored
 
-SEEN, MASKED, Z, ERROR, MARGIN = range(5)
+SEEN, MASKED, Z, ERROR, MARGIN, SIEVE = range(6)
 PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
 MOST_HELDOUT = 10_000_000
@@ -26,9 +26,10 @@ LEARNED_RUN = 2
 class Ledger:
     """One round's record of N rows over E epochs."""
 
-    def __init__(self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device) -> None:
+    def __init__(self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0) -> None:
         self.regression = regression
-        self.epoch = torch.zeros(n_epochs, 5, n_rows, device=device)
+        self.epoch = torch.zeros(n_epochs, 6, n_rows, device=device)
+        self.second = torch.zeros(n_second, 2, n_rows, device=device)
         self.z_max = torch.full((n_rows,), float("-inf"), device=device)
         n_parts = PARTS if n_rows * n_outputs <= MOST_HELDOUT else 1
         self.heldout = torch.zeros(n_parts, n_rows, n_outputs, device=device)
@@ -44,8 +45,8 @@ class Ledger:
             weight: (K, B) float32, 0 for padding.
         """
         flat = ids.reshape(-1)
-        rows = torch.stack([torch.ones_like(weight), (~scored.keep).to(weight.dtype), scored.z, scored.error, scored.margin])
-        self.epoch[epoch].index_add_(1, flat, (rows * weight).reshape(5, -1))
+        rows = torch.stack([torch.ones_like(weight), (~scored.keep).to(weight.dtype), scored.z, scored.error, scored.margin, scored.sieve])
+        self.epoch[epoch].index_add_(1, flat, (rows * weight).reshape(6, -1))
         visible = torch.where(weight > 0, scored.z, float("-inf")).reshape(-1)
         self.z_max.scatter_reduce_(0, flat, visible, "amax")
 
@@ -64,6 +65,18 @@ class Ledger:
         self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
+    def record_second(self, epoch: int, ids: Tensor, margin: Tensor, weight: Tensor) -> None:
+        """Add margins of rows of the first split while the member trains on the second.
+
+        Args:
+            epoch: of the second split, 0-based.
+            ids: (K, B) int64 rows.
+            margin: (K, B) float32.
+            weight: (K, B) float32, 0 for padding.
+        """
+        rows = torch.stack([weight, margin * weight])
+        self.second[epoch].index_add_(1, ids.reshape(-1), rows.reshape(2, -1))
+
     def freeze(self, shown: np.ndarray, planted: Planted) -> Round:
         """Leave the device.
 
@@ -74,8 +87,11 @@ class Ledger:
         own = np.ones(len(shown), bool)
         own[planted.row] = False
         heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
-        columns, error = row_columns(self.epoch.cpu().numpy(), self.z_max.cpu().numpy(), self.regression, best)
-        return Round(shown, planted, columns, heldout, error, best)
+        columns, curves = row_columns(self.epoch.cpu().numpy(), self.z_max.cpu().numpy(), self.regression, best)
+        second = self.second.cpu().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            curves["second"] = second[:, 1] / second[:, 0]
+        return Round(shown, planted, columns, heldout, curves, best)
 
 
 def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:
@@ -118,22 +134,22 @@ def heldout_loss(heldout: np.ndarray, shown: np.ndarray, own: np.ndarray) -> flo
     return float(-np.mean(np.log(np.maximum(p, 1e-3))))
 
 
-def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The columns of `evidence.DOCS` from sums per epoch.
 
     Args:
-        epoch: (E, 5, N) float32 sums of seen, masked, z, error, margin.
+        epoch: (E, 6, N) float32 sums of seen, masked, z, error, margin, sieve.
         z_max: (N,) float32.
         regression: errors are signed.
         best: how far into the run held-out predictions were best, in (0, 1].
 
     Returns:
-        Columns (N,), NaN where a row was never trained on; and the mean error (E, N).
+        Columns (N,), NaN where a row was never trained on; and the means over the epochs, (E, N) each.
     """
     epoch = epoch[: max(1, int(np.flatnonzero(epoch[:, SEEN].any(1)).max(initial=0)) + 1)]
     seen = epoch[:, SEEN]
     with np.errstate(invalid="ignore", divide="ignore"):
-        z, error, margin = (epoch[:, part] / seen for part in (Z, ERROR, MARGIN))
+        z, error, margin, sieve = (epoch[:, part] / seen for part in (Z, ERROR, MARGIN, SIEVE))
         n_seen, n_masked = seen.sum(0), epoch[:, MASKED].sum(0)
         loss = np.abs(error) if regression else np.logaddexp(0, error)
         confidence = np.exp(-loss)
@@ -153,7 +169,7 @@ def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: fl
             "learned_epoch": learned_epoch(right),
             "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
         }
-    return columns, error
+    return columns, {"error": error, "margin": margin, "z": z, "sieve": sieve}
 
 
 def learned_epoch(right: np.ndarray) -> np.ndarray:

@@ -27,6 +27,22 @@ CHOICES = {
     "optimiser": ("adamw", "sgd"), "loss": ("zerror", "plain"), "decision": ("argmax", "crossing"),
     "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE,
 }  # fmt: skip
+CLUES = (
+    "posterior", "counted_posterior", "heldout_margin", "training_margin", "neighbour_labels", "class_centre", "duplicate", "class_z",
+    "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch", "mastered_epoch", "curvature", "forgotten",
+    "loss_cluster", "ema_label", "sieve", "discrim_stage", "exponentiated", "random_label", "second_split",
+    "heldout_residual", "training_residual", "conformal", "neighbour_targets", "sparse_region",
+)  # fmt: skip
+"""Every clue on the shelf; a test holds them to its list. Those of the other task are passed over."""
+DEFAULT_CLUES = (
+    "posterior", "counted_posterior", "heldout_margin", "training_margin", "neighbour_labels", "heldout_residual", "training_residual",
+)  # fmt: skip
+"""What earned its cost (tests/bench/README.md)."""
+WITNESSES = ("novelty", "neighbours")
+"""Every witness on the shelf; a test holds them to its list."""
+SECOND_SPLIT_EPOCHS = 3
+NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES}
+"""Settings that are lists of names, and what they may hold."""
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
@@ -96,8 +112,24 @@ class ModelSpec:
     """How `predicted` is read off the outputs: `argmax`, or `crossing` of each class's two output distributions."""
     loss: str = "zerror"
     """`zerror` or `plain`."""
+    witnesses: tuple[str, ...] = WITNESSES
+    """What looks at the inputs beside the model, of `WITNESSES`."""
+    clues: tuple[str, ...] = DEFAULT_CLUES
+    """What the judge goes by, of `CLUES`."""
+    without: tuple[str, ...] = ()
+    """Clues to leave out of those."""
     z: ZSettings = field(default_factory=ZSettings)
     """Settings of the Z-Error loss."""
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """`clues` less `without`."""
+        return tuple(name for name in self.clues if name not in self.without)
+
+    @property
+    def second_split(self) -> int:
+        """Epochs in which each member goes on with the rows that it never saw: none unless the clue is wanted."""
+        return SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0
 
 
 @dataclass(frozen=True)
@@ -168,8 +200,12 @@ def from_toml(path: str) -> dict[str, Any]:
             one_of(str(value), CHOICES[key], f"{path}: {key}")
         check_type(path, key, value, defaults[key])
     check_name(settings.setdefault("name", "auto"), path)
-    if isinstance(settings.get("hidden"), list):
-        settings["hidden"] = tuple(settings["hidden"])
+    for key in ("hidden", "clues", "without", "witnesses"):
+        if isinstance(settings.get(key), list):
+            settings[key] = tuple(settings[key])
+    for key, known in NAMES.items():
+        for name in settings.get(key, ()):
+            one_of(name, known, f"{path}: {key}")
     return settings
 
 
@@ -179,7 +215,9 @@ def check_type(path: str, key: str, value: Any, default: Any) -> None:
     Raises:
         UsageError: naming the key, the value and what was expected.
     """
-    if isinstance(default, tuple):
+    if key in NAMES:
+        good, expected = isinstance(value, list) and all(isinstance(v, str) for v in value), f"a list of {key if key != 'without' else 'clues'}"
+    elif isinstance(default, tuple):
         good, expected = isinstance(value, list) and all(isinstance(v, int) and v > 0 for v in value), "a list of whole numbers above 0"
     elif isinstance(default, bool):
         good, expected = isinstance(value, bool), "true or false"

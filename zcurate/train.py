@@ -22,14 +22,18 @@ from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import Ledger
 from zcurate.noise import Planted
 from zcurate.spec import ModelSpec
-from zcurate.watch import Watch
-from zcurate.zerror import Statistics, gathered, score
+from zcurate.watch import Costs, Watch
+from zcurate.zerror import Statistics, class_terms, gathered, masked_mean, score, target_terms
 
+Observer = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
+"""Features (N, D) of one member, rows it never saw, rows it trained on, labels (N,), classes; gives columns of the first."""
 Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
 PLANT_SHARE = 0.04
 """Share of the rows that each round is shown wrong."""
 HELDOUT_BATCH = 2048
+SECOND_RATE = 0.5
+"""Learning rate of the second split, as a share of the peak: high, so that what is not held fast is forgotten."""
 FEWEST_EPOCHS = 3
 """A later round is not cut below this."""
 
@@ -122,10 +126,24 @@ class Clock:
 class Trainer:
     """One round: K members side by side, or one after another, over one ledger."""
 
-    def __init__(self, encoded: Encoded, spec: ModelSpec, build: Build, packed: bool, n_epochs: int, seed: int, watch: Watch) -> None:
+    def __init__(
+        self,
+        encoded: Encoded,
+        spec: ModelSpec,
+        build: Build,
+        packed: bool,
+        n_epochs: int,
+        seed: int,
+        watch: Watch,
+        observer: Observer | None = None,
+        costs: Costs | None = None,
+    ) -> None:
         self.encoded, self.spec, self.build, self.packed = encoded, spec, build, packed
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
+        self.observer = observer if not encoded.regression and ("neighbour_labels" in spec.judged_by or "class_centre" in spec.judged_by) else None
+        self.costs = costs or Costs()
+        self.seen: dict[str, Tensor] = {}
 
     def run(self, at: int, n_rounds: int, fold: np.ndarray, shown: np.ndarray, planted: Planted) -> Round:
         """Train the round's members and record them.
@@ -138,7 +156,7 @@ class Trainer:
             planted: which of them are wrong on purpose.
         """
         encoded, n_folds = self.encoded, self.spec.folds
-        ledger = Ledger(encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device)
+        ledger = Ledger(encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, self.spec.second_split)
         labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
         labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
@@ -148,7 +166,34 @@ class Trainer:
             seeds = (self.seed, at, number)
             done = (at * len(teams) + number) * self.n_epochs
             self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs)
-        return ledger.freeze(shown, planted)
+        found = ledger.freeze(shown, planted)
+        found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
+        self.seen = {}
+        return found
+
+    @torch.no_grad()
+    def observe(self, model: nn.Module, blind: Tensor, taught: Tensor, labels: Tensor) -> None:
+        """Ask what lies near the rows that each member never saw, in the space that it learned.
+
+        Args:
+            model: K trained members; one without `features` is passed over.
+            blind: (K, N) bool.
+            taught: (K, N) bool.
+            labels: (N,) shown classes.
+        """
+        encoded, look = self.encoded, getattr(model, "features", None)
+        sees = encoded.width or encoded.codes is not None or encoded.images is not None
+        if self.observer is None or look is None or not sees or not bool(taught.any(1).all()):
+            return
+        model.eval()
+        every = torch.arange(encoded.n_rows, device=encoded.device)
+        features = torch.cat([look(encoded.inputs(ids.expand(len(blind), -1))).float() for ids in every.split(HELDOUT_BATCH)], 1)
+        for member, space in enumerate(features):
+            asked = every[blind[member]]
+            columns = self.observer(space, asked, every[taught[member]], labels, encoded.n_outputs)
+            for name, values in columns.items():
+                known = self.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
+                known[asked] = values
 
     def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int) -> None:
         """Train K members together.
@@ -196,7 +241,45 @@ class Trainer:
                 running, epoch_statistics = epoch_statistics, Statistics.new(n_members, running.centre.shape[1], encoded.device)
             self.ask(model, asked, ledger, epoch)
             self.watch.step(done + epoch + 1, total)
+        if self.observer is not None:
+            with self.costs("neighbours"):
+                self.observe(model, blind, taught, labels)
+        if spec.second_split:
+            with self.costs("second split"):
+                self.second_split(model, steps, blind & encoded.labelled()[None], taught, labels, ledger, generator)
         self.clock.next()
+
+    def second_split(
+        self, model: nn.Module, steps: torch.optim.Optimizer, split: Tensor, taught: Tensor, labels: Tensor, ledger: Ledger, generator: torch.Generator
+    ) -> None:
+        """Go on with the rows each member never saw, and watch how fast it forgets the others (arXiv:2210.15031).
+
+        Args:
+            model: K trained members.
+            steps: its optimiser.
+            split: (K, N) bool, labelled rows that the member never saw.
+            taught: (K, N) bool, rows it trained on.
+            labels: (N,) shown labels.
+            ledger: takes the record.
+            generator: source of the order.
+        """
+        first = in_order(taught)
+        for group in steps.param_groups:
+            group["lr"] = self.spec.learning_rate * SECOND_RATE
+        for epoch in range(self.spec.second_split):
+            model.train()
+            for ids, weight in visits(split, generator).batches(self.spec.batch):
+                output = model(self.inputs(ids, generator)).float()
+                terms = (target_terms if self.encoded.regression else class_terms)(output, labels[ids])
+                steps.zero_grad(set_to_none=True)
+                masked_mean(terms[0], weight > 0, weight).backward()
+                steps.step()
+            model.eval()
+            for ids, weight in first.batches(HELDOUT_BATCH):
+                with torch.no_grad():
+                    output = model(self.encoded.inputs(ids)).float()
+                    margin = (target_terms if self.encoded.regression else class_terms)(output, labels[ids])[2]
+                ledger.record_second(epoch, ids, margin, weight)
 
     def precision(self) -> torch.autocast:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""
@@ -231,6 +314,8 @@ def train(
     seed: int,
     watch: Watch,
     limit_seconds: float | None = None,
+    observer: Observer | None = None,
+    costs: Costs | None = None,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
 
@@ -243,13 +328,15 @@ def train(
         seed: what every random choice depends on.
         watch: told of progress.
         limit_seconds: end early after this long; each member still sees its rows once.
+        observer: looks at what the members have learned; None for nobody.
+        costs: takes the seconds of what is not plain training.
 
     Returns:
         What was seen; and whether the limit cut it short.
     """
     y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
     labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
-    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch)
+    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock = Clock(limit_seconds, spec.rounds * (1 if packed else spec.folds))
     rounds: list[Round] = []
     free = np.zeros(len(y), bool)

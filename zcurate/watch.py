@@ -1,7 +1,10 @@
-"""What a long job says while it runs. The default says nothing; the command line passes one that draws a bar on stderr."""
+"""What a long job says while it runs, and what its parts cost. The default says nothing; the command line passes one that draws a bar."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -35,3 +38,17 @@ class Silent:
 
     def warn(self, text: str) -> None:
         """Nothing."""
+
+
+class Costs:
+    """Seconds by name, for `scan -v`; decides nothing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Add the seconds that the block takes to `name`."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin

@@ -64,26 +64,29 @@ class Scored(NamedTuple):
     """(K, B) bool: the row contributes to the gradient."""
     margin: Tensor
     """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error)."""
+    sieve: Tensor
+    """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
 
 
-def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Row losses, errors and margins of a classification batch.
+def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Row losses, errors, margins and CORES scores of a classification batch.
 
     Args:
         logits: (K, B, C) float32.
         y: (K, B) int64 shown classes.
 
     Returns:
-        loss (K, B) = -log p_y; error (K, B) = log(1 - p_y) - log p_y, high = bad; margin (K, B) = f_y - max_{k != y} f_k.
+        loss (K, B) = -log p_y; error (K, B) = log(1 - p_y) - log p_y, high = bad; margin (K, B) = f_y - max_{k != y} f_k;
+        sieve (K, B) = CE_y - mean_k CE_k (arXiv:2010.02347), high = bad.
     """
     own = logits.gather(2, y[..., None]).squeeze(2)
     others = logits.scatter(2, y[..., None], float("-inf"))
     error = others.logsumexp(2) - own
-    return F.softplus(error), error, own - others.amax(2)
+    return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
 
 
-def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Row losses, errors and margins of a regression batch: a Laplace distribution with a learned scale.
+def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Row losses, errors, margins and zeros of a regression batch: a Laplace distribution with a learned scale.
 
     Args:
         output: (K, B, 2) float32, location and log scale [standardised target].
@@ -95,7 +98,7 @@ def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     location, log_scale = output[..., 0], output[..., 1].clamp(-4.0, 3.0)
     error = y - location
     spread = error.abs() * torch.exp(-log_scale)
-    return spread + log_scale, error, -spread
+    return spread + log_scale, error, -spread, torch.zeros_like(spread)
 
 
 def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
@@ -254,7 +257,7 @@ def score(
     Source: arXiv:2506.02154.
     """
     regression = y.dtype.is_floating_point
-    loss, error, margin = (target_terms if regression else class_terms)(output, y)
+    loss, error, margin, sieve = (target_terms if regression else class_terms)(output, y)
     per_class = settings.z_per == "class" and not regression
     group = y if per_class else torch.zeros(y.shape, dtype=torch.int64, device=y.device)
     with torch.no_grad():
@@ -263,4 +266,4 @@ def score(
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
             keep = keep | readmit
-    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach()), updated
+    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach(), sieve.detach()), updated

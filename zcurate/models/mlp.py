@@ -81,19 +81,21 @@ class PackedMLP(nn.Module):
         self.head = PackedLinear(n_members, sizes[-1], encoded.n_outputs, generator, 0.3) if width else None
         self.text = PackedText(n_members, encoded.n_terms, encoded.n_outputs) if encoded.n_terms else None
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, C) logits."""
+    def features(self, inputs: Inputs) -> Tensor:
+        """Inputs of (K, B) rows to (K, B, D): what the head sees."""
         parts = [] if inputs.x is None else [inputs.x]
         if self.embedding is not None and inputs.codes is not None:
             offset = torch.arange(self.n_members, device=inputs.codes.device)[:, None, None] * self.n_codes
             parts.append(F.embedding(inputs.codes + offset, self.embedding).flatten(2))
-        outputs = []
-        if self.head is not None:
-            h = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
-            for layer in self.layers:
-                h = F.relu(layer(h))
-                h = dropout(h, self.dropout, self.generator) if self.training and self.dropout else h
-            outputs.append(self.head(h))
+        h = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+        for layer in self.layers:
+            h = F.relu(layer(h))
+            h = dropout(h, self.dropout, self.generator) if self.training and self.dropout else h
+        return h
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Inputs of (K, B) rows to (K, B, C) logits."""
+        outputs = [] if self.head is None else [self.head(self.features(inputs))]
         if self.text is not None:
             outputs.append(self.text(inputs))
         return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]

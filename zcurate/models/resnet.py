@@ -45,14 +45,19 @@ class ResNet(nn.Module):
         self.blocks = nn.ModuleList(Block(a, b, first_stride if i == 0 else 2) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
         self.head = nn.Linear(widths[-1], n_outputs)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """Pictures (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
+    def features(self, inputs: Inputs) -> Tensor:
+        """Pictures (1, B, C, H, W) uint8 to (1, B, D): what the head sees."""
         assert inputs.images is not None  # crack: narrows types only
         x = inputs.images[0].float().sub_(127.5).div_(64.0).contiguous(memory_format=torch.channels_last)
         h = F.relu(self.stem_norm(self.stem(x)))
         for block in self.blocks:
             h = block(h)
-        return self.head(h.mean((2, 3)))[None]
+        return h.mean((2, 3))[None]
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Pictures (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
+        logits: Tensor = self.head(self.features(inputs))
+        return logits
 
 
 def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:

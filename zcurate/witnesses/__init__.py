@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from zcurate.registry import Registry
 
-WITNESSES = Registry("witness", novelty="zcurate.witnesses.novelty:observe")
+WITNESSES = Registry(
+    "witness",
+    novelty="zcurate.witnesses.novelty:observe",
+    neighbours="zcurate.witnesses.neighbours:observe",
+)

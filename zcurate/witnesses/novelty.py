@@ -14,34 +14,33 @@ from torch.nn import functional as F
 from zcurate.encode import Encoded
 
 columns = ("distance",)
-FARTHEST = 20.0
-"""Robust deviations beyond which a single column counts no further."""
 
 
 def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     """`distance` (N,) float64: root mean square of the columns' robust deviations; NaN where there is nothing to measure."""
-    parts = []
-    if encoded.x is not None:
-        parts.append(deviations(encoded.x))
-    if encoded.dense is not None:
-        parts.append(deviations(encoded.dense))
+    parts = [softened(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded.images)) if x is not None]
     if encoded.codes is not None:
         share = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
-        parts.append((-share[encoded.codes].clamp_min(1e-9).log() / 3).clamp(max=FARTHEST))
-    if encoded.images is not None:
-        parts.append(deviations(picture_features(encoded.images)))
+        parts.append(-share[encoded.codes].clamp_min(1e-9).log() / 3)
     if not parts:
         return {"distance": np.full(encoded.n_rows, np.nan)}
     together = torch.cat(parts, 1)
     return {"distance": together.square().mean(1).sqrt().double().cpu().numpy()}
 
 
-def deviations(x: Tensor) -> Tensor:
-    """(N, F) float32: distance from the median in robust standard deviations, at most `FARTHEST`; columns that hardly vary give 0."""
+def softened(x: Tensor) -> Tensor:
+    """(N, F) float32 signed robust deviations, logarithmic beyond one, so that one wild number is not the whole row."""
+    deviation = robust(x)
+    far = deviation.abs()
+    return deviation.sign() * torch.where(far > 1, 1 + far.clamp_min(1).log(), far)
+
+
+def robust(x: Tensor) -> Tensor:
+    """(N, F) float32 signed distance from the median in robust standard deviations (a 3.29th of the middle 90 %); columns that hardly vary give 0."""
     sample = x[:: max(1, len(x) // 20_000)]
     low, middle, high = torch.quantile(sample.double(), torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64, device=x.device), dim=0).float()
     scale = (high - low) / 3.29
-    return torch.where(scale > 1e-12, ((x - middle) / scale.clamp_min(1e-12)).abs(), 0.0).clamp(max=FARTHEST)
+    return torch.where(scale > 1e-12, (x - middle) / scale.clamp_min(1e-12), 0.0)
 
 
 def picture_features(images: Tensor) -> Tensor:

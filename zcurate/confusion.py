@@ -1,0 +1,180 @@
+"""How the labels of this data are confused, read off held-out predictions: which share of the disagreement is noise, and which is not.
+
+Leaves: `Confusion`. Enters: held-out probabilities and given classes. No torch. Where members are surest, a label that disagrees with
+them is a wrong label (the anchor points of arXiv:1411.7718 and arXiv:1609.03683, counted instead of read off the outputs, which the
+robust loss makes too sure). What disagreement there is beyond that may be noise that depends on the row or rows that are merely hard;
+no data can tell these two apart, so `explained` says how much is known, and the judge falls back on margins for the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
+"""Shares of each predicted class, most confident first, in which disagreement is counted."""
+SURE = SUREST[2:]
+"""Those that a class's whole noise is read off; the two smallest are too few rows for that."""
+LEAST_SURE = 15
+"""Rows that each share holds at least."""
+POOLED_ROWS = 20.0
+"""Rows' worth of the other classes' disagreement that each class's own is drawn towards."""
+FLOOR = 0.03
+"""Noise, shaped like the counted confusion, that each class is granted when rows are ranked, so that no pair is impossible."""
+UNSEEN = 0.1
+"""Share of the disagreement beyond the confident rows' that is taken for noise when probabilities are made."""
+EXPLAINED = 0.9
+"""Share of the disagreement that confident rows must show before margins need not be asked."""
+FIT_ROWS = 20_000
+"""Rows that the sharpness is fitted on."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What confuses the labels of N rows with C classes. Rows of a matrix: true class; columns: given label; each row sums to 1."""
+
+    counted: np.ndarray
+    """(C, C) float64: how often rows that look like class j are labelled k, hard rows and wrong labels together."""
+    ranking: np.ndarray
+    """(C, C) float64: what confident rows show of each pair, and a floor; for telling which labels are suspect."""
+    noise: np.ndarray
+    """(C, C) float64: what confident rows show of each class; for telling how many labels are wrong."""
+    sharpness: float
+    """Power that turns held-out probabilities of the given label into those of the true one, by likelihood."""
+    explained: float
+    """In [0, 1]: how much of the disagreement confident rows show; 1 for noise that does not depend on the row."""
+
+
+def nothing() -> Confusion:
+    """For regression, which has no classes."""
+    none = np.zeros((0, 0))
+    return Confusion(none, none, none, 1.0, 0.0)
+
+
+def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
+    """Read the confusion off held-out predictions.
+
+    Args:
+        heldout: (N, C) probabilities.
+        y: (N,) int64 given classes, -1 = unlabelled.
+    """
+    labelled = np.flatnonzero(y >= 0)
+    p, y = heldout[labelled], y[labelled]
+    n_classes = p.shape[1]
+    predicted, confidence = p.argmax(1), p.max(1)
+    by_class = [np.flatnonzero(predicted == code) for code in range(n_classes)]
+    by_class = [rows[np.argsort(-confidence[rows], kind="stable")] for rows in by_class]
+    counted = counts(predicted, y, n_classes)
+    confused = off_diagonal(counted)
+    shape = FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))
+    ranking = with_diagonal(np.stack([least(y[rows], code, n_classes) for code, rows in enumerate(by_class)]) + shape)
+    sure = np.stack(confident(by_class, y, n_classes))
+    class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
+    disagree = float((predicted != y).mean()) if len(y) else 0.0
+    explained = float(class_share @ sure.sum(1)) / max(disagree, 1e-9)
+    noise = with_diagonal(sure + UNSEEN * np.maximum(0, confused - sure) + 0.005 / max(1, n_classes - 1))
+    return Confusion(counted, ranking, noise, sharpness(p, y, noise), min(1.0, explained / EXPLAINED))
+
+
+def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """(C, C) float64 shares of the labels among rows of each predicted class, each label keeping its own count (arXiv:1911.00068 section 3.1).
+
+    Half a row is added to the diagonal so that a class that is never predicted still explains its own label.
+    """
+    joint = 0.5 * np.eye(n_classes)
+    np.add.at(joint, (predicted, y), 1)
+    joint *= np.bincount(y, minlength=n_classes) / joint.sum(0)
+    return joint / np.maximum(joint.sum(1, keepdims=True), 1e-12)
+
+
+def least(labels: np.ndarray, code: int, n_classes: int) -> np.ndarray:
+    """(C,) float64: the smallest share that each other label has among the surest rows of a predicted class.
+
+    Args:
+        labels: given labels of the class's rows, most confident first.
+        code: the class.
+        n_classes: C.
+    """
+    out = np.zeros(n_classes)
+    if len(labels):
+        sizes = [min(len(labels), max(LEAST_SURE, int(share * len(labels)))) for share in SUREST]
+        out = np.min([np.bincount(labels[:n], minlength=n_classes) / n for n in sizes], 0)
+    out[code] = 0.0
+    return out
+
+
+def confident(by_class: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    """For each class (C,) shares of the other labels among its surest rows; the smallest of the shares counted, drawn towards the pooled one.
+
+    Args:
+        by_class: rows of each predicted class, most confident first.
+        y: given classes.
+        n_classes: C.
+    """
+    disagree = [y[rows] != code for code, rows in enumerate(by_class)]
+    tops = [[wrong[: max(1, round(share * len(wrong)))] for wrong in disagree if len(wrong)] for share in SURE]
+    pooled = [float(np.concatenate(top).mean()) if top else 0.0 for top in tops]
+    out = []
+    for code, rows in enumerate(by_class):
+        wrong = disagree[code]
+        if not len(rows):
+            out.append(np.zeros(n_classes))
+            continue
+        sizes = [max(round(share * len(rows)), min(len(rows), LEAST_SURE)) for share in SURE]
+        total = min((wrong[:n].sum() + POOLED_ROWS * pool) / (n + POOLED_ROWS) for n, pool in zip(sizes, pooled, strict=True))
+        near = np.bincount(y[rows[: sizes[-1]]], minlength=n_classes).astype(float)
+        every = np.bincount(y[rows], minlength=n_classes).astype(float)
+        near[code] = every[code] = 0
+        weight = near + 0.5 * every / max(1.0, every.sum()) + 0.5 / max(1, n_classes - 1)
+        weight[code] = 0
+        out.append(total * weight / max(weight.sum(), 1e-12))
+    return out
+
+
+def off_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """The matrix with zeros on its diagonal."""
+    out = matrix.copy()
+    np.fill_diagonal(out, 0)
+    return out
+
+
+def with_diagonal(off: np.ndarray) -> np.ndarray:
+    """Noise of at most .9 per class, the rest on the diagonal.
+
+    Args:
+        off: (C, C) float64 >= 0; its diagonal does not count.
+    """
+    out = off_diagonal(off)
+    out *= np.minimum(1, 0.9 / np.maximum(out.sum(1, keepdims=True), 1e-12))
+    np.fill_diagonal(out, 1 - out.sum(1))
+    return out
+
+
+def sharpened(p: np.ndarray, power: float) -> np.ndarray:
+    """(N, C) float64: probabilities to a power, summing to 1 again."""
+    q = np.maximum(p.astype(np.float64), 1e-9) ** power
+    return q / q.sum(1, keepdims=True)
+
+
+def sharpness(p: np.ndarray, y: np.ndarray, noise: np.ndarray) -> float:
+    """The power s for which p^s, sent through the noise, predicts the given labels best; between .5 and 8.
+
+    Args:
+        p: (N, C) held-out probabilities.
+        y: (N,) int64 given classes.
+        noise: (C, C).
+    """
+    from scipy.optimize import minimize_scalar
+
+    step = max(1, len(y) // FIT_ROWS)
+    p, y = p[::step], y[::step]
+    given = noise[:, y].T
+
+    def loss(log_power: float) -> float:
+        likelihood = (sharpened(p, float(np.exp(log_power))) * given).sum(1)
+        return float(-np.log(np.maximum(likelihood, 1e-3)).mean())
+
+    if not len(y):
+        return 1.0
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.5), np.log(8)), method="bounded", options={"maxiter": 25}).x))
