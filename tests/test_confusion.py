@@ -48,7 +48,7 @@ def test_noise_that_does_not_depend_on_the_row_is_read_off_confident_rows(noise)
 
 
 def test_disagreement_near_the_boundary_alone_is_not_explained():
-    p, truth, _ = noisy(np.eye(3), sure=1.5)
+    p, _, _ = noisy(np.eye(3), sure=1.5)
     order = np.sort(p, 1)
     near = order[:, 2] - order[:, 1] < 0.3
     y = np.where(near, p.argsort(1)[:, 1], p.argmax(1))

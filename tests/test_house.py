@@ -12,11 +12,11 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "encode", "augment", "zerror", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
+    "device", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
     "report", "card", "listing", "sinks", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary", "standings",
     "commands", "cli", "__main__",
 ]  # fmt: skip
-TORCH_ROOMS = {"device", "encode", "augment", "zerror", "models", "ledger", "train", "witnesses"}
+TORCH_ROOMS = {"device", "encode", "augment", "zerror", "discrim", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
 HELPERS = {"sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
@@ -95,7 +95,7 @@ def test_no_cracks(path):
         if isinstance(node, ast.FunctionDef):
             for default in [*node.args.defaults, *node.args.kw_defaults]:
                 assert not isinstance(default, (ast.List, ast.Dict, ast.Set)), f"{path.name}:{node.lineno} has a mutable default"
-        if isinstance(node, (ast.For, ast.While)) and room_of(path) in ("train", "ledger", "zerror", "models"):
+        if isinstance(node, (ast.For, ast.While)) and room_of(path) in ("train", "ledger", "zerror", "discrim", "models"):
             inside = "\n".join(ast.unparse(child) for child in node.body)
             assert not re.search(r"\.(item|tolist|cpu)\(", inside), f"{path.name}:{node.lineno} synchronises in a loop"
 

@@ -24,7 +24,7 @@ Z_SCALE = ("std", "mad")
 Z_PER = ("class", "global")
 Z_SIDE = ("high", "both")
 CHOICES = {
-    "optimiser": ("adamw", "sgd"), "loss": ("zerror", "plain"), "decision": ("argmax", "crossing"),
+    "optimiser": ("adamw", "sgd"), "loss": ("zerror", "discrim", "plain"), "decision": ("argmax", "crossing"),
     "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE,
 }  # fmt: skip
 CLUES = (
@@ -80,6 +80,24 @@ class ZSettings:
 
 
 @dataclass(frozen=True)
+class DiscrimSettings:
+    """DiscrimLoss's settings; the released ones for CIFAR-10 with 20 to 60 % noise (METHODS 2.2). A run counts as its 120 epochs."""
+
+    discrim_a: float = 0.274
+    """Half of what the threshold rises by in the second stage."""
+    discrim_p: float = 0.544
+    """How sharply the second stage begins [1 / epoch of 120]."""
+    discrim_turn: float = 0.5
+    """Share of the run after which it begins."""
+    discrim_suppressed: float = 3.0
+    """Epochs of 120 with a reduced loss at the start."""
+    discrim_rate: float = 2.61
+    """Learning rate of each row's log sigma."""
+    discrim_least: float = 0.0786
+    """Least log sigma."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What is trained, and how. A TOML file sets the same names."""
 
@@ -111,7 +129,7 @@ class ModelSpec:
     decision: str = "argmax"
     """How `predicted` is read off the outputs: `argmax`, or `crossing` of each class's two output distributions."""
     loss: str = "zerror"
-    """`zerror` or `plain`."""
+    """`zerror`, `discrim` (DiscrimLoss) or `plain`."""
     witnesses: tuple[str, ...] = WITNESSES
     """What looks at the inputs beside the model, of `WITNESSES`."""
     clues: tuple[str, ...] = DEFAULT_CLUES
@@ -120,6 +138,8 @@ class ModelSpec:
     """Clues to leave out of those."""
     z: ZSettings = field(default_factory=ZSettings)
     """Settings of the Z-Error loss."""
+    discrim: DiscrimSettings = field(default_factory=DiscrimSettings)
+    """Settings of DiscrimLoss."""
 
     @property
     def judged_by(self) -> tuple[str, ...]:
@@ -191,8 +211,8 @@ def from_toml(path: str) -> dict[str, Any]:
     if "name" in loss:
         loss["loss"] = loss.pop("name")
     settings = {**raw, **loss}
-    fields = {field.name: field for cls in (ModelSpec, ZSettings) for field in dataclasses.fields(cls) if field.name != "z"}
-    defaults = {**dataclasses.asdict(ModelSpec()), **dataclasses.asdict(ZSettings())}
+    defaults = {field.name: getattr(made, field.name) for made in (ModelSpec(), ZSettings(), DiscrimSettings()) for field in dataclasses.fields(made)}
+    fields = [name for name in defaults if name not in ("z", "discrim")]
     for key, value in settings.items():
         if key not in fields:
             raise UsageError(f"{path}: unknown key '{key}' — known: {listed(fields, 40)}{did_you_mean(key, fields)}")
@@ -250,14 +270,17 @@ def plan(options: ScanOptions, data: Dataset) -> Plan:
     pictures = data.pictures is not None
     if (name == "resnet") != pictures and ".py:" not in name:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
-    z_names = {field.name for field in dataclasses.fields(ZSettings)}
-    z = ZSettings(**{key: value for key, value in settings.items() if key in z_names})
-    own = {key: value for key, value in settings.items() if key not in z_names}
-    spec = ModelSpec(**{**defaults(name, data), **own, "name": name, "z": z})
+    z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in names_of(made)}) for made in (ZSettings, DiscrimSettings))
+    spec = ModelSpec(**{**defaults(name, data), **settings, "name": name, "z": z, "discrim": discrim})
     if name == "resnet" and any(width % 16 for width in spec.hidden):
         raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
     n_epochs = options.epochs or spec.epochs or epochs_for(data.n_rows, pictures)
     return Plan(spec, name in PACKED, n_epochs, why)
+
+
+def names_of(settings: type) -> set[str]:
+    """Names of a settings class's fields."""
+    return {field.name for field in dataclasses.fields(settings)}
 
 
 def automatic(data: Dataset) -> tuple[str, str]:

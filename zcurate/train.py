@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zcurate import augment, device, noise
+from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import Ledger
@@ -213,6 +214,7 @@ class Trainer:
         per_class = spec.z.z_per == "class" and not encoded.regression
         running = Statistics.new(n_members, encoded.n_outputs if per_class else 1, encoded.device)
         by_epoch, epoch_statistics = spec.z.z_stats == "epoch", running
+        discrim = DiscrimLoss(n_members, encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
         taught = ~blind & encoded.labelled()[None]
         asked = in_order(blind)
         for epoch in range(self.n_epochs):
@@ -233,8 +235,9 @@ class Trainer:
                     epoch_statistics = gathered(epoch_statistics, updated)
                 else:
                     running = updated
+                loss = scored.loss if discrim is None else discrim(scored.row_loss, ids, weight, progress)
                 steps.zero_grad(set_to_none=True)
-                scored.loss.backward()
+                loss.backward()
                 steps.step()
                 ledger.record(epoch, ids, scored, weight)
             if by_epoch:

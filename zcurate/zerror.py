@@ -64,6 +64,8 @@ class Scored(NamedTuple):
     """(K, B) bool: the row contributes to the gradient."""
     margin: Tensor
     """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error)."""
+    row_loss: Tensor
+    """(K, B) float32 loss of each row, with gradient."""
     sieve: Tensor
     """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
 
@@ -266,4 +268,4 @@ def score(
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
             keep = keep | readmit
-    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach(), sieve.detach()), updated
+    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach(), loss, sieve.detach()), updated
