@@ -16,6 +16,10 @@ SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares of each predicted class, most confident first, in which disagreement is counted."""
 SURE = SUREST[2:]
 """Those that a class's whole noise is read off; the two smallest are too few rows for that."""
+FLAT_SHARES = (0.1, 0.5)
+"""Disagreement in the first share over that in the second: near 1 where noise does not depend on the row."""
+PAIRED_ROWS = 5.0
+"""Rows' worth of pooled disagreement, even over the pairs, that each pair's share is drawn towards."""
 LEAST_SURE = 15
 """Rows that each share holds at least."""
 POOLED_ROWS = 20.0
@@ -25,7 +29,9 @@ FLOOR = 0.03
 UNSEEN = 0.1
 """Share of the disagreement beyond the confident rows' that is taken for noise when probabilities are made."""
 EXPLAINED = 0.9
-"""Share of the disagreement that confident rows must show before margins need not be asked."""
+"""Share of the disagreement that confident rows must show to be the whole of it."""
+TRUST_FROM, TRUST_OVER = 0.9, 0.5
+"""Where trust in the posterior begins, on flatness plus share explained, and how far above it is whole."""
 FIT_ROWS = 20_000
 """Rows that the sharpness is fitted on."""
 
@@ -44,12 +50,14 @@ class Confusion:
     """Power that turns held-out probabilities of the given label into those of the true one, by likelihood."""
     explained: float
     """In [0, 1]: how much of the disagreement confident rows show; 1 for noise that does not depend on the row."""
+    trust: float
+    """In [0, 1]: how far `ranking` is to be trusted with single rows: the disagreement is flat among the surest rows, and is explained."""
 
 
 def nothing() -> Confusion:
     """For regression, which has no classes."""
     none = np.zeros((0, 0))
-    return Confusion(none, none, none, 1.0, 0.0)
+    return Confusion(none, none, none, 1.0, 0.0, 0.0)
 
 
 def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
@@ -68,13 +76,15 @@ def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
     counted = counts(predicted, y, n_classes)
     confused = off_diagonal(counted)
     shape = FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))
-    ranking = with_diagonal(np.stack([least(y[rows], code, n_classes) for code, rows in enumerate(by_class)]) + shape)
+    disagree = [y[rows] != code for code, rows in enumerate(by_class)]
+    pairs = [pooled(disagree, share) / max(1, n_classes - 1) for share in SUREST]
+    ranking = with_diagonal(np.stack([least(y[rows], code, n_classes, pairs) for code, rows in enumerate(by_class)]) + shape)
     sure = np.stack(confident(by_class, y, n_classes))
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
-    disagree = float((predicted != y).mean()) if len(y) else 0.0
-    explained = float(class_share @ sure.sum(1)) / max(disagree, 1e-9)
+    explained = float(class_share @ sure.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
+    trust = (flatness(disagree) + explained - TRUST_FROM) / TRUST_OVER
     noise = with_diagonal(sure + UNSEEN * np.maximum(0, confused - sure) + 0.005 / max(1, n_classes - 1))
-    return Confusion(counted, ranking, noise, sharpness(p, y, noise), min(1.0, explained / EXPLAINED))
+    return Confusion(counted, ranking, noise, sharpness(p, y, noise), min(1.0, explained / EXPLAINED), min(1.0, max(0.0, trust)))
 
 
 def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
@@ -88,18 +98,38 @@ def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
     return joint / np.maximum(joint.sum(1, keepdims=True), 1e-12)
 
 
-def least(labels: np.ndarray, code: int, n_classes: int) -> np.ndarray:
+def pooled(disagree: list[np.ndarray], share: float) -> float:
+    """Disagreement among the surest rows of all classes together.
+
+    Args:
+        disagree: for each predicted class, most confident first, whether the label is another.
+        share: of each class.
+    """
+    tops = [wrong[: max(1, round(share * len(wrong)))] for wrong in disagree if len(wrong)]
+    return float(np.concatenate(tops).mean()) if tops else 0.0
+
+
+def flatness(disagree: list[np.ndarray]) -> float:
+    """Disagreement among the surest tenth over that among the surer half; both drawn together by `POOLED_ROWS` rows."""
+    near, far = (pooled(disagree, share) for share in FLAT_SHARES)
+    n = FLAT_SHARES[0] * sum(map(len, disagree))
+    return (near * n + far * POOLED_ROWS) / (n + POOLED_ROWS) / (far + 1e-3)
+
+
+def least(labels: np.ndarray, code: int, n_classes: int, pairs: list[float]) -> np.ndarray:
     """(C,) float64: the smallest share that each other label has among the surest rows of a predicted class.
 
     Args:
         labels: given labels of the class's rows, most confident first.
         code: the class.
         n_classes: C.
+        pairs: for each of `SUREST`, the share that a pair has on average.
     """
     out = np.zeros(n_classes)
     if len(labels):
         sizes = [min(len(labels), max(LEAST_SURE, int(share * len(labels)))) for share in SUREST]
-        out = np.min([np.bincount(labels[:n], minlength=n_classes) / n for n in sizes], 0)
+        counted = [(np.bincount(labels[:n], minlength=n_classes) + PAIRED_ROWS * pair) / (n + PAIRED_ROWS) for n, pair in zip(sizes, pairs, strict=True)]
+        out = np.min(counted, 0)
     out[code] = 0.0
     return out
 
@@ -113,8 +143,7 @@ def confident(by_class: list[np.ndarray], y: np.ndarray, n_classes: int) -> list
         n_classes: C.
     """
     disagree = [y[rows] != code for code, rows in enumerate(by_class)]
-    tops = [[wrong[: max(1, round(share * len(wrong)))] for wrong in disagree if len(wrong)] for share in SURE]
-    pooled = [float(np.concatenate(top).mean()) if top else 0.0 for top in tops]
+    together = [pooled(disagree, share) for share in SURE]
     out = []
     for code, rows in enumerate(by_class):
         wrong = disagree[code]
@@ -122,7 +151,7 @@ def confident(by_class: list[np.ndarray], y: np.ndarray, n_classes: int) -> list
             out.append(np.zeros(n_classes))
             continue
         sizes = [max(round(share * len(rows)), min(len(rows), LEAST_SURE)) for share in SURE]
-        total = min((wrong[:n].sum() + POOLED_ROWS * pool) / (n + POOLED_ROWS) for n, pool in zip(sizes, pooled, strict=True))
+        total = min((wrong[:n].sum() + POOLED_ROWS * pool) / (n + POOLED_ROWS) for n, pool in zip(sizes, together, strict=True))
         near = np.bincount(y[rows[: sizes[-1]]], minlength=n_classes).astype(float)
         every = np.bincount(y[rows], minlength=n_classes).astype(float)
         near[code] = every[code] = 0

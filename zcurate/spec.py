@@ -28,14 +28,15 @@ CHOICES = {
     "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE,
 }  # fmt: skip
 CLUES = (
-    "posterior", "counted_posterior", "heldout_margin", "training_margin", "neighbour_labels", "class_centre", "duplicate", "class_z",
-    "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch", "mastered_epoch", "curvature", "forgotten",
+    "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels", "class_centre", "duplicate",
+    "class_z", "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch", "mastered_epoch", "curvature", "forgotten",
     "loss_cluster", "ema_label", "sieve", "discrim_stage", "exponentiated", "random_label", "second_split",
     "heldout_residual", "training_residual", "conformal", "neighbour_targets", "sparse_region",
 )  # fmt: skip
 """Every clue on the shelf; a test holds them to its list. Those of the other task are passed over."""
 DEFAULT_CLUES = (
-    "posterior", "counted_posterior", "heldout_margin", "training_margin", "neighbour_labels", "heldout_residual", "training_residual",
+    "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels",
+    "heldout_residual", "training_residual",
 )  # fmt: skip
 """What earned its cost (tests/bench/README.md)."""
 WITNESSES = ("novelty", "neighbours")

@@ -10,6 +10,7 @@ CLASS_SIGNALS = Registry(
     counted_posterior="zcurate.signals.counted_posterior:score",
     heldout_margin="zcurate.signals.heldout_margin:score",
     training_margin="zcurate.signals.training_margin:score",
+    training_posterior="zcurate.signals.training_posterior:score",
     neighbour_labels="zcurate.signals.neighbour_labels:score",
     class_centre="zcurate.signals.class_centre:score",
     duplicate="zcurate.signals.duplicate:score",
