@@ -126,8 +126,9 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
         own[at, one.planted.row] = False
     own[0, ~own.any(0)] = True
     columns = {}
-    for name in rounds[0].columns:
-        stacked = np.stack([one.columns[name] for one in rounds]).astype(np.float64)
+    for name in rounds[-1].columns:
+        nobody = np.full(len(y), np.nan)
+        stacked = np.stack([one.columns.get(name, nobody) for one in rounds]).astype(np.float64)
         weight = own * np.stack([one.columns["n_seen"] for one in rounds]) if name == "z_score" else own.astype(float)
         weight = np.where(np.isnan(stacked), 0.0, weight)
         total = np.nansum(np.where(weight > 0, stacked * weight, 0.0), 0)

@@ -155,7 +155,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     limit = house_options.seconds(options.time_limit)
     costs = Costs()
     model = builder(what.spec.name)
-    evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.learned, costs)
+    evidence, cut_short = train.train(
+        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs
+    )
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")

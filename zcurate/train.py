@@ -142,7 +142,7 @@ class Trainer:
         self.encoded, self.spec, self.build, self.packed = encoded, spec, build, packed
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
-        self.observer = observer if not encoded.regression and ("neighbour_labels" in spec.judged_by or "class_centre" in spec.judged_by) else None
+        self.observer = None if encoded.regression else observer
         self.costs = costs or Costs()
         self.seen: dict[str, Tensor] = {}
 
@@ -166,7 +166,7 @@ class Trainer:
         for number, team in enumerate(teams):
             seeds = (self.seed, at, number)
             done = (at * len(teams) + number) * self.n_epochs
-            self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs)
+            self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs, at == n_rounds - 1)
         found = ledger.freeze(shown, planted)
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
         self.seen = {}
@@ -196,7 +196,7 @@ class Trainer:
                 known = self.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
                 known[asked] = values
 
-    def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int) -> None:
+    def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int, last: bool = True) -> None:
         """Train K members together.
 
         Args:
@@ -205,6 +205,7 @@ class Trainer:
             ledger: takes the record.
             seeds: what every random choice depends on.
             done: epochs finished before, of `total`.
+            last: this is the last round, whose learned space is looked at.
         """
         encoded, spec = self.encoded, self.spec
         n_members = len(blind)
@@ -244,8 +245,8 @@ class Trainer:
                 running, epoch_statistics = epoch_statistics, Statistics.new(n_members, running.centre.shape[1], encoded.device)
             self.ask(model, asked, ledger, epoch)
             self.watch.step(done + epoch + 1, total)
-        if self.observer is not None:
-            with self.costs("neighbours"):
+        if last:
+            with self.costs("learned neighbours"):
                 self.observe(model, blind, taught, labels)
         if spec.second_split:
             with self.costs("second split"):

@@ -8,6 +8,8 @@ Sources: SimiFeat (arXiv:2110.06283); tied covariance Mahalanobis distance (METH
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,9 @@ from zcurate.witnesses.novelty import picture_features, softened
 columns = ("isolation", "copies_other", "neighbour_gap")
 NEAREST = 20
 MOST_KEYS = 8192
-"""Rows that each row is compared with at most."""
+"""Rows that each row is compared with at most in the space of the columns."""
+MOST_LEARNED = 8192
+"""The same in the learned space, where rows of a class lie close together."""
 CHUNK = 1024
 NEAR = 0.01
 """Distance [robust deviations] below which two rows count as copies."""
@@ -34,8 +38,8 @@ def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     space = raw_space(encoded)
     if space is None or n < 3:
         return {"isolation": nothing, "copies_other": copies(encoded, None, None), "neighbour_gap": nothing}
-    keys = sample(n, space.device)
-    far, nearest = nearest_rows(space, torch.arange(n, device=space.device), space[keys], keys, min(NEAREST, max(1, n // 50)))
+    keys = sample(n, space.device, MOST_KEYS)
+    far, nearest = nearest_rows(space, space[keys], keys, min(NEAREST, max(1, n // 50)), torch.arange(n, device=space.device))
     mean = far.mean(1).double().clamp_min(1e-9).log()
     found = {"isolation": (mean - mean.median()).cpu().numpy(), "copies_other": copies(encoded, far, nearest), "neighbour_gap": nothing}
     if encoded.regression:
@@ -77,36 +81,37 @@ def raw_space(encoded: Encoded) -> Tensor | None:
     return space
 
 
-def sample(n: int, device: torch.device) -> Tensor:
-    """(m,) int64 rows to compare with: all, or `MOST_KEYS` drawn with a fixed seed, in order."""
-    if n <= MOST_KEYS:
+def sample(n: int, device: torch.device, most: int) -> Tensor:
+    """(m,) int64 rows to compare with: all, or `most` drawn with a fixed seed, in order."""
+    if n <= most:
         return torch.arange(n, device=device)
-    chosen = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(3))[:MOST_KEYS]
+    chosen = torch.randperm(n, generator=torch.Generator(device="cpu").manual_seed(3))[:most]
     return chosen.sort().values.to(device)
 
 
-def nearest_rows(space: Tensor, asked: Tensor, key_space: Tensor, keys: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Euclidean distances and numbers of the k nearest keys of each row asked about, itself left out.
+def nearest_rows(asked: Tensor, key_space: Tensor, keys: Tensor, k: int, itself: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Euclidean distances and numbers of the k nearest keys of each row asked about.
 
     Args:
-        space: (N, D) float32.
-        asked: (Q,) int64 rows.
-        key_space: (M, D) float32, `space[keys]`.
-        keys: (M,) int64 rows.
-        k: neighbours, fewer than M.
+        asked: (Q, D) float32.
+        key_space: (M, D) float32.
+        keys: (M,) int64 numbers of the keys' rows.
+        k: neighbours; fewer where there are not so many.
+        itself: (Q,) int64 numbers of the rows asked about, to be left out where they are keys too; None where they are none.
 
     Returns:
-        (Q, k) float32 and (Q, k) int64.
+        (Q, k) float32 and (Q, k) int64, nearest first.
     """
-    k = min(k, len(keys) - 1)
+    k = max(1, min(k, len(keys) - (itself is not None)))
     length = key_space.square().sum(1)
     far, near = [], []
-    for rows in asked.split(CHUNK):
-        mine = space[rows]
-        squared = torch.addmm(length[None], mine, key_space.T, alpha=-2).add_(mine.square().sum(1, keepdim=True))
-        squared.masked_fill_(rows[:, None] == keys[None], float("inf"))
+    for rows in torch.arange(len(asked), device=asked.device).split(CHUNK):
+        mine = asked[rows]
+        squared = torch.addmm(length[None], mine, key_space.T, alpha=-2)
+        if itself is not None:
+            squared.masked_fill_(itself[rows, None] == keys[None], float("inf"))
         top = squared.topk(k, 1, largest=False)
-        far.append(top.values.clamp_min(0).sqrt())
+        far.append((top.values + mine.square().sum(1, keepdim=True)).clamp_min(0).sqrt())
         near.append(keys[top.indices])
     return torch.cat(far), torch.cat(near)
 
@@ -158,8 +163,24 @@ def copies(encoded: Encoded, far: Tensor | None, nearest: Tensor | None) -> np.n
     return out
 
 
-def learned(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
-    """Neighbours and class centres of held-out rows in one member's learned space.
+def observer(clues: tuple[str, ...]) -> Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]] | None:
+    """What looks at a member's learned space for these clues; None where none of them asks for it."""
+    looks = [LOOKS[name] for name in clues if name in LOOKS]
+    if not looks:
+        return None
+
+    def look(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+        taught = taught[sample(len(taught), taught.device, MOST_LEARNED)]
+        found: dict[str, Tensor] = {}
+        for one in looks:
+            found |= one(features - features[taught].mean(0), asked, taught, labels, n_classes)
+        return found
+
+    return look
+
+
+def votes(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+    """Labels of the nearest rows, by cosine, in one member's learned space.
 
     Args:
         features: (N, D) float32, what the member's head sees.
@@ -169,27 +190,24 @@ def learned(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_c
         n_classes: C.
 
     Returns:
-        `neighbour_own`, `neighbour_other`, `centre_own`, `centre_other`, each (Q,) float32.
+        `neighbour_own` and `neighbour_other`, each (Q,) float32.
     """
-    if len(taught) > MOST_KEYS:
-        taught = taught[sample(len(taught), taught.device)]
-    features = features - features[taught].mean(0)
     direction = F.normalize(features, dim=1)
-    _, nearest = nearest_rows(direction, asked, direction[taught], taught, NEAREST)
-    votes = torch.zeros(len(asked), n_classes, device=features.device)
-    votes.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=features.device))
+    _, nearest = nearest_rows(direction[asked], direction[taught], taught, NEAREST)
+    share = torch.zeros(len(asked), n_classes, device=features.device)
+    share.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=features.device))
     own = labels[asked][:, None]
-    far = centre_distances(features, asked, taught, labels, n_classes)
-    return {
-        "neighbour_own": votes.gather(1, own)[:, 0],
-        "neighbour_other": votes.scatter(1, own, -1.0).amax(1),
-        "centre_own": far.gather(1, own)[:, 0],
-        "centre_other": far.scatter(1, own, float("inf")).amin(1),
-    }
+    return {"neighbour_own": share.gather(1, own)[:, 0], "neighbour_other": share.scatter(1, own, -1.0).amax(1)}
+
+
+def centres(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+    """`centre_own` and `centre_other`, each (Q,) float32, of one member's learned space; arguments as for `votes`."""
+    far, own = centre_distances(features, asked, taught, labels, n_classes), labels[asked][:, None]
+    return {"centre_own": far.gather(1, own)[:, 0], "centre_other": far.scatter(1, own, float("inf")).amin(1)}
 
 
 def centre_distances(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """(Q, C) float32 Mahalanobis distances to the class centres under one shared covariance; arguments as for `learned`."""
+    """(Q, C) float32 Mahalanobis distances to the class centres under one shared covariance; arguments as for `votes`."""
     mine, given = features[taught], labels[taught]
     size = torch.bincount(given, minlength=n_classes).clamp_min(1).to(mine.dtype)
     centre = torch.zeros(n_classes, mine.shape[1], device=mine.device).index_add_(0, given, mine) / size[:, None]
@@ -199,3 +217,7 @@ def centre_distances(features: Tensor, asked: Tensor, taught: Tensor, labels: Te
     root = torch.linalg.cholesky(shared + ridge * torch.eye(len(shared), device=mine.device))
     white = torch.linalg.solve_triangular(root, torch.cat([features[asked], centre]).T, upper=False).T
     return torch.cdist(white[: len(asked)], white[len(asked) :])
+
+
+LOOKS = {"neighbour_labels": votes, "class_centre": centres}
+"""Which look each clue asks for."""
