@@ -58,6 +58,8 @@ class Round:
     `sieve`; `second` (E2, N), the margin while members go on with the rows that they never saw."""
     best: float
     """How far into the run held-out predictions were best, in (0, 1]."""
+    left_out: int = 0
+    """Rows that no member trained on because the rounds before held them for wrong."""
 
     @property
     def error(self) -> np.ndarray:

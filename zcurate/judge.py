@@ -13,10 +13,10 @@ from math import erf, sqrt
 
 import numpy as np
 
-from zcurate.confusion import sharpened
-from zcurate.evidence import Evidence, View, known_mean, views
+from zcurate import confusion
+from zcurate.evidence import Evidence, Round, View, known_mean, merge, views
 from zcurate.registry import Registry
-from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual, posterior
+from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
 from zcurate.spec import DEFAULT_CLUES
 from zcurate.watch import Costs
 
@@ -35,8 +35,6 @@ OTHER_CLUE = 0.5
 """Weight of a clue that the user adds."""
 LEAST_GAIN = 0.002
 """An added clue must rank planted errors near the boundary, the likest to people's, better by so much (AUROC), or it does not count."""
-POWER = 3.0
-"""Sharpening of the counted posterior, for the disagreement that confident rows do not show; undoes the blur that wrong labels leave."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
@@ -317,18 +315,9 @@ def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def class_probability(real: View, s: np.ndarray) -> np.ndarray:
-    """(N,) p_incorrect, monotone in the suspicion.
-
-    As far as confident rows explain the disagreement, the posterior under the noise they show, held-out probabilities sharpened as the
-    given labels' likelihood asks for; for the rest the counted posterior, sharpened by a constant.
-    """
+    """(N,) p_incorrect: `confusion.probability` made monotone in the suspicion."""
     judged = ~np.isnan(s)
-    known, confusion = real.confusion.explained, real.confusion
-    wrong = np.zeros(len(s))
-    if known > 0:
-        wrong += known * posterior.wrong(real, confusion.noise, confusion.sharpness)
-    if known < 1:
-        wrong += (1 - known) * posterior.wrong(real, confusion.counted, POWER)
+    wrong = confusion.probability(real.heldout, real.label, real.confusion)
     p = np.full(len(s), np.nan)
     p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
     return p
@@ -547,7 +536,7 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
         order = np.argsort(far[known])
         place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
         return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
-    clean = sharpened(real.heldout, real.confusion.sharpness)
+    clean = confusion.sharpened(real.heldout, real.confusion.sharpness)
     margin = heldout_margin.margin(dataclasses.replace(real, heldout=clean))
     return 1 / (1 + np.exp(np.clip((margin - HARD_MARGIN) / HARD_WIDTH, -80, 80)))
 
@@ -579,9 +568,11 @@ def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.nda
         wrong = np.isnan(real.label) | (p_incorrect > 0.5)
         return np.where(wrong, real.heldout[:, 0].astype(np.float64), np.nan), np.full(len(wrong), np.nan)
     n = np.arange(len(real.label))
-    r = posterior.classes(real, real.confusion.counted, POWER)
-    labelled = (real.label >= 0) & ~np.isnan(p_incorrect)
     own = np.maximum(real.label, 0)
+    r = confusion.sharpened(real.heldout, confusion.POWER)
+    r = np.where((real.label >= 0)[:, None], r * real.confusion.counted[:, own].T, r)
+    r /= r.sum(1, keepdims=True)
+    labelled = (real.label >= 0) & ~np.isnan(p_incorrect)
     rest = r.copy()
     rest[n, own] = 0
     rest *= (np.nan_to_num(p_incorrect) / np.maximum(rest.sum(1), 1e-12))[:, None]
@@ -669,6 +660,35 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)
 
 
+def trusted(evidence: Evidence) -> Evidence:
+    """The evidence with or without the rounds that left out the surest wrong rows, as planted errors are ranked better.
+
+    Such rounds make some data clearer and have others confirm their own mistakes; what decides is the held-out margin of planted errors
+    near the boundary among all rows'.
+    """
+    plain = tuple(one for one in evidence.rounds if not one.left_out)
+    if len(plain) == len(evidence.rounds) or evidence.y.dtype.kind == "f":
+        return evidence
+    fewer = merge(plain, evidence.y)
+    fewer = dataclasses.replace(fewer, columns={**evidence.columns, **fewer.columns})
+    return evidence if boundary_auroc(evidence, evidence.rounds) >= boundary_auroc(fewer, evidence.rounds) else fewer
+
+
+def boundary_auroc(evidence: Evidence, rounds: tuple[Round, ...]) -> float:
+    """Chance that a planted row has a smaller held-out margin than any row; of the kind `boundary` where there is one.
+
+    Args:
+        evidence: whose held-out predictions are asked.
+        rounds: whose planted rows.
+    """
+    real, _ = views(evidence)
+    row, shown, kind = (np.concatenate([getattr(one.planted, name) for one in rounds]) for name in ("row", "shown", "kind"))
+    near = kind == "boundary" if (kind == "boundary").any() else np.ones(len(row), bool)
+    planted = dataclasses.replace(real, label=shown[near].astype(np.int64), heldout=evidence.heldout[row[near]])
+    reference = np.sort(heldout_margin.margin(real)[real.label >= 0])
+    return float(1 - np.mean(np.searchsorted(reference, heldout_margin.margin(planted)) / max(1, len(reference))))
+
+
 def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Costs | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
 
@@ -683,6 +703,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     why = forbidden or too_few(evidence) or ("" if skill.enough else no_skill(skill))
     if why:
         return unjudged(evidence, skill, why)
+    evidence = trusted(evidence)
     real, planted_views = views(evidence)
     regression = evidence.y.dtype.kind == "f"
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS

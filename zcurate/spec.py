@@ -125,6 +125,8 @@ class ModelSpec:
     """Members per round; member k never trains on fold k."""
     rounds: int = 2
     """Rounds of members, each with planted errors of its own."""
+    leave_out: float = 1.0
+    """Later rounds train without the rows that the first holds for wrong with more than this probability; 1 leaves none out."""
     augment: bool = True
     """Pictures: random shifts."""
     decision: str = "argmax"

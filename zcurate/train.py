@@ -7,6 +7,7 @@ row and held-out predictions from the one that does not.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zcurate import augment, device, noise
+from zcurate import augment, confusion, device, noise
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
@@ -145,6 +146,8 @@ class Trainer:
         self.observer = None if encoded.regression else observer
         self.costs = costs or Costs()
         self.seen: dict[str, Tensor] = {}
+        self.leave_out: np.ndarray | None = None
+        """(N,) bool rows that the next round must not train on."""
 
     def run(self, at: int, n_rounds: int, fold: np.ndarray, shown: np.ndarray, planted: Planted) -> Round:
         """Train the round's members and record them.
@@ -167,7 +170,7 @@ class Trainer:
             seeds = (self.seed, at, number)
             done = (at * len(teams) + number) * self.n_epochs
             self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs, at == n_rounds - 1)
-        found = ledger.freeze(shown, planted)
+        found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
         self.seen = {}
         return found
@@ -217,6 +220,8 @@ class Trainer:
         by_epoch, epoch_statistics = spec.z.z_stats == "epoch", running
         discrim = DiscrimLoss(n_members, encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
         taught = ~blind & encoded.labelled()[None]
+        if self.leave_out is not None:
+            taught &= ~torch.from_numpy(self.leave_out).to(encoded.device)
         asked = in_order(blind)
         for epoch in range(self.n_epochs):
             if epoch > 0 and self.clock.up():
@@ -352,10 +357,28 @@ def train(
         free[planted.row] = False
         shown = y.copy()
         shown[planted.row] = planted.shown
+        trainer.leave_out = surely_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
     return merge(tuple(rounds), y), trainer.clock.cut
+
+
+def surely_wrong(rounds: list[Round], y: np.ndarray, above: float, planted: Planted) -> np.ndarray | None:
+    """(N,) bool rows that the rounds so far hold for wrong, but for those to be shown wrong on purpose; None where none may be left out.
+
+    Args:
+        rounds: so far.
+        y: (N,) int64 given classes.
+        above: probability; 1 leaves none out.
+        planted: of the coming round.
+    """
+    if above >= 1:
+        return None
+    heldout = np.mean([one.heldout for one in rounds], 0)
+    out = np.nan_to_num(confusion.probability(heldout, y, confusion.estimate(heldout, y))) > above
+    out[planted.row] = False
+    return out
 
 
 def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator) -> Planted:

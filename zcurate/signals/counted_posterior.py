@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from zcurate.confusion import wrong
 from zcurate.evidence import View
-from zcurate.signals.posterior import wrong
 
 needs = ("heldout", "confusion")
 
 
 def score(view: View) -> np.ndarray:
     """(N,) float32: 1 - r of the given class; NaN where unlabelled."""
-    return wrong(view, view.confusion.counted).astype(np.float32)
+    return wrong(view.heldout, view.label, view.confusion.counted).astype(np.float32)
