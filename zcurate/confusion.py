@@ -178,24 +178,25 @@ def wrong(heldout: np.ndarray, y: np.ndarray, noise: np.ndarray, power: float = 
     return np.where(y >= 0, 1 - own, np.nan)
 
 
-def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion) -> np.ndarray:
-    """(N,) float64 probability that the given label is wrong; NaN where unlabelled.
+def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion) -> tuple[np.ndarray, float, float]:
+    """Probability that each given label is wrong, and the share of wrong labels if confident rows told all and if they told nothing.
 
-    As far as confident rows explain the disagreement, under the noise they show, held-out probabilities sharpened as the given labels'
+    As far as confident rows tell of the disagreement, under the noise they show, held-out probabilities sharpened as the given labels'
     likelihood asks for; for the rest under the counted confusion, sharpened by a constant.
 
     Args:
         heldout: (N, C) probabilities.
         y: (N,) int64 given classes, -1 = unlabelled.
         found: how the labels are confused.
+
+    Returns:
+        (N,) float64, NaN where unlabelled; and two shares, smaller first.
     """
-    known = found.explained
-    out = np.zeros(len(y))
-    if known > 0:
-        out += known * wrong(heldout, y, found.noise, found.sharpness)
-    if known < 1:
-        out += (1 - known) * wrong(heldout, y, found.counted, POWER)
-    return out
+    known = (found.explained + found.trust) / 2
+    told = wrong(heldout, y, found.noise, found.sharpness)
+    counted = wrong(heldout, y, found.counted, POWER)
+    low, high = sorted((float(np.nanmean(told)), float(np.nanmean(counted))))
+    return known * told + (1 - known) * counted, low, high
 
 
 def off_diagonal(matrix: np.ndarray) -> np.ndarray:

@@ -314,13 +314,13 @@ def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
     return np.clip(p, 0, 1) * 0.998 + 0.002 * s
 
 
-def class_probability(real: View, s: np.ndarray) -> np.ndarray:
-    """(N,) p_incorrect: `confusion.probability` made monotone in the suspicion."""
+def class_probability(real: View, s: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """(N,) p_incorrect: `confusion.probability` made monotone in the suspicion; and the two shares of wrong labels between which it lies."""
     judged = ~np.isnan(s)
-    wrong = confusion.probability(real.heldout, real.label, real.confusion)
+    wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion)
     p = np.full(len(s), np.nan)
     p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
-    return p
+    return p, low, high
 
 
 def together(view: View, names: list[str]) -> np.ndarray:
@@ -391,18 +391,20 @@ def mixture_weights(parts: np.ndarray, count: np.ndarray, n_steps: int = 60) -> 
     return weight
 
 
-def noise_interval(p: np.ndarray, n_planted: int) -> tuple[float, float, float]:
+def noise_interval(p: np.ndarray, n_planted: int, low: float = 1.0, high: float = 0.0) -> tuple[float, float, float]:
     """Expected share of wrong labels with an interval: binomial spread of the rows and of what was planted to learn from.
 
     Args:
         p: (N,) p_incorrect of the judged rows.
         n_planted: planted errors.
+        low: a share that cannot be ruled out either: the interval reaches down to it.
+        high: the same, upwards.
     """
     rate = float(p.mean())
     own = float((p * (1 - p)).sum()) / len(p) ** 2
     learned = rate * (1 - rate) / max(1, n_planted)
     half = 1.96 * sqrt(own + learned)
-    return rate, max(0.0, rate - half), min(1.0, rate + half)
+    return rate, max(0.0, min(low, rate - half)), min(1.0, max(high, rate + half))
 
 
 def cut_at(cut: Cut, p: np.ndarray) -> float:
@@ -713,11 +715,11 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     if regression:
         weights = dict.fromkeys(names, 1.0)
         s, planted = together(real, names), np.concatenate([together(view, names) for view in planted_views])
-        wrong = target_probability(s, planted, kinds)
+        wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
     else:
         weights = clue_weights(real.confusion.trust, names, places, errors, kinds)
         s, planted = suspicion(places, weights), suspicion(errors, weights)
-        wrong = class_probability(real, s)
+        wrong, low, high = class_probability(real, s)
     p_outlier = np.where(np.isnan(s), np.nan, outlyingness(real) * (1 - 1e-6)).astype(np.float32)
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
@@ -739,7 +741,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         reasons,
         skill,
         threshold,
-        noise_interval(p_incorrect[judged].astype(np.float64), len(planted)),
+        noise_interval(p_incorrect[judged].astype(np.float64), len(planted), low, high),
         calibration_table(p_incorrect, s, planted),
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),

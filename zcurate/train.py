@@ -376,7 +376,7 @@ def surely_wrong(rounds: list[Round], y: np.ndarray, above: float, planted: Plan
     if above >= 1:
         return None
     heldout = np.mean([one.heldout for one in rounds], 0)
-    out = np.nan_to_num(confusion.probability(heldout, y, confusion.estimate(heldout, y))) > above
+    out = np.nan_to_num(confusion.probability(heldout, y, confusion.estimate(heldout, y))[0]) > above
     out[planted.row] = False
     return out
 
