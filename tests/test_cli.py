@@ -420,3 +420,14 @@ def test_a_time_limit_that_bites_is_exit_4_and_said(run, here, blobs_csv):
     assert code == Outcome.PARTIAL
     assert "--time-limit" in err
     assert set(load("blobs.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
+
+
+def test_report_leaves_the_lists_for_explain_out_unless_asked(scanned, run):
+    for form in ("csv", "tsv", "jsonl", "markdown"):
+        assert "loss_curve" not in run("report", scanned[0], "--top", "1", "--format", form)[1]
+    assert not {"loss_curve", "clues", "top_classes"} & set(json.loads(run("report", scanned[0], "--top", "1", "--format", "json")[1])[0])
+    code, out, _ = run("report", scanned[0], "--top", "1", "--columns", "row,loss_curve,top_classes", "--format", "json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert len(row["loss_curve"]) == 6
+    assert set(row["top_classes"]) == {"ant", "bee", "cat"}
