@@ -316,3 +316,13 @@ def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, ca
         entry["values"] = {}
     exhibit.show(facts)
     assert "[bold]1[/bold]" in capsys.readouterr().out
+
+
+def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(folder, capsys):
+    lengths = [len(curve) for curve in load(str(folder / "penguins.zcurate.parquet")).table.column("loss_curve").to_pylist()]
+    for row, expected in ((lengths.index(min(lengths)), True), (lengths.index(max(lengths)), False)):
+        facts = one(folder, "penguins", row)
+        assert facts["curves"]["later_round"] is expected
+        exhibit.show(facts)
+        assert ("shown another label" in capsys.readouterr().out) is expected
+    assert min(lengths) < max(lengths) == 6

@@ -182,7 +182,11 @@ def curves_of(report: Report, row: int, values: dict[str, Any], regression: bool
     table = report.table
     mates = table if regression else table.filter(pc.equal(table.column("given"), values["given"]))
     planted = report.card.get("bands") or {}
-    out: dict[str, Any] = {"rows": mates.num_rows - mates.column("loss_curve").null_count, "planted": planted.get("planted", 0)}
+    out: dict[str, Any] = {
+        "rows": mates.num_rows - mates.column("loss_curve").null_count,
+        "planted": planted.get("planted", 0),
+        "later_round": not report.card["partial"] and len(values["loss_curve"]) < report.card["model"]["n_epochs"][0],
+    }
     for name in traces.CURVES:
         own = values[f"{name}_curve"]
         out[name] = {"row": own, "class": traces.band(matrix(mates.column(f"{name}_curve")).T), "planted": planted.get(name)}

@@ -107,7 +107,7 @@ def heldout(facts: dict[str, Any], console: Console) -> None:
     table = grid("class", "p", "", right=("p",))
     table.show_header = False
     for entry in found:
-        marks = [word for word, label in (("given", facts["given"]), ("suggested", facts["suggested"])) if label == entry["class"]]
+        marks = ["given"] if entry["class"] == facts["given"] else ["suggested"] if entry["class"] == facts["suggested"] else []
         table.add_row(Text(entry["class"]), f"{entry['p']:.2f}", Text(f"{bar(entry['p'], BAR)}{' ' if marks and entry['p'] > 0 else ''}{', '.join(marks)}"))
     table.columns[0].no_wrap, table.columns[0].max_width = False, 30
     console.print(table)
@@ -137,6 +137,11 @@ def curves(facts: dict[str, Any], console: Console) -> None:
     if found["planted"]:
         say(console, f"{SHADES[False, True]} the middle 80 % of the planted errors ({found['planted']})", "red")
         say(console, f"{SHADES[True, True]} both bands", "yellow")
+    if found["later_round"]:
+        say(
+            console,
+            "The first round was shown another label of this row on purpose; its curve is of a later, shorter round, the bands mostly of the first.",
+        )
     for name, title in (OF_TARGETS if facts["task"] == "regression" else TITLES).items():
         one = found[name]
         console.print()
