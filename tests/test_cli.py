@@ -285,7 +285,7 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
 
 def test_help_and_report_import_nothing_heavy(scanned):
     watch = "import sys\nfrom zcurate.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', *(['pandas', 'pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
-    for words in (["--help"], ["scan", "--help"], ["trial", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
+    for words in (["--help"], ["scan", "--help"], ["trial", "--help"], ["explain", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
         done = subprocess.run([sys.executable, "-c", watch, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -420,3 +420,14 @@ def test_a_time_limit_that_bites_is_exit_4_and_said(run, here, blobs_csv):
     assert code == Outcome.PARTIAL
     assert "--time-limit" in err
     assert set(load("blobs.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
+
+
+def test_report_leaves_the_lists_for_explain_out_unless_asked(scanned, run):
+    for form in ("csv", "tsv", "jsonl", "markdown"):
+        assert "loss_curve" not in run("report", scanned[0], "--top", "1", "--format", form)[1]
+    assert not {"loss_curve", "clues", "top_classes"} & set(json.loads(run("report", scanned[0], "--top", "1", "--format", "json")[1])[0])
+    code, out, _ = run("report", scanned[0], "--top", "1", "--columns", "row,loss_curve,top_classes", "--format", "json")
+    (row,) = json.loads(out)
+    assert code == 0
+    assert len(row["loss_curve"]) == 6
+    assert set(row["top_classes"]) == {"ant", "bee", "cat"}

@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
-    "report", "card", "listing", "sinks", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary", "standings",
+    "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
 TORCH_ROOMS = {"device", "encode", "augment", "zerror", "discrim", "models", "ledger", "train", "witnesses"}

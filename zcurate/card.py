@@ -14,6 +14,7 @@ import numpy as np
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence
 from zcurate.judge import Verdicts, class_cutoffs
+from zcurate.traces import bands
 
 MOST_PAIRS = 20
 MOST_SKIPPED = 100
@@ -61,6 +62,8 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
         "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
         "clues": {name: round(weight, 4) for name, weight in verdicts.weights.items()},
+        "clue_names": list(verdicts.places),
+        "bands": bands(evidence.rounds, not data.task.classes),
         "calibration": table,
     }
 

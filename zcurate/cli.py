@@ -11,6 +11,7 @@ import traceback
 import typer
 
 from zcurate import __version__
+from zcurate.commands.explain import explain
 from zcurate.commands.info import info
 from zcurate.commands.report import report
 from zcurate.commands.scan import scan
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(scan)
 app.command()(report)
+app.command()(explain)
 app.command()(trial)
 app.command()(info)
 
@@ -46,7 +48,7 @@ def options(version: bool = typer.Option(False, "--version", help="Print the ver
 
 def main() -> None:
     """Run the program and leave with one of `Outcome`'s codes."""
-    if hasattr(signal, "SIGPIPE") and {"report", "info"} & set(sys.argv[1:2]):
+    if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()

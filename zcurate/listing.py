@@ -11,13 +11,18 @@ import os
 import pyarrow as pa
 
 from zcurate import readers, source
+from zcurate.dataset import Dataset
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ReportOptions, ScanOptions
 from zcurate.report import Report, select
+from zcurate.traces import COLUMNS as TRACES
+
+READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
+"""Settings of the scan that say how the input is read."""
 
 
 def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
-    """The rows and columns to print, sorted by rank.
+    """The rows and columns to print, sorted by rank; lists that only `explain` reads are left out unless asked for.
 
     Args:
         report: a scan's result.
@@ -29,6 +34,8 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
         ReportError: `--with-data` and the data are gone or have changed.
     """
     table = select(report, options)
+    if options.columns is None:
+        table = table.drop_columns([name for name in TRACES if name in table.column_names])
     if ids and "path" in table.column_names:
         table = table.set_column(table.column_names.index("path"), "path", pa.array(openable(report, table), pa.string()))
     if options.with_data:
@@ -55,7 +62,21 @@ def openable(report: Report, table: pa.Table) -> list[str]:
 
 
 def data_of(report: Report) -> pa.Table:
-    """The input's own columns, read again.
+    """The input's own columns as written, read again.
+
+    Raises:
+        ReportError: as for `reread`.
+    """
+    return reread(report, "--with-data", verbatim=True).table
+
+
+def reread(report: Report, place: str, verbatim: bool = False) -> Dataset:
+    """The input, read again as the scan read it.
+
+    Args:
+        report: says where it is and what it was.
+        place: what the messages begin with.
+        verbatim: delimited text is wanted as written.
 
     Raises:
         ReportError: it came from standard input or memory, is gone, or has changed since the scan.
@@ -64,17 +85,18 @@ def data_of(report: Report) -> pa.Table:
     path = card["input"]["path"]
     if path in ("-", "memory"):
         what = "standard input" if path == "-" else "a table in memory"
-        raise ReportError(f"--with-data: the scan read {what} — expected a file — scan a file, or join on `row` yourself")
-    known = {name: value for name, value in card["options"].items() if name in ("label", "id", "group", "image", "root", "input_format", "task")}
+        raise ReportError(f"{place}: the scan read {what} — expected a file, which can be read again — scan a file")
+    known = {name: value for name, value in card["options"].items() if name in READ_WITH}
+    known["exclude"] = tuple(known.get("exclude") or ())
     try:
-        where = dataclasses.replace(source.locate(path, card["options"]["input_format"]), verbatim=True)
+        where = dataclasses.replace(source.locate(path, card["options"]["input_format"]), verbatim=verbatim)
         known["root"] = card["input"].get("root") or known.get("root")
         digest = where.origin().digest
     except (InputError, OSError) as error:
-        raise ReportError(f"--with-data: {path} cannot be read again — {error}") from error
+        raise ReportError(f"{place}: {path} cannot be read again — {error}") from error
     if digest != card["input"]["digest"]:
-        raise ReportError(f"--with-data: {path} has changed since the scan — expected the same bytes — scan it again")
-    return readers.read(where, ScanOptions(**known)).table
+        raise ReportError(f"{place}: {path} has changed since the scan — expected the same bytes — scan it again")
+    return readers.read(where, ScanOptions(**known))
 
 
 def joined(table: pa.Table, data: pa.Table) -> pa.Table:

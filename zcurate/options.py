@@ -140,6 +140,14 @@ class TrialOptions(ScanOptions):
 
 
 @dataclass(frozen=True)
+class ExplainOptions:
+    """What `zcurate explain` can be told."""
+
+    by_row: bool = option(False, "Take every ROW as a row number, also where the report has ids.", "Select")
+    json: bool = option(False, "Print one JSON object per row.", "Show")
+
+
+@dataclass(frozen=True)
 class ReportOptions:
     """What `zcurate report` can be told."""
 

@@ -24,6 +24,7 @@ from zcurate.judge import Verdicts
 from zcurate.options import ReportOptions
 from zcurate.signals import heldout_margin, heldout_residual
 from zcurate.telling import telling
+from zcurate.traces import columns as trace_columns
 
 SCHEMA_VERSION = 1
 KEY = b"zcurate"
@@ -63,6 +64,12 @@ COLUMN_DOCS = {
     "residual_z": "the same in predicted standard deviations",
     "interval_low": "lower end of the 90 % interval of right targets",
     "interval_high": "upper end of the 90 % interval of right targets",
+    "loss_curve": "loss at each epoch of training, mean of the members that train on the row",
+    "margin_curve": "margin at each epoch",
+    "z_curve": "signed z at each epoch",
+    "clues": "place of each clue among all rows, 0 to 1 = most suspicious, in the order of the run card's `clue_names`; null = cannot tell",
+    "top_classes": "the three most probable classes to members that never trained on the row",
+    "top_probabilities": "their probabilities",
 }
 """Every column of the schema, in order, and its meaning."""
 
@@ -103,7 +110,7 @@ class Report:
         """Write as Parquet to a path or an Arrow stream, the run card in its metadata."""
         table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
         floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-        words = [field.name for field in table.schema if field.name not in floats]
+        words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in table.schema if field.name not in floats]
         pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
 
     def save(self, path: str) -> None:
@@ -284,6 +291,7 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     fields |= heldout_columns(spread, evidence, regression)
     if regression:
         fields |= residual_columns(data, spread, evidence, verdicts, target)
+    fields |= trace_columns(n, row, evidence, verdicts, data.task.classes)
     return Report(pa.table(fields), card)
 
 

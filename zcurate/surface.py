@@ -61,8 +61,8 @@ def takes(options: type, *arguments: inspect.Parameter, only: tuple[str, ...] | 
     return decorate
 
 
-def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None) -> inspect.Parameter:
-    """A positional argument for `takes`."""
-    kind: Any = str if default is inspect.Parameter.empty else str | None
+def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None, many: bool = False) -> inspect.Parameter:
+    """A positional argument for `takes`; `many` takes any number of words as a list."""
+    kind: Any = list[str] | None if many else str if default is inspect.Parameter.empty else str | None
     said = typer.Argument(help=help, metavar=metavar, show_default=False)
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, said])

@@ -92,3 +92,12 @@ def test_markup_in_the_data_is_shown_not_obeyed():
 @pytest.mark.parametrize("form", SINKS.names())
 def test_every_sink_takes_an_empty_selection(form):
     written(form, small().table.slice(0, 0))
+
+
+def test_lists_of_numbers_keep_their_own_digits_and_gaps():
+    table = pa.table({"row": [0, 1], "loss_curve": pa.array([[0.1, None, 1 / 3], None], pa.list_(pa.float32()))})
+    assert written("csv", table).decode().splitlines()[1:] == ["0,0.1 null 0.33333334", "1,"]
+    assert json.loads(written("json", table)) == [{"row": 0, "loss_curve": [0.1, None, 0.33333334]}, {"row": 1, "loss_curve": None}]
+    assert "| 0 | 0.1 null 0.33333334 |" in written("markdown", table).decode()
+    assert pq.read_table(io.BytesIO(written("parquet", table))).equals(table)
+    assert "0.1 null" in written("table", table, columns="row,loss_curve").decode()

@@ -22,7 +22,7 @@ def text_of(value: Any, kind: pa.DataType) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):
-        return " ".join(str(item) for item in value)
+        return " ".join("null" if item is None else text_of(item, getattr(kind, "value_type", pa.string())) for item in value)
     return str(value)
 
 

@@ -20,7 +20,7 @@ def plain(value: Any, kind: pa.DataType) -> Any:
     if value is None or isinstance(value, (int, str, bool)):
         return value
     if isinstance(value, list):
-        return [plain(item, pa.float64()) for item in value]
+        return [plain(item, getattr(kind, "value_type", pa.float64())) for item in value]
     return value.hex() if isinstance(value, bytes) else str(value)
 
 

@@ -1,0 +1,147 @@
+"""What `explain` needs of each row beside its verdict: curves over the epochs, places of the clues, the best held-out classes.
+
+Leaves: list columns of the report, and the planted errors' bands for the run card. Enters: `Evidence` and `Verdicts`. No torch; no loop over rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.evidence import Evidence, Round
+from zcurate.judge import Verdicts
+
+CURVES = ("loss", "margin", "z")
+COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
+"""The report's list columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
+BAND = (0.1, 0.5, 0.9)
+"""Quantiles of a band: its lower end, middle and upper end."""
+MOST_CLASSES = 3
+DECIMALS = 3
+
+
+def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool) -> np.ndarray:
+    """(E, N) float64 one of `CURVES`; NaN where the row was not trained on.
+
+    Args:
+        curves: as in `Round`.
+        name: `loss` is made from `error`: its softplus [nats] for classes, its size for regression; the others are there.
+        regression: errors are signed.
+    """
+    if name != "loss":
+        return curves[name].astype(np.float64)
+    error = curves["error"].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.abs(error) if regression else np.logaddexp(0, error)
+
+
+def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...]) -> dict[str, pa.Array]:
+    """The columns of `COLUMNS`, (N,) lists each; those of held-out classes only where there are classes.
+
+    Args:
+        n_rows: N input rows.
+        row: (M,) position in the input of each encoded row.
+        evidence: of the encoded rows.
+        verdicts: of the encoded rows.
+        classes: names in class order; empty for regression.
+    """
+    places = np.stack(list(verdicts.places.values())) if verdicts.places else np.zeros((0, len(row)))
+    fields = {f"{name}_curve": lists(spread(n_rows, row, curve_of(evidence.curves, name, not classes))) for name in CURVES}
+    fields["clues"] = lists(spread(n_rows, row, places), whole=True)
+    if classes:
+        fields["top_classes"], fields["top_probabilities"] = best_classes(n_rows, row, evidence.heldout, classes)
+    return fields
+
+
+def spread(n_rows: int, row: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(N, L) float64: values at their rows' places in the input, rounded; NaN for the other rows and for what is not finite.
+
+    Args:
+        n_rows: N.
+        row: (M,) places.
+        values: (L, M).
+    """
+    out = np.full((n_rows, len(values)), np.nan)
+    out[row] = np.where(np.isfinite(values), values, np.nan).T
+    return np.round(out, DECIMALS) + 0.0
+
+
+def lists(values: np.ndarray, whole: bool = False) -> pa.Array:
+    """(N,) list<float32>, NaN as null; a list ends with its last known value and is null where nothing is known.
+
+    Args:
+        values: (N, L) float64.
+        whole: lists keep their length L.
+    """
+    known = ~np.isnan(values)
+    n_values = values.shape[1]
+    length = np.where(known.any(1), n_values if whole else n_values - known[:, ::-1].argmax(1) if n_values else 0, 0)
+    flat = values[np.arange(n_values)[None] < length[:, None]]
+    return in_lists(pa.array(flat.astype(np.float32), mask=np.isnan(flat)), length)
+
+
+def in_lists(flat: pa.Array, length: np.ndarray) -> pa.Array:
+    """(N,) lists of the given lengths, one after another; null for length 0.
+
+    Args:
+        flat: all values.
+        length: (N,) how many belong to each row.
+    """
+    offsets = pa.array(np.concatenate([[0], np.cumsum(length)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, flat, mask=pa.array(length == 0))
+
+
+def best_classes(n_rows: int, row: np.ndarray, heldout: np.ndarray, classes: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:
+    """(N,) list<string> and list<float32>: the most probable held-out classes, best first, and their probabilities.
+
+    Args:
+        n_rows: N.
+        row: (M,) places of the encoded rows.
+        heldout: (M, C) float32 probabilities.
+        classes: C names.
+    """
+    n_best = min(MOST_CLASSES, len(classes))
+    best = np.argpartition(-heldout, n_best - 1, 1)[:, :n_best]
+    order = np.argsort(-np.take_along_axis(heldout, best, 1), axis=1, kind="stable")
+    best = np.take_along_axis(best, order, 1)
+    p = spread(n_rows, row, np.take_along_axis(heldout, best, 1).T)
+    code = np.zeros((n_rows, n_best), np.int64)
+    code[row] = best
+    known = ~np.isnan(p).any(1)
+    length = np.where(known, n_best, 0)
+    names = pa.array(classes, pa.string()).take(pa.array(code[known].reshape(-1)))
+    return in_lists(names, length), in_lists(pa.array(p[known].reshape(-1).astype(np.float32)), length)
+
+
+def bands(rounds: tuple[Round, ...], regression: bool) -> dict[str, Any]:
+    """How planted errors went over the epochs, all rounds together: per curve `low`, `middle` and `high`, a value per epoch of the first round.
+
+    Later rounds may be shorter; where they end the first goes on alone. `planted` says how many; empty when there were none.
+
+    Args:
+        rounds: R rounds over the same rows.
+        regression: errors are signed.
+    """
+    n_epochs = len(rounds[0].error)
+    n_planted = sum(len(one.planted.row) for one in rounds)
+    found: dict[str, Any] = {}
+    for name in CURVES:
+        parts = [curve_of(one.curves, name, regression)[:n_epochs, one.planted.row] for one in rounds]
+        padded = [np.pad(part, ((0, n_epochs - len(part)), (0, 0)), constant_values=np.nan) for part in parts]
+        found[name] = band(np.concatenate(padded, 1))
+    return {"planted": n_planted, **found} if n_planted else {}
+
+
+def band(curves: np.ndarray) -> dict[str, list[float]]:
+    """The `BAND` quantiles at each epoch as `low`, `middle`, `high`; they end at the first epoch in which no row is known.
+
+    Args:
+        curves: (E, N) float64, NaN = not trained on.
+    """
+    finite = np.where(np.isfinite(curves), curves, np.nan)
+    nobody = np.isnan(finite).all(1)
+    n_epochs = int(nobody.argmax()) if nobody.any() else len(finite)
+    at = np.round(np.nanquantile(finite[:n_epochs], BAND, axis=1), DECIMALS) + 0.0 if n_epochs else np.zeros((3, 0))
+    return dict(zip(("low", "middle", "high"), at.tolist(), strict=True))
