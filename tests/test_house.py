@@ -12,10 +12,10 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "encode", "augment", "zerror", "models", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
+    "device", "texts", "encode", "augment", "zerror", "models", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
     "report", "card", "listing", "sinks", "flow", "outcome", "surface", "talk", "summary", "commands", "cli", "__main__",
 ]  # fmt: skip
-TORCH_ROOMS = {"device", "encode", "augment", "zerror", "models", "ledger", "train", "witnesses"}
+TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
 HELPERS = {"sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
