@@ -163,3 +163,15 @@ def test_without_a_column_to_learn_from_it_says_what_was_there():
 def test_a_header_without_rows_is_refused():
     with pytest.raises(InputError, match="no rows"):
         infer.dataset(pa.table({"x": pa.array([], pa.float64()), "label": pa.array([], pa.string())}), WHERE, ScanOptions())
+
+
+def test_text_without_spaces_between_words_is_text_and_no_identifier():
+    chinese = [f"今天天气很好我们去公园玩第{k}次" for k in range(60)]
+    data = infer.dataset(pa.table({"note": chinese, "label": ["a", "b"] * 30}), Origin("t.csv", "csv"), ScanOptions())
+    assert [(column.name, column.kind) for column in data.roles.features] == [("note", "text")]
+
+
+def test_many_distinct_sentences_are_text_however_often_they_are_repeated():
+    notes = [f"the same long sentence as row {k % 1100}" for k in range(6000)]
+    data = infer.dataset(pa.table({"note": notes, "label": ["a", "b"] * 3000}), Origin("t.csv", "csv"), ScanOptions())
+    assert data.roles.features[0].kind == "text"

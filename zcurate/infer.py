@@ -23,6 +23,10 @@ MOST_CLASSES = 1000
 """More classes than this are refused: one softmax of that width per row no longer fits the purpose."""
 MANY_VALUES, MANY_SHARE = 50, 0.05
 """Whole numbers with more distinct values than both are a quantity, not classes (DESIGN section 3)."""
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+"""Characters of scripts that put no space between words."""
+MOST_SENTENCES = 1000
+"""Strings of several words with more distinct values are text, however many rows repeat them; by taste."""
 LEAK_PURITY = 0.995
 """A column whose values alone predict the label this well is warned of; by taste."""
 
@@ -266,9 +270,12 @@ def vector_kind(there: pa.Array) -> tuple[ColumnKind | None, str]:
 
 
 def text_kind(there: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind | None, str]:
-    """Text, category or identifier, by words per value and distinct values; the cuts are by taste."""
-    n_words = pc.mean(pc.add(pc.count_substring(there, " "), 1)).as_py()
-    if n_values > max(20, 0.2 * len(there)) and n_words >= 2.5:
+    """Text, category or identifier, by words per value and distinct values; the cuts are by taste.
+
+    Scripts without spaces count two characters as a word.
+    """
+    n_words = pc.mean(pc.add(pc.add(pc.count_substring(there, " "), 1), pc.divide(pc.count_substring_regex(there, UNSPACED), 2))).as_py()
+    if n_values > max(20, min(MOST_SENTENCES, 0.2 * len(there))) and n_words >= 2.5:
         return "text", ""
     if unique and n_words < 1.5:
         return None, "identifier: unique strings without spaces"

