@@ -50,10 +50,10 @@ def test_shares_sum_to_one_and_rows_without_a_loss_are_left_out():
 
 def evidence(y, heldout, errors, planted):
     rounds = tuple(
-        Round(y, Planted(np.array(at, np.int64), y[at], np.full(len(at), "uniform")), {}, heldout, np.array(error), 1.0)
+        Round(y, Planted(np.array(at, np.int64), y[at], np.full(len(at), "uniform")), {}, heldout, {"error": np.array(error)}, 1.0)
         for error, at in zip(errors, planted, strict=True)
     )
-    return Evidence(rounds, {}, heldout, y)
+    return Evidence(rounds, {}, {}, heldout, y)
 
 
 def test_a_round_that_showed_a_row_wrong_does_not_count_for_it():

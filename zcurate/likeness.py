@@ -56,7 +56,7 @@ def nearest(data: Dataset, rows: list[int]) -> Nearest:
     if space is None:
         far, near = alike_texts(encoded, asked.numpy())
     else:
-        distances, places = nearest_rows(space, asked, space, torch.arange(encoded.n_rows), N_NEAREST)
+        distances, places = nearest_rows(space[asked], space, torch.arange(encoded.n_rows), N_NEAREST, asked)
         far, near = distances.numpy(), places.numpy()
     found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(near[k], far[k], strict=True)] for k, row in enumerate(known)}
     return Nearest(measure + texts_unseen(data), found)

@@ -296,9 +296,8 @@ def plan(options: ScanOptions, data: Dataset) -> Plan:
     if (name == "resnet") != pictures and ".py:" not in name:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
     z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in names_of(made)}) for made in (ZSettings, DiscrimSettings))
-    spec = ModelSpec(
-        **{**defaults(name, data), **settings, "name": name, "z": z, "discrim": discrim, "text": text_encoding(settings.get("text", "auto"), data)}
-    )
+    settings |= {"name": name, "z": z, "discrim": discrim, "text": text_encoding(settings.get("text", "auto"), data)}
+    spec = ModelSpec(**{**defaults(name, data), **settings})
     if name == "resnet" and any(width % 16 for width in spec.hidden):
         raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
     n_epochs = options.epochs or spec.epochs or epochs_for(data.n_rows, pictures)
