@@ -178,7 +178,7 @@ def wrong(heldout: np.ndarray, y: np.ndarray, noise: np.ndarray, power: float = 
     return np.where(y >= 0, 1 - own, np.nan)
 
 
-def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion) -> tuple[np.ndarray, float, float]:
+def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
     """Probability that each given label is wrong, and the share of wrong labels if confident rows told all and if they told nothing.
 
     As far as confident rows tell of the disagreement, under the noise they show, held-out probabilities sharpened as the given labels'
@@ -188,13 +188,14 @@ def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion) -> tuple[n
         heldout: (N, C) probabilities.
         y: (N,) int64 given classes, -1 = unlabelled.
         found: how the labels are confused.
+        support: (N,) in [0, 1], how far the rows around bear out that another class is there; counts where confident rows tell nothing.
 
     Returns:
         (N,) float64, NaN where unlabelled; and two shares, smaller first.
     """
     known = (found.explained + found.trust) / 2
     told = wrong(heldout, y, found.noise, found.sharpness)
-    counted = wrong(heldout, y, found.counted, POWER)
+    counted = wrong(heldout, y, found.counted, POWER) * support
     low, high = sorted((float(np.nanmean(told)), float(np.nanmean(counted))))
     return known * told + (1 - known) * counted, low, high
 

@@ -35,6 +35,8 @@ OTHER_CLUE = 0.5
 """Weight of a clue that the user adds."""
 LEAST_GAIN = 0.002
 """An added clue must rank planted errors near the boundary, the likest to people's, better by so much (AUROC), or it does not count."""
+BEYOND_CHANCE, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.4, 0.04
+"""A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
@@ -317,10 +319,22 @@ def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
 def class_probability(real: View, s: np.ndarray) -> tuple[np.ndarray, float, float]:
     """(N,) p_incorrect: `confusion.probability` made monotone in the suspicion; and the two shares of wrong labels between which it lies."""
     judged = ~np.isnan(s)
-    wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion)
+    wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion, support(real))
     p = np.full(len(s), np.nan)
     p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
     return p, low, high
+
+
+def support(real: View) -> np.ndarray:
+    """(N,) in [0, 1]: whether enough of the nearest rows carry one other label; 1 for two classes and where there are no neighbours.
+
+    Where the labels around are of every class (inputs that say nothing), a prediction against the given label means little.
+    """
+    share, n_classes = real.column("neighbour_other"), real.heldout.shape[1]
+    if n_classes < 3:
+        return np.ones(len(share))
+    least = min(MOST_SUPPORT, 1 / n_classes + BEYOND_CHANCE)
+    return np.where(np.isnan(share), 1.0, 1 / (1 + np.exp(-(share - least) / SUPPORT_WIDTH)))
 
 
 def together(view: View, names: list[str]) -> np.ndarray:
