@@ -22,7 +22,7 @@ KINDS = {
     "z_score": pa.float32(), "z_max": pa.float32(), "z_last": pa.float32(), "mask_frequency": pa.float32(), "n_seen": pa.int32(),
     "n_masked": pa.int32(), "loss_mean": pa.float32(), "confidence_mean": pa.float32(), "confidence_std": pa.float32(),
     "margin_mean": pa.float32(), "learned_epoch": pa.int32(), "n_forgotten": pa.int32(), "predicted": pa.string(), "p_given": pa.float32(),
-    "margin_heldout": pa.float32(), "entropy_heldout": pa.float32(), "loss_curve": pa.list_(pa.float32()), "margin_curve": pa.list_(pa.float32()),
+    "margin_heldout": pa.float32(), "entropy_heldout": pa.float32(), "copies_other": pa.float32(), "loss_curve": pa.list_(pa.float32()), "margin_curve": pa.list_(pa.float32()),
     "z_curve": pa.list_(pa.float32()), "clues": pa.list_(pa.float32()), "top_classes": pa.list_(pa.string()), "top_probabilities": pa.list_(pa.float32()),
 }  # fmt: skip
 REGRESSION = {name: pa.float64() for name in ("given", "suggested", "predicted", "residual", "residual_z", "interval_low", "interval_high")}

@@ -61,6 +61,7 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
         "pairs": pair_table(data, evidence, verdicts),
         "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
+        "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
         "clues": {name: round(weight, 4) for name, weight in verdicts.weights.items()},
         "clue_names": list(verdicts.places),
         "bands": bands(evidence.rounds, not data.task.classes),

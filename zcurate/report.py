@@ -60,6 +60,7 @@ COLUMN_DOCS = {
     "p_given": "their probability of the given label (regression: of a target at least as far out)",
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
     "entropy_heldout": "entropy of their prediction [nats]",
+    "copies_other": "share of the row's exact or near copies that carry another label; null without copies",
     "residual": "given minus predicted",
     "residual_z": "the same in predicted standard deviations",
     "interval_low": "lower end of the 90 % interval of right targets",
@@ -289,6 +290,8 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     fields |= dynamics_columns(spread, evidence)
     fields["predicted"] = label_column(data, spread, decided, target)
     fields |= heldout_columns(spread, evidence, regression)
+    if "copies_other" in evidence.columns:
+        fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
     if regression:
         fields |= residual_columns(data, spread, evidence, verdicts, target)
     fields |= trace_columns(n, row, evidence, verdicts, data.task.classes)
