@@ -37,6 +37,10 @@ LEAST_GAIN = 0.002
 """An added clue must rank planted errors near the boundary, the likest to people's, better by so much (AUROC), or it does not count."""
 BEYOND_CHANCE, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.4, 0.04
 """A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most."""
+LEAST_PLANTED = 20
+"""Planted errors below which their density says nothing."""
+DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1.0, 40)[1:-1]])
+"""Quantiles of the suspicion between which planted errors are counted; finer where rows are suspicious."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
@@ -256,7 +260,7 @@ def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], er
     core = {
         "posterior": trust,
         "counted_posterior": (1 - trust) / 2,
-        "heldout_margin": 1 + (1 - trust) / 2,
+        "heldout_margin": 1.5 - trust,
         "training_margin": (1 - trust) / 2,
         "training_posterior": trust / 2,
     }
@@ -316,13 +320,69 @@ def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
     return np.clip(p, 0, 1) * 0.998 + 0.002 * s
 
 
-def class_probability(real: View, s: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """(N,) p_incorrect: `confusion.probability` made monotone in the suspicion; and the two shares of wrong labels between which it lies."""
+def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """(N,) p_incorrect, monotone in the suspicion; and the two shares of wrong labels between which it lies.
+
+    The mean of `confusion.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
+    trusted, half of it is replaced by how dense planted errors lie there, weighted to be confused as the data are, which knows all clues.
+
+    Args:
+        evidence: the planted rows and their own labels.
+        real: N rows.
+        s: (N,) suspicion.
+        planted: (P,) suspicion of the planted rows.
+    """
     judged = ~np.isnan(s)
     wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion, support(real))
     p = np.full(len(s), np.nan)
-    p[judged] = strictly(rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged]), s[judged])
+    p[judged] = rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged])
+    weight = planted_weights(evidence, real, wrong)
+    known = ~np.isnan(planted) & (weight > 0)
+    share = real.confusion.trust / 2
+    if share > 0 and known.sum() >= LEAST_PLANTED:
+        p[judged] += share * (planted_density(s[judged], planted[known], weight[known], float(p[judged].mean())) - p[judged])
+    p[judged] = strictly(p[judged], s[judged])
     return p, low, high
+
+
+def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.ndarray:
+    """(P,) weights under which planted errors are confused as confident rows say the data are; 0 where the row's own label is suspect.
+
+    Args:
+        evidence: the rounds.
+        real: N rows, for the noise.
+        wrong: (N,) probability that the own label is wrong.
+    """
+    row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]).astype(np.int64) for name in ("row", "shown"))
+    own, n_classes = evidence.y[row], real.heldout.shape[1]
+    planted = np.zeros((n_classes, n_classes))
+    np.add.at(planted, (own, shown), 1)
+    size = np.bincount(evidence.y[evidence.y >= 0], minlength=n_classes)
+    return np.where(wrong[row] < 0.5, real.confusion.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
+
+
+def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate: float) -> np.ndarray:
+    """(N,) probability of being wrong at each suspicion: rate x density of the planted errors over density of all rows, isotonic, mean `rate`.
+
+    Args:
+        s: (N,) suspicion of all rows.
+        planted: (P,) suspicion of the planted rows.
+        weight: (P,) their weights.
+        rate: share of wrong rows.
+    """
+    edges = np.unique(np.quantile(s, DENSITY_EDGES))
+    place = np.searchsorted(edges, s)
+    count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
+    effective = weight.sum() ** 2 / (weight**2).sum()
+    found = np.bincount(np.searchsorted(edges, planted), weights=weight, minlength=len(count)) / weight.sum()
+    found = (found * effective + 0.5 / len(found)) / (effective + 0.5)
+    there = count > 0
+    middle = np.bincount(place, weights=s, minlength=len(count))[there] / count[there]
+    p = np.clip(rate * found[there] * len(s) / count[there], 0, 1)
+    out = rising(middle, p, count[there], s)
+    for _ in range(20):
+        out = np.clip(out * rate / max(out.mean(), 1e-9), 0, 0.999)
+    return out
 
 
 def support(real: View) -> np.ndarray:
@@ -733,7 +793,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     else:
         weights = clue_weights(real.confusion.trust, names, places, errors, kinds)
         s, planted = suspicion(places, weights), suspicion(errors, weights)
-        wrong, low, high = class_probability(real, s)
+        wrong, low, high = class_probability(evidence, real, s, planted)
     p_outlier = np.where(np.isnan(s), np.nan, outlyingness(real) * (1 - 1e-6)).astype(np.float32)
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
