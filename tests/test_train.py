@@ -159,3 +159,57 @@ def test_the_gpu_gives_as_good_evidence():
     moved = Encoded(encoded.y.cuda(), encoded.row, encoded.fold_key, 2, dense=encoded.dense.cuda())
     evidence, _ = run(moved)
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.9
+
+
+def test_hard_cases_keep_the_label_and_lie_between_two_rows():
+    from zcurate import augment
+
+    encoded = toy()
+    made, row = train.make_hard(encoded, torch.Generator().manual_seed(0))
+    assert made is not None and len(row) == made.n_rows > 5
+    torch.testing.assert_close(made.y, encoded.y[row])
+    assert made.dense is not None and encoded.dense is not None
+    mine, other = torch.tensor([0, 1]), torch.tensor([5, 6])
+    blended = augment.hard_cases(encoded, mine, other, 0.6)
+    torch.testing.assert_close(blended.dense, 0.6 * encoded.dense[mine] + 0.4 * encoded.dense[other])
+    evidence, _ = run(encoded)
+    last = evidence.rounds[-1]
+    np.testing.assert_allclose(last.hard_heldout.sum(1), 1, atol=1e-4)
+    own = last.hard_heldout[np.arange(len(last.hard_row)), evidence.y[last.hard_row]]
+    plain = evidence.heldout[last.hard_row, evidence.y[last.hard_row]]
+    assert own.mean() < plain.mean()
+
+
+def test_blurred_pictures_are_hard_cases():
+    from zcurate import augment
+
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (4, 1, 12, 12)).astype(np.uint8))
+    y = torch.tensor([0, 1, 0, 1])
+    made = augment.hard_cases(Encoded(y, np.arange(4), np.arange(4), 2, images=images), y[:2], torch.tensor([1, 0]), 0.6)
+    assert made.images.shape == (2, 1, 12, 12) and made.images.float().std() < 0.6 * images.float().std()
+
+
+def test_second_split_margins_are_recorded_only_when_asked_for():
+    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=2, clues=("heldout_margin", "second_split"))
+    evidence, _ = train.train(toy(), spec, builder("mlp"), True, 4, 0, Silent())
+    assert evidence.curves["second"].shape == (3, 200) and np.isfinite(evidence.curves["second"]).all()
+    plain, _ = run(toy())
+    assert plain.curves["second"].shape == (0, 200)
+
+
+def test_rows_held_for_wrong_are_left_out_of_later_rounds():
+    encoded = toy(400)
+    y = encoded.y.clone()
+    y[:20] = 1 - y[:20]
+    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=2, leave_out=0.6)
+    evidence, _ = train.train(Encoded(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, builder("mlp"), True, 12, 0, Silent())
+    second = evidence.rounds[1]
+    assert evidence.rounds[0].left_out == 0 and second.left_out > 5
+    assert (second.columns["n_seen"][:20] == 0).mean() > 0.4
+    assert (second.columns["n_seen"] == 0).sum() == second.left_out
+
+
+def test_discrim_loss_trains_a_model_that_predicts():
+    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=1, loss="discrim")
+    evidence, _ = train.train(toy(), spec, builder("mlp"), True, 12, 0, Silent())
+    assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.85

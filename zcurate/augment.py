@@ -1,13 +1,17 @@
-"""Seeing a picture a little differently each time: random shifts, and mirror images where they are the same thing.
+"""Seeing rows a little differently: pictures shifted at random, and hard cases made of right rows.
 
-Leaves: (B, C, H, W) uint8. Enters: the same and a generator.
+Leaves: (B, C, H, W) uint8; an `Encoded` of hard cases. Enters: pictures and a generator; encoded rows.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from zcurate.encode import Encoded
 
 
 def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
@@ -28,12 +32,37 @@ def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return padded[which, :, at_y, at_x].permute(0, 3, 1, 2)
 
 
-def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the pictures, drawn at random, flipped left to right.
+def hard_cases(encoded: Encoded, mine: Tensor, other: Tensor, share: float) -> Encoded | None:
+    """Rows that are hard though their label is right: numbers averaged with a row of another class, pictures blurred.
+
+    Categories are the row's own. None where there is nothing to average or blur, as with text.
 
     Args:
-        images: (B, C, H, W) uint8.
-        generator: on the device of `images`.
+        encoded: N rows.
+        mine: (M,) int64 rows whose labels are kept.
+        other: (M,) int64 rows of other classes.
+        share: of the row itself in the average, above one half.
     """
-    flip = torch.rand(len(images), generator=generator, device=images.device) < 0.5
-    return torch.where(flip[:, None, None, None], images.flip(3), images)
+    if encoded.n_terms or (encoded.x is None and encoded.dense is None and encoded.images is None):
+        return None
+
+    def averaged(x: Tensor | None) -> Tensor | None:
+        return None if x is None else share * x[mine] + (1 - share) * x[other]
+
+    images = None
+    if encoded.images is not None:
+        images = encoded.images[mine].float()
+        for _ in range(2):
+            images = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        images = images.round().to(torch.uint8)
+    rows = mine.cpu().numpy()
+    return dataclasses.replace(
+        encoded,
+        y=encoded.y[mine],
+        row=encoded.row[rows],
+        fold_key=encoded.fold_key[rows],
+        x=averaged(encoded.x),
+        dense=averaged(encoded.dense),
+        codes=None if encoded.codes is None else encoded.codes[mine],
+        images=images,
+    )

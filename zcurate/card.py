@@ -70,11 +70,13 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
 
 
 def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
-    """What is expected of the rows called incorrect: precision, and recall among planted errors at the cut nearest below."""
+    """What is expected of the rows called incorrect: precision, recall among planted errors, and the share of made hard cases among them."""
     flagged = verdicts.verdict == "incorrect"
     precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
     low, high = verdicts.recall_interval
-    return {"precision": precision, "recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
+    made, called = verdicts.hard_cases
+    recall = {"recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
+    return {"precision": precision, **recall, "hard_cases": made, "hard_called": called / made if made else None}
 
 
 def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:

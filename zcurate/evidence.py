@@ -6,7 +6,7 @@ Leaves: `Evidence`, `Round`. Enters: what `ledger.freeze` and the witnesses hand
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -58,6 +58,10 @@ class Round:
     `sieve`; `second` (E2, N), the margin while members go on with the rows that they never saw."""
     best: float
     """How far into the run held-out predictions were best, in (0, 1]."""
+    hard_row: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(M,) int64 rows that hard cases were made of, whose labels they keep."""
+    hard_heldout: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """(M, C) float32 probabilities of the hard cases, from the member that never trained on the row."""
     left_out: int = 0
     """Rows that no member trained on because the rounds before held them for wrong."""
 
@@ -176,6 +180,22 @@ def views(evidence: Evidence) -> tuple[View, list[View]]:
         curves = {name: curve[:, at] for name, curve in one.curves.items()}
         planted.append(View(one.shown[at], evidence.heldout[at], columns, curves, confusion, real))
     return real, planted
+
+
+def hard_view(evidence: Evidence, real: View) -> View | None:
+    """The hard cases of the last round under their right labels, what only training shows left out; None where there are none.
+
+    Args:
+        evidence: all rounds.
+        real: N rows.
+    """
+    last = evidence.rounds[-1]
+    n = len(last.hard_row)
+    if not n:
+        return None
+    columns = {name: np.full(n, np.nan) for name in real.columns}
+    curves = {name: np.full((len(curve), n), np.nan, np.float32) for name, curve in real.curves.items()}
+    return View(evidence.y[last.hard_row], last.hard_heldout, columns, curves, real.confusion, real)
 
 
 def mean_over_epochs(view: View, name: str) -> np.ndarray:

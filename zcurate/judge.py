@@ -14,7 +14,7 @@ from math import erf, sqrt
 import numpy as np
 
 from zcurate import confusion
-from zcurate.evidence import Evidence, Round, View, known_mean, merge, views
+from zcurate.evidence import Evidence, Round, View, hard_view, known_mean, merge, views
 from zcurate.registry import Registry
 from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
 from zcurate.spec import DEFAULT_CLUES
@@ -104,6 +104,8 @@ class Verdicts:
     """Share of the planted errors above the cut."""
     recall_interval: tuple[float, float] = (float("nan"), float("nan"))
     """Its 95 % interval (Wilson)."""
+    hard_cases: tuple[int, int] = (0, 0)
+    """Hard cases with a right label that the scan made, and how many of them the cut calls incorrect."""
     places: dict[str, np.ndarray] = field(default_factory=dict)
     """Clue -> (N,) place among all rows' values in [0, 1]; NaN where it cannot tell."""
     weights: dict[str, float] = field(default_factory=dict)
@@ -153,6 +155,7 @@ REASON_OF = {
     "ema_label": "learned_badly",
     "sieve": "learned_badly",
     "discrim_stage": "learned_badly",
+    "discrim_weight": "learned_badly",
     "exponentiated": "learned_badly",
     "random_label": "learned_badly",
     "second_split": "learned_badly",
@@ -819,9 +822,35 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         calibration_table(p_incorrect, s, planted),
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),
+        hard_cases=hard_called(evidence, real, s, wrong, weights, shelf, threshold),
         places=places,
         weights=weights,
     )
+
+
+def hard_called(
+    evidence: Evidence, real: View, s: np.ndarray, wrong: np.ndarray, weights: dict[str, float], shelf: Registry, threshold: float
+) -> tuple[int, int]:
+    """How many hard cases were made of rows with a trusted label, and how many of them the cut calls incorrect.
+
+    Args:
+        evidence: the hard cases.
+        real: N rows.
+        s: (N,) suspicion.
+        wrong: (N,) p_incorrect.
+        weights: clue -> weight.
+        shelf: where the clues are.
+        threshold: the cut.
+    """
+    hard = hard_view(evidence, real)
+    if hard is None:
+        return 0, 0
+    _, places = clue_places(real, [hard], list(weights), shelf, Costs())
+    judged = np.flatnonzero(~np.isnan(s))
+    order = judged[np.argsort(s[judged], kind="stable")]
+    at = np.interp(suspicion(places, weights), s[order], wrong[order])
+    trusted_label = np.nan_to_num(wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
+    return int(trusted_label.sum()), int((at[trusted_label] > threshold).sum())
 
 
 def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float) -> np.ndarray:

@@ -36,7 +36,7 @@ CHOICES = {
 CLUES = (
     "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels", "class_centre", "duplicate",
     "class_z", "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch", "mastered_epoch", "curvature", "forgotten",
-    "loss_cluster", "ema_label", "sieve", "discrim_stage", "exponentiated", "random_label", "second_split",
+    "loss_cluster", "ema_label", "sieve", "discrim_stage", "discrim_weight", "exponentiated", "random_label", "second_split",
     "heldout_residual", "training_residual", "conformal", "neighbour_targets", "sparse_region",
 )  # fmt: skip
 """Every clue on the shelf; a test holds them to its list. Those of the other task are passed over."""

@@ -96,6 +96,8 @@ def verdict_table(report: Report) -> Table:
     expected = report.card["expected"]
     for word, n in report.counts().items():
         told = ""
+        if word == "hard" and expected.get("hard_cases"):
+            told = f"of {expected['hard_cases']} hard cases that it made {percent(expected['hard_called'])} would be called incorrect"
         if word == "incorrect" and expected["precision"] is not None:
             told = f"expected precision {percent(expected['precision'])}, recall {percent(expected['recall'])} of planted errors"
         grid.add_row(f"[{COLOURS[word]}]{word}[/]" if word in COLOURS else word, str(n), told)

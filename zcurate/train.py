@@ -33,6 +33,8 @@ Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
 PLANT_SHARE = 0.04
 """Share of the rows that each round is shown wrong."""
+HARD_SHARE, MOST_HARD, HARD_BLEND = 0.1, 2000, 0.6
+"""Share of the rows that hard cases are made of, how many at most, and what share of such a row is its own."""
 HELDOUT_BATCH = 2048
 SECOND_RATE = 0.5
 """Learning rate of the second split, as a share of the peak: high, so that what is not held fast is forgotten."""
@@ -146,6 +148,8 @@ class Trainer:
         self.observer = None if encoded.regression else observer
         self.costs = costs or Costs()
         self.seen: dict[str, Tensor] = {}
+        self.hard, self.hard_row = make_hard(encoded, device.generator(encoded.device, seed, 11))
+        self.hard_heldout = torch.zeros(len(self.hard_row), encoded.n_outputs, device=encoded.device)
         self.leave_out: np.ndarray | None = None
         """(N,) bool rows that the next round must not train on."""
 
@@ -171,9 +175,27 @@ class Trainer:
             done = (at * len(teams) + number) * self.n_epochs
             self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs, at == n_rounds - 1)
         found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
+        if at == n_rounds - 1 and self.hard is not None:
+            found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
         self.seen = {}
         return found
+
+    @torch.no_grad()
+    def ask_hard(self, model: nn.Module, blind: Tensor) -> None:
+        """Ask each member about the hard cases made of rows that it never saw.
+
+        Args:
+            model: K trained members.
+            blind: (K, N) bool.
+        """
+        if self.hard is None:
+            return
+        model.eval()
+        for ids, weight in in_order(blind[:, self.hard_row]).batches(HELDOUT_BATCH):
+            with self.precision():
+                p = model(self.hard.inputs(ids)).float().softmax(2)
+            self.hard_heldout.index_add_(0, ids.reshape(-1), (p * weight[..., None]).reshape(-1, p.shape[2]))
 
     @torch.no_grad()
     def observe(self, model: nn.Module, blind: Tensor, taught: Tensor, labels: Tensor) -> None:
@@ -251,6 +273,7 @@ class Trainer:
             self.ask(model, asked, ledger, epoch)
             self.watch.step(done + epoch + 1, total)
         if last:
+            self.ask_hard(model, blind)
             with self.costs("learned neighbours"):
                 self.observe(model, blind, taught, labels)
         if spec.second_split:
@@ -312,6 +335,25 @@ class Trainer:
             with self.precision():
                 output = model(self.encoded.inputs(ids)).float()
             ledger.record_heldout(epoch, ids, output, weight)
+
+
+def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | None, Tensor]:
+    """Hard cases of `HARD_SHARE` of the labelled rows, each with a row of another class; and the (M,) rows they are made of.
+
+    Args:
+        encoded: N rows.
+        generator: source of the choice, on their device.
+    """
+    nobody = torch.zeros(0, dtype=torch.int64, device=encoded.device)
+    if encoded.regression:
+        return None, nobody
+    labelled = torch.nonzero(encoded.labelled())[:, 0]
+    n = min(MOST_HARD, int(HARD_SHARE * len(labelled)))
+    chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).argsort()]
+    mine, other = chosen[:n], chosen[n : 2 * n]
+    differ = encoded.y[mine] != encoded.y[other]
+    made = augment.hard_cases(encoded, mine[differ], other[differ], HARD_BLEND) if differ.any() else None
+    return made, nobody if made is None else mine[differ]
 
 
 def train(

@@ -47,7 +47,7 @@ def populated(n=40, seed=0):
     return view(margin, np.stack([p, 1 - p], 1), columns={"neighbour_own": p, "neighbour_other": 1 - p, "centre_own": 2 - p, "centre_other": 1 + p})
 
 
-RISING = [name for name in CLASS_SIGNALS.names() if name not in ("variability", "aleatoric", "curvature", "forgotten", "duplicate", "mastered_epoch", "learned_epoch", "correctness", "loss_cluster")]  # fmt: skip
+RISING = [name for name in CLASS_SIGNALS.names() if name not in ("variability", "aleatoric", "curvature", "forgotten", "duplicate", "mastered_epoch", "learned_epoch", "correctness", "loss_cluster", "discrim_weight")]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CLASS_SIGNALS.names())
@@ -66,7 +66,7 @@ def test_a_row_that_is_never_learned_is_more_suspicious_than_a_late_one_and_that
     assert score[2] > np.median(score[3:])
 
 
-@pytest.mark.parametrize("name", ["learned_epoch", "correctness", "loss_cluster", "mastered_epoch"])
+@pytest.mark.parametrize("name", ["learned_epoch", "correctness", "loss_cluster", "mastered_epoch", "discrim_weight"])
 def test_stepwise_clues_put_the_never_learned_row_on_top(name):
     score = CLASS_SIGNALS.load(name)(populated())
     assert score[2] == score.max() and score[2] > score[0]
@@ -74,7 +74,7 @@ def test_stepwise_clues_put_the_never_learned_row_on_top(name):
 
 SEEN_IN_TRAINING = (
     "training_margin", "training_posterior", "class_z", "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch",
-    "mastered_epoch", "curvature", "forgotten", "loss_cluster", "ema_label", "sieve", "discrim_stage", "exponentiated", "second_split",
+    "mastered_epoch", "curvature", "forgotten", "loss_cluster", "ema_label", "sieve", "discrim_stage", "discrim_weight", "exponentiated", "second_split",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ CLASS_SIGNALS = Registry(
     ema_label="zcurate.signals.ema_label:score",
     sieve="zcurate.signals.sieve:score",
     discrim_stage="zcurate.signals.discrim_stage:score",
+    discrim_weight="zcurate.signals.discrim_weight:score",
     exponentiated="zcurate.signals.exponentiated:score",
     random_label="zcurate.signals.random_label:score",
     second_split="zcurate.signals.second_split:score",
