@@ -29,7 +29,7 @@ error is an estimated margin below .08; chosen on the tuning half."""
 HARD_RESIDUAL = 0.97
 """Regression: the largest 3 % of residuals are hard (DESIGN)."""
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-OUTLIER_FAR, OUTLIER_WIDTH = 2.1, 0.15
+OUTLIER_FAR, OUTLIER_WIDTH = 2.5, 0.15
 """An input is an outlier when it lies so many times as far out as the 95th percentile (distances three times, as they have longer tails)."""
 OTHER_CLUE = 0.5
 """Weight of a clue that the user adds."""
