@@ -303,3 +303,38 @@ def test_rows_that_cannot_be_read_are_in_the_report(tmp_path):
 def test_a_missing_file_is_an_input_error():
     with pytest.raises(InputError, match="no such file"):
         zcurate.scan("nowhere.csv")
+
+
+def test_a_precision_out_of_reach_is_said_and_calls_nothing(tmp_path):
+    from tests.conftest import blobs_csv
+
+    class Heard:
+        def __init__(self):
+            self.warned = []
+
+        def stage(self, name):
+            pass
+
+        def step(self, done, total):
+            pass
+
+        def note(self, text):
+            pass
+
+        def warn(self, text):
+            self.warned.append(text)
+
+    path, _ = blobs_csv.__wrapped__(tmp_path)
+    heard = Heard()
+    report = zcurate.scan(str(path), id="key", epochs=4, precision=0.99999, watch=heard)
+    assert report.counts().get("incorrect", 0) == 0
+    assert any("out of reach" in text for text in heard.warned)
+
+
+def test_pairs_and_classes_say_how_many_rows_are_expected_to_be_wrong(scanned):
+    report, _, _ = scanned
+    p = report.table.column("p_incorrect").to_numpy(zero_copy_only=False)
+    pairs = report.card["pairs"]
+    assert pairs and all(entry["low"] <= entry["expected"] <= entry["high"] for entry in pairs)
+    assert sum(entry["expected"] for entry in pairs) == pytest.approx(np.nansum(p), rel=0.1)
+    assert sum(entry["rows"] for entry in pairs) <= report.counts()["incorrect"]

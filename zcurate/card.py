@@ -106,15 +106,29 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
 
 
 def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
-    """The most frequent given -> suggested pairs among the rows called incorrect."""
-    flagged = (verdicts.verdict == "incorrect") & (verdicts.suggested >= 0) & (evidence.y >= 0) if data.task.classes else np.zeros(0, bool)
-    if not flagged.any():
+    """The given -> other pairs with the most expected wrong rows: rows called incorrect, expected wrong rows with a 95 % interval.
+
+    A row's other class is the one suggested, else the best other class of members that never saw it.
+    """
+    judged = (evidence.y >= 0) & ~np.isnan(verdicts.p_incorrect) if data.task.classes else np.zeros(0, bool)
+    if not judged.any():
         return []
-    n_classes = len(data.task.classes)
-    pairs, counts = np.unique(evidence.y[flagged] * n_classes + verdicts.suggested[flagged], return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
-    names = data.task.classes
-    return [{"given": names[pairs[k] // n_classes], "suggested": names[pairs[k] % n_classes], "rows": int(counts[k])} for k in order]
+    names, given = data.task.classes, evidence.y[judged]
+    rival = evidence.heldout[judged].copy()
+    rival[np.arange(len(given)), given] = -1
+    suggested = verdicts.suggested[judged]
+    other = np.where((suggested >= 0) & (suggested != given), suggested, rival.argmax(1))
+    p = verdicts.p_incorrect[judged].astype(np.float64)
+    pairs, place = np.unique(given * len(names) + other, return_inverse=True)
+    expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
+    called = np.bincount(place, verdicts.verdict[judged] == "incorrect")
+    table = []
+    for k in np.lexsort((-expected, -called))[:MOST_PAIRS]:
+        # The pair's share is not known better than a Poisson count of it.
+        half = 1.96 * sqrt(spread[k] + expected[k])
+        entry = {"given": names[pairs[k] // len(names)], "suggested": names[pairs[k] % len(names)], "rows": int(called[k])}
+        table.append({**entry, "expected": finite(float(expected[k])), "low": max(0.0, expected[k] - half), "high": expected[k] + half})
+    return [entry for entry in table if entry["rows"] or entry["expected"] >= 0.5]
 
 
 def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:

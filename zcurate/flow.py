@@ -166,12 +166,19 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         with costs(witness):
             evidence = evidence.seen_by(WITNESSES.load(witness)(encoded))
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
+    if options.precision is not None and verdicts.threshold >= 1:
+        watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = judge.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row)
+
+
+def surest(verdicts: Verdicts) -> float:
+    """The largest p_incorrect."""
+    return max((p for p in verdicts.p_incorrect.tolist() if p == p), default=0.0)
 
 
 def too_short(n_epochs: int, cut_short: bool) -> str:

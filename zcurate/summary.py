@@ -118,8 +118,8 @@ def findings(card: dict[str, Any]) -> list[str]:
         out.append("worst classes: " + ", ".join(f"{entry['name']} {100 * entry['noise_rate']:.0f} %" for entry in worst))
     elif worst:
         out.append("by class: " + ", ".join(f"{entry['name']} {100 * entry['noise_rate']:.0f} %" for entry in worst))
-    if card["pairs"]:
-        out.append("most frequent: " + ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['rows']})" for entry in card["pairs"][:4]))
+    if card["pairs"] and card["pairs"][0]["rows"]:
+        out.append("most frequent: " + ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['rows']})" for entry in card["pairs"][:4] if entry["rows"]))
     if card.get("n_copies_disagree"):
         out.append(f"copies: {card['n_copies_disagree']} rows have exact or near copies with another label (column copies_other)")
     return out
