@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "texts", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "judge", "telling",
-    "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "device", "texts", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
+    "telling", "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_the_spec_knows_the_models_on_the_shelf():
 
 
 def test_the_spec_knows_the_clues_and_the_witnesses_on_the_shelves():
-    from zcurate.judge import REASON_OF
+    from zcurate.reasons import REASON_OF
     from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS
     from zcurate.spec import CLUES, DEFAULT_CLUES, WITNESSES
     from zcurate.witnesses import WITNESSES as SHELF

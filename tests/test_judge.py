@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from zcurate import judge
+from zcurate import judge, skill
 from zcurate.evidence import Round, View, merge
 from zcurate.judge import Cut
 from zcurate.noise import Planted
+from zcurate.reasons import REASONS
 
 
 def curves(error):
@@ -18,7 +19,7 @@ def curves(error):
     return {"error": one, "margin": -one, "z": one, "sieve": one, "second": one[:0]}
 
 
-def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
+def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skilled=True):
     """Evidence as a fair model would leave it: noisy logits of the true class."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, n_classes, n)
@@ -31,7 +32,7 @@ def made(n=600, n_classes=3, wrong_share=0.1, sure=4.0, seed=0, skill=True):
         shown = y.copy()
         shown[row] = (y[row] + rng.integers(1, n_classes, 30)) % n_classes
         logits = rng.normal(0, 1, (n, n_classes))
-        if skill:
+        if skilled:
             logits[np.arange(n), truth] += sure
         p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         own = p[np.arange(n), shown]
@@ -123,7 +124,7 @@ def test_a_precision_out_of_reach_calls_nothing():
 
 
 def test_without_skill_nothing_is_judged():
-    evidence, _ = made(skill=False)
+    evidence, _ = made(skilled=False)
     verdicts = judge.judge(evidence, Cut())
     assert set(verdicts.verdict.tolist()) == {"unjudged"}
     assert np.isnan(verdicts.p_incorrect).all()
@@ -131,13 +132,13 @@ def test_without_skill_nothing_is_judged():
 
 
 def test_false_skill_is_rare():
-    alarms = sum(judge.skill_of(made(n=300, skill=False, seed=seed)[0]).enough for seed in range(200))
+    alarms = sum(skill.skill_of(made(n=300, skilled=False, seed=seed)[0]).enough for seed in range(200))
     assert alarms <= 2
 
 
 def test_skill_is_seen_in_a_rare_class():
     evidence, _ = made(n=600, n_classes=2)
-    assert judge.skill_of(evidence).enough
+    assert skill.skill_of(evidence).enough
 
 
 def test_too_few_rows_are_not_judged():
@@ -162,7 +163,7 @@ def test_reasons_are_known_codes_and_only_for_rows_that_are_not_clean():
     evidence, _ = made(sure=2.0)
     verdicts = judge.judge(evidence, Cut())
     for word, codes in zip(verdicts.verdict, verdicts.reasons, strict=True):
-        assert set(codes) <= set(judge.REASONS)
+        assert set(codes) <= set(REASONS)
         assert bool(codes) == (word in ("incorrect", "hard", "outlier"))
 
 
@@ -193,86 +194,6 @@ def test_a_row_far_from_its_neighbours_is_an_outlier_though_no_column_is_wild():
     isolation[3] = 4.0
     v = judge.judge(evidence.seen_by({"isolation": isolation}), Cut())
     assert v.p_outlier.argmax() == 3 and v.p_outlier[3] > 0.9
-
-
-def test_an_added_clue_counts_only_if_planted_errors_bear_it_out():
-    evidence, wrong = made(sure=2.0)
-    rng = np.random.default_rng(0)
-    noise = {"neighbour_own": rng.random(600), "neighbour_other": rng.random(600)}
-    rounds = tuple(dataclasses.replace(one, columns={**one.columns, **noise}) for one in evidence.rounds)
-    useless = dataclasses.replace(evidence, rounds=rounds).seen_by(noise)
-    assert "neighbour_labels" not in judge.judge(useless, Cut()).weights
-    told = []
-    for one in evidence.rounds:
-        suspect = wrong.copy()
-        suspect[one.planted.row] = True
-        told.append(dataclasses.replace(one, columns={**one.columns, "neighbour_own": 1.0 - suspect, "neighbour_other": suspect * 1.0}))
-    telling = dataclasses.replace(evidence, rounds=tuple(told)).seen_by({"neighbour_own": 1.0 - wrong, "neighbour_other": wrong * 1.0})
-    assert judge.judge(telling, Cut()).weights["neighbour_labels"] == judge.OTHER_CLUE
-
-
-def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_suspicion():
-    rng = np.random.default_rng(0)
-    wrong = rng.random(4000) < 0.2
-    s = np.where(wrong, rng.beta(6, 2, 4000), rng.beta(2, 6, 4000))
-    planted = rng.beta(6, 2, 400)
-    p = judge.planted_density(s, planted, np.ones(400), 0.2)
-    assert p.mean() == pytest.approx(0.2, abs=0.01)
-    for low, high in ((0.3, 0.5), (0.5, 0.7), (0.8, 1.0)):
-        there = (s >= low) & (s < high)
-        assert p[there].mean() == pytest.approx(wrong[there].mean(), abs=0.08)
-
-
-def test_planted_rows_are_weighted_by_how_the_data_are_confused():
-    from zcurate.evidence import views
-
-    evidence, _ = made(sure=3.0)
-    real, _ = views(evidence)
-    noise = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    real = dataclasses.replace(real, confusion=dataclasses.replace(real.confusion, noise=noise))
-    weight = judge.planted_weights(evidence, real, np.zeros(600))
-    row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]) for name in ("row", "shown"))
-    like = (evidence.y[row] == 0) & (shown == 1)
-    assert (weight[like] > 0).all() and (weight[~like] == 0).all()
-    assert (judge.planted_weights(evidence, real, np.ones(600)) == 0).all()
-
-
-def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_label():
-    from zcurate.evidence import views
-
-    evidence, _ = made()
-    share = np.where(np.arange(600) < 300, 0.1, 0.9)
-    real, _ = views(evidence.seen_by({"neighbour_other": share}))
-    assert judge.support(real)[:300].max() < 0.05 < 0.95 < judge.support(real)[300:].min()
-    assert (judge.support(views(evidence)[0]) == 1).all()
-
-
-def test_the_crossing_of_equal_spreads_is_the_middle():
-    rng = np.random.default_rng(0)
-    x = rng.normal(0, 1, 4000)
-    assert judge.crossing(x - 2, x + 2) == pytest.approx(0.0, abs=0.02)
-    assert judge.crossing(np.tile(x, 10) - 2, x + 2) == pytest.approx(np.log(10) / 4, abs=0.05)
-
-
-def test_class_cutoffs_help_the_class_that_is_hardly_predicted():
-    evidence, _ = made(n_classes=2)
-    cut = judge.class_cutoffs(evidence)
-    assert ((cut > 0.1) & (cut < 0.9)).all()
-    assert (judge.decided(evidence, "crossing") == evidence.heldout.argmax(1)).mean() > 0.95
-
-
-def test_isotonic_values_rise_and_keep_the_mean():
-    rng = np.random.default_rng(0)
-    x = rng.random(500)
-    y = (rng.random(500) < x).astype(float)
-    out = judge.rising(x, y, np.ones(500), np.sort(x))
-    assert (np.diff(out) >= 0).all()
-    assert out.mean() == pytest.approx(y.mean(), abs=0.03)
-
-
-@pytest.mark.parametrize(("found", "n", "low", "high"), [(0, 20, 0.0, 0.17), (20, 20, 0.83, 1.0), (50, 100, 0.4, 0.6)])
-def test_wilson_intervals(found, n, low, high):
-    assert judge.wilson(found, n) == pytest.approx((low, high), abs=0.015)
 
 
 def test_a_view_of_planted_rows_is_under_the_shown_label():

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.cutoff import class_cutoffs
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence
-from zcurate.judge import Verdicts, class_cutoffs
+from zcurate.judge import Verdicts
 from zcurate.traces import bands
 
 MOST_PAIRS = 20

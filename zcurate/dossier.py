@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from zcurate import listing, telling, traces
 from zcurate.dataset import Dataset
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
-from zcurate.judge import REASON_OF, REASONS
 from zcurate.likeness import Nearest, nearest
+from zcurate.reasons import REASON_OF, REASONS
 from zcurate.report import REGRESSION_ONLY, Report
 from zcurate.sinks.cells import text_of
 from zcurate.sinks.json_lines import plain

@@ -142,7 +142,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import device, encode, judge, report, train
+    from zcurate import cutoff, device, encode, judge, report, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
@@ -168,7 +168,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
     if options.precision is not None and verdicts.threshold >= 1:
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
-    decided = judge.decided(evidence, what.spec.decision)
+    decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}

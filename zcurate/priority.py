@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zcurate.evidence import Evidence
-from zcurate.judge import ranks
+from zcurate.ranking import ranks
 
 N_PARTS = 4
 """Parts of the run that are looked at one by one."""

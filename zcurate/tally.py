@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.calibrate import CUTS, wilson
 from zcurate.card import finite
-from zcurate.judge import CUTS, wilson
 from zcurate.noise import CLASS_KINDS, TARGET_KINDS
 
 SUSPECTED = 0.5

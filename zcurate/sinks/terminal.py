@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zcurate.judge import REASONS
 from zcurate.options import ReportOptions
+from zcurate.reasons import REASONS
 from zcurate.sinks.cells import text_of
 
 COLOURS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}

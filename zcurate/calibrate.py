@@ -1,0 +1,228 @@
+"""From suspicion to probability: isotonic means, densities of planted errors, mixtures; and what is found at each cut.
+
+Leaves: probabilities, intervals, the calibration table. Enters: suspicions of all rows and of the planted ones. No torch.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from zcurate import confusion
+from zcurate.evidence import Evidence, View
+from zcurate.ranking import ranks
+
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+BEYOND_CHANCE, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.4, 0.04
+"""A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most."""
+LEAST_PLANTED = 20
+"""Planted errors below which their density says nothing."""
+DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1.0, 40)[1:-1]])
+"""Quantiles of the suspicion between which planted errors are counted; finer where rows are suspicious."""
+TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
+"""Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
+
+
+def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Isotonic regression of y on x, evaluated at `at` along straight lines between the middles of its steps.
+
+    Args:
+        x: (n,) float64.
+        y: (n,) float64.
+        weight: (n,) float64 > 0.
+        at: (m,) float64.
+
+    Returns:
+        (m,) float64, non-decreasing in `at`.
+    """
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(x, kind="stable")
+    fit = isotonic_regression(y[order], weights=weight[order])
+    starts = fit.blocks[:-1]
+    total = np.add.reduceat(weight[order], starts)
+    middle = np.add.reduceat(weight[order] * x[order], starts) / total
+    return np.interp(at, middle, fit.x[starts])
+
+
+def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Probabilities with their ties broken by the suspicion, moved by at most 0.001."""
+    return np.clip(p, 0, 1) * 0.998 + 0.002 * s
+
+
+def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """(N,) p_incorrect, monotone in the suspicion; and the two shares of wrong labels between which it lies.
+
+    The mean of `confusion.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
+    trusted, half of it is replaced by how dense planted errors lie there, weighted to be confused as the data are, which knows all clues.
+
+    Args:
+        evidence: the planted rows and their own labels.
+        real: N rows.
+        s: (N,) suspicion.
+        planted: (P,) suspicion of the planted rows.
+    """
+    judged = ~np.isnan(s)
+    wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion, support(real))
+    p = np.full(len(s), np.nan)
+    p[judged] = rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged])
+    weight = planted_weights(evidence, real, wrong)
+    known = ~np.isnan(planted) & (weight > 0)
+    share = real.confusion.trust / 2
+    if share > 0 and known.sum() >= LEAST_PLANTED:
+        p[judged] += share * (planted_density(s[judged], planted[known], weight[known], float(p[judged].mean())) - p[judged])
+    p[judged] = strictly(p[judged], s[judged])
+    return p, low, high
+
+
+def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.ndarray:
+    """(P,) weights under which planted errors are confused as confident rows say the data are; 0 where the row's own label is suspect.
+
+    Args:
+        evidence: the rounds.
+        real: N rows, for the noise.
+        wrong: (N,) probability that the own label is wrong.
+    """
+    row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]).astype(np.int64) for name in ("row", "shown"))
+    own, n_classes = evidence.y[row], real.heldout.shape[1]
+    planted = np.zeros((n_classes, n_classes))
+    np.add.at(planted, (own, shown), 1)
+    size = np.bincount(evidence.y[evidence.y >= 0], minlength=n_classes)
+    return np.where(wrong[row] < 0.5, real.confusion.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
+
+
+def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate: float) -> np.ndarray:
+    """(N,) probability of being wrong at each suspicion: rate x density of the planted errors over density of all rows, isotonic, mean `rate`.
+
+    Args:
+        s: (N,) suspicion of all rows.
+        planted: (P,) suspicion of the planted rows.
+        weight: (P,) their weights.
+        rate: share of wrong rows.
+    """
+    edges = np.unique(np.quantile(s, DENSITY_EDGES))
+    place = np.searchsorted(edges, s)
+    count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
+    effective = weight.sum() ** 2 / (weight**2).sum()
+    found = np.bincount(np.searchsorted(edges, planted), weights=weight, minlength=len(count)) / weight.sum()
+    found = (found * effective + 0.5 / len(found)) / (effective + 0.5)
+    there = count > 0
+    middle = np.bincount(place, weights=s, minlength=len(count))[there] / count[there]
+    p = np.clip(rate * found[there] * len(s) / count[there], 0, 1)
+    out = rising(middle, p, count[there], s)
+    for _ in range(20):
+        out = np.clip(out * rate / max(out.mean(), 1e-9), 0, 0.999)
+    return out
+
+
+def support(real: View) -> np.ndarray:
+    """(N,) in [0, 1]: whether enough of the nearest rows carry one other label; 1 for two classes and where there are no neighbours.
+
+    Where the labels around are of every class (inputs that say nothing), a prediction against the given label means little.
+    """
+    share, n_classes = real.column("neighbour_other"), real.heldout.shape[1]
+    if n_classes < 3:
+        return np.ones(len(share))
+    least = min(MOST_SUPPORT, 1 / n_classes + BEYOND_CHANCE)
+    return np.where(np.isnan(share), 1.0, 1 / (1 + np.exp(-(share - least) / SUPPORT_WIDTH)))
+
+
+def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """(N,) p_incorrect from a mixture: right rows, and each planted kind as it looks in this data.
+
+    Right rows follow a Lomax tail in the spread (a Laplace residual whose scale varies), the kinds their own histograms. The
+    weights come from the data by EM, the tail's shape and scale by likelihood over a grid, so the kind of error that the data
+    shows decides, not the one that was planted most.
+
+    Args:
+        u: (N,) spread of all rows, NaN where not judged.
+        planted: (P,) spread of the planted rows.
+        kinds: (P,) kind of each.
+    """
+    known = u[~np.isnan(u)]
+    edges = np.unique(np.concatenate([np.quantile(known, np.linspace(0, 1, 41)[1:-1]), np.quantile(planted, np.linspace(0, 1, 17)[1:-1])]))
+    count = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
+    wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
+    best, p = -np.inf, np.zeros(len(count))
+    for shape in TAIL_SHAPES:
+        for scale in np.median(known) / np.log(2) * np.geomspace(0.5, 1.5, 21):
+            above = np.concatenate([[1.0], (1 + edges / (shape * scale)) ** -shape, [0.0]])
+            parts = np.vstack([-np.diff(above), wrong])
+            weight = mixture_weights(parts, count)
+            likelihood = float(count @ np.log(weight @ parts + 1e-300))
+            if likelihood > best:
+                best, p = likelihood, 1 - weight[0] * parts[0] / (weight @ parts + 1e-300)
+    middle = np.concatenate([[edges[0] / 2], (edges[1:] + edges[:-1]) / 2, [edges[-1] * 1.5]])
+    out = np.full(len(u), np.nan)
+    judged = ~np.isnan(u)
+    out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(known)), ranks(known))
+    return out
+
+
+def histogram(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(len(edges) + 1,) shares of `x` between the edges, a fiftieth of a row added to each so that none is impossible."""
+    count = np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1) + 0.02
+    return count / count.sum()
+
+
+def mixture_weights(parts: np.ndarray, count: np.ndarray, n_steps: int = 60) -> np.ndarray:
+    """(M,) weights of known densities that fit binned counts best, by EM.
+
+    Args:
+        parts: (M, B) shares per bin.
+        count: (B,) rows per bin.
+        n_steps: EM steps.
+    """
+    weight = np.concatenate([[0.8], np.full(len(parts) - 1, 0.2 / max(1, len(parts) - 1))])
+    for _ in range(n_steps):
+        share = weight[:, None] * parts
+        weight = np.maximum((share / (share.sum(0) + 1e-300)) @ count, 1e-9)
+        weight /= weight.sum()
+    return weight
+
+
+def noise_interval(p: np.ndarray, n_planted: int, low: float = 1.0, high: float = 0.0) -> tuple[float, float, float]:
+    """Expected share of wrong labels with an interval: binomial spread of the rows and of what was planted to learn from.
+
+    Args:
+        p: (N,) p_incorrect of the judged rows.
+        n_planted: planted errors.
+        low: a share that cannot be ruled out either: the interval reaches down to it.
+        high: the same, upwards.
+    """
+    rate = float(p.mean())
+    own = float((p * (1 - p)).sum()) / len(p) ** 2
+    learned = rate * (1 - rate) / max(1, n_planted)
+    half = 1.96 * sqrt(own + learned)
+    return rate, max(0.0, min(low, rate - half)), min(1.0, max(high, rate + half))
+
+
+def calibration_table(p: np.ndarray, s: np.ndarray, planted: np.ndarray) -> list[dict[str, float]]:
+    """At each cut: how many planted errors lie above it, and what is expected of the rows called incorrect.
+
+    Args:
+        p: (N,) p_incorrect, NaN where not judged.
+        s: (N,) suspicion.
+        planted: (P,) suspicion of the planted rows.
+    """
+    judged = ~np.isnan(p)
+    table = []
+    for cut in CUTS:
+        flagged = judged & (p > cut)
+        edge = s[flagged].min() if flagged.any() else np.inf
+        found = int((planted >= edge).sum())
+        expected = float(p[flagged].mean()) if flagged.any() else float("nan")
+        recall = found / len(planted) if len(planted) else float("nan")
+        table.append({"cut": cut, "planted": len(planted), "found": found, "recall": recall, "precision": expected, "flagged": int(flagged.sum())})
+    return table
+
+
+def wilson(found: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    if n == 0:
+        return float("nan"), float("nan")
+    z, share = 1.96, found / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, middle - half), min(1.0, middle + half)

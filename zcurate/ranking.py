@@ -1,0 +1,140 @@
+"""Places of rows among all rows, by each clue and by all together: the suspicion that the judge goes by.
+
+Leaves: suspicions in [0, 1], weights of the clues. Enters: views of the evidence. No torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zcurate.evidence import View, known_mean
+from zcurate.registry import Registry
+from zcurate.signals import TARGET_SIGNALS
+from zcurate.watch import Costs
+
+OTHER_CLUE = 0.5
+"""Weight of a clue that the user adds."""
+LEAST_GAIN = 0.002
+"""An added clue must rank planted errors near the boundary, the likest to people's, better by so much (AUROC), or it does not count."""
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    """(N,) float64 ranks in (0, 1], ties share the mean."""
+    order = np.sort(x)
+    return (np.searchsorted(order, x, "left") + np.searchsorted(order, x, "right") + 1) / 2 / len(x)
+
+
+def rank_known(x: np.ndarray) -> np.ndarray:
+    """Ranks in (0, 1] of the values that are there; NaN for the rest."""
+    out = np.full(len(x), np.nan)
+    known = ~np.isnan(x)
+    if known.any():
+        out[known] = ranks(x[known])
+    return out
+
+
+def place(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(N,) float64 in [0, 1]: position among known values; NaN stays.
+
+    Args:
+        value: (N,).
+        reference: sorted values of all rows, without NaN.
+    """
+    at = (np.searchsorted(reference, value, "left") + np.searchsorted(reference, value, "right")) / 2 / max(1, len(reference))
+    return np.where(np.isnan(value), np.nan, at)
+
+
+def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
+    """(N,) float64 in [0, 1]: weighted mean place of each clue; NaN where no clue can tell.
+
+    Args:
+        places: clue -> (N,) place among all rows' values, NaN = cannot tell.
+        weights: clue -> weight.
+    """
+    stacked = np.stack([places[name] for name in weights])
+    weight = np.array(list(weights.values()))[:, None] * ~np.isnan(stacked)
+    total = weight.sum(0)
+    return np.where(total > 0, np.nansum(weight * np.nan_to_num(stacked), 0) / np.maximum(total, 1e-12), np.nan)
+
+
+def clue_places(real: View, planted: list[View], names: list[str], shelf: Registry, costs: Costs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Each clue's places of all rows and of the planted rows, among all rows' values.
+
+    Args:
+        real: N rows.
+        planted: P rows in all.
+        names: clues.
+        shelf: where they are.
+        costs: takes their seconds.
+    """
+    rows, errors = {}, {}
+    for name in names:
+        with costs(name):
+            score = shelf.load(name)
+            value = score(real).astype(np.float64)
+            reference = np.sort(value[~np.isnan(value)])
+            rows[name] = place(value, reference)
+            errors[name] = np.concatenate([place(score(view).astype(np.float64), reference) for view in planted]) if planted else np.zeros(0)
+    return rows, errors
+
+
+def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray) -> dict[str, float]:
+    """How much each clue counts: the core ones by how far the posterior is to be trusted, others if planted errors bear them out.
+
+    Chosen on the tuning half of the bench and on simulated sets (tests/bench/README.md).
+
+    Args:
+        trust: `Confusion.trust`.
+        names: clues asked for.
+        rows: clue -> (N,) places of all rows.
+        errors: clue -> (P,) places of the planted rows.
+        kinds: (P,) kind of each.
+    """
+    core = {
+        "posterior": trust,
+        "counted_posterior": (1 - trust) / 2,
+        "heldout_margin": 1.5 - trust,
+        "training_margin": (1 - trust) / 2,
+        "training_posterior": trust / 2,
+    }
+    weights = {name: core[name] for name in core if name in names}
+    if sum(weights.values()) <= 0:
+        return dict.fromkeys(names, 1.0)
+    before = planted_auroc(rows, errors, kinds, weights)
+    for name in names:
+        if name in core or np.isnan(rows[name]).all():
+            continue
+        after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_CLUE})
+        if after[-1] - before[-1] > LEAST_GAIN:
+            weights[name] = OTHER_CLUE
+            before = after
+    return weights
+
+
+def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, weights: dict[str, float]) -> np.ndarray:
+    """(M,) float64: for each planted kind the chance that a planted row is more suspicious than any row; `boundary`, the nearest to people's, last.
+
+    Args:
+        rows: clue -> (N,) places of all rows.
+        errors: clue -> (P,) places of the planted rows.
+        kinds: (P,) kind of each.
+        weights: clue -> weight.
+    """
+    every = suspicion(rows, weights)
+    at = place(suspicion(errors, weights), np.sort(every[~np.isnan(every)]))
+    order = sorted(set(kinds.tolist()), key=lambda kind: (kind == "boundary", kind))
+    return np.array([np.nanmean(at[kinds == kind]) for kind in order]) if len(at) else np.zeros(1)
+
+
+def together(view: View, names: list[str]) -> np.ndarray:
+    """(N,) float64 geometric mean of the clues' odds; for the held-out and the training spread these are the spreads [predicted scales].
+
+    Args:
+        view: rows of a regression.
+        names: clues; one that cannot tell of a row is passed over, NaN where none can.
+    """
+    odds = []
+    for name in names:
+        value = np.clip(TARGET_SIGNALS.load(name)(view).astype(np.float64), 1e-6, 1 - 1e-6)
+        odds.append(np.log(value / (1 - value)))
+    return np.where(np.isnan(view.label), np.nan, np.exp(known_mean(np.stack(odds))))
