@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil, cos, pi
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,8 +28,17 @@ from zcurate.spec import ModelSpec
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Statistics, class_terms, gathered, masked_mean, score, target_terms
 
-Observer = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
-"""Features (N, D) of one member, rows it never saw, rows it trained on, labels (N,), classes; gives columns of the first."""
+
+class Observer(Protocol):
+    """Looks at what a member has learned."""
+
+    def keys(self, n_taught: int, n_rows: int, device: torch.device) -> Tensor:
+        """(M,) int64 which of a member's own rows to compare with."""
+
+    def __call__(self, asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+        """Columns (Q,) of rows that the member never saw: their features (Q, D) and classes, and those (M, D) of its own."""
+
+
 Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
 PLANT_SHARE = 0.04
@@ -212,14 +222,17 @@ class Trainer:
         if self.observer is None or look is None or not sees or not bool(taught.any(1).all()):
             return
         model.eval()
-        every = torch.arange(encoded.n_rows, device=encoded.device)
-        features = torch.cat([look(encoded.inputs(ids.expand(len(blind), -1))).float() for ids in every.split(HELDOUT_BATCH)], 1)
-        for member, space in enumerate(features):
-            asked = every[blind[member]]
-            columns = self.observer(space, asked, every[taught[member]], labels, encoded.n_outputs)
-            for name, values in columns.items():
-                known = self.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
-                known[asked] = values
+        chosen = self.observer.keys(int(taught.sum(1).min()), encoded.n_rows, encoded.device)
+        keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in taught])
+        taught_space = look(encoded.inputs(keys)).float()
+        for ids, weight in in_order(blind).batches(HELDOUT_BATCH):
+            space = look(encoded.inputs(ids)).float()
+            for member, real in enumerate(weight > 0):
+                rows = ids[member, real]
+                columns = self.observer(space[member, real], labels[rows], taught_space[member], labels[keys[member]], encoded.n_outputs)
+                for name, values in columns.items():
+                    known = self.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
+                    known[rows] = values
 
     def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int, last: bool = True) -> None:
         """Train K members together.

@@ -57,7 +57,9 @@ def test_votes_and_centres_of_the_learned_space():
     shown[0] = (y[0] + 1) % 3
     asked, taught = torch.arange(0, 30), torch.arange(30, 120)
     look = neighbours.observer(("neighbour_labels", "class_centre", "posterior"))
-    seen = look(torch.from_numpy(x), asked, taught, torch.from_numpy(shown), 3)
+    space, label = torch.from_numpy(x), torch.from_numpy(shown)
+    seen = look(space[asked], label[asked], space[taught], label[taught], 3)
+    assert look.keys(90, 120, torch.device("cpu")).tolist() == list(range(90))
     assert seen["neighbour_own"][0] == 0 and seen["neighbour_other"][0] == pytest.approx(1)
     assert (seen["neighbour_own"][1:] > 0.999).all()
     assert seen["centre_own"][0] > 3 * seen["centre_other"][0]
@@ -67,7 +69,7 @@ def test_votes_and_centres_of_the_learned_space():
 
 def test_mahalanobis_distances_share_one_covariance():
     x, y = clouds(600)
-    far = neighbours.centre_distances(torch.from_numpy(x), torch.arange(600), torch.arange(600), torch.from_numpy(y), 3)
+    far = neighbours.centre_distances(torch.from_numpy(x), torch.from_numpy(x), torch.from_numpy(y), 3)
     centre = np.stack([x[y == k].mean(0) for k in range(3)])
     inside = x - centre[y]
     shared = inside.T @ inside / 600
@@ -123,3 +125,20 @@ def test_the_gap_to_the_neighbours_targets():
     gap = neighbours.observe(encoded(x, torch.from_numpy(y).float(), target=TargetScale(np.array([0.0, 1]), np.array([0.0, 1]))))["neighbour_gap"]
     assert np.abs(gap).argmax() == 11 and gap[11] > 0
     assert np.median(np.abs(gap)) == pytest.approx(1.0, abs=0.8)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    x, y = clouds()
+    x[:3] = x[0]
+    whole = neighbours.observe(encoded(x, y))
+    monkeypatch.setattr(neighbours, "BLOCK", 7)
+    monkeypatch.setattr(neighbours, "CHUNK", 5)
+    parts = neighbours.observe(encoded(x, y))
+    for name, column in whole.items():
+        np.testing.assert_allclose(parts[name], column, rtol=1e-4, atol=1e-5)
+
+
+def test_more_rows_are_compared_with_fewer():
+    assert neighbours.most_keys(100) == neighbours.most_keys(20_000) == 8192
+    assert neighbours.most_keys(400_000) == 4000
+    assert neighbours.most_keys(100_000_000) == 1024

@@ -2,13 +2,14 @@
 
 Sees numbers in robust deviations (log beyond one), categories as equal or not, vectors and coarse pictures; in the learned space what the head of a
 member sees that never trained on the row. Wrong when: many columns do not matter; then the nearest rows are not alike.
-Exact against up to `MOST_KEYS` rows, against a random sample of so many beyond, one chunked product after another.
+One chunked product after another; nothing of size rows x rows, and beyond a block of rows nothing of size rows x neighbours.
 Sources: SimiFeat (arXiv:2110.06283); tied covariance Mahalanobis distance (METHODS 4.8).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ from torch.nn import functional as F
 from zcurate.encode import Encoded
 from zcurate.witnesses.novelty import picture_features, softened
 
+Look = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
 columns = ("isolation", "copies_other", "neighbour_gap")
 NEAREST = 20
-MOST_KEYS = 8192
-"""Rows that each row is compared with at most in the space of the columns."""
-MOST_LEARNED = 8192
-"""The same in the learned space, where rows of a class lie close together."""
-CHUNK = 1024
+LEAST_KEYS, MOST_KEYS, MOST_PAIRS = 1024, 8192, 1_600_000_000
+"""Rows that each row is compared with, at least and at most, and pairs in all: exact up to 8 192 rows, against a sample beyond."""
+CHUNK, BLOCK = 1024, 16_384
+"""Rows of one product, and rows whose neighbours are held at a time."""
 NEAR = 0.01
 """Distance [robust deviations] below which two rows count as copies."""
 WIDEST = 256
@@ -34,30 +35,53 @@ WIDEST = 256
 def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     """`isolation`, `copies_other` and, for regression, `neighbour_gap`, (N,) float64 each; NaN where there is nothing to measure."""
     n = encoded.n_rows
-    nothing = np.full(n, np.nan)
     space = raw_space(encoded)
+    found = {name: np.full(n, np.nan) for name in columns}
     if space is None or n < 3:
-        return {"isolation": nothing, "copies_other": copies(encoded, None, None), "neighbour_gap": nothing}
-    keys = sample(n, space.device, MOST_KEYS)
-    far, nearest = nearest_rows(space, space[keys], keys, min(NEAREST, max(1, n // 50)), torch.arange(n, device=space.device))
-    mean = far.mean(1).double().clamp_min(1e-9).log()
-    found = {"isolation": (mean - mean.median()).cpu().numpy(), "copies_other": copies(encoded, far, nearest), "neighbour_gap": nothing}
-    if encoded.regression:
-        found["neighbour_gap"] = gap(encoded.y.double(), nearest)
-    return found
+        return found | {"copies_other": exact_copies(encoded, found["copies_other"])}
+    keys = sample(n, space.device, most_keys(n))
+    key_space, k = space[keys], min(NEAREST, max(1, n // 50))
+    mean = torch.empty(n, dtype=torch.float64, device=space.device)
+    for rows in torch.arange(n, device=space.device).split(BLOCK):
+        far, nearest = nearest_rows(space[rows], key_space, keys, k, rows)
+        mean[rows] = far.mean(1).double()
+        at = rows.cpu().numpy()
+        if encoded.regression:
+            found["neighbour_gap"][at] = gap(encoded.y.double(), rows, nearest)
+        else:
+            found["copies_other"][at] = near_copies(encoded.y, rows, far, nearest)
+    log = mean.clamp_min(1e-9).log()
+    found["isolation"] = (log - log.median()).cpu().numpy()
+    return found | {"copies_other": exact_copies(encoded, found["copies_other"])}
 
 
-def gap(y: Tensor, nearest: Tensor) -> np.ndarray:
-    """(N,) float64: target minus the median target of the nearest rows, over their mean absolute deviation.
+def gap(y: Tensor, rows: Tensor, nearest: Tensor) -> np.ndarray:
+    """(Q,) float64: target minus the median target of the nearest rows, over their mean absolute deviation.
 
     Args:
         y: (N,) targets, NaN = unlabelled.
-        nearest: (N, k) int64.
+        rows: (Q,) int64 rows asked about.
+        nearest: (Q, k) int64.
     """
     targets = y[nearest]
     middle = targets.nanmedian(1, keepdim=True).values
-    spread = (targets - middle).abs().nanmean(1).clamp_min(float(np.nanstd(y.cpu().numpy())) * 0.05 + 1e-12)
-    return ((y - middle[:, 0]) / spread).cpu().numpy()
+    known = y[~y.isnan()]
+    spread = (targets - middle).abs().nanmean(1).clamp_min(float(known.std(correction=0)) * 0.05 + 1e-12)
+    return ((y[rows] - middle[:, 0]) / spread).cpu().numpy()
+
+
+def near_copies(y: Tensor, rows: Tensor, far: Tensor, nearest: Tensor) -> np.ndarray:
+    """(Q,) float64 share of the labelled rows nearer than `NEAR` that carry another label; NaN where there are none.
+
+    Args:
+        y: (N,) int64 classes, -1 = unlabelled.
+        rows: (Q,) int64 rows asked about.
+        far: (Q, k) float32.
+        nearest: (Q, k) int64.
+    """
+    near = (far < NEAR) & (y[nearest] >= 0) & (y[rows] >= 0)[:, None]
+    other = near & (y[nearest] != y[rows, None])
+    return torch.where(near.any(1), other.sum(1).double() / near.sum(1), torch.nan).cpu().numpy()
 
 
 def raw_space(encoded: Encoded) -> Tensor | None:
@@ -136,25 +160,17 @@ def fingerprint(encoded: Encoded) -> Tensor:
     return total
 
 
-def copies(encoded: Encoded, far: Tensor | None, nearest: Tensor | None) -> np.ndarray:
-    """(N,) float64 share of each labelled row's copies with another label; NaN without copies and for regression.
-
-    Copies are rows with the same inputs; for a row without any, rows nearer than `NEAR`.
+def exact_copies(encoded: Encoded, near: np.ndarray) -> np.ndarray:
+    """(N,) float64 share of each labelled row's copies with another label: rows with the same inputs, else `near`; NaN for regression.
 
     Args:
         encoded: N rows.
-        far: (N, k) float32 distances of the nearest rows, or None.
-        nearest: (N, k) int64 rows, or None.
+        near: (N,) float64 the same of near copies.
     """
-    out = np.full(encoded.n_rows, np.nan)
+    out = near.copy()
     if encoded.regression:
         return out
     y = encoded.y.cpu().numpy()
-    if far is not None and nearest is not None:
-        near = (far < NEAR).cpu().numpy() & (y[nearest.cpu().numpy()] >= 0)
-        other = near & (y[nearest.cpu().numpy()] != y[:, None])
-        some = near.any(1) & (y >= 0)
-        out[some] = other.sum(1)[some] / near.sum(1)[some]
     _, group = np.unique(fingerprint(encoded).cpu().numpy(), return_inverse=True)
     size = np.bincount(group[y >= 0], minlength=group.max() + 1)
     _, same, count = np.unique(group * (y.max() + 2) + y, return_inverse=True, return_counts=True)
@@ -163,61 +179,79 @@ def copies(encoded: Encoded, far: Tensor | None, nearest: Tensor | None) -> np.n
     return out
 
 
-def observer(clues: tuple[str, ...]) -> Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]] | None:
-    """What looks at a member's learned space for these clues; None where none of them asks for it."""
-    looks = [LOOKS[name] for name in clues if name in LOOKS]
-    if not looks:
-        return None
+def most_keys(n_rows: int) -> int:
+    """Rows that each of `n_rows` is compared with at most: fewer the more there are, so that the product stays within `MOST_PAIRS`."""
+    return max(LEAST_KEYS, min(MOST_KEYS, MOST_PAIRS // max(1, n_rows)))
 
-    def look(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
-        taught = taught[sample(len(taught), taught.device, MOST_LEARNED)]
+
+@dataclass(frozen=True)
+class LearnedSpace:
+    """Looks at a member's learned space for some clues."""
+
+    looks: tuple[Look, ...]
+
+    def keys(self, n_taught: int, n_rows: int, device: torch.device) -> Tensor:
+        """(M,) int64 which of a member's own rows to compare with.
+
+        Args:
+            n_taught: rows that it trained on.
+            n_rows: N, that will be asked about by all members together.
+            device: where they are.
+        """
+        return sample(n_taught, device, most_keys(n_rows))
+
+    def __call__(self, asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+        """The columns of all looks; arguments as for `votes`."""
+        middle = taught.mean(0)
         found: dict[str, Tensor] = {}
-        for one in looks:
-            found |= one(features - features[taught].mean(0), asked, taught, labels, n_classes)
+        for look in self.looks:
+            found |= look(asked - middle, own, taught - middle, labels, n_classes)
         return found
 
-    return look
+
+def observer(clues: tuple[str, ...]) -> LearnedSpace | None:
+    """What looks at the learned space for these clues; None where none of them asks for it."""
+    looks = tuple(LOOKS[name] for name in clues if name in LOOKS)
+    return LearnedSpace(looks) if looks else None
 
 
-def votes(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+def votes(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
     """Labels of the nearest rows, by cosine, in one member's learned space.
 
     Args:
-        features: (N, D) float32, what the member's head sees.
-        asked: (Q,) int64 rows that it never trained on.
-        taught: (M,) int64 labelled rows that it trained on.
-        labels: (N,) int64 shown classes.
+        asked: (Q, D) float32, what the member's head sees of rows that it never trained on.
+        own: (Q,) int64 their shown classes.
+        taught: (M, D) float32, the same of rows that it trained on.
+        labels: (M,) int64 their shown classes.
         n_classes: C.
 
     Returns:
         `neighbour_own` and `neighbour_other`, each (Q,) float32.
     """
-    direction = F.normalize(features, dim=1)
-    _, nearest = nearest_rows(direction[asked], direction[taught], taught, NEAREST)
-    share = torch.zeros(len(asked), n_classes, device=features.device)
-    share.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=features.device))
-    own = labels[asked][:, None]
-    return {"neighbour_own": share.gather(1, own)[:, 0], "neighbour_other": share.scatter(1, own, -1.0).amax(1)}
+    _, nearest = nearest_rows(F.normalize(asked, dim=1), F.normalize(taught, dim=1), torch.arange(len(taught), device=taught.device), NEAREST)
+    share = torch.zeros(len(asked), n_classes, device=asked.device)
+    share.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=asked.device))
+    mine = own[:, None]
+    return {"neighbour_own": share.gather(1, mine)[:, 0], "neighbour_other": share.scatter(1, mine, -1.0).amax(1)}
 
 
-def centres(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+def centres(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
     """`centre_own` and `centre_other`, each (Q,) float32, of one member's learned space; arguments as for `votes`."""
-    far, own = centre_distances(features, asked, taught, labels, n_classes), labels[asked][:, None]
-    return {"centre_own": far.gather(1, own)[:, 0], "centre_other": far.scatter(1, own, float("inf")).amin(1)}
+    far, mine = centre_distances(asked, taught, labels, n_classes), own[:, None]
+    return {"centre_own": far.gather(1, mine)[:, 0], "centre_other": far.scatter(1, mine, float("inf")).amin(1)}
 
 
-def centre_distances(features: Tensor, asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+def centre_distances(asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """(Q, C) float32 Mahalanobis distances to the class centres under one shared covariance; arguments as for `votes`."""
-    mine, given = features[taught], labels[taught]
-    size = torch.bincount(given, minlength=n_classes).clamp_min(1).to(mine.dtype)
-    centre = torch.zeros(n_classes, mine.shape[1], device=mine.device).index_add_(0, given, mine) / size[:, None]
-    inside = mine - centre[given]
+    size = torch.bincount(labels, minlength=n_classes).clamp_min(1).to(taught.dtype)
+    centre = torch.zeros(n_classes, taught.shape[1], device=taught.device).index_add_(0, labels, taught) / size[:, None]
+    inside = taught - centre[labels]
     shared = inside.T @ inside / len(taught)
     ridge = 0.01 * shared.diagonal().mean() + 1e-6
-    root = torch.linalg.cholesky(shared + ridge * torch.eye(len(shared), device=mine.device))
-    white = torch.linalg.solve_triangular(root, torch.cat([features[asked], centre]).T, upper=False).T
+    root = torch.linalg.cholesky(shared + ridge * torch.eye(len(shared), device=taught.device))
+    white = torch.linalg.solve_triangular(root, torch.cat([asked, centre]).T, upper=False).T
     return torch.cdist(white[: len(asked)], white[len(asked) :])
 
 
-LOOKS = {"neighbour_labels": votes, "class_centre": centres}
+LOOKS: dict[str, Look] = {"neighbour_labels": votes, "class_centre": centres}
 """Which look each clue asks for."""
