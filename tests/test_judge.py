@@ -176,6 +176,18 @@ def test_wrong_targets_are_found():
     assert verdicts.noise_rate[0] == pytest.approx(wrong.mean(), abs=0.05)
 
 
+def test_an_unlabelled_row_is_unlabelled_whatever_its_neighbours_say():
+    evidence, _ = made(sure=2.0)
+    y = evidence.y.copy()
+    y[:30] = -1
+    votes = {"neighbour_own": np.full(600, 0.5), "neighbour_other": np.full(600, 0.3)}
+    verdicts = judge.judge(dataclasses.replace(evidence, y=y).seen_by(votes), Cut())
+    assert (verdicts.verdict[:30] == "unlabelled").all() and np.isnan(verdicts.p_incorrect[:30]).all()
+    assert not np.isnan(verdicts.p_incorrect[30:]).any()
+    assert not np.isin(verdicts.verdict[30:], ("unlabelled", "unjudged")).any()
+    assert np.isfinite(verdicts.noise_rate).all()
+
+
 def test_a_far_input_is_an_outlier_and_not_called_incorrect():
     evidence, _ = made()
     distance = np.random.default_rng(0).gamma(9, 0.1, 600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -108,6 +109,14 @@ def test_what_is_printed_fits_eighty_columns(blobs, capsys):
     assert "24 errors planted in a copy, 10 % of the labelled rows" in lines
     assert "…" not in "".join(lines)
     assert "\x1b" not in "".join(lines)
+
+
+def test_each_verdict_of_the_missed_stands_under_its_own_heading(blobs):
+    facts = blobs[0].facts
+    table = standings.kinds(facts)
+    cells = {re.sub(r"\[.*?\]", "", str(column.header)): list(column.cells) for column in table.columns}
+    for word in ("hard", "clean", "outlier"):
+        assert cells[word] == [str(row[word]) for row in facts["kinds"]]
 
 
 def test_the_facts_are_plain_json(blobs):

@@ -63,7 +63,7 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
         "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
         "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
-        "clues": {name: round(weight, 4) for name, weight in verdicts.weights.items()},
+        "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.places},
         "clue_names": list(verdicts.places),
         "bands": bands(evidence.rounds, not data.task.classes),
         "calibration": table,

@@ -19,6 +19,9 @@ from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 from zcurate.watch import Silent, Watch
 
+FEW_ROWS = 10
+"""Rows of a class below which its verdicts come with a warning."""
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -166,6 +169,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         with costs(witness):
             evidence = evidence.seen_by(WITNESSES.load(witness)(encoded))
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
+    for text in doubts(dataset, what.spec.judged_by, evidence):
+        watch.warn(text)
     if options.precision is not None and verdicts.threshold >= 1:
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
@@ -174,6 +179,18 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row)
+
+
+def doubts(dataset: Dataset, clues: tuple[str, ...], evidence: Evidence) -> list[str]:
+    """What the user should know before trusting the verdicts: classes of few rows, clues that do not apply."""
+    from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS
+
+    shelf = CLASS_SIGNALS if dataset.task.classes else TARGET_SIGNALS
+    out = [] if set(clues) & set(shelf.names()) else [f"none of the clues asked for is for {dataset.task.kind}: the default ones are used"]
+    rare = [name for code, name in enumerate(dataset.task.classes or ()) if (evidence.y == code).sum() < FEW_ROWS]
+    if rare:
+        out.append(f"too few rows to judge well (under {FEW_ROWS}): {listed(rare, 5)}")
+    return out
 
 
 def surest(verdicts: Verdicts) -> float:

@@ -116,7 +116,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
     threshold = cut_at(cut, p_incorrect)
-    verdict = decide(p_incorrect, p_hard, p_outlier, threshold)
+    verdict = decide(p_incorrect, p_hard, p_outlier, threshold, labelled(evidence))
     suggested, p_suggested = suggestions(real, p_incorrect)
     reasons = reasons_for(real, clue_strengths(real, places, p_outlier), verdict)
     judged = ~np.isnan(s)
@@ -273,12 +273,25 @@ def cut_at(cut: Cut, p: np.ndarray) -> float:
     return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
 
 
-def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float) -> np.ndarray:
-    """(N,) verdicts from probabilities (DESIGN section 3); NaN probabilities are `unlabelled`."""
+def labelled(evidence: Evidence) -> np.ndarray:
+    """(N,) bool: the row has a label."""
+    return ~np.isnan(evidence.y) if evidence.y.dtype.kind == "f" else evidence.y >= 0
+
+
+def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labels: np.ndarray) -> np.ndarray:
+    """(N,) verdicts from probabilities (DESIGN section 3); a labelled row that no clue could tell anything of is `unjudged`.
+
+    Args:
+        p_incorrect: (N,), NaN where not judged.
+        p_hard: (N,).
+        p_outlier: (N,).
+        threshold: on `p_incorrect`.
+        labels: (N,) bool, the row has one.
+    """
     with np.errstate(invalid="ignore"):
         p_clean = 1 - p_incorrect - p_hard - p_outlier
-        conditions = [np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
-    return np.select(conditions, ["unlabelled", "incorrect", "outlier", "hard"], "clean").astype("U10")
+        conditions = [~labels, np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
+    return np.select(conditions, ["unlabelled", "unjudged", "incorrect", "outlier", "hard"], "clean").astype("U10")
 
 
 def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
@@ -286,8 +299,7 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     n = len(evidence.y)
     empty = np.full(n, np.nan)
     regression = evidence.y.dtype.kind == "f"
-    labelled = ~np.isnan(evidence.y) if regression else evidence.y >= 0
-    verdict = np.where(labelled, "unjudged", "unlabelled").astype("U10")
+    verdict = np.where(labelled(evidence), "unjudged", "unlabelled").astype("U10")
     suggested = empty if regression else np.full(n, -1)
     nowhere = float("nan")
     return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)

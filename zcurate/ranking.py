@@ -68,10 +68,11 @@ def clue_places(real: View, planted: list[View], names: list[str], shelf: Regist
         costs: takes their seconds.
     """
     rows, errors = {}, {}
+    unlabelled = np.isnan(real.label) if real.label.dtype.kind == "f" else real.label < 0
     for name in names:
         with costs(name):
             score = shelf.load(name)
-            value = score(real).astype(np.float64)
+            value = np.where(unlabelled, np.nan, score(real).astype(np.float64))
             reference = np.sort(value[~np.isnan(value)])
             rows[name] = place(value, reference)
             errors[name] = np.concatenate([place(score(view).astype(np.float64), reference) for view in planted]) if planted else np.zeros(0)

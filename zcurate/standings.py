@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zcurate.summary import COLOURS, percent
+from zcurate.summary import percent
 
 WIDTH = 80
 PARTS = {None: "", 1: "1st quarter", 2: "2nd", 3: "3rd", 4: "4th"}
@@ -100,7 +100,7 @@ def kinds(facts: dict[str, Any]) -> Table:
             row["found"],
             percent(row["recall"]),
             between(row["recall_low"], row["recall_high"]),
-            *(row[word] for word in COLOURS if word != "incorrect"),
+            *(row[word] for word in ("hard", "clean", "outlier")),
         )
         table.add_row(row["kind"], *(str(number) for number in numbers), *restored(facts, str(row["restored"])))
     return table

@@ -40,7 +40,7 @@ def summarise(report: Report, path: str, verbose: bool) -> None:
     else:
         console.print(verdict_table(report))
         console.print()
-        for line in findings(card):
+        for line in [*findings(card), *below_cut(report)]:
             console.print(line, markup=False)
         histograms(report, console)
     console.print(f"\nreport  {path}", markup=False, soft_wrap=True)
@@ -97,7 +97,7 @@ def verdict_table(report: Report) -> Table:
     for word, n in report.counts().items():
         told = ""
         if word == "hard" and expected.get("hard_cases"):
-            told = f"of {expected['hard_cases']} hard cases that it made {percent(expected['hard_called'])} would be called incorrect"
+            told = f"{percent(expected['hard_called'])} of the hard cases it made would be called incorrect"
         if word == "incorrect" and expected["precision"] is not None:
             told = f"expected precision {percent(expected['precision'])}, recall {percent(expected['recall'])} of planted errors"
         grid.add_row(f"[{COLOURS[word]}]{word}[/]" if word in COLOURS else word, str(n), told)
@@ -123,6 +123,13 @@ def findings(card: dict[str, Any]) -> list[str]:
     if card.get("n_copies_disagree"):
         out.append(f"copies: {card['n_copies_disagree']} rows have exact or near copies with another label (column copies_other)")
     return out
+
+
+def below_cut(report: Report) -> list[str]:
+    """How many rows are more likely wrong than right but lie below the cut, whatever they are called."""
+    p = report.table.column("p_incorrect").to_numpy().astype(float)
+    n = int(((p > 0.5) & (report.table.column("verdict").to_numpy() != "incorrect")).sum())
+    return [f"below the cut: {n} rows more likely wrong than right (zcurate report --top {report.counts().get('incorrect', 0) + n})"] if n else []
 
 
 def histograms(report: Report, console: Console) -> None:
@@ -154,4 +161,4 @@ def next_command(report: Report, path: str) -> str:
     name = f"'{path}'" if " " in path else path
     if report.counts().get("incorrect"):
         return f"zcurate report {name} --top 20"
-    return f"zcurate report {name} --top 20   (nothing is called incorrect; these are the most suspicious rows)"
+    return f"zcurate report {name} --top 20\n        nothing is called incorrect; these are the most suspicious rows"

@@ -46,6 +46,9 @@ def scan(data: str, options: ScanOptions) -> None:
     if options.json:
         sys.stdout.write(json.dumps({"report": options.output, "rows": len(report), "counts": report.counts(), **report.card}) + "\n")
     outcome = outcome_of(report, options)
+    if outcome is Outcome.PARTIAL and not report.card["partial"] and not options.quiet:
+        unread = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"
+        sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
 

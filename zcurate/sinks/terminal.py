@@ -12,6 +12,7 @@ from rich.text import Text
 
 from zcurate.options import ReportOptions
 from zcurate.reasons import REASONS
+from zcurate.report import COLUMN_DOCS
 from zcurate.sinks.cells import text_of
 
 COLOURS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
@@ -32,7 +33,7 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
     console = Console(file=text, highlight=False)
     names = list(table.column_names) if options.columns else shown_columns(table)
     if options.with_data and not options.columns:
-        own = table.column_names[table.column_names.index("entropy_heldout") + 1 :] if "entropy_heldout" in table.column_names else []
+        own = [name for name in table.column_names if name not in COLUMN_DOCS]
         names = [name for name in names if name not in ("telling", "reasons")] + [name for name in own if name not in names][:MOST_DATA]
     console.print(drawn(table.select(names)))
     text.flush()
@@ -59,7 +60,7 @@ def drawn(table: pa.Table) -> Table:
         right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         narrow = field.name in ("rank", "row", "p_incorrect", "verdict")
         heading = {"p_incorrect": "p", "reasons": "why", "telling": "values"}.get(field.name, field.name)
-        least = min(28, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
+        least = min(18, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
         grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold", min_width=least)
     for row in table.to_pylist():
         verdict = str(row.get("verdict", ""))
