@@ -115,8 +115,23 @@ def test_a_precision_is_the_mean_probability_of_the_rows_called():
         flagged = v.verdict == "incorrect"
         assert flagged.any()
         assert v.p_incorrect[flagged].mean() >= wanted
-        more = judge.judge(evidence, Cut(budget=int(flagged.sum()) + 1))
-        assert more.p_incorrect[more.verdict == "incorrect"].mean() < wanted
+        assert guarded(v.p_incorrect[flagged], v.trust).mean() >= wanted
+
+
+def guarded(p, trust):
+    odds = p.astype(float) / (1 - p.astype(float))
+    lower = odds * np.exp(-judge.GUARD - judge.GUARD_UNTOLD * (1 - trust))
+    return lower / (1 + lower)
+
+
+def test_the_less_confident_rows_tell_the_fewer_rows_a_precision_calls():
+    p = np.linspace(0, 0.99, 500)
+    flagged = [(p > judge.cut_at(Cut(precision=0.8), p, trust)).sum() for trust in (1.0, 0.5, 0.0)]
+    assert flagged[0] > flagged[1] > flagged[2] > 0
+    n = int(flagged[0])
+    highest = np.sort(p)[::-1]
+    assert guarded(highest[:n], 1.0).mean() >= 0.8 > guarded(highest[: n + 1], 1.0).mean()
+    assert p[p > judge.cut_at(Cut(precision=0.8), p)].mean() == pytest.approx(0.83, abs=0.02)
 
 
 def test_a_precision_out_of_reach_calls_nothing():

@@ -64,6 +64,7 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
         "expected": expected,
         "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
         "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.places},
+        "trust": round(verdicts.trust, 4),
         "clue_names": list(verdicts.places),
         "bands": bands(evidence.rounds, not data.task.classes),
         "calibration": table,

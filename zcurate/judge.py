@@ -30,6 +30,8 @@ HARD_RESIDUAL = 0.97
 """Regression: the largest 3 % of residuals are hard (DESIGN)."""
 OUTLIER_FAR, OUTLIER_WIDTH = 2.5, 0.15
 """An input is an outlier when it lies so many times as far out as the 95th percentile (distances three times, as they have longer tails)."""
+GUARD, GUARD_UNTOLD = 0.2, 1.0
+"""Log-odds by which `--precision` lowers p_incorrect, always and where confident rows tell nothing, so that what is asked for comes true; tuning half."""
 VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
 
 
@@ -80,6 +82,8 @@ class Verdicts:
     """Clue -> (N,) place among all rows' values in [0, 1]; NaN where it cannot tell."""
     weights: dict[str, float] = field(default_factory=dict)
     """Clue -> how much it counted; clues that planted errors did not bear out are missing."""
+    trust: float = 1.0
+    """How far confident rows tell of the noise, in [0, 1]; 1 for regression."""
 
 
 def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Costs | None = None) -> Verdicts:
@@ -115,7 +119,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
-    threshold = cut_at(cut, p_incorrect)
+    threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.confusion.trust)
     verdict = decide(p_incorrect, p_hard, p_outlier, threshold, labelled(evidence))
     suggested, p_suggested = suggestions(real, p_incorrect)
     reasons = reasons_for(real, clue_strengths(real, places, p_outlier), verdict)
@@ -139,6 +143,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         hard_cases=hard_called(evidence, real, s, wrong, weights, shelf, threshold),
         places=places,
         weights=weights,
+        trust=1.0 if regression else real.confusion.trust,
     )
 
 
@@ -254,21 +259,24 @@ def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(sure, best, -1), np.where(sure, p, np.nan)
 
 
-def cut_at(cut: Cut, p: np.ndarray) -> float:
+def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
     """The threshold on p_incorrect that the user's cut comes to.
 
-    `precision`: the lowest threshold above which the mean p_incorrect is still that high; 1 when none is.
+    `precision`: the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when none is.
 
     Args:
         cut: what was asked for.
         p: (N,) p_incorrect, NaN where not judged.
+        trust: `Confusion.trust`; the less, the more the probabilities are guarded.
     """
     if cut.precision is None and cut.budget is None:
         return 0.5 if cut.threshold is None else cut.threshold
     falling = -np.sort(-p[~np.isnan(p)])
     if cut.budget is not None:
         return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
-    mean = np.cumsum(falling) / np.arange(1, len(falling) + 1)
+    odds = np.clip(falling, 1e-9, 1 - 1e-9) / (1 - np.clip(falling, 1e-9, 1 - 1e-9))
+    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNTOLD * (1 - trust)) / odds)
+    mean = np.cumsum(guarded) / np.arange(1, len(falling) + 1)
     n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
     return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
 

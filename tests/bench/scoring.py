@@ -92,9 +92,9 @@ def at_recall(score: np.ndarray, wrong: np.ndarray, hard: np.ndarray, recall: fl
     return share(wrong, flagged), share(flagged, hard)
 
 
-def at_precision(p: np.ndarray, wrong: np.ndarray, wanted: float) -> tuple[int, float]:
+def at_precision(p: np.ndarray, wrong: np.ndarray, wanted: float, trust: float = 1.0) -> tuple[int, float]:
     """Rows that `--precision wanted` calls incorrect, and the share of them that is wrong (NaN when none is called)."""
-    flagged = np.nan_to_num(p) > cut_at(Cut(precision=wanted), p)
+    flagged = np.nan_to_num(p) > cut_at(Cut(precision=wanted), p, trust)
     return int(flagged.sum()), share(wrong, flagged)
 
 
@@ -147,7 +147,7 @@ def figures(table: pd.DataFrame, truth: pd.DataFrame, card: dict[str, Any], peer
     if peer is not None:
         out["precision_at"], out["hard_at"] = at_recall(score[known], wrong[known], hard[known], peer["recall_of_f1"])
     for wanted in PRECISIONS:
-        out[f"n_{wanted}"], out[f"precision_{wanted}"] = at_precision(p, wrong, wanted)
+        out[f"n_{wanted}"], out[f"precision_{wanted}"] = at_precision(p, wrong, wanted, card.get("trust", 1.0))
     return out
 
 
