@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zcurate.discrim import LARGEST, DiscrimLoss, stage
+from zcurate.discrim import LARGEST, DiscrimLoss
 from zcurate.spec import DiscrimSettings
 
 CPU = torch.device("cpu")
@@ -14,9 +14,9 @@ SETTINGS = DiscrimSettings()
 
 
 def test_the_threshold_rises_from_one_to_one_and_twice_a():
-    assert stage(0.0, SETTINGS) == pytest.approx(1.0, abs=1e-6)
-    assert stage(0.5, SETTINGS) == pytest.approx(1 + SETTINGS.discrim_a)
-    assert stage(0.99, SETTINGS) == pytest.approx(1 + 2 * SETTINGS.discrim_a, abs=1e-6)
+    assert SETTINGS.stage(0.0) == pytest.approx(1.0, abs=1e-6)
+    assert SETTINGS.stage(0.5) == pytest.approx(1 + SETTINGS.discrim_a)
+    assert SETTINGS.stage(0.99) == pytest.approx(1 + 2 * SETTINGS.discrim_a, abs=1e-6)
 
 
 def test_the_first_batch_by_hand():

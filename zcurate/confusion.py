@@ -81,7 +81,7 @@ def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
     disagree = [y[rows] != code for code, rows in enumerate(by_class)]
     pairs = [pooled(disagree, share) / max(1, n_classes - 1) for share in SUREST]
     ranking = with_diagonal(np.stack([least(y[rows], code, n_classes, pairs) for code, rows in enumerate(by_class)]) + shape)
-    sure = np.stack(confident(by_class, y, n_classes))
+    sure = np.stack(confident(by_class, disagree, y, n_classes))
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
     explained = float(class_share @ sure.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
     trust = (flatness(disagree) + explained - TRUST_FROM) / TRUST_OVER
@@ -136,15 +136,15 @@ def least(labels: np.ndarray, code: int, n_classes: int, pairs: list[float]) -> 
     return out
 
 
-def confident(by_class: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
+def confident(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
     """For each class (C,) shares of the other labels among its surest rows; the smallest of the shares counted, drawn towards the pooled one.
 
     Args:
         by_class: rows of each predicted class, most confident first.
+        disagree: whether their labels are others.
         y: given classes.
         n_classes: C.
     """
-    disagree = [y[rows] != code for code, rows in enumerate(by_class)]
     together = [pooled(disagree, share) for share in SURE]
     out = []
     for code, rows in enumerate(by_class):

@@ -7,7 +7,7 @@ bias-corrected loss history, a trainable log sigma per row, early suppression in
 
 from __future__ import annotations
 
-from math import log, tanh
+from math import log
 
 import torch
 from torch import Tensor
@@ -19,16 +19,6 @@ MEMORY = 0.9
 MOMENTUM = 0.9
 LARGEST = log(20.0)
 """Largest log sigma."""
-
-
-def stage(progress: float, settings: DiscrimSettings) -> float:
-    """gamma(t) = 1 + a + a tanh(p (t - q)): about 1 in the first stage, 1 + 2a in the second.
-
-    Args:
-        progress: share of the run that is over, in [0, 1); the paper's epochs are 120 to a run.
-        settings: a, p, q.
-    """
-    return 1 + settings.discrim_a * (1 + tanh(settings.discrim_p * 120 * (progress - settings.discrim_turn)))
 
 
 class DiscrimLoss:
@@ -61,7 +51,7 @@ class DiscrimLoss:
         mean = (share * held).sum(1)
         self.threshold = torch.where(self.threshold.isnan(), mean, MEMORY * self.threshold + (1 - MEMORY) * mean)
         early = min(1.0, (progress * 120 + 1) / 10) if progress * 120 < settings.discrim_suppressed else 1.0
-        excess = held - stage(progress, settings) * self.threshold[:, None]
+        excess = held - settings.stage(progress) * self.threshold[:, None]
         log_sigma = self.log_sigma.gather(1, ids)
         inverse = torch.exp(-log_sigma)
         speed = MOMENTUM * self.speed.gather(1, ids) - share * early * excess * inverse
@@ -69,4 +59,4 @@ class DiscrimLoss:
         real = weight > 0
         for state, value in ((self.history, MEMORY * past + (1 - MEMORY) * fresh), (self.visits, seen), (self.speed, speed), (self.log_sigma, moved)):
             state.scatter_(1, ids, torch.where(real, value, state.gather(1, ids)))
-        return (share * early * (smooth - stage(progress, settings) * self.threshold[:, None]) * inverse).sum()
+        return (share * early * (smooth - settings.stage(progress) * self.threshold[:, None]) * inverse).sum()

@@ -36,6 +36,11 @@ class View:
         return self.columns.get(name, np.full(len(self.label), np.nan))
 
     @property
+    def labelled(self) -> np.ndarray:
+        """(N,) bool: the row has a label."""
+        return ~np.isnan(self.label) if self.label.dtype.kind == "f" else self.label >= 0
+
+    @property
     def whole(self) -> View:
         """All rows: what a class's or the data's statistics are taken over."""
         return self if self.population is None else self.population
@@ -110,7 +115,7 @@ DOCS = {
     "centre_other": ("the same to the nearest other centre", "deviations"),
     "distance": ("how far the input lies from the bulk, column by column", "robust deviations"),
     "isolation": ("how far its nearest rows are, against how far other rows' are", "log ratio"),
-    "copies_other": ("share of the row's exact copies that carry another label; NaN without copies", "share"),
+    "copies_other": ("share of the row's exact or near copies that carry another label; NaN without copies", "share"),
     "neighbour_gap": ("regression: target minus the median target of the nearest rows", "their spreads"),
 }
 """Each column's meaning and unit."""
@@ -167,11 +172,16 @@ def first_curves(rounds: tuple[Round, ...], own: np.ndarray) -> dict[str, np.nda
     return out
 
 
+def bare(evidence: Evidence) -> View:
+    """The rows under their given labels, without how they are confused."""
+    return View(evidence.y, evidence.heldout, evidence.columns, evidence.curves, nothing())
+
+
 def views(evidence: Evidence) -> tuple[View, list[View]]:
     """The rows under their given labels, and each round's planted rows under the labels they were shown."""
     classes = evidence.y.dtype.kind == "i"
     confusion = estimate(evidence.heldout, evidence.y) if classes else nothing()
-    real = View(evidence.y, evidence.heldout, evidence.columns, evidence.curves, confusion)
+    real = dataclasses.replace(bare(evidence), confusion=confusion)
     planted = []
     for one in evidence.rounds:
         at = one.planted.row

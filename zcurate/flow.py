@@ -195,7 +195,9 @@ def doubts(dataset: Dataset, clues: tuple[str, ...], evidence: Evidence) -> list
 
 def surest(verdicts: Verdicts) -> float:
     """The largest p_incorrect."""
-    return max((p for p in verdicts.p_incorrect.tolist() if p == p), default=0.0)
+    import numpy
+
+    return float(numpy.nanmax(verdicts.p_incorrect))
 
 
 def too_short(n_epochs: int, cut_short: bool) -> str:

@@ -1,8 +1,8 @@
 """The judge: signals in, verdicts out. Learns from planted errors how wrong labels look in this data.
 
-Leaves: `Verdicts`. Enters: `Evidence`. No torch. Each row's suspicion is the mean rank of its signals; the suspicion becomes a
-probability by the noise-adjusted posterior (classes) or by a mixture of right rows and planted errors (regression), made monotone
-in the suspicion; planted errors say what share of wrong labels lies above each cut.
+Leaves: `Verdicts`. Enters: `Evidence`. No torch. Each row's suspicion is the weighted mean rank of its clues (`ranking`);
+it becomes a probability by the posterior under the noise that confident rows show and by the density of planted errors (classes), or by a
+mixture of right rows and planted errors (regression) (`calibrate`); planted errors say what share of wrong labels lies above each cut.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from zcurate import confusion
 from zcurate.calibrate import calibration_table, class_probability, noise_interval, target_probability, wilson
-from zcurate.evidence import Evidence, Round, View, hard_view, merge, views
-from zcurate.ranking import clue_places, clue_weights, suspicion, together
+from zcurate.evidence import Evidence, Round, View, bare, hard_view, merge, views
+from zcurate.ranking import clue_places, clue_weights, likest, suspicion, together
 from zcurate.reasons import clue_strengths, reasons_for
 from zcurate.registry import Registry
 from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
@@ -120,7 +120,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
     threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.confusion.trust)
-    verdict = decide(p_incorrect, p_hard, p_outlier, threshold, labelled(evidence))
+    verdict = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
     reasons = reasons_for(real, clue_strengths(real, places, p_outlier), verdict)
     judged = ~np.isnan(s)
@@ -168,11 +168,11 @@ def boundary_auroc(evidence: Evidence, rounds: tuple[Round, ...]) -> float:
         evidence: whose held-out predictions are asked.
         rounds: whose planted rows.
     """
-    real, _ = views(evidence)
+    real = bare(evidence)
     row, shown, kind = (np.concatenate([getattr(one.planted, name) for one in rounds]) for name in ("row", "shown", "kind"))
-    near = kind == "boundary" if (kind == "boundary").any() else np.ones(len(row), bool)
+    near = likest(kind)
     planted = dataclasses.replace(real, label=shown[near].astype(np.int64), heldout=evidence.heldout[row[near]])
-    reference = np.sort(heldout_margin.margin(real)[real.label >= 0])
+    reference = np.sort(heldout_margin.margin(real)[real.labelled])
     return float(1 - np.mean(np.searchsorted(reference, heldout_margin.margin(planted)) / max(1, len(reference))))
 
 
@@ -281,11 +281,6 @@ def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
     return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
 
 
-def labelled(evidence: Evidence) -> np.ndarray:
-    """(N,) bool: the row has a label."""
-    return ~np.isnan(evidence.y) if evidence.y.dtype.kind == "f" else evidence.y >= 0
-
-
 def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labels: np.ndarray) -> np.ndarray:
     """(N,) verdicts from probabilities (DESIGN section 3); a labelled row that no clue could tell anything of is `unjudged`.
 
@@ -307,7 +302,7 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     n = len(evidence.y)
     empty = np.full(n, np.nan)
     regression = evidence.y.dtype.kind == "f"
-    verdict = np.where(labelled(evidence), "unjudged", "unlabelled").astype("U10")
+    verdict = np.where(bare(evidence).labelled, "unjudged", "unlabelled").astype("U10")
     suggested = empty if regression else np.full(n, -1)
     nowhere = float("nan")
     return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)

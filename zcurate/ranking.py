@@ -68,11 +68,10 @@ def clue_places(real: View, planted: list[View], names: list[str], shelf: Regist
         costs: takes their seconds.
     """
     rows, errors = {}, {}
-    unlabelled = np.isnan(real.label) if real.label.dtype.kind == "f" else real.label < 0
     for name in names:
         with costs(name):
             score = shelf.load(name)
-            value = np.where(unlabelled, np.nan, score(real).astype(np.float64))
+            value = np.where(real.labelled, score(real).astype(np.float64), np.nan)
             reference = np.sort(value[~np.isnan(value)])
             rows[name] = place(value, reference)
             errors[name] = np.concatenate([place(score(view).astype(np.float64), reference) for view in planted]) if planted else np.zeros(0)
@@ -106,14 +105,14 @@ def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], er
         if name in core or np.isnan(rows[name]).all():
             continue
         after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_CLUE})
-        if after[-1] - before[-1] > LEAST_GAIN:
+        if after - before > LEAST_GAIN:
             weights[name] = OTHER_CLUE
             before = after
     return weights
 
 
-def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, weights: dict[str, float]) -> np.ndarray:
-    """(M,) float64: for each planted kind the chance that a planted row is more suspicious than any row; `boundary`, the nearest to people's, last.
+def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, weights: dict[str, float]) -> float:
+    """Chance that a planted row is more suspicious than any row: those of the kind `boundary`, the likest to people's, where there are some.
 
     Args:
         rows: clue -> (N,) places of all rows.
@@ -123,8 +122,17 @@ def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], ki
     """
     every = suspicion(rows, weights)
     at = place(suspicion(errors, weights), np.sort(every[~np.isnan(every)]))
-    order = sorted(set(kinds.tolist()), key=lambda kind: (kind == "boundary", kind))
-    return np.array([np.nanmean(at[kinds == kind]) for kind in order]) if len(at) else np.zeros(1)
+    return float(np.nanmean(at[likest(kinds)])) if len(at) else 0.0
+
+
+def likest(kinds: np.ndarray) -> np.ndarray:
+    """(P,) bool planted rows that are likest to people's errors: the kind `boundary`, all where there is none of it.
+
+    Args:
+        kinds: (P,) kind of each.
+    """
+    near = kinds == "boundary"
+    return near if near.any() else np.ones(len(kinds), bool)
 
 
 def together(view: View, names: list[str]) -> np.ndarray:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from zcurate.dataset import Dataset
 from zcurate.errors import ReportError, UsageError, did_you_mean, listed
-from zcurate.evidence import Evidence
+from zcurate.evidence import Evidence, bare
 from zcurate.judge import Verdicts
 from zcurate.options import ReportOptions
 from zcurate.signals import heldout_margin, heldout_residual
@@ -372,9 +372,7 @@ def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
 
 def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
     """What members that never trained on each row say of it."""
-    from zcurate.evidence import views
-
-    view, _ = views(evidence)
+    view = bare(evidence)
     if regression:
         far = heldout_residual.spread(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)

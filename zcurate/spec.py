@@ -11,6 +11,7 @@ import importlib.util
 import os
 import tomllib
 from dataclasses import dataclass, field
+from math import tanh
 from typing import Any
 
 from zcurate.dataset import Dataset
@@ -102,6 +103,10 @@ class DiscrimSettings:
     """Learning rate of each row's log sigma."""
     discrim_least: float = 0.0786
     """Least log sigma."""
+
+    def stage(self, progress: float) -> float:
+        """gamma(t) = 1 + a + a tanh(p (t - q)) at `progress` in [0, 1) of the run: about 1 in the first stage, 1 + 2a in the second."""
+        return 1 + self.discrim_a * (1 + tanh(self.discrim_p * 120 * (progress - self.discrim_turn)))
 
 
 @dataclass(frozen=True)

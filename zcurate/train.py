@@ -26,7 +26,7 @@ from zcurate.ledger import Ledger
 from zcurate.noise import Planted
 from zcurate.spec import ModelSpec
 from zcurate.watch import Costs, Watch
-from zcurate.zerror import Statistics, class_terms, gathered, masked_mean, score, target_terms
+from zcurate.zerror import Statistics, gathered, masked_mean, score, terms
 
 
 class Observer(Protocol):
@@ -314,17 +314,16 @@ class Trainer:
         for epoch in range(self.spec.second_split):
             model.train()
             for ids, weight in visits(split, generator).batches(self.spec.batch):
-                output = model(self.inputs(ids, generator)).float()
-                terms = (target_terms if self.encoded.regression else class_terms)(output, labels[ids])
+                with self.precision():
+                    output = model(self.inputs(ids, generator)).float()
                 steps.zero_grad(set_to_none=True)
-                masked_mean(terms[0], weight > 0, weight).backward()
+                masked_mean(terms(output, labels[ids])[0], weight > 0, weight).backward()
                 steps.step()
             model.eval()
             for ids, weight in first.batches(HELDOUT_BATCH):
-                with torch.no_grad():
+                with torch.no_grad(), self.precision():
                     output = model(self.encoded.inputs(ids)).float()
-                    margin = (target_terms if self.encoded.regression else class_terms)(output, labels[ids])[2]
-                ledger.record_second(epoch, ids, margin, weight)
+                ledger.record_second(epoch, ids, terms(output, labels[ids])[2], weight)
 
     def precision(self) -> torch.autocast:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""

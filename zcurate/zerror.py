@@ -103,6 +103,11 @@ def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     return spread + log_scale, error, -spread, torch.zeros_like(spread)
 
 
+def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`target_terms` of float targets, `class_terms` of classes."""
+    return (target_terms if y.dtype.is_floating_point else class_terms)(output, y)
+
+
 def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
     """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
 
@@ -259,7 +264,7 @@ def score(
     Source: arXiv:2506.02154.
     """
     regression = y.dtype.is_floating_point
-    loss, error, margin, sieve = (target_terms if regression else class_terms)(output, y)
+    loss, error, margin, sieve = terms(output, y)
     per_class = settings.z_per == "class" and not regression
     group = y if per_class else torch.zeros(y.shape, dtype=torch.int64, device=y.device)
     with torch.no_grad():

@@ -25,7 +25,7 @@ def score(view: View) -> np.ndarray:
         mean = float(np.nanmean(whole[epoch])) if np.isfinite(whole[epoch]).any() else k
         k = mean if np.isnan(k) else MEMORY * k + (1 - MEMORY) * mean
         history = MEMORY * history + (1 - MEMORY) * np.where(np.isnan(now), mean, now)
-        gamma = 1 + settings.discrim_a * (1 + np.tanh(settings.discrim_p * 120 * (epoch / len(loss) - settings.discrim_turn)))
+        gamma = settings.stage(epoch / len(loss))
         speed = MOMENTUM * speed - (history / (1 - MEMORY ** (epoch + 1)) - gamma * k) * np.exp(-log_sigma) / len(loss)
         log_sigma = np.clip(log_sigma - settings.discrim_rate * speed, settings.discrim_least, LARGEST)
     return np.where(np.isnan(loss).all(0), np.nan, 1 - np.exp(settings.discrim_least - log_sigma)).astype(np.float32)
