@@ -12,12 +12,12 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "texts", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
+    "device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
-TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "discrim", "models", "ledger", "train", "witnesses"}
+TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
 HELPERS = {"sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))

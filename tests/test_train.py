@@ -136,8 +136,9 @@ def test_a_time_limit_cuts_short_and_says_so():
 
 @pytest.mark.parametrize("n", [1, 2, 5, 33, 100])
 def test_batches_are_split_evenly(n):
-    order = train.Order(torch.arange(n)[None], torch.ones(1, n))
-    sizes = [ids.shape[1] for ids, _ in order.batches(32)]
+    visits = train.Visits(torch.arange(n)[None], torch.ones(1, n), torch.zeros(1, n, dtype=torch.bool))
+    order = train.Order((visits,))
+    sizes = [ids.shape[1] for ids, *_ in order.batches(32)]
     assert sum(sizes) == n
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= 32

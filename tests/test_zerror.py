@@ -214,3 +214,23 @@ def test_it_repeats_to_the_last_bit():
     second, _ = zerror.score(logits, y, weight, fresh(), ZSettings(), 2.0)
     assert torch.equal(first.z, second.z)
     assert torch.equal(first.loss, second.loss)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_the_gradient_written_out_is_autograds(n_classes):
+    logits, y, _ = batch(n_classes=n_classes)
+    logits.requires_grad_()
+    loss, error, margin, sieve = zerror.class_terms(logits, y)
+    (expected,) = torch.autograd.grad(loss.sum(), logits)
+    torch.testing.assert_close(zerror.slope(logits.detach(), y), expected)
+    others = logits.masked_fill(F.one_hot(y, n_classes).bool(), -math.inf)
+    own = logits.gather(2, y[..., None])[..., 0]
+    for found, wanted in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_the_gradient_of_targets_is_autograds_within_and_beyond_the_scales_bounds():
+    output = torch.tensor([[[0.5, 0.2], [-1.0, 5.0], [2.0, -6.0]]], requires_grad=True)
+    y = torch.tensor([[1.0, -3.0, 2.5]])
+    (expected,) = torch.autograd.grad(zerror.target_terms(output, y)[0].sum(), output)
+    torch.testing.assert_close(zerror.slope(output.detach(), y), expected)

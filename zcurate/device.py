@@ -1,11 +1,17 @@
 """Where the arithmetic runs: device, threads and random generators. Nothing here looks at a clock or at the load.
 
-Leaves: `torch.device`, `torch.Generator`. Enters: the user's word and a seed.
+Leaves: `torch.device`, `torch.Generator`, a crew of threads. Enters: the user's word and a seed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 
@@ -30,6 +36,48 @@ def use_threads() -> int:
     threads = max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
     torch.set_num_threads(threads)
     return threads
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed blocks of up to 1 GiB instead of giving them back and faulting them in again at every step."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-3, 1 << 30)
+            libc.mallopt(-1, 2**31 - 1)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are faster than in float32: GPUs, and CPUs with instructions for it that are not masked off."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if allowed and not any(word in allowed for word in ("BF16", "AMX", "DEFAULT", "ALL", "AVX10", "FP16")):
+        return False
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(known and known())
+
+
+@contextmanager
+def crew(n_jobs: int, device: torch.device) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
+    """A `map` whose calls run side by side on CPU threads, each with its share of the cores; one after another where that gains nothing.
+
+    Two single-threaded members finish sooner than two members with two threads each: nothing waits at the end of every product.
+
+    Args:
+        n_jobs: calls at a time, at most.
+        device: where the tensors are.
+    """
+    threads = torch.get_num_threads()
+    n = min(n_jobs, threads) if device.type == "cpu" else 1
+    if n <= 1:
+        yield map
+        return
+    try:
+        with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(threads // n,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
 
 
 def generator(device: torch.device, *seeds: int) -> torch.Generator:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zcurate import texts
 from zcurate.dataset import Dataset
+from zcurate.device import has_bfloat16
 from zcurate.infer import plain
 from zcurate.spec import ModelSpec
 
@@ -31,6 +32,8 @@ FARTHEST_TARGET = 1e6
 RARE_CATEGORY = 2
 """A category value seen in fewer rows shares one code with its like."""
 MOST_CATEGORIES = 20_000
+BFLOAT_ROWS = 5000
+"""From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
 
 
 class Inputs(NamedTuple):
@@ -63,13 +66,17 @@ class Encoded:
     n_outputs: int
     """C classes, or 2 (location, log scale) for regression."""
     x: Tensor | None = None
-    """(N, F) float32, missing values filled with the median."""
+    """(N, F) float32, less the column's median, which also fills missing values."""
     bin_column: Tensor | None = None
     """(P,) int64, column of `x` that each bin belongs to."""
     bin_start: Tensor | None = None
     """(P,) float32, lower edge of each bin."""
     bin_scale: Tensor | None = None
     """(P,) float32, 1 / width of each bin."""
+    regular: tuple[int, int] = (0, 0)
+    """The first columns of `x` have equally many bins each: how many columns, and how many bins."""
+    dtype: torch.dtype = torch.float32
+    """Of the numbers handed to the model."""
     dense: Tensor | None = None
     """(N, V) float32, standardised vectors and sentence embeddings, fed as they are."""
     codes: Tensor | None = None
@@ -126,13 +133,30 @@ class Encoded:
 
     def numbers(self, ids: Tensor) -> Tensor | None:
         """(K, B, D) float32: piecewise-linear numbers beside the vectors, or None where there are neither."""
-        parts = []
-        if self.x is not None and self.bin_column is not None and self.bin_start is not None and self.bin_scale is not None:
-            wide = self.x[ids].index_select(2, self.bin_column)
-            parts.append(wide.sub_(self.bin_start).mul_(self.bin_scale).clamp_(0, 1).sub_(0.5))
+        parts = [] if self.x is None else self.binned(self.x.index_select(0, ids.reshape(-1)).view(*ids.shape, -1))
         if self.dense is not None:
-            parts.append(self.dense[ids])
+            parts.append(self.dense[ids].to(self.dtype))
         return torch.cat(parts, 2) if len(parts) > 1 else parts[0] if parts else None
+
+    def binned(self, x: Tensor) -> list[Tensor]:
+        """Two blocks at most, (K, B, D) each: columns of equally many bins by broadcasting, the rest by gathering, which costs more.
+
+        Args:
+            x: (K, B, F) float32.
+        """
+        assert self.bin_column is not None and self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
+        n_columns, n_bins = self.regular
+        at, parts = n_columns * n_bins, []
+        # (x - start) * scale - 1/2 in one pass; x is centred, so that no digits are lost in start * scale.
+        offset = -self.bin_start * self.bin_scale - 0.5
+        if at:
+            shape = (n_columns, n_bins)
+            block = torch.addcmul(offset[:at].view(shape), x[..., :n_columns, None], self.bin_scale[:at].view(shape))
+            parts.append(block.clamp_(-0.5, 0.5).to(self.dtype).flatten(2))
+        if at < len(self.bin_column):
+            block = torch.addcmul(offset[at:], x.index_select(2, self.bin_column[at:]), self.bin_scale[at:])
+            parts.append(block.clamp_(-0.5, 0.5).to(self.dtype))
+        return parts
 
     def texts(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The terms of rows `ids`, as `Inputs` has them: gathered from the CSR arrays without a loop."""
@@ -198,7 +222,20 @@ def encode(data: Dataset, spec: ModelSpec, device: torch.device) -> Encoded:
     parts: dict[str, Any] = features(data, row, spec, device) if data.pictures is None else {"images": torch.from_numpy(data.pictures[row])}
     moved: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
     n_outputs = data.n_classes if target is None else 2
-    return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, **moved)
+    return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, dtype=dtype_for(spec, len(row), device), **moved)
+
+
+def dtype_for(spec: ModelSpec, n_rows: int, device: torch.device) -> torch.dtype:
+    """What the model's products are taken in: as `spec.dtype` says, or by the hardware and the number of rows.
+
+    Args:
+        spec: `name`, `dtype`.
+        n_rows: N.
+        device: where the tensors stay.
+    """
+    if spec.dtype != "auto":
+        return torch.bfloat16 if spec.dtype == "bfloat16" else torch.float32
+    return torch.bfloat16 if spec.name == "mlp" and n_rows >= BFLOAT_ROWS and has_bfloat16(device) else torch.float32
 
 
 def by_content(data: Dataset, row: np.ndarray) -> np.ndarray:
@@ -278,27 +315,35 @@ def time_parts(array: pa.Array) -> list[np.ndarray]:
 
 
 def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
-    """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so."""
+    """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so.
+
+    Columns with all `n_bins` bins come first.
+    """
     columns: list[np.ndarray] = []
-    bins: list[tuple[int, float, float]] = []
+    bins: list[list[tuple[float, float]]] = []
     for values in numbers:
-        values = np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST).astype(np.float32)
-        missing = np.isnan(values)
-        known = values[~missing]
+        known_at = np.isfinite(values)
+        known = np.clip(values if known_at.all() else values[known_at], -LARGEST, LARGEST)
         if len(known) == 0:
             continue
-        filled = np.where(missing, np.median(known), values).astype(np.float32)
-        bins += [(len(columns), start, scale) for start, scale in edges(known, n_bins)]
-        columns.append(filled)
-        if missing.any():
-            bins.append((len(columns), 0.0, 1.0))
-            columns.append(missing.astype(np.float32))
-    column, start, scale = zip(*bins, strict=True)
+        centre = np.median(known)
+        centred = np.zeros(len(values), np.float32)
+        centred[known_at] = known - centre
+        bins.append(edges(centred if known_at.all() else centred[known_at], n_bins))
+        columns.append(centred)
+        if not known_at.all():
+            bins.append([(0.0, 1.0)])
+            columns.append((~known_at).astype(np.float32))
+    full = sum(len(one) == n_bins for one in bins) if n_bins > 1 else 0
+    order = sorted(range(len(bins)), key=lambda at: (len(bins[at]) != n_bins, at)) if full else range(len(bins))
+    flat = [(new, *one) for new, old in enumerate(order) for one in bins[old]]
+    column, start, scale = zip(*flat, strict=True)
     return {
-        "x": torch.from_numpy(np.stack(columns, 1)),
+        "x": torch.from_numpy(np.stack([columns[at] for at in order], 1)),
         "bin_column": torch.tensor(column, dtype=torch.int64),
         "bin_start": torch.tensor(start, dtype=torch.float32),
         "bin_scale": torch.tensor(scale, dtype=torch.float32),
+        "regular": (full, n_bins if full else 0),
     }
 
 

@@ -152,6 +152,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
 
     place = device.pick(options.device)
     device.use_threads()
+    device.keep_memory()
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
     clock.stage("training")

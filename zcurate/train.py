@@ -1,8 +1,8 @@
 """The loop: rounds of members, each member blind to one fold, all of them watched.
 
-Leaves: `Evidence`. Enters: `Encoded` and `ModelSpec`. A narrow model packs the members of a round into one batched product; a
-wide one or a convolution runs them one after another. Both give, in one run, in-sample dynamics from the members that train on a
-row and held-out predictions from the one that does not.
+Leaves: `Evidence`. Enters: `Encoded` and `ModelSpec`. A narrow model on few rows, or on a GPU, packs the members of a round into one
+batched product; elsewhere they train side by side on threads of their own, or one after another. All give, in one run, in-sample dynamics
+from the members that train on a row and held-out predictions from the one that does not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil, cos, pi
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,11 +22,12 @@ from zcurate import augment, confusion, device, noise
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
-from zcurate.ledger import Ledger
+from zcurate.ledger import PARTS, Ledger
 from zcurate.noise import Planted
+from zcurate.optimise import Optimiser
 from zcurate.spec import ModelSpec
 from zcurate.watch import Costs, Watch
-from zcurate.zerror import Statistics, gathered, masked_mean, score, terms
+from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
 
 
 class Observer(Protocol):
@@ -52,19 +53,39 @@ FEWEST_EPOCHS = 3
 """A later round is not cut below this."""
 
 
+PACKED_ROWS = 5000
+"""Up to here the members of a narrow model run as one product on the CPU: their single steps would be too small to fill a core."""
+SHARDS, SHARD_ROWS = 8, 4096
+"""Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. How many processes hold them
+does not change what a batch is made of."""
+HELDOUT_EACH_EPOCH = 50_000
+"""From this many rows on, members are asked about the rows they never saw after the last epoch only."""
+
+
 @dataclass(frozen=True)
 class Order:
-    """One epoch's visits."""
+    """One epoch's visits, shard by shard; each batch takes its part of every shard."""
+
+    shards: tuple[Visits, ...]
+    """In row order."""
+
+    def batches(self, size: int) -> Iterator[Visits]:
+        """Batches of at most `size` rows per member, split evenly."""
+        n_batches = max(1, ceil(sum(shard.ids.shape[1] for shard in self.shards) / size))
+        pieces = [[part.tensor_split(n_batches, 1) for part in shard] for shard in self.shards]
+        for at in range(n_batches):
+            yield Visits(*(torch.cat([piece[part][at] for piece in pieces], 1) if len(pieces) > 1 else pieces[0][part][at] for part in range(3)))
+
+
+class Visits(NamedTuple):
+    """Rows in the order in which the members visit them."""
 
     ids: Tensor
-    """(K, n) int64 rows in the order of the visits."""
+    """(K, n) int64 rows."""
     weight: Tensor
     """(K, n) float32, 0 for padding."""
-
-    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of at most `size` rows per member, split evenly."""
-        n_batches = max(1, ceil(self.ids.shape[1] / size))
-        yield from zip(self.ids.tensor_split(n_batches, 1), self.weight.tensor_split(n_batches, 1), strict=True)
+    readmit: Tensor
+    """(K, n) bool, visits that are not masked whatever their z."""
 
 
 def folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -86,23 +107,46 @@ def folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Gene
     return fold
 
 
-def visits(chosen: Tensor, generator: torch.Generator) -> Order:
+def visits(chosen: Tensor, generator: torch.Generator, readmit: float = 0.0) -> Visits:
     """Shuffle each member's rows; members with fewer rows are padded with rows of weight 0.
 
     Args:
         chosen: (K, N) bool, rows that each member visits.
         generator: on the device of `chosen`.
+        readmit: probability that a visit is let in whatever its z.
     """
-    n = int(chosen.sum(1).max())
-    draw = torch.rand(chosen.shape, generator=generator, device=chosen.device)
-    ids = torch.where(chosen, draw, 2.0).argsort(1)[:, :n]
-    return Order(ids, chosen.gather(1, ids).float())
+    if len(chosen) == 1:
+        rows = torch.nonzero(chosen[0])[:, 0]
+        ids = rows[torch.randperm(len(rows), generator=generator, device=chosen.device)][None]
+        weight = torch.ones(ids.shape, device=chosen.device)
+    else:
+        n = int(chosen.sum(1).max())
+        draw = torch.rand(chosen.shape, generator=generator, device=chosen.device)
+        ids = torch.where(chosen, draw, 2.0).argsort(1)[:, :n]
+        weight = chosen.gather(1, ids).float()
+    return Visits(ids, weight, torch.rand(ids.shape, generator=generator, device=ids.device) < readmit)
 
 
-def in_order(chosen: Tensor) -> Order:
-    """Each member's rows in row order, padded as in `visits`."""
-    ids = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(chosen.sum(1).max())]
-    return Order(ids, chosen.gather(1, ids).float())
+def shards_of(n_rows: int) -> list[slice]:
+    """The virtual shards: equal runs of rows.
+
+    Args:
+        n_rows: N.
+    """
+    n = SHARDS if n_rows >= SHARD_ROWS else 1
+    return [slice(n_rows * at // n, n_rows * (at + 1) // n) for at in range(n)]
+
+
+def in_order(chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each member's rows in row order, (K, b) with their weights, padded as in `visits`, in batches of `HELDOUT_BATCH`."""
+    if len(chosen) == 1:
+        ids = torch.nonzero(chosen[0])[:, 0][None]
+        weight = torch.ones(ids.shape, device=ids.device)
+    else:
+        ids = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(chosen.sum(1).max())]
+        weight = chosen.gather(1, ids).float()
+    n_batches = max(1, ceil(ids.shape[1] / HELDOUT_BATCH))
+    return list(zip(ids.tensor_split(n_batches, 1), weight.tensor_split(n_batches, 1), strict=True))
 
 
 def learning_rate(progress: float) -> float:
@@ -112,15 +156,8 @@ def learning_rate(progress: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + cos(pi * (progress - 0.1) / 0.9))
 
 
-def optimiser(spec: ModelSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser that the spec names, fused where torch has it."""
-    if spec.optimiser == "sgd":
-        return torch.optim.SGD(model.parameters(), spec.learning_rate, momentum=0.9, nesterov=True, weight_decay=spec.weight_decay, fused=True)
-    return torch.optim.AdamW(model.parameters(), spec.learning_rate, weight_decay=spec.weight_decay, betas=(0.9, 0.98), fused=True)
-
-
 class Clock:
-    """The user's time limit, shared out evenly among the trainings that are still to come. Without a limit it never looks."""
+    """The user's time limit, shared out evenly among the rounds. Without a limit it never looks."""
 
     def __init__(self, limit_seconds: float | None, n_parts: int) -> None:
         self.start, self.limit, self.n_parts, self.part, self.cut = time.monotonic(), limit_seconds, n_parts, 0, False
@@ -138,7 +175,7 @@ class Clock:
 
 
 class Trainer:
-    """One round: K members side by side, or one after another, over one ledger."""
+    """What all rounds share: the data, the model's recipe, the clock, and what was seen beside the ledger."""
 
     def __init__(
         self,
@@ -152,7 +189,9 @@ class Trainer:
         observer: Observer | None = None,
         costs: Costs | None = None,
     ) -> None:
-        self.encoded, self.spec, self.build, self.packed = encoded, spec, build, packed
+        self.encoded, self.spec, self.build = encoded, spec, build
+        small = encoded.n_rows <= PACKED_ROWS or spec.name == "linear"
+        self.packed = packed and (small or encoded.device.type != "cpu")
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
         self.observer = None if encoded.regression else observer
@@ -162,6 +201,8 @@ class Trainer:
         self.hard_heldout = torch.zeros(len(self.hard_row), encoded.n_outputs, device=encoded.device)
         self.leave_out: np.ndarray | None = None
         """(N,) bool rows that the next round must not train on."""
+        self.stopped = False
+        """Members should stop at their next batch."""
 
     def run(self, at: int, n_rounds: int, fold: np.ndarray, shown: np.ndarray, planted: Planted) -> Round:
         """Train the round's members and record them.
@@ -173,17 +214,35 @@ class Trainer:
             shown: (N,) labels to show, -1 or NaN for none.
             planted: which of them are wrong on purpose.
         """
-        encoded, n_folds = self.encoded, self.spec.folds
-        ledger = Ledger(encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, self.spec.second_split)
+        encoded, spec, n_folds = self.encoded, self.spec, self.spec.folds
+        each_epoch = encoded.n_rows < HELDOUT_EACH_EPOCH
+        ledger = Ledger(
+            encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
+            sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1,
+        )  # fmt: skip
         labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
         labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
-        teams = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
-        for number, team in enumerate(teams):
-            seeds = (self.seed, at, number)
-            done = (at * len(teams) + number) * self.n_epochs
-            self.train(blind[team.start : team.stop], labels, ledger, seeds, done, n_rounds * len(teams) * self.n_epochs, at == n_rounds - 1)
+        sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
+        teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in enumerate(sizes)]
+        try:
+            with device.crew(len(teams), encoded.device) as spread:
+                for epoch in range(self.n_epochs):
+                    for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch), teams)):  # noqa: B023
+                        ledger.record(epoch, visits.ids, scored, visits.weight)
+                        self.watch.step((at * self.n_epochs + epoch) * len(teams) + number + 1, n_rounds * self.n_epochs * len(teams))
+                    over = epoch == self.n_epochs - 1 or self.clock.up()
+                    if each_epoch or over:
+                        list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
+                    if over:
+                        break
+        except BaseException:
+            self.stopped = True
+            raise
+        for team in teams:
+            team.finish(ledger, at == n_rounds - 1)
+        self.clock.next()
         found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
@@ -191,162 +250,183 @@ class Trainer:
         self.seen = {}
         return found
 
-    @torch.no_grad()
-    def ask_hard(self, model: nn.Module, blind: Tensor) -> None:
-        """Ask each member about the hard cases made of rows that it never saw.
+
+class Team:
+    """K members of one round trained side by side, and all that they remember."""
+
+    def __init__(self, trainer: Trainer, blind: Tensor, labels: Tensor, seeds: tuple[int, ...]) -> None:
+        """Fresh members.
 
         Args:
-            model: K trained members.
-            blind: (K, N) bool.
-        """
-        if self.hard is None:
-            return
-        model.eval()
-        for ids, weight in in_order(blind[:, self.hard_row]).batches(HELDOUT_BATCH):
-            with self.precision():
-                p = model(self.hard.inputs(ids)).float().softmax(2)
-            self.hard_heldout.index_add_(0, ids.reshape(-1), (p * weight[..., None]).reshape(-1, p.shape[2]))
-
-    @torch.no_grad()
-    def observe(self, model: nn.Module, blind: Tensor, taught: Tensor, labels: Tensor) -> None:
-        """Ask what lies near the rows that each member never saw, in the space that it learned.
-
-        Args:
-            model: K trained members; one without `features` is passed over.
-            blind: (K, N) bool.
-            taught: (K, N) bool.
-            labels: (N,) shown classes.
-        """
-        encoded, look = self.encoded, getattr(model, "features", None)
-        sees = encoded.width or encoded.codes is not None or encoded.images is not None
-        if self.observer is None or look is None or not sees or not bool(taught.any(1).all()):
-            return
-        model.eval()
-        chosen = self.observer.keys(int(taught.sum(1).min()), encoded.n_rows, encoded.device)
-        keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in taught])
-        taught_space = look(encoded.inputs(keys)).float()
-        for ids, weight in in_order(blind).batches(HELDOUT_BATCH):
-            space = look(encoded.inputs(ids)).float()
-            for member, real in enumerate(weight > 0):
-                rows = ids[member, real]
-                columns = self.observer(space[member, real], labels[rows], taught_space[member], labels[keys[member]], encoded.n_outputs)
-                for name, values in columns.items():
-                    known = self.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
-                    known[rows] = values
-
-    def train(self, blind: Tensor, labels: Tensor, ledger: Ledger, seeds: tuple[int, ...], done: int, total: int, last: bool = True) -> None:
-        """Train K members together.
-
-        Args:
+            trainer: what all rounds share.
             blind: (K, N) bool, rows that each member never trains on.
             labels: (N,) shown labels.
-            ledger: takes the record.
             seeds: what every random choice depends on.
-            done: epochs finished before, of `total`.
+        """
+        encoded, spec = trainer.encoded, trainer.spec
+        self.trainer, self.blind, self.labels, self.seeds = trainer, blind, labels, seeds
+        self.generator = device.generator(encoded.device, *seeds)
+        self.model = trainer.build(spec, encoded, len(blind), device.generator(torch.device("cpu"), *seeds, 7)).to(encoded.device)
+        self.optimiser = Optimiser(spec, self.model)
+        per_class = spec.z.z_per == "class" and not encoded.regression
+        self.running = Statistics.new(len(blind), encoded.n_outputs if per_class else 1, encoded.device)
+        self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
+        self.taught = ~blind & encoded.labelled()[None]
+        if trainer.leave_out is not None:
+            self.taught &= ~torch.from_numpy(trainer.leave_out).to(encoded.device)
+        self.asked = in_order(blind)
+
+    def order(self, epoch: int, chosen: Tensor, readmit: float = 0.0) -> Order:
+        """The visits of an epoch, by the seed, the epoch and the virtual shard alone.
+
+        Args:
+            epoch: 0-based.
+            chosen: (K, N) bool, rows that each member visits.
+            readmit: probability that a visit is let in whatever its z.
+        """
+        shards = []
+        for number, shard in enumerate(shards_of(chosen.shape[1])):
+            generator = device.generator(chosen.device, *self.seeds, epoch, number)
+            drawn = visits(chosen[:, shard], generator, readmit)
+            shards.append(drawn._replace(ids=drawn.ids + shard.start))
+        return Order(tuple(shards))
+
+    def learn(self, epoch: int) -> tuple[Visits, Scored]:
+        """One pass over the members' rows.
+
+        Args:
+            epoch: 0-based.
+
+        Returns:
+            The visits in their order, (K, n), and what the loss said of each.
+        """
+        spec, model = self.trainer.spec, self.model
+        by_epoch = spec.z.z_stats == "epoch"
+        gathering = Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
+        batches = list(self.order(epoch, self.taught, spec.z.readmit).batches(spec.batch))
+        seen: list[Scored] = []
+        model.train()
+        for number, (ids, weight, readmit) in enumerate(batches):
+            if self.trainer.stopped:
+                break
+            progress = (epoch + number / len(batches)) / self.trainer.n_epochs
+            with self.precision():
+                output = model(self.inputs(ids)).float()
+            threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
+            scored, updated = score(output, self.labels[ids], weight, self.running, spec.z, threshold, readmit)
+            if by_epoch:
+                gathering = gathered(gathering, updated)
+            else:
+                self.running = updated
+            loss = scored.loss if self.discrim is None else self.discrim(terms(output, self.labels[ids])[0], ids, weight, progress)
+            self.optimiser.forget()
+            loss.backward()
+            self.optimiser.step(spec.learning_rate * learning_rate(progress))
+            seen.append(scored._replace(loss=scored.loss.detach()))
+        if by_epoch:
+            self.running = gathering
+        together = Visits(*(torch.cat(parts, 1) for parts in zip(*batches[: len(seen)], strict=True)))
+        return together, Scored(seen[-1].loss, *(torch.cat(parts, 1) for parts in list(zip(*seen, strict=True))[1:]))
+
+    def finish(self, ledger: Ledger, last: bool) -> None:
+        """What is done with members that have learned all they will.
+
+        Args:
+            ledger: takes the record.
             last: this is the last round, whose learned space is looked at.
         """
-        encoded, spec = self.encoded, self.spec
-        n_members = len(blind)
-        generator = device.generator(encoded.device, *seeds)
-        model = self.build(spec, encoded, n_members, device.generator(torch.device("cpu"), *seeds, 7)).to(encoded.device)
-        steps = optimiser(spec, model)
-        per_class = spec.z.z_per == "class" and not encoded.regression
-        running = Statistics.new(n_members, encoded.n_outputs if per_class else 1, encoded.device)
-        by_epoch, epoch_statistics = spec.z.z_stats == "epoch", running
-        discrim = DiscrimLoss(n_members, encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
-        taught = ~blind & encoded.labelled()[None]
-        if self.leave_out is not None:
-            taught &= ~torch.from_numpy(self.leave_out).to(encoded.device)
-        asked = in_order(blind)
-        for epoch in range(self.n_epochs):
-            if epoch > 0 and self.clock.up():
-                break
-            model.train()
-            batches = list(visits(taught, generator).batches(spec.batch))
-            for number, (ids, weight) in enumerate(batches):
-                progress = (epoch + number / len(batches)) / self.n_epochs
-                for group in steps.param_groups:
-                    group["lr"] = spec.learning_rate * learning_rate(progress)
-                with self.precision():
-                    output = model(self.inputs(ids, generator)).float()
-                threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
-                readmit = torch.rand(ids.shape, generator=generator, device=ids.device) < spec.z.readmit
-                scored, updated = score(output, labels[ids], weight, running, spec.z, threshold, readmit)
-                if by_epoch:
-                    epoch_statistics = gathered(epoch_statistics, updated)
-                else:
-                    running = updated
-                loss = scored.loss if discrim is None else discrim(scored.row_loss, ids, weight, progress)
-                steps.zero_grad(set_to_none=True)
-                loss.backward()
-                steps.step()
-                ledger.record(epoch, ids, scored, weight)
-            if by_epoch:
-                running, epoch_statistics = epoch_statistics, Statistics.new(n_members, running.centre.shape[1], encoded.device)
-            self.ask(model, asked, ledger, epoch)
-            self.watch.step(done + epoch + 1, total)
+        costs = self.trainer.costs
         if last:
-            self.ask_hard(model, blind)
-            with self.costs("learned neighbours"):
-                self.observe(model, blind, taught, labels)
-        if spec.second_split:
-            with self.costs("second split"):
-                self.second_split(model, steps, blind & encoded.labelled()[None], taught, labels, ledger, generator)
-        self.clock.next()
+            self.ask_hard()
+            with costs("learned neighbours"):
+                self.observe()
+        if self.trainer.spec.second_split:
+            with costs("second split"):
+                self.second_split(ledger)
 
-    def second_split(
-        self, model: nn.Module, steps: torch.optim.Optimizer, split: Tensor, taught: Tensor, labels: Tensor, ledger: Ledger, generator: torch.Generator
-    ) -> None:
+    def second_split(self, ledger: Ledger) -> None:
         """Go on with the rows each member never saw, and watch how fast it forgets the others (arXiv:2210.15031).
 
         Args:
-            model: K trained members.
-            steps: its optimiser.
-            split: (K, N) bool, labelled rows that the member never saw.
-            taught: (K, N) bool, rows it trained on.
-            labels: (N,) shown labels.
             ledger: takes the record.
-            generator: source of the order.
         """
-        first = in_order(taught)
-        for group in steps.param_groups:
-            group["lr"] = self.spec.learning_rate * SECOND_RATE
-        for epoch in range(self.spec.second_split):
+        spec, model = self.trainer.spec, self.model
+        first = in_order(self.taught)
+        split = self.blind & self.trainer.encoded.labelled()[None]
+        for epoch in range(spec.second_split):
             model.train()
-            for ids, weight in visits(split, generator).batches(self.spec.batch):
+            for ids, weight, _ in self.order(-1 - epoch, split).batches(spec.batch):
                 with self.precision():
-                    output = model(self.inputs(ids, generator)).float()
-                steps.zero_grad(set_to_none=True)
-                masked_mean(terms(output, labels[ids])[0], weight > 0, weight).backward()
-                steps.step()
+                    output = model(self.inputs(ids)).float()
+                self.optimiser.forget()
+                (shares(weight > 0, weight) * terms(output, self.labels[ids])[0]).sum().backward()
+                self.optimiser.step(spec.learning_rate * SECOND_RATE)
             model.eval()
-            for ids, weight in first.batches(HELDOUT_BATCH):
+            for ids, weight in first:
                 with torch.no_grad(), self.precision():
-                    output = model(self.encoded.inputs(ids)).float()
-                ledger.record_second(epoch, ids, terms(output, labels[ids])[2], weight)
+                    output = model(self.trainer.encoded.inputs(ids)).float()
+                ledger.record_second(epoch, ids, terms(output, self.labels[ids])[2], weight)
 
     def precision(self) -> torch.autocast:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""
-        use = self.encoded.device.type == "cuda" and self.encoded.images is not None
-        return torch.autocast(self.encoded.device.type, torch.bfloat16, enabled=use)
+        encoded = self.trainer.encoded
+        use = encoded.device.type == "cuda" and encoded.images is not None
+        return torch.autocast(encoded.device.type, torch.bfloat16, enabled=use)
 
-    def inputs(self, ids: Tensor, generator: torch.Generator) -> Inputs:
+    def inputs(self, ids: Tensor) -> Inputs:
         """A training batch, pictures seen a little differently each time."""
-        inputs = self.encoded.inputs(ids)
-        if inputs.images is None or not self.spec.augment:
+        inputs = self.trainer.encoded.inputs(ids)
+        if inputs.images is None or not self.trainer.spec.augment:
             return inputs
         most = max(1, inputs.images.shape[-1] // 12)
-        images = augment.shifted(inputs.images.flatten(0, 1), most, generator)
+        images = augment.shifted(inputs.images.flatten(0, 1), most, self.generator)
         return inputs._replace(images=images.view(inputs.images.shape))
 
     @torch.no_grad()
-    def ask(self, model: nn.Module, asked: Order, ledger: Ledger, epoch: int) -> None:
-        """Record what each member says of the rows it never trains on."""
-        model.eval()
-        for ids, weight in asked.batches(HELDOUT_BATCH):
+    def ask(self, ledger: Ledger, epoch: int) -> None:
+        """Record what each member says of the rows it never trains on.
+
+        Args:
+            ledger: takes the record; teams may ask at the same time, no two about the same row.
+            epoch: 0-based.
+        """
+        self.model.eval()
+        for ids, weight in self.asked:
             with self.precision():
-                output = model(self.encoded.inputs(ids)).float()
+                output = self.model(self.trainer.encoded.inputs(ids)).float()
             ledger.record_heldout(epoch, ids, output, weight)
+
+    @torch.no_grad()
+    def ask_hard(self) -> None:
+        """Ask each member about the hard cases made of rows that it never saw."""
+        trainer = self.trainer
+        if trainer.hard is None:
+            return
+        self.model.eval()
+        for ids, weight in in_order(self.blind[:, trainer.hard_row]):
+            with self.precision():
+                p = self.model(trainer.hard.inputs(ids)).float().softmax(2)
+            trainer.hard_heldout.index_add_(0, ids.reshape(-1), (p * weight[..., None]).reshape(-1, p.shape[2]))
+
+    @torch.no_grad()
+    def observe(self) -> None:
+        """Ask what lies near the rows that each member never saw, in the space that it learned; a model without `features` is passed over."""
+        encoded, observer, look = self.trainer.encoded, self.trainer.observer, getattr(self.model, "features", None)
+        sees = encoded.width or encoded.codes is not None or encoded.images is not None
+        if observer is None or look is None or not sees or not bool(self.taught.any(1).all()):
+            return
+        self.model.eval()
+        chosen = observer.keys(int(self.taught.sum(1).min()), encoded.n_rows, encoded.device)
+        keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.taught])
+        taught_space = look(encoded.inputs(keys)).float()
+        for ids, weight in self.asked:
+            space = look(encoded.inputs(ids)).float()
+            for member, real in enumerate(weight > 0):
+                rows = ids[member, real]
+                columns = observer(space[member, real], self.labels[rows], taught_space[member], self.labels[keys[member]], encoded.n_outputs)
+                for name, values in columns.items():
+                    known = self.trainer.seen.setdefault(name, torch.full((encoded.n_rows,), float("nan"), device=encoded.device))
+                    known[rows] = values
 
 
 def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | None, Tensor]:
@@ -400,7 +480,7 @@ def train(
     y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
     labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
-    trainer.clock = Clock(limit_seconds, spec.rounds * (1 if packed else spec.folds))
+    trainer.clock = Clock(limit_seconds, spec.rounds)
     rounds: list[Round] = []
     free = np.zeros(len(y), bool)
     free[labelled] = True

@@ -1,6 +1,7 @@
 """The Z-Error loss: standardise the row errors of a batch, leave the outliers out of the gradient.
 
-Leaves: `Scored`. Enters: logits or predictions, labels, running statistics (returned anew, never kept here). Pure tensor functions.
+Leaves: `Scored`. Enters: logits or predictions, labels, running statistics (returned anew, never kept here). Pure tensor functions;
+the gradient is written out, so that a batch costs a dozen small operations and none of them twice.
 Source: arXiv:2506.02154 (G. Godin, 2025); classification as z of the given label's log-odds within the rows of its class.
 Known limits (a group of n rows cannot exceed |z| = (n-1)/sqrt(n); far outliers blind mean and std at 20 %) are why small groups
 use running statistics and why median and MAD are on offer.
@@ -8,7 +9,7 @@ use running statistics and why median and MAD are on offer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Scored(NamedTuple):
     """What the loss says of a batch."""
 
     loss: Tensor
-    """() float32: sum over the members of the mean loss of the rows kept."""
+    """() float32: sum over the members of the mean loss of the rows kept; carries the gradient to the output."""
     error: Tensor
     """(K, B) float32, high = bad (regression: signed)."""
     z: Tensor
@@ -64,8 +65,6 @@ class Scored(NamedTuple):
     """(K, B) bool: the row contributes to the gradient."""
     margin: Tensor
     """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error)."""
-    row_loss: Tensor
-    """(K, B) float32 loss of each row, with gradient."""
     sieve: Tensor
     """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
 
@@ -82,9 +81,26 @@ def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
         sieve (K, B) = CE_y - mean_k CE_k (arXiv:2010.02347), high = bad.
     """
     own = logits.gather(2, y[..., None]).squeeze(2)
+    if logits.shape[2] == 2:
+        error = logits.gather(2, 1 - y[..., None]).squeeze(2) - own
+        return F.softplus(error), error, -error, error / 2
     others = logits.scatter(2, y[..., None], float("-inf"))
     error = others.logsumexp(2) - own
     return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
+
+
+def class_slope(logits: Tensor, y: Tensor) -> Tensor:
+    """(K, B, C) derivative of each row's cross-entropy by its logits: p - 1[y].
+
+    Args:
+        logits: (K, B, C) float32.
+        y: (K, B) int64.
+    """
+    if logits.shape[2] == 2:
+        wrong = (logits.gather(2, 1 - y[..., None]) - logits.gather(2, y[..., None])).sigmoid_()
+        return torch.cat([wrong, -wrong], 2).mul_(2.0 * y[..., None] - 1)
+    slope = logits.softmax(2)
+    return slope.scatter_add_(2, y[..., None], torch.full_like(slope[..., :1], -1.0))
 
 
 def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -103,17 +119,58 @@ def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     return spread + log_scale, error, -spread, torch.zeros_like(spread)
 
 
+def target_slope(output: Tensor, y: Tensor) -> Tensor:
+    """(K, B, 2) derivative of each row's Laplace loss by location and log scale; beyond the scale's bounds it does not move.
+
+    Args:
+        output: (K, B, 2) float32.
+        y: (K, B) float32.
+    """
+    log_scale = output[..., 1].clamp(-4.0, 3.0)
+    error, inverse = y - output[..., 0], torch.exp(-log_scale)
+    inside = output[..., 1] == log_scale
+    return torch.stack([-error.sign() * inverse, inside * (1 - error.abs() * inverse)], 2)
+
+
 def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`target_terms` of float targets, `class_terms` of classes."""
     return (target_terms if y.dtype.is_floating_point else class_terms)(output, y)
 
 
-def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
+def slope(output: Tensor, y: Tensor) -> Tensor:
+    """`target_slope` of float targets, `class_slope` of classes."""
+    return (target_slope if y.dtype.is_floating_point else class_slope)(output, y)
+
+
+class WithGradient(torch.autograd.Function):
+    """A loss whose gradient by the output is known already."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        """The loss, ().
+
+        Args:
+            ctx: keeps the gradient.
+            output: (K, B, C).
+            loss: ().
+            gradient: (K, B, C) derivative of the loss by the output.
+        """
+        ctx.save_for_backward(gradient)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        """The gradient kept, times what comes from above."""
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None, None
+
+
+def standardise(error: Tensor, group: Tensor | None, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
     """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
 
     Args:
         error: (K, B) float32.
-        group: (K, B) int64 in [0, G).
+        group: (K, B) int64 in [0, G); None = all rows are one group.
         weight: (K, B) float32, 0 for rows that must not count.
         running: (K, G) statistics so far.
         settings: `z_stats`, `z_scale`.
@@ -124,46 +181,48 @@ def standardise(error: Tensor, group: Tensor, weight: Tensor, running: Statistic
     """
     error = error.detach()
     batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
-    enough = batch.weight >= SMALL_GROUP
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))
         return scaled(error, group, used), batch
-    rate = torch.where(fresh, 1.0, 0.1) * (batch.weight > 1)
-    updated = Statistics(
-        running.centre + rate * (batch.centre - running.centre),
-        running.scale + rate * (batch.scale - running.scale),
-        running.weight + batch.weight,
-    )
+    rate = torch.where(fresh, 1.0, 0.1).to(error.dtype) * (batch.weight > 1)
+    updated = Statistics(running.centre.lerp(batch.centre, rate), running.scale.lerp(batch.scale, rate), running.weight + batch.weight)
     if settings.z_stats == "batch":
+        enough = batch.weight >= SMALL_GROUP
         used = Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True)))
         return scaled(error, group, used), updated
     return scaled(error, group, updated), updated
 
 
-def scaled(error: Tensor, group: Tensor, statistics: Statistics) -> Tensor:
+def scaled(error: Tensor, group: Tensor | None, statistics: Statistics) -> Tensor:
     """(error - centre) / scale of the row's group; 0 where the scale is 0 or unknown.
 
     Args:
         error: (K, B) float32.
-        group: (K, B) int64.
+        group: (K, B) int64, or None for one group.
         statistics: (K, G).
     """
-    centre, scale, weight = (part.gather(1, group) for part in statistics)
+    centre, scale, weight = statistics if group is None else (part.gather(1, group) for part in statistics)
     # Rounding leaves a spread of some 1e-7 of the centre between equal errors.
     usable = (scale > 1e-6 * (1 + centre.abs())) & (weight > 1)
-    return torch.where(usable, (error - centre) / scale.clamp_min(1e-12), 0.0)
+    return (error - centre).mul_(usable / scale.clamp_min(1e-12))
 
 
-def spread_about_mean(error: Tensor, group: Tensor, weight: Tensor, n_groups: int) -> Statistics:
+def spread_about_mean(error: Tensor, group: Tensor | None, weight: Tensor, n_groups: int) -> Statistics:
     """Mean and standard deviation (n - 1) of each group of a batch.
 
     Args:
         error: (K, B) float32.
-        group: (K, B) int64.
+        group: (K, B) int64, or None for one group.
         weight: (K, B) float32.
         n_groups: G.
     """
+    if group is None:
+        n = weight.sum(1, keepdim=True)
+        mean = (weight * error).sum(1, keepdim=True) / n.clamp_min(1)
+        off = error - mean
+        variance = (weight * off).mul_(off).sum(1, keepdim=True) / (n - 1).clamp_min_(1)
+        return Statistics(mean, variance.sqrt_(), n)
     zeros = torch.zeros(error.shape[0], n_groups, dtype=error.dtype, device=error.device)
     n = zeros.scatter_add(1, group, weight)
     mean = zeros.scatter_add(1, group, weight * error) / n.clamp_min(1)
@@ -172,7 +231,7 @@ def spread_about_mean(error: Tensor, group: Tensor, weight: Tensor, n_groups: in
     return Statistics(mean, variance.sqrt(), n)
 
 
-def spread_about_median(error: Tensor, group: Tensor, weight: Tensor, n_groups: int) -> Statistics:
+def spread_about_median(error: Tensor, group: Tensor | None, weight: Tensor, n_groups: int) -> Statistics:
     """Median and scaled median absolute deviation of each group of a batch.
 
     Args:
@@ -181,6 +240,8 @@ def spread_about_median(error: Tensor, group: Tensor, weight: Tensor, n_groups: 
         weight: (K, B) float32; rows of weight 0 do not count.
         n_groups: G.
     """
+    if group is None:
+        group = torch.zeros(error.shape, dtype=torch.int64, device=error.device)
     n = torch.zeros(error.shape[0], n_groups, dtype=error.dtype, device=error.device)
     n = n.scatter_add(1, group, (weight > 0).to(error.dtype))
     centre = group_median(error, group, weight, n)
@@ -208,16 +269,15 @@ def group_median(value: Tensor, group: Tensor, weight: Tensor, n: Tensor) -> Ten
     return torch.where(n > 0, value.gather(1, order).gather(1, middle), 0.0)
 
 
-def masked_mean(loss: Tensor, keep: Tensor, weight: Tensor) -> Tensor:
-    """Sum over the members of sum(keep * loss) / sum(keep); a member that keeps no row adds nothing.
+def shares(keep: Tensor, weight: Tensor) -> Tensor:
+    """(K, B) what each row counts in its member's mean loss: the same for all rows kept, 0 for the others; a member that keeps none has 0.
 
     Args:
-        loss: (K, B) float32.
         keep: (K, B) bool.
         weight: (K, B) float32, 0 for rows that are padding.
     """
-    share = keep * weight
-    return ((share * loss).sum(1) / share.sum(1).clamp_min(1e-12)).sum()
+    kept = keep * weight
+    return kept / kept.sum(1, keepdim=True).clamp_min(1e-12)
 
 
 def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor) -> Tensor:
@@ -264,13 +324,16 @@ def score(
     Source: arXiv:2506.02154.
     """
     regression = y.dtype.is_floating_point
-    loss, error, margin, sieve = terms(output, y)
     per_class = settings.z_per == "class" and not regression
-    group = y if per_class else torch.zeros(y.shape, dtype=torch.int64, device=y.device)
+    group = y if per_class else None
     with torch.no_grad():
+        fixed = output.detach()
+        loss, error, margin, sieve = terms(fixed, y)
         z, updated = standardise(measured(settings.z_on, loss, error, margin), group, weight, running, settings)
         both = settings.z_side == "both" or (regression and settings.z_on in ("error", "logit"))
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
             keep = keep | readmit
-    return Scored(masked_mean(loss, keep, weight), error.detach(), z, keep, margin.detach(), loss, sieve.detach()), updated
+        share = shares(keep, weight)
+        value, gradient = (share * loss).sum(), slope(fixed, y).mul_(share[..., None])
+    return Scored(WithGradient.apply(output, value, gradient), error, z, keep, margin, sieve), updated

@@ -8,6 +8,7 @@ Sources: packing as in TabM (arXiv:2410.24210); encoding arXiv:2203.05556.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,13 @@ TEXT_GAIN = 4.0
 precision on the tuning sets of the bench was .469 / .478 / .473 (sentence_polarity_rand) and .864 / .943 / .936 (sms_spam_asym10)."""
 
 
+def product(a: Tensor, b: Tensor, plus: Tensor | None = None) -> Tensor:
+    """(K, n, m) times (K, m, p), plus (K, 1, p): one member as a plain matrix product, which is faster than a batch of one."""
+    if len(a) == 1:
+        return (torch.mm(a[0], b[0]) if plus is None else torch.addmm(plus[0], a[0], b[0]))[None]
+    return torch.bmm(a, b) if plus is None else torch.baddbmm(plus, a, b)
+
+
 class PackedLinear(nn.Module):
     """K linear layers of one shape."""
 
@@ -32,8 +40,50 @@ class PackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K, B, n_in) to (K, B, n_out)."""
-        return torch.baddbmm(self.bias, x, self.weight)
+        """(K, B, n_in) to (K, B, n_out), in the dtype of `x`."""
+        return product(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class Perceptron(torch.autograd.Function):
+    """K stacks of linear layers with ReLU between them, forward and backward by hand.
+
+    Half of the small operations that autograd would make of it: each weight is cast once, the ReLU's mask is its own output, products
+    of one member are plain matrix products. The last layer is taken in float32, and lies the way round in which thin products are fast.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *layers: Tensor) -> Tensor:
+        """(K, B, n_0) to (K, B, n_L) float32, no ReLU after the last.
+
+        Args:
+            ctx: keeps inputs, activations and cast weights.
+            x: (K, B, n_0) in the dtype of the products.
+            layers: weight (K, n_in, n_out) and bias (K, 1, n_out) of each layer, float32.
+        """
+        h, kept = x, []
+        for weight, bias in zip(layers[:-2:2], layers[1:-2:2], strict=True):
+            cast = weight.to(x.dtype)
+            kept += [h, cast]
+            h = product(h, cast, bias.to(x.dtype)).relu_()
+        last = layers[-2].mT.contiguous()
+        wide = h.float()
+        ctx.save_for_backward(*kept, h, wide, last)
+        return product(wide, last.mT, layers[-1])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Gradients of `x` where it is wanted, and of the layers, float32."""
+        *kept, h, wide, last = ctx.saved_tensors
+        found: list[Tensor | None] = [upstream.sum(1, keepdim=True), product(upstream.mT, wide).mT]
+        wanted = bool(kept) or ctx.needs_input_grad[0]
+        slope = product(upstream, last).to(h.dtype) if wanted else None
+        for at in range(len(kept) - 2, -2, -2):
+            before, weight = kept[at], kept[at + 1]
+            slope = torch.ops.aten.threshold_backward(slope, h, 0)
+            found += [slope.sum(1, keepdim=True).float(), product(before.mT, slope).float()]
+            wanted = at > 0 or ctx.needs_input_grad[0]
+            slope, h = product(slope, weight.mT) if wanted else None, before
+        return (slope, *reversed(found))
 
 
 class PackedText(nn.Module):
@@ -85,21 +135,30 @@ class PackedMLP(nn.Module):
         self.head = PackedLinear(n_members, sizes[-1], encoded.n_outputs, generator, 0.3) if width else None
         self.text = PackedText(n_members, encoded.n_terms, encoded.n_outputs, TEXT_GAIN if hidden else 1.0) if encoded.n_terms else None
 
-    def features(self, inputs: Inputs) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, D): what the head sees."""
+    def seen(self, inputs: Inputs) -> Tensor:
+        """Inputs of (K, B) rows to (K, B, D): what the first layer sees."""
         parts = [] if inputs.x is None else [inputs.x]
         if self.embedding is not None and inputs.codes is not None:
             offset = torch.arange(self.n_members, device=inputs.codes.device)[:, None, None] * self.n_codes
-            parts.append(F.embedding(inputs.codes + offset, self.embedding).flatten(2))
-        h = torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+            wide = F.embedding(inputs.codes + offset, self.embedding).flatten(2)
+            parts.append(wide.to(parts[0].dtype) if parts else wide)
+        return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+
+    def features(self, inputs: Inputs) -> Tensor:
+        """Inputs of (K, B) rows to (K, B, D): what the head sees."""
+        h = self.seen(inputs)
         for layer in self.layers:
-            h = F.relu(layer(h))
+            h = torch.relu_(layer(h))
             h = dropout(h, self.dropout, self.generator) if self.training and self.dropout else h
         return h
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, C) logits."""
-        outputs = [] if self.head is None else [self.head(self.features(inputs))]
+        """Inputs of (K, B) rows to (K, B, C) logits, float32."""
+        outputs = []
+        if self.head is not None and self.dropout:
+            outputs.append(self.head(self.features(inputs).float()))
+        elif self.head is not None:
+            outputs.append(Perceptron.apply(self.seen(inputs), *(part for layer in (*self.layers, self.head) for part in (layer.weight, layer.bias))))
         if self.text is not None:
             outputs.append(self.text(inputs))
         return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
