@@ -21,7 +21,7 @@ def test_the_column_that_gives_a_wrong_label_away_comes_first():
     given[0] = 1
     table = pa.table({"noise": noise, "size": size, "colour": pa.array(colour.tolist()), "label": pa.array([["a", "b"][v] for v in given])})
     data = infer.dataset(table, Origin("m", "arrow"), ScanOptions())
-    words = telling(data, np.array([0]), given, np.where(np.arange(200) == 0, 0, -1))
+    words = telling(data, np.array([0]), given, np.where(np.arange(200) == 0, 0, -1)).to_pylist()
     assert [word.split("=")[0] for word in words[0][:2]] in (["size", "colour"], ["colour", "size"])
     assert words[0][2].startswith("noise=")
 
@@ -31,7 +31,7 @@ def test_regression_shows_what_is_unusual():
     table = pa.table({"plain": np.random.default_rng(1).normal(0, 1, 100), "odd": x, "label": x + 0.5})
     data = infer.dataset(table, Origin("m", "arrow"), ScanOptions())
     zeros = np.zeros(100, np.int64)
-    assert telling(data, np.array([99]), zeros, zeros - 1)[0][0] == "odd=40"
+    assert telling(data, np.array([99]), zeros, zeros - 1).to_pylist()[0][0] == "odd=40"
 
 
 def test_long_text_is_cut_and_missing_values_are_named():

@@ -10,6 +10,7 @@ from math import sqrt
 import numpy as np
 
 from zcurate import confusion
+from zcurate.bulk import sample, sampled
 from zcurate.evidence import Evidence, View
 from zcurate.ranking import ranks
 
@@ -20,6 +21,8 @@ LEAST_PLANTED = 20
 """Planted errors below which their density says nothing."""
 DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1.0, 40)[1:-1]])
 """Quantiles of the suspicion between which planted errors are counted; finer where rows are suspicious."""
+PASSES, FEW_BLOCKS = 50, 1000
+"""Rounds of pooling neighbours all at once, at most, and blocks below which they are pooled one by one."""
 TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
 """Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
 
@@ -36,14 +39,43 @@ def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> 
     Returns:
         (m,) float64, non-decreasing in `at`.
     """
-    from scipy.optimize import isotonic_regression
-
     order = np.argsort(x, kind="stable")
-    fit = isotonic_regression(y[order], weights=weight[order])
-    starts = fit.blocks[:-1]
-    total = np.add.reduceat(weight[order], starts)
-    middle = np.add.reduceat(weight[order] * x[order], starts) / total
-    return np.interp(at, middle, fit.x[starts])
+    mass = weight[order]
+    starts, level = pooled(y[order], mass)
+    middle = np.add.reduceat(mass * x[order], starts) / np.add.reduceat(mass, starts)
+    return np.interp(at, middle, level)
+
+
+def pooled(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the blocks of an isotonic regression start, and their levels: neighbours that do not rise are pooled until all do.
+
+    Many at a time while there are many, the last ones one by one. Written out because the import of SciPy's takes longer than the judge.
+
+    Args:
+        y: (n,) float64.
+        weight: (n,) float64 > 0.
+
+    Returns:
+        (b,) int64 and (b,) float64, rising.
+    """
+    starts, mass, total = np.arange(len(y)), weight.astype(np.float64), y * weight
+    for _ in range(PASSES):
+        level = total / mass
+        rises = np.concatenate([[True], level[1:] > level[:-1]])
+        if rises.all():
+            return starts, level
+        if len(rises) < FEW_BLOCKS:
+            break
+        first = np.flatnonzero(rises)
+        starts, mass, total = starts[first], np.add.reduceat(mass, first), np.add.reduceat(total, first)
+    blocks: list[tuple[int, float, float]] = []
+    for start, mine, sum_ in zip(starts.tolist(), mass.tolist(), total.tolist(), strict=True):
+        while blocks and blocks[-1][2] * mine >= sum_ * blocks[-1][1]:
+            start, more, rest = blocks.pop()
+            mine, sum_ = mine + more, sum_ + rest
+        blocks.append((start, mine, sum_))
+    found = np.array(blocks)
+    return found[:, 0].astype(np.int64), found[:, 2] / found[:, 1]
 
 
 def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
@@ -63,17 +95,31 @@ def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np
         s: (N,) suspicion.
         planted: (P,) suspicion of the planted rows.
     """
-    judged = ~np.isnan(s)
-    wrong, low, high = confusion.probability(real.heldout, real.label, real.confusion, support(real))
-    p = np.full(len(s), np.nan)
-    p[judged] = rising(s[judged], wrong[judged], np.ones(judged.sum()), s[judged])
-    weight = planted_weights(evidence, real, wrong)
+    rows = sampled(real.labelled)
+    wrong, low, high = wrong_at(real, rows)
+    rows, wrong = rows[~np.isnan(s[rows])], wrong[~np.isnan(s[rows])]
+    judged = np.flatnonzero(~np.isnan(s))
+    at = s[judged]
+    p = rising(s[rows], wrong, np.ones(len(rows)), at)
+    own = wrong_at(real, np.concatenate([one.planted.row for one in evidence.rounds]).astype(np.int64))[0]
+    weight = planted_weights(evidence, real, own)
     known = ~np.isnan(planted) & (weight > 0)
     share = real.confusion.trust / 2
     if share > 0 and known.sum() >= LEAST_PLANTED:
-        p[judged] += share * (planted_density(s[judged], planted[known], weight[known], float(p[judged].mean())) - p[judged])
-    p[judged] = strictly(p[judged], s[judged])
-    return p, low, high
+        p += share * (planted_density(at, planted[known], weight[known], float(p.mean())) - p)
+    out = np.full(len(s), np.nan)
+    out[judged] = strictly(p, at)
+    return out, low, high
+
+
+def wrong_at(real: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """`confusion.probability` of some rows.
+
+    Args:
+        real: N rows.
+        rows: (M,) int64 those wanted.
+    """
+    return confusion.probability(real.heldout[rows], real.label[rows], real.confusion, support(real, rows))
 
 
 def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.ndarray:
@@ -82,14 +128,14 @@ def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.nda
     Args:
         evidence: the rounds.
         real: N rows, for the noise.
-        wrong: (N,) probability that the own label is wrong.
+        wrong: (P,) probability that the planted row's own label is wrong.
     """
     row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]).astype(np.int64) for name in ("row", "shown"))
     own, n_classes = evidence.y[row], real.heldout.shape[1]
     planted = np.zeros((n_classes, n_classes))
     np.add.at(planted, (own, shown), 1)
     size = np.bincount(evidence.y[evidence.y >= 0], minlength=n_classes)
-    return np.where(wrong[row] < 0.5, real.confusion.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
+    return np.where(wrong < 0.5, real.confusion.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
 
 
 def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate: float) -> np.ndarray:
@@ -101,7 +147,7 @@ def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate
         weight: (P,) their weights.
         rate: share of wrong rows.
     """
-    edges = np.unique(np.quantile(s, DENSITY_EDGES))
+    edges = np.unique(np.quantile(s[sample(len(s))], DENSITY_EDGES))
     place = np.searchsorted(edges, s)
     count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
     effective = weight.sum() ** 2 / (weight**2).sum()
@@ -112,18 +158,26 @@ def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate
     p = np.clip(rate * found[there] * len(s) / count[there], 0, 1)
     out = rising(middle, p, count[there], s)
     for _ in range(20):
-        out = np.clip(out * rate / max(out.mean(), 1e-9), 0, 0.999)
+        mean = max(float(out.mean()), 1e-9)
+        out *= rate
+        out /= mean
+        np.minimum(out, 0.999, out=out)
     return out
 
 
-def support(real: View) -> np.ndarray:
-    """(N,) in [0, 1]: whether enough of the nearest rows carry one other label; 1 for two classes and where there are no neighbours.
+def support(real: View, rows: np.ndarray) -> np.ndarray:
+    """(M,) in [0, 1]: whether enough of the nearest rows carry one other label; 1 for two classes and where there are no neighbours.
 
     Where the labels around are of every class (inputs that say nothing), a prediction against the given label means little.
+
+    Args:
+        real: N rows.
+        rows: (M,) int64 those asked about.
     """
-    share, n_classes = real.column("neighbour_other"), real.heldout.shape[1]
-    if n_classes < 3:
-        return np.ones(len(share))
+    n_classes = real.heldout.shape[1]
+    if n_classes < 3 or "neighbour_other" not in real.columns:
+        return np.ones(len(rows))
+    share = real.column("neighbour_other")[rows]
     least = min(MOST_SUPPORT, 1 / n_classes + BEYOND_CHANCE)
     return np.where(np.isnan(share), 1.0, 1 / (1 + np.exp(-(share - least) / SUPPORT_WIDTH)))
 
@@ -140,7 +194,8 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
         planted: (P,) spread of the planted rows.
         kinds: (P,) kind of each.
     """
-    known = u[~np.isnan(u)]
+    judged = ~np.isnan(u)
+    every, known = u[judged], u[sampled(judged)]
     edges = np.unique(np.concatenate([np.quantile(known, np.linspace(0, 1, 41)[1:-1]), np.quantile(planted, np.linspace(0, 1, 17)[1:-1])]))
     count = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
     wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
@@ -155,8 +210,7 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
                 best, p = likelihood, 1 - weight[0] * parts[0] / (weight @ parts + 1e-300)
     middle = np.concatenate([[edges[0] / 2], (edges[1:] + edges[:-1]) / 2, [edges[-1] * 1.5]])
     out = np.full(len(u), np.nan)
-    judged = ~np.isnan(u)
-    out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(known)), ranks(known))
+    out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(every)), ranks(every))
     return out
 
 
@@ -206,10 +260,12 @@ def calibration_table(p: np.ndarray, s: np.ndarray, planted: np.ndarray) -> list
         s: (N,) suspicion.
         planted: (P,) suspicion of the planted rows.
     """
-    judged = ~np.isnan(p)
+    with np.errstate(invalid="ignore"):
+        suspected = np.flatnonzero(p > min(CUTS))
+    p, s = p[suspected], s[suspected]
     table = []
     for cut in CUTS:
-        flagged = judged & (p > cut)
+        flagged = p > cut
         edge = s[flagged].min() if flagged.any() else np.inf
         found = int((planted >= edge).sum())
         expected = float(p[flagged].mean()) if flagged.any() else float("nan")

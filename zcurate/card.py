@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.confusion import rivals
 from zcurate.cutoff import class_cutoffs
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence
@@ -73,7 +74,7 @@ def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.n
 
 def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
     """What is expected of the rows called incorrect: precision, recall among planted errors, and the share of made hard cases among them."""
-    flagged = verdicts.verdict == "incorrect"
+    flagged = verdicts.called("incorrect")
     precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
     low, high = verdicts.recall_interval
     made, called = verdicts.hard_cases
@@ -83,11 +84,14 @@ def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
 
 def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
     """Per class: rows, expected share of wrong labels with a 95 % interval, rows called incorrect and hard, mean mask frequency."""
+    if not data.task.classes:
+        return []
     table = []
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
-    for code, name in enumerate(data.task.classes):
-        mine = evidence.y == code
+    incorrect, hard = verdicts.called("incorrect"), verdicts.called("hard")
+    rows_of = np.split(np.argsort(evidence.y, kind="stable"), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
+    for name, mine in zip(data.task.classes, rows_of, strict=True):
         p = verdicts.p_incorrect[mine]
         p = p[~np.isnan(p)]
         rate = float(p.mean()) if len(p) else float("nan")
@@ -95,13 +99,13 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
         table.append(
             {
                 "name": name,
-                "rows": int(mine.sum()),
+                "rows": len(mine),
                 "noise_rate": finite(rate),
                 "low": finite(max(0.0, rate - half)),
                 "high": finite(min(1.0, rate + half)),
-                "incorrect": int((verdicts.verdict[mine] == "incorrect").sum()),
-                "hard": int((verdicts.verdict[mine] == "hard").sum()),
-                "mask_frequency": finite(float(np.nanmean(masked[mine]))) if mine.any() and np.isfinite(masked[mine]).any() else None,
+                "incorrect": int(incorrect[mine].sum()),
+                "hard": int(hard[mine].sum()),
+                "mask_frequency": finite(float(np.nanmean(masked[mine]))) if len(mine) and np.isfinite(masked[mine]).any() else None,
             }
         )
     return table
@@ -116,14 +120,12 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
     if not judged.any():
         return []
     names, given = data.task.classes, evidence.y[judged]
-    rival = evidence.heldout[judged].copy()
-    rival[np.arange(len(given)), given] = -1
     suggested = verdicts.suggested[judged]
-    other = np.where((suggested >= 0) & (suggested != given), suggested, rival.argmax(1))
+    other = np.where((suggested >= 0) & (suggested != given), suggested, rivals(evidence.heldout[judged], given))
     p = verdicts.p_incorrect[judged].astype(np.float64)
     pairs, place = np.unique(given * len(names) + other, return_inverse=True)
     expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
-    called = np.bincount(place, verdicts.verdict[judged] == "incorrect")
+    called = np.bincount(place, verdicts.called("incorrect")[judged])
     table = []
     for k in np.lexsort((-expected, -called))[:MOST_PAIRS]:
         # The pair's share is not known better than a Poisson count of it.

@@ -8,9 +8,13 @@ no data can tell these two apart, so `explained` says how much is known, and the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
+
+from zcurate.bulk import falling, pieces
 
 SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares of each predicted class, most confident first, in which disagreement is counted."""
@@ -69,12 +73,12 @@ def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
         heldout: (N, C) probabilities.
         y: (N,) int64 given classes, -1 = unlabelled.
     """
-    labelled = np.flatnonzero(y >= 0)
-    p, y = heldout[labelled], y[labelled]
+    labelled = y >= 0
+    p, y = (heldout, y) if labelled.all() else (heldout[labelled], y[labelled])
     n_classes = p.shape[1]
-    predicted, confidence = p.argmax(1), p.max(1)
-    by_class = [np.flatnonzero(predicted == code) for code in range(n_classes)]
-    by_class = [rows[np.argsort(-confidence[rows], kind="stable")] for rows in by_class]
+    predicted = likeliest(p)
+    surest = falling(p[np.arange(len(p)), predicted])
+    by_class = np.split(surest[np.argsort(predicted[surest], kind="stable")], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
     counted = counts(predicted, y, n_classes)
     confused = off_diagonal(counted)
     shape = FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))
@@ -94,8 +98,7 @@ def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
 
     Half a row is added to the diagonal so that a class that is never predicted still explains its own label.
     """
-    joint = 0.5 * np.eye(n_classes)
-    np.add.at(joint, (predicted, y), 1)
+    joint = 0.5 * np.eye(n_classes) + np.bincount(predicted.astype(np.int64) * n_classes + y, minlength=n_classes**2).reshape(n_classes, n_classes)
     joint *= np.bincount(y, minlength=n_classes) / joint.sum(0)
     return joint / np.maximum(joint.sum(1, keepdims=True), 1e-12)
 
@@ -172,10 +175,70 @@ def wrong(heldout: np.ndarray, y: np.ndarray, noise: np.ndarray, power: float = 
         noise: (C, C) T.
         power: s.
     """
-    given = np.maximum(y, 0)
-    share = sharpened(heldout, power) * noise[:, given].T
-    own = share[np.arange(len(y)), given] / share.sum(1)
-    return np.where(y >= 0, 1 - own, np.nan)
+    out = np.full(len(y), np.nan)
+    for part in pieces(len(y), heldout.shape[1]):
+        given = np.maximum(y[part], 0)
+        share = columns_of(heldout[part], power) * noise[:, given]
+        own = share[given, np.arange(len(given))] / share.sum(0)
+        out[part] = np.where(y[part] >= 0, 1 - own, np.nan)
+    return out
+
+
+def likeliest(p: np.ndarray) -> np.ndarray:
+    """(N,) uint16 most probable class of each row, the first among equals.
+
+    Args:
+        p: (N, C) probabilities.
+    """
+    if p.shape[1] == 2:
+        return (p[:, 1] > p[:, 0]).astype(np.uint16)
+    return p.argmax(1).astype(np.uint16)
+
+
+def rivals(p: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """(N,) int64 most probable class but the row's own, the first among equals.
+
+    Args:
+        p: (N, C) probabilities.
+        own: (N,) int64 classes.
+    """
+    if p.shape[1] == 2:
+        return 1 - own
+    out = np.empty(len(own), np.int64)
+    for part in pieces(len(own), p.shape[1]):
+        others = p[part].copy()
+        others[np.arange(len(others)), own[part]] = -1
+        out[part] = others.argmax(1)
+    return out
+
+
+def margins(p: np.ndarray, label: np.ndarray, power: float | None = None) -> np.ndarray:
+    """(N,) p(label) - max p(other), float32, or float64 where probabilities are sharpened; for unlabelled rows best minus second best.
+
+    Args:
+        p: (N, C) float32 probabilities.
+        label: (N,) int64, -1 = unlabelled.
+        power: to sharpen with, or None to take them as they are.
+    """
+    out = np.empty(len(label), p.dtype if power is None else np.float64)
+    for part in pieces(len(label), p.shape[1]):
+        column = p[part].T.copy() if power is None else columns_of(p[part], power)
+        at, row = label[part], np.arange(column.shape[1])
+        if (at < 0).any():
+            at = np.where(at >= 0, at, column.argmax(0))
+        own = column[at, row]
+        column[at, row] = -1
+        out[part] = own - column.max(0)
+    return out
+
+
+def columns_of(p: np.ndarray, power: float) -> np.ndarray:
+    """(C, N) float64: `sharpened`, a row of the result per class, which numpy sums fastest."""
+    q = np.maximum(p.T.astype(np.float64, order="C"), 1e-9)
+    if power != 1:
+        q **= power
+    q /= q.sum(0)
+    return q
 
 
 def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
@@ -221,8 +284,7 @@ def with_diagonal(off: np.ndarray) -> np.ndarray:
 
 def sharpened(p: np.ndarray, power: float) -> np.ndarray:
     """(N, C) float64: probabilities to a power, summing to 1 again."""
-    q = np.maximum(p.astype(np.float64), 1e-9) ** power
-    return q / q.sum(1, keepdims=True)
+    return columns_of(p, power).T
 
 
 def sharpness(p: np.ndarray, y: np.ndarray, noise: np.ndarray) -> float:
@@ -233,16 +295,64 @@ def sharpness(p: np.ndarray, y: np.ndarray, noise: np.ndarray) -> float:
         y: (N,) int64 given classes.
         noise: (C, C).
     """
-    from scipy.optimize import minimize_scalar
-
     step = max(1, len(y) // FIT_ROWS)
     p, y = p[::step], y[::step]
-    given = noise[:, y].T
+    given = noise[:, y]
 
     def loss(log_power: float) -> float:
-        likelihood = (sharpened(p, float(np.exp(log_power))) * given).sum(1)
+        likelihood = (columns_of(p, float(np.exp(log_power))) * given).sum(0)
         return float(-np.log(np.maximum(likelihood, 1e-3)).mean())
 
     if not len(y):
         return 1.0
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.5), np.log(8)), method="bounded", options={"maxiter": 25}).x))
+    return float(np.exp(lowest(loss, float(np.log(0.5)), float(np.log(8)))))
+
+
+def lowest(loss: Callable[[float], float], low: float, high: float, n_steps: int = 25, close: float = 1e-5) -> float:
+    """Where a function of one number is lowest between two bounds: Brent's parabolas, golden sections where they fail.
+
+    Written out because the import of SciPy's takes longer than the judge.
+
+    Args:
+        loss: the function.
+        low: where it may be lowest at least.
+        high: and at most.
+        n_steps: calls at most.
+        close: how near to the lowest place is near enough.
+
+    Source: Brent 1973, chapter 5.
+    """
+    golden = 0.5 * (3.0 - sqrt(5.0))
+    best = second = third = low + golden * (high - low)
+    at_best = at_second = at_third = loss(best)
+    step = before = 0.0
+    for _ in range(n_steps - 1):
+        middle = 0.5 * (low + high)
+        least = 1.4832396974191326e-08 * abs(best) + close / 3.0
+        if abs(best - middle) <= 2 * least - 0.5 * (high - low):
+            break
+        parabola = False
+        if abs(before) > least:
+            r, q = (best - second) * (at_best - at_third), (best - third) * (at_best - at_second)
+            p, q = (best - third) * q - (best - second) * r, 2.0 * (q - r)
+            p, q = (-p if q > 0 else p), abs(q)
+            last, before = before, step
+            if abs(p) < abs(0.5 * q * last) and q * (low - best) < p < q * (high - best):
+                parabola, step = True, p / q
+                if best + step - low < 2 * least or high - best - step < 2 * least:
+                    step = least if middle >= best else -least
+        if not parabola:
+            before = low - best if best >= middle else high - best
+            step = golden * before
+        asked = best + (1 if step >= 0 else -1) * max(abs(step), least)
+        at_asked = loss(asked)
+        if at_asked <= at_best:
+            low, high = (best, high) if asked >= best else (low, best)
+            third, at_third, second, at_second, best, at_best = second, at_second, best, at_best, asked, at_asked
+            continue
+        low, high = (asked, high) if asked < best else (low, asked)
+        if at_asked <= at_second or second == best:
+            third, at_third, second, at_second = second, at_second, asked, at_asked
+        elif at_asked <= at_third or third in (best, second):
+            third, at_third = asked, at_asked
+    return best

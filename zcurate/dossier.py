@@ -230,7 +230,7 @@ def telling_of(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
         given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
         rival = next((name for name in values.get("top_classes") or () if name != values["given"]), values.get("predicted"))
         other[row] = data.task.classes.index(rival) if rival in data.task.classes else -1
-    return telling.telling(data, np.array([row]), given, other)[0]
+    return telling.telling(data, np.array([row]), given, other).to_pylist()[0]
 
 
 def neighbours_of(report: Report, data: Dataset, row: int, like: Nearest, told: list[str]) -> dict[str, Any] | None:
@@ -239,7 +239,7 @@ def neighbours_of(report: Report, data: Dataset, row: int, like: Nearest, told: 
         return None
     wanted = [row, *(near for near, _ in like.of[row])]
     columns = [max(fits, key=lambda column: len(column.name)) for word in told if (fits := [c for c in data.roles.features if word.startswith(f"{c.name}=")])]
-    shown = [telling.shown_values(data, column, pa.array(wanted)) for column in columns]
+    shown = [telling.shown_values(data, column, pa.array(wanted)).to_pylist() for column in columns]
     names = [name for name in ("id", "path", "given", "verdict") if name in report.table.column_names]
     chosen = report.table.select(names).take(pa.array(wanted))
     entries = []

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zcurate import confusion
+from zcurate.bulk import pieces, sample, sampled
 from zcurate.calibrate import calibration_table, class_probability, noise_interval, target_probability, wilson
 from zcurate.evidence import Evidence, Round, View, bare, hard_view, merge, views
 from zcurate.ranking import clue_places, clue_weights, likest, suspicion, together
-from zcurate.reasons import clue_strengths, reasons_for
-from zcurate.registry import Registry
+from zcurate.reasons import reasons_for
 from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
 from zcurate.skill import Skill, no_skill, skill_of, too_few
 from zcurate.spec import DEFAULT_CLUES
@@ -51,18 +51,18 @@ class Cut:
 class Verdicts:
     """The judge's word on N encoded rows."""
 
-    verdict: np.ndarray
-    """(N,) str, one of `VERDICTS`."""
+    code: np.ndarray
+    """(N,) int8, position in `VERDICTS`."""
     p_incorrect: np.ndarray
-    """(N,) float64; NaN where not judged."""
+    """(N,) float32; NaN where not judged."""
     p_hard: np.ndarray
     p_outlier: np.ndarray
     suggested: np.ndarray
     """(N,) int64 class, -1 = unsure; or float64 standardised target, NaN = unsure."""
     p_suggested: np.ndarray
-    """(N,) float64; NaN = unsure or regression."""
-    reasons: list[list[str]]
-    """N lists of codes, strongest first."""
+    """(N,) float32; NaN = unsure or regression."""
+    reasons: np.ndarray
+    """(N, 3) int8, positions in `reasons.CODES`, strongest first; -1 = none."""
     skill: Skill
     threshold: float
     """Cut that was used on p_incorrect."""
@@ -85,6 +85,15 @@ class Verdicts:
     trust: float = 1.0
     """How far confident rows tell of the noise, in [0, 1]; 1 for regression."""
 
+    @property
+    def verdict(self) -> np.ndarray:
+        """(N,) str, one of `VERDICTS`."""
+        return np.array(VERDICTS)[self.code]
+
+    def called(self, word: str) -> np.ndarray:
+        """(N,) bool: the rows with this verdict."""
+        return self.code == VERDICTS.index(word)
+
 
 def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Costs | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
@@ -106,7 +115,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
     names = [name for name in clues if name in shelf.names()] or [name for name in DEFAULT_CLUES if name in shelf.names()]
     kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-    places, errors = clue_places(real, planted_views, names, shelf, costs or Costs())
+    places, errors, cases = clue_places(real, planted_views, hard_view(evidence, real), names, shelf, costs or Costs())
     if regression:
         weights = dict.fromkeys(names, 1.0)
         s, planted = together(real, names), np.concatenate([together(view, names) for view in planted_views])
@@ -115,19 +124,19 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         weights = clue_weights(real.confusion.trust, names, places, errors, kinds)
         s, planted = suspicion(places, weights), suspicion(errors, weights)
         wrong, low, high = class_probability(evidence, real, s, planted)
-    p_outlier = np.where(np.isnan(s), np.nan, outlyingness(real) * (1 - 1e-6)).astype(np.float32)
+    judged = ~np.isnan(s)
+    p_outlier = np.where(judged, outlyingness(real) * (1 - 1e-6), np.nan).astype(np.float32)
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
-    p_hard = np.where(np.isnan(s), np.nan, p_right * hardness(real, p_right) * (1 - 1e-6)).astype(np.float32)
+    p_hard = np.where(judged, p_right * hardness(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
     threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.confusion.trust)
-    verdict = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
+    code = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
-    reasons = reasons_for(real, clue_strengths(real, places, p_outlier), verdict)
-    judged = ~np.isnan(s)
-    flagged = verdict == "incorrect"
+    reasons = reasons_for(real, places, p_outlier, {word: code == VERDICTS.index(word) for word in ("incorrect", "hard", "outlier")})
+    flagged = code == VERDICTS.index("incorrect")
     found = int((planted >= s[flagged].min()).sum()) if flagged.any() else 0
     return Verdicts(
-        verdict,
+        code,
         p_incorrect,
         p_hard,
         p_outlier,
@@ -140,7 +149,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         calibration_table(p_incorrect, s, planted),
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),
-        hard_cases=hard_called(evidence, real, s, wrong, weights, shelf, threshold),
+        hard_cases=hard_called(evidence, cases, s, wrong, weights, threshold),
         places=places,
         weights=weights,
         trust=1.0 if regression else real.confusion.trust,
@@ -177,26 +186,23 @@ def boundary_auroc(evidence: Evidence, rounds: tuple[Round, ...]) -> float:
 
 
 def hard_called(
-    evidence: Evidence, real: View, s: np.ndarray, wrong: np.ndarray, weights: dict[str, float], shelf: Registry, threshold: float
+    evidence: Evidence, cases: dict[str, np.ndarray], s: np.ndarray, wrong: np.ndarray, weights: dict[str, float], threshold: float
 ) -> tuple[int, int]:
     """How many hard cases were made of rows with a trusted label, and how many of them the cut calls incorrect.
 
     Args:
         evidence: the hard cases.
-        real: N rows.
+        cases: clue -> (H,) places of the hard cases among all rows' values; empty where there are none.
         s: (N,) suspicion.
         wrong: (N,) p_incorrect.
         weights: clue -> weight.
-        shelf: where the clues are.
         threshold: the cut.
     """
-    hard = hard_view(evidence, real)
-    if hard is None:
+    if not cases:
         return 0, 0
-    _, places = clue_places(real, [hard], list(weights), shelf, Costs())
-    judged = np.flatnonzero(~np.isnan(s))
+    judged = sampled(~np.isnan(s))
     order = judged[np.argsort(s[judged], kind="stable")]
-    at = np.interp(suspicion(places, weights), s[order], wrong[order])
+    at = np.interp(suspicion(cases, weights), s[order], wrong[order])
     trusted_label = np.nan_to_num(wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
     return int(trusted_label.sum()), int((at[trusted_label] > threshold).sum())
 
@@ -211,8 +217,7 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
         order = np.argsort(far[known])
         place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
         return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
-    clean = confusion.sharpened(real.heldout, real.confusion.sharpness)
-    margin = heldout_margin.margin(dataclasses.replace(real, heldout=clean))
+    margin = confusion.margins(real.heldout, real.label, real.confusion.sharpness)
     return 1 / (1 + np.exp(np.clip((margin - HARD_MARGIN) / HARD_WIDTH, -80, 80)))
 
 
@@ -221,13 +226,15 @@ def outlyingness(real: View) -> np.ndarray:
 
     Looks at inputs alone. Zero where neither was measured.
     """
-    n = len(real.label)
-    far = np.full(n, -np.inf)
-    with np.errstate(divide="ignore"):
-        measures = ((0.7, np.log(real.column("distance"))), (1.0, real.column("isolation")))
-    for share, value in measures:
-        if np.isfinite(value).any():
-            middle, edge = np.nanquantile(value, [0.5, 0.95])
+    far = np.full(len(real.label), -np.inf)
+    some = sample(len(far))
+    for share, name in ((0.7, "distance"), (1.0, "isolation")):
+        value = real.column(name)
+        if name == "distance":
+            with np.errstate(divide="ignore"):
+                value = np.log(value)
+        if np.isfinite(value[some]).any():
+            middle, edge = np.nanquantile(value[some], [0.5, 0.95])
             if edge - middle > 1e-6:
                 far = np.fmax(far, np.nan_to_num(share * (value - middle) / (edge - middle), nan=-np.inf))
     return np.where(np.isfinite(far), 1 / (1 + np.exp(-np.clip((far - OUTLIER_FAR) / OUTLIER_WIDTH, -80, 80))), 0.0)
@@ -242,21 +249,37 @@ def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.nda
     if real.label.dtype.kind == "f":
         wrong = np.isnan(real.label) | (p_incorrect > 0.5)
         return np.where(wrong, real.heldout[:, 0].astype(np.float64), np.nan), np.full(len(wrong), np.nan)
-    n = np.arange(len(real.label))
-    own = np.maximum(real.label, 0)
-    r = confusion.sharpened(real.heldout, confusion.POWER)
-    r = np.where((real.label >= 0)[:, None], r * real.confusion.counted[:, own].T, r)
-    r /= r.sum(1, keepdims=True)
-    labelled = (real.label >= 0) & ~np.isnan(p_incorrect)
-    rest = r.copy()
-    rest[n, own] = 0
-    rest *= (np.nan_to_num(p_incorrect) / np.maximum(rest.sum(1), 1e-12))[:, None]
-    rest[n, own] = 1 - np.nan_to_num(p_incorrect)
-    r = np.where(labelled[:, None], rest, r)
-    best = r.argmax(1)
-    p = r[n, best]
+    # Where the given label is more likely right than wrong it is what the evidence prefers; only the other rows need a posterior.
+    best, p = real.label.copy(), (1 - p_incorrect).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        others = np.flatnonzero(~((real.label >= 0) & (p_incorrect < 0.5)))
+    for part in pieces(len(others), real.heldout.shape[1]):
+        rows = others[part]
+        best[rows], p[rows] = preferred(real, rows, p_incorrect[rows])
     sure = p > 0.5
-    return np.where(sure, best, -1), np.where(sure, p, np.nan)
+    return np.where(sure, best, -1), np.where(sure, p, np.nan).astype(np.float32)
+
+
+def preferred(real: View, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) int64 most probable class of some rows, and (M,) float64 its probability.
+
+    Args:
+        real: N rows.
+        rows: (M,) int64.
+        p_incorrect: (M,), NaN where not judged.
+    """
+    label, n = real.label[rows], np.arange(len(rows))
+    own = np.maximum(label, 0)
+    r = confusion.columns_of(real.heldout[rows], confusion.POWER)
+    r = np.where(label >= 0, r * real.confusion.counted[:, own], r)
+    r /= r.sum(0)
+    rest = r.copy()
+    rest[own, n] = 0
+    rest *= np.nan_to_num(p_incorrect) / np.maximum(rest.sum(0), 1e-12)
+    rest[own, n] = 1 - np.nan_to_num(p_incorrect)
+    r = np.where((label >= 0) & ~np.isnan(p_incorrect), rest, r)
+    best = r.argmax(0)
+    return best, r[best, n]
 
 
 def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
@@ -282,7 +305,7 @@ def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
 
 
 def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labels: np.ndarray) -> np.ndarray:
-    """(N,) verdicts from probabilities (DESIGN section 3); a labelled row that no clue could tell anything of is `unjudged`.
+    """(N,) int8 verdicts from probabilities, positions in `VERDICTS` (DESIGN section 3); a labelled row that no clue could tell anything of is `unjudged`.
 
     Args:
         p_incorrect: (N,), NaN where not judged.
@@ -294,7 +317,8 @@ def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, t
     with np.errstate(invalid="ignore"):
         p_clean = 1 - p_incorrect - p_hard - p_outlier
         conditions = [~labels, np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
-    return np.select(conditions, ["unlabelled", "unjudged", "incorrect", "outlier", "hard"], "clean").astype("U10")
+    words = ("unlabelled", "unjudged", "incorrect", "outlier", "hard")
+    return np.select(conditions, [np.int8(VERDICTS.index(word)) for word in words], np.int8(VERDICTS.index("clean")))
 
 
 def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
@@ -302,7 +326,7 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     n = len(evidence.y)
     empty = np.full(n, np.nan)
     regression = evidence.y.dtype.kind == "f"
-    verdict = np.where(bare(evidence).labelled, "unjudged", "unlabelled").astype("U10")
+    code = np.where(bare(evidence).labelled, np.int8(VERDICTS.index("unjudged")), np.int8(VERDICTS.index("unlabelled")))
     suggested = empty if regression else np.full(n, -1)
     nowhere = float("nan")
-    return Verdicts(verdict, empty, empty, empty, suggested, empty, [[] for _ in range(n)], skill, nowhere, (nowhere,) * 3, [], why)
+    return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, nowhere, (nowhere,) * 3, [], why)

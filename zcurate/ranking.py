@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zcurate.bulk import below, middles, pieces, sample, sampled
 from zcurate.evidence import View, known_mean
 from zcurate.registry import Registry
 from zcurate.signals import TARGET_SIGNALS
@@ -20,17 +21,22 @@ LEAST_GAIN = 0.002
 
 def ranks(x: np.ndarray) -> np.ndarray:
     """(N,) float64 ranks in (0, 1], ties share the mean."""
-    order = np.sort(x)
-    return (np.searchsorted(order, x, "left") + np.searchsorted(order, x, "right") + 1) / 2 / len(x)
-
-
-def rank_known(x: np.ndarray) -> np.ndarray:
-    """Ranks in (0, 1] of the values that are there; NaN for the rest."""
-    out = np.full(len(x), np.nan)
-    known = ~np.isnan(x)
-    if known.any():
-        out[known] = ranks(x[known])
+    order, middle = middles(x)
+    out = np.empty(len(x))
+    out[order] = (middle + 0.5) / len(x)
     return out
+
+
+def rank_known(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(M,) float64 ranks in (0, 1] of some rows' values among those that are there (a sample where there are very many); NaN stays.
+
+    Args:
+        x: (N,) values of all rows, NaN = not there.
+        rows: (M,) int64 rows asked about.
+    """
+    reference = np.sort(x[sampled(~np.isnan(x))])
+    at = (below(x[rows], reference) + 0.5) / max(1, len(reference))
+    return np.where(np.isnan(x[rows]), np.nan, np.minimum(at, 1.0))
 
 
 def place(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -40,8 +46,21 @@ def place(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
         value: (N,).
         reference: sorted values of all rows, without NaN.
     """
-    at = (np.searchsorted(reference, value, "left") + np.searchsorted(reference, value, "right")) / 2 / max(1, len(reference))
-    return np.where(np.isnan(value), np.nan, at)
+    return np.where(np.isnan(value), np.nan, below(value, reference) / max(1, len(reference)))
+
+
+def own_places(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) float64 place of each value among all that are known, NaN stays; and those sorted.
+
+    Args:
+        value: (N,).
+    """
+    known = np.flatnonzero(~np.isnan(value))
+    there = value[known] if len(known) < len(value) else value
+    order, middle = middles(there)
+    out = np.full(len(value), np.nan)
+    out[known[order] if len(known) < len(value) else order] = middle / max(1, len(known))
+    return out, there[order]
 
 
 def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
@@ -51,31 +70,44 @@ def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.nd
         places: clue -> (N,) place among all rows' values, NaN = cannot tell.
         weights: clue -> weight.
     """
-    stacked = np.stack([places[name] for name in weights])
-    weight = np.array(list(weights.values()))[:, None] * ~np.isnan(stacked)
-    total = weight.sum(0)
-    return np.where(total > 0, np.nansum(weight * np.nan_to_num(stacked), 0) / np.maximum(total, 1e-12), np.nan)
+    out = np.full(len(next(iter(places.values()))), np.nan)
+    for part in pieces(len(out)):
+        total, weighted = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
+        for name, weight in weights.items():
+            at = places[name][part]
+            known = ~np.isnan(at)
+            total += weight * known
+            weighted += np.where(known, weight * at, 0.0)
+        out[part] = np.where(total > 0, weighted / np.maximum(total, 1e-12), np.nan)
+    return out
 
 
-def clue_places(real: View, planted: list[View], names: list[str], shelf: Registry, costs: Costs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Each clue's places of all rows and of the planted rows, among all rows' values.
+def clue_places(
+    real: View, planted: list[View], hard: View | None, names: list[str], shelf: Registry, costs: Costs
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Each clue's places of all rows, of the planted rows and of the hard cases, among all rows' values.
 
     Args:
         real: N rows.
         planted: P rows in all.
+        hard: H hard cases, or None for none.
         names: clues.
         shelf: where they are.
         costs: takes their seconds.
     """
-    rows, errors = {}, {}
+    rows, errors, cases = {}, {}, {}
+    labelled = real.labelled
     for name in names:
         with costs(name):
             score = shelf.load(name)
-            value = np.where(real.labelled, score(real).astype(np.float64), np.nan)
-            reference = np.sort(value[~np.isnan(value)])
-            rows[name] = place(value, reference)
-            errors[name] = np.concatenate([place(score(view).astype(np.float64), reference) for view in planted]) if planted else np.zeros(0)
-    return rows, errors
+            value = np.array(score(real), np.float32)
+            value[~labelled] = np.nan
+            rows[name], reference = own_places(value)
+            errors[name] = np.concatenate([place(score(view), reference) for view in planted]) if planted else np.zeros(0)
+            if hard is not None:
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    cases[name] = place(score(hard), reference)
+    return rows, errors, cases
 
 
 def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray) -> dict[str, float]:
@@ -100,10 +132,13 @@ def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], er
     weights = {name: core[name] for name in core if name in names}
     if sum(weights.values()) <= 0:
         return dict.fromkeys(names, 1.0)
+    added = [name for name in names if name not in core and not np.isnan(rows[name]).all()]
+    if not added:
+        return weights
+    some = sample(len(rows[names[0]]))
+    rows = {name: at[some] for name, at in rows.items()}
     before = planted_auroc(rows, errors, kinds, weights)
-    for name in names:
-        if name in core or np.isnan(rows[name]).all():
-            continue
+    for name in added:
         after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_CLUE})
         if after - before > LEAST_GAIN:
             weights[name] = OTHER_CLUE

@@ -1,15 +1,16 @@
 """Stable codes for why a row got its verdict, their words, and how strongly each speaks.
 
-Leaves: lists of codes. Enters: views, places, verdicts. No torch.
+Leaves: codes by number. Enters: views, places, verdicts. No torch.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from zcurate.bulk import leading
+from zcurate.confusion import margins
 from zcurate.evidence import View
 from zcurate.ranking import rank_known
-from zcurate.signals import heldout_margin
 
 REASONS = {
     "other_class": "models that never saw the row prefer another class",
@@ -63,51 +64,74 @@ HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_r
 """Reasons why a right row is hard."""
 
 
-def reasons_for(real: View, s_parts: dict[str, np.ndarray], verdict: np.ndarray) -> list[list[str]]:
-    """Codes of the clues that stand out, strongest first, for every row that is not clean.
+CODES = tuple(REASONS)
+MOST_REASONS = 3
+STANDS_OUT = 0.8
+"""Strength from which a clue is a reason; the strongest is one anyhow."""
+
+
+def reasons_for(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
+    """(N, 3) int8 positions in `CODES` of the clues that stand out, strongest first, for every row that is not clean; -1 = none.
 
     Args:
         real: N rows.
-        s_parts: code -> (N,) strength in [0, 1].
-        verdict: (N,) str.
+        places: clue -> (N,) place among all rows' values.
+        p_outlier: (N,).
+        called: `incorrect`, `hard` and `outlier`, (N,) bool each.
     """
-    hard_codes = [code for code in s_parts if code in HARD_REASONS]
-    wrong_codes = [code for code in s_parts if code not in HARD_REASONS and code != "far_from_data"]
-    by_verdict = {"incorrect": wrong_codes, "hard": hard_codes, "outlier": [code for code in s_parts if code == "far_from_data"]}
-    out: list[list[str]] = [[] for _ in verdict]
-    for word, codes in by_verdict.items():
-        if not codes:
+    out = np.full((len(p_outlier), MOST_REASONS), -1, np.int8)
+    for word, mine in called.items():
+        rows = np.flatnonzero(mine)
+        parts = clue_strengths(real, places, p_outlier, rows)
+        codes = [code for code in parts if speaks_for(code) == word]
+        if not codes or not len(rows):
             continue
-        strength = np.stack([np.nan_to_num(s_parts[code]) for code in codes])
-        for row in np.flatnonzero(verdict == word):
-            order = np.argsort(-strength[:, row], kind="stable")
-            strong = [codes[k] for k in order if strength[k, row] >= 0.8]
-            out[row] = strong[:3] or [codes[order[0]]]
+        strength = np.stack([np.nan_to_num(parts[code]) for code in codes])
+        kept = strength.copy()
+        number = np.array([CODES.index(code) for code in codes], np.int8)
+        for at, best in enumerate(leading(strength, MOST_REASONS)):
+            strong = kept[best, np.arange(len(rows))] >= STANDS_OUT
+            out[rows, at] = np.where(strong | (at == 0), number[best], -1)
     return out
 
 
-def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray) -> dict[str, np.ndarray]:
-    """Each reason's strength per row in [0, 1]: ranks for what grows with suspicion, closeness for what marks a hard row."""
+def speaks_for(code: str) -> str:
+    """The verdict that a reason can be given for."""
+    return "outlier" if code == "far_from_data" else "hard" if code in HARD_REASONS else "incorrect"
+
+
+def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Each reason's strength in [0, 1] for some rows: ranks for what grows with suspicion, closeness for what marks a hard row.
+
+    Args:
+        real: N rows.
+        places: clue -> (N,) place among all rows' values.
+        p_outlier: (N,).
+        rows: (M,) int64 rows asked about.
+
+    Returns:
+        Code -> (M,).
+    """
     columns = real.columns
     parts: dict[str, np.ndarray] = {}
-    for name, at in places.items():
+    for name, place in places.items():
         if name in REASON_OF:
-            code = REASON_OF[name]
+            code, at = REASON_OF[name], place[rows]
             parts[code] = np.fmax(parts[code], at) if code in parts else at
     with np.errstate(invalid="ignore", divide="ignore"):
-        masked = rank_known(columns["n_masked"] / columns["n_seen"])
+        masked = rank_known(columns["n_masked"] / columns["n_seen"], rows)
     parts["often_masked"] = np.where(masked > 0.95, masked, 0.0)
-    last = np.nanmax(columns["learned_epoch"]) if np.isfinite(columns["learned_epoch"]).any() else 1.0
-    parts["never_learned"] = np.where(columns["learned_epoch"] >= max(last, 1.0), 0.9, 0.0)
-    parts["copies_disagree"] = np.nan_to_num(real.column("copies_other"))
+    learned = columns["learned_epoch"]
+    last = np.nanmax(learned) if np.isfinite(learned).any() else 1.0
+    parts["never_learned"] = np.where(learned[rows] >= max(last, 1.0), 0.9, 0.0)
+    parts["copies_disagree"] = np.nan_to_num(real.column("copies_other")[rows])
     if real.label.dtype.kind == "f":
-        parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64))
-        parts["sparse_region"] = rank_known(real.column("isolation"))
+        parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64), rows)
+        parts["sparse_region"] = rank_known(real.column("isolation"), rows)
     else:
-        margin = heldout_margin.margin(real)
-        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margin))
-        parts["unsure"] = 1 - real.heldout.max(1)
-        parts["learned_late"] = rank_known(columns["learned_epoch"]) * (columns["learned_epoch"] < last)
-        parts["forgotten"] = rank_known(columns["n_forgotten"])
-    parts["far_from_data"] = p_outlier
+        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margins(real.heldout[rows], real.label[rows])))
+        parts["unsure"] = 1 - real.heldout[rows].max(1)
+        parts["learned_late"] = rank_known(learned, rows) * (learned[rows] < last)
+        parts["forgotten"] = rank_known(columns["n_forgotten"], rows)
+    parts["far_from_data"] = p_outlier[rows]
     return parts

@@ -17,14 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from zcurate.bulk import falling, pieces
+from zcurate.confusion import margins
 from zcurate.dataset import Dataset
 from zcurate.errors import ReportError, UsageError, did_you_mean, listed
 from zcurate.evidence import Evidence, bare
-from zcurate.judge import Verdicts
+from zcurate.judge import VERDICTS, Verdicts
 from zcurate.options import ReportOptions
-from zcurate.signals import heldout_margin, heldout_residual
+from zcurate.reasons import CODES
+from zcurate.signals import heldout_residual
 from zcurate.telling import telling
 from zcurate.traces import columns as trace_columns
+from zcurate.traces import in_lists
 
 SCHEMA_VERSION = 1
 KEY = b"zcurate"
@@ -268,8 +272,6 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     n = data.n_rows
     spread = Spread(n, row)
     regression = data.task.kind == "regression"
-    verdict = np.full(n, "skipped", "U10")
-    verdict[row] = verdicts.verdict
     fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
     if data.roles.id is not None:
         fields["id"] = data.table.column(data.roles.id).combine_chunks()
@@ -278,14 +280,11 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     fields["given"] = data.given
     fields["suggested"] = label_column(data, spread, verdicts.suggested, target)
     fields["p_suggested"] = spread.floats(verdicts.p_suggested)
-    fields["verdict"] = pa.array(verdict).cast(pa.string()).dictionary_encode()
+    fields["verdict"] = verdict_column(spread, verdicts.code)
     for name in ("p_incorrect", "p_hard", "p_outlier"):
         fields[name] = spread.floats(getattr(verdicts, name))
     fields["rank"] = rank_column(spread, verdicts, evidence.columns["z_score"])
-    reasons: list[list[str]] = [[] for _ in range(n)]
-    for at, codes in zip(row, verdicts.reasons, strict=True):
-        reasons[at] = codes
-    fields["reasons"] = pa.array(reasons, pa.list_(pa.string()))
+    fields["reasons"] = reasons_column(spread, verdicts.reasons)
     fields["telling"] = telling_column(data, spread, verdicts, decided)
     fields |= dynamics_columns(spread, evidence)
     fields["predicted"] = label_column(data, spread, decided, target)
@@ -303,37 +302,70 @@ class Spread:
 
     def __init__(self, n_rows: int, row: np.ndarray) -> None:
         self.n_rows, self.row = n_rows, row
+        self.whole = np.array_equal(row, np.arange(n_rows))
+        """Every input row is encoded, and they stand in the input's order."""
 
-    def floats(self, values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
-        """(N,) float32 (or `kind`), NaN as null."""
-        out = np.full(self.n_rows, np.nan)
+    def put(self, values: np.ndarray, nothing: Any, kind: Any) -> np.ndarray:
+        """(N, ...) of the numpy type `kind`, `nothing` where no row was encoded; may be `values` itself."""
+        if self.whole:
+            return values.astype(kind, copy=False)
+        out = np.full((self.n_rows, *values.shape[1:]), nothing, kind)
         out[self.row] = values
-        return pa.array(out, mask=np.isnan(out)).cast(kind or pa.float32())
+        return out
+
+    def floats(self, values: np.ndarray, kind: Any = np.float32) -> pa.Array:
+        """(N,) float32 (or `kind`), NaN as null."""
+        return pa.array(self.put(values, np.nan, kind), from_pandas=True)
 
     def counts(self, values: np.ndarray) -> pa.Array:
         """(N,) int32, NaN as null."""
-        out = np.full(self.n_rows, np.nan)
-        out[self.row] = values
+        out = self.put(values, np.nan, np.float64)
         missing = np.isnan(out)
-        return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing)
+        return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
+
+
+def verdict_column(spread: Spread, code: np.ndarray) -> pa.Array:
+    """(N,) dictionary<string>; `skipped` for rows that were not encoded.
+
+    Args:
+        spread: M rows among N.
+        code: (M,) int8 positions in `VERDICTS`.
+    """
+    return pa.DictionaryArray.from_arrays(pa.array(spread.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
+
+
+def reasons_column(spread: Spread, reasons: np.ndarray) -> pa.Array:
+    """(N,) list<string>, empty where there is no reason.
+
+    Args:
+        spread: M rows among N.
+        reasons: (M, R) int8 positions in `CODES`, -1 = none.
+    """
+    placed = spread.put(reasons, -1, np.int8)
+    return in_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
 
 
 def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any) -> pa.Array:
     """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
     if target is not None:
-        return spread.floats(target.back(values), pa.float64())
-    out = np.full(spread.n_rows, -1)
-    out[spread.row] = values
-    names = np.array(data.task.classes, dtype=object)
-    return pa.array(np.where(out >= 0, names[np.maximum(out, 0)], None), pa.string())
+        return spread.floats(target.back(values), np.float64)
+    code = spread.put(values, -1, np.int32)
+    return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
 
 
 def rank_column(spread: Spread, verdicts: Verdicts, z_score: np.ndarray) -> pa.Array:
     """1 = most suspicious: by p_incorrect + p_outlier, then by z_score; null for unlabelled rows."""
-    ranked = np.flatnonzero(verdicts.verdict != "unlabelled")
-    p = np.nan_to_num(verdicts.p_incorrect[ranked] + verdicts.p_outlier[ranked])
+    ranked = np.flatnonzero(~verdicts.called("unlabelled"))
+    p = np.nan_to_num(verdicts.p_incorrect[ranked] + verdicts.p_outlier[ranked]).astype(np.float32)
     z = np.nan_to_num(z_score[ranked], nan=-np.inf)
-    order = np.lexsort((spread.row[ranked], -z, -p))
+    order = falling(p)
+    # Most p are distinct: only the rows that share one need the other two keys.
+    same = np.zeros(len(order), bool)
+    equal = p[order[1:]] == p[order[:-1]]
+    same[1:] |= equal
+    same[:-1] |= equal
+    tied = order[same]
+    order[same] = tied[np.lexsort((spread.row[ranked[tied]], -z[tied], -p[tied]))]
     out = np.zeros(spread.n_rows, np.int64)
     out[spread.row[ranked[order]]] = np.arange(1, len(order) + 1)
     return pa.array(out, mask=out == 0)
@@ -341,32 +373,38 @@ def rank_column(spread: Spread, verdicts: Verdicts, z_score: np.ndarray) -> pa.A
 
 def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
-    wanted = spread.row[np.isin(verdicts.verdict, ("incorrect", "hard", "outlier"))]
+    wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
     given = np.zeros(spread.n_rows, np.int64)
     other = np.full(spread.n_rows, -1)
     if data.task.classes:
         given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
         other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
-    out: list[list[str]] = [[] for _ in range(spread.n_rows)]
-    for at, words in zip(wanted, telling(data, wanted, given, other), strict=True):
-        out[at] = words
-    return pa.array(out, pa.list_(pa.string()))
+    told = telling(data, wanted, given, other)
+    length = np.zeros(spread.n_rows, np.int32)
+    length[wanted] = np.diff(told.offsets.to_numpy())
+    return in_lists(told.values, length, empty=True)
 
 
 def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
     """What training saw of each row."""
-    seen, masked = evidence.columns["n_seen"], evidence.columns["n_masked"]
+    columns = evidence.columns
+    seen, masked = columns["n_seen"], columns["n_masked"]
     trained = seen > 0
+    everywhere = bool(trained.all())
+
+    def of(name: str) -> np.ndarray:
+        return columns[name] if everywhere else np.where(trained, columns[name], np.nan)
+
     with np.errstate(invalid="ignore", divide="ignore"):
-        frequency = np.where(trained, masked / seen, np.nan)
-    fields = {name: spread.floats(np.where(trained, evidence.columns[name], np.nan)) for name in ("z_score", "z_max", "z_last")}
+        frequency = masked / seen
+    fields = {name: spread.floats(of(name)) for name in ("z_score", "z_max", "z_last")}
     fields["mask_frequency"] = spread.floats(frequency)
     fields["n_seen"] = spread.counts(seen)
     fields["n_masked"] = spread.counts(masked)
     for name in ("loss_mean", "confidence_mean", "confidence_std", "margin_mean"):
-        fields[name] = spread.floats(np.where(trained, evidence.columns[name], np.nan))
+        fields[name] = spread.floats(of(name))
     for name in ("learned_epoch", "n_forgotten"):
-        fields[name] = spread.counts(np.where(trained, evidence.columns[name], np.nan))
+        fields[name] = spread.counts(of(name))
     return fields
 
 
@@ -377,11 +415,13 @@ def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dic
         far = heldout_residual.spread(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
         return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
-    p = evidence.heldout.astype(np.float64)
-    labelled = view.label >= 0
-    own = np.where(labelled, p[np.arange(len(p)), np.maximum(view.label, 0)], np.nan)
-    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(1)
-    margin = np.where(labelled, heldout_margin.margin(view), np.nan)
+    own, margin, entropy = (np.empty(len(view.label), np.float32) for _ in range(3))
+    for part in pieces(len(own), evidence.heldout.shape[1]):
+        p, label = evidence.heldout[part].T.astype(np.float64, order="C"), view.label[part]
+        labelled = label >= 0
+        own[part] = np.where(labelled, p[np.maximum(label, 0), np.arange(len(label))], np.nan)
+        margin[part] = np.where(labelled, margins(evidence.heldout[part], label), np.nan)
+        entropy[part] = -(p * np.log(np.maximum(p, 1e-12))).sum(0)
     return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropy)}
 
 
@@ -398,7 +438,7 @@ def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts
     right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
     half = (float(np.quantile(far[right], 0.9)) if right.any() else 2.3) * np.exp(log_scale)
     signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
-    wide = pa.float64()
+    wide = np.float64
     return {
         "residual": spread.floats(given - predicted, wide),
         "residual_z": spread.floats(signed, wide),

@@ -10,6 +10,7 @@ from math import erf, sqrt
 
 import numpy as np
 
+from zcurate.confusion import likeliest
 from zcurate.evidence import Evidence
 from zcurate.ranking import ranks
 
@@ -49,7 +50,7 @@ def skill_of(evidence: Evidence) -> Skill:
         rho = 0.0 if flat else float(np.corrcoef(a, b)[0, 1])
         return Skill("rank correlation", rho, 0.0, upper_tail(rho * sqrt(max(1, known.sum() - 1))))
     known = y >= 0
-    predicted, y = evidence.heldout[known].argmax(1), y[known]
+    predicted, y = likeliest(evidence.heldout)[known], y[known]
     n_classes = evidence.heldout.shape[1]
     n = np.bincount(y, minlength=n_classes)
     there = n > 0

@@ -1,23 +1,29 @@
 """The few columns of a row that speak against its label, to show beside it.
 
-Leaves: (N,) lists of `column=value`. Enters: `Dataset` and verdicts. Numbers count by how much better the suggested class's median
+Leaves: lists of `column=value`. Enters: `Dataset` and verdicts. Numbers count by how much better the suggested class's median
 and spread explain them than the given class's; categories by the logarithm of their shares; a text shows its beginning.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.bulk import sample
 from zcurate.dataset import Column, Dataset
 
 MOST_COLUMNS = 3
 TEXT_LENGTH = 60
+DIGITS = 6
+FEW_VALUES = 1000
+"""Numbers up to which each is written by Python, which rounds exactly."""
 
 
-def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> list[list[str]]:
-    """For each wanted row its most telling columns, most telling first.
+def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> pa.ListArray:
+    """(M,) list<string>: for each wanted row its most telling columns, most telling first.
 
     Args:
         data: N rows.
@@ -25,38 +31,114 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
         given: (N,) int64 given classes, -1 = none; all 0 for regression.
         suggested: (N,) int64 classes to compare with; -1 compares with the rest of the data.
     """
-    if data.pictures is not None or len(row) == 0:
-        return [[] for _ in row]
-    columns = [column for column in data.roles.features if column.kind != "vector"]
-    evidence = np.stack([column_evidence(data, column, row, given, suggested) for column in columns]) if columns else np.zeros((0, len(row)))
-    order = np.argsort(-evidence, axis=0, kind="stable")[:MOST_COLUMNS]
-    take = pa.array(row)
-    shown = [shown_values(data, column, take) for column in columns]
-    return [[f"{columns[k].name}={shown[k][at]}" for k in order[:, at]] for at in range(len(row))]
+    columns = [] if data.pictures is not None else [column for column in data.roles.features if column.kind != "vector"]
+    n_shown = min(MOST_COLUMNS, len(columns))
+    if n_shown == 0 or len(row) == 0:
+        return pa.ListArray.from_arrays(pa.array(np.zeros(len(row) + 1, np.int32)), pa.array([], pa.string()))
+    best = most_telling(data, columns, row, given, suggested, n_shown)
+    words, places = [], []
+    for k, column in enumerate(columns):
+        place = np.flatnonzero(best.reshape(-1) == k)
+        if len(place):
+            values = shown_values(data, column, pa.array(row[place // n_shown]))
+            words.append(pc.binary_join_element_wise(pa.scalar(f"{column.name}="), values, ""))
+            places.append(place)
+    order = np.argsort(np.concatenate(places))
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(row) + 1, dtype=np.int32) * n_shown), pa.concat_arrays(words).take(pa.array(order)))
 
 
-def column_evidence(data: Dataset, column: Column, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
-    """(M,) float64: how much better the other class explains the value."""
-    array = data.arrays[column.name]
-    if column.kind == "text":
+def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: np.ndarray, suggested: np.ndarray, n_shown: int) -> np.ndarray:
+    """(M, n_shown) int64: which columns tell most, most telling first, the earlier ones first among equals.
+
+    Args:
+        data: N rows.
+        columns: those to choose from.
+        row: (M,) rows wanted.
+        given: (N,) as for `telling`.
+        suggested: (N,) the same.
+        n_shown: how many.
+    """
+    some = sample(data.n_rows)
+    asked = Asked(given[some], given[row], suggested[row], int(max(given.max(), suggested.max())) + 1)
+    strength, best = np.full((n_shown, len(row)), -np.inf), np.zeros((n_shown, len(row)), np.int64)
+    for k, column in enumerate(columns):
+        mine, number = column_evidence(data.arrays[column.name], column.kind, some, row, asked), np.full(len(row), k)
+        more = np.zeros(len(row), bool)
+        for at in range(n_shown):
+            # What is pushed down stays before its equals.
+            more |= mine > strength[at]
+            strength[at], mine = np.where(more, mine, strength[at]), np.where(more, strength[at], mine)
+            best[at], number = np.where(more, number, best[at]), np.where(more, best[at], number)
+    return best.T
+
+
+class Asked(NamedTuple):
+    """Classes of the rows that statistics are taken over, and of the rows wanted."""
+
+    of_some: np.ndarray
+    """(S,) int64 given classes of a sample of all rows, -1 = none."""
+    given: np.ndarray
+    """(M,) int64 given classes of the rows wanted, -1 = none."""
+    suggested: np.ndarray
+    """(M,) int64 classes to compare with, -1 = the rest of the data."""
+    n_classes: int
+    """C."""
+
+
+def column_evidence(array: pa.Array, kind: str, some: np.ndarray, row: np.ndarray, asked: Asked) -> np.ndarray:
+    """(M,) float64: how much better the other class explains the value.
+
+    Args:
+        array: (N,) the column.
+        kind: how it is read.
+        some: (S,) int64 rows that statistics are taken over.
+        row: (M,) int64 rows wanted.
+        asked: their classes.
+    """
+    if kind == "text":
         return np.full(len(row), 0.5)
-    if column.kind == "category":
-        return category_evidence(array, row, given, suggested)
+    if kind == "category":
+        if len(some) == len(array):
+            code, n_values = codes_of(array)
+            return category_evidence(code, code[row], n_values, asked)
+        code, n_values = codes_of(pa.concat_arrays([array.take(pa.array(some)), array.take(pa.array(row))]))
+        return category_evidence(code[: len(some)], code[len(some) :], n_values, asked)
+    x = numbers_of(array)
+    return number_evidence(x[some], x[row], asked)
+
+
+def numbers_of(array: pa.Array) -> np.ndarray:
+    """(N,) float64 of a column of numbers or times, NaN where missing."""
     kind = array.type
-    values = array.cast(pa.int64()) if pa.types.is_temporal(kind) and not pa.types.is_date32(kind) and not pa.types.is_time32(kind) else array
-    values = values.cast(pa.int32()) if pa.types.is_date32(kind) or pa.types.is_time32(kind) else values
-    return number_evidence(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), row, given, suggested)
+    if pa.types.is_temporal(kind):
+        array = array.cast(pa.int32() if pa.types.is_date32(kind) or pa.types.is_time32(kind) else pa.int64())
+    return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def number_evidence(x: np.ndarray, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
-    """Difference of absolute robust z-scores under the two classes; 0 where the value is missing."""
-    whole = centre(x)
-    by_class = {int(label): centre(x[given == label]) for label in np.unique(given[given >= 0])}
-    own = np.array([by_class.get(int(given[at]), whole) for at in row]).reshape(-1, 2)
-    other = np.array([by_class.get(int(suggested[at]), whole) for at in row]).reshape(-1, 2)
-    gain = np.abs((x[row] - own[:, 0]) / own[:, 1]) - np.abs((x[row] - other[:, 0]) / other[:, 1])
-    same = given[row] == suggested[row]
-    gain = np.where(same | (suggested[row] < 0), np.abs((x[row] - own[:, 0]) / own[:, 1]), gain)
+def codes_of(array: pa.Array) -> tuple[np.ndarray, int]:
+    """(N,) int64 number of each value, a missing one like a value of its own; and how many numbers there are."""
+    coded = array.dictionary_encode()
+    coded = coded if isinstance(coded, pa.DictionaryArray) else coded.combine_chunks()
+    n_values = len(coded.dictionary)
+    return pc.fill_null(coded.indices.cast(pa.int64()), n_values).to_numpy(zero_copy_only=False), n_values + 1
+
+
+def number_evidence(of_some: np.ndarray, x: np.ndarray, asked: Asked) -> np.ndarray:
+    """(M,) difference of absolute robust z-scores under the two classes; 0 where the value is missing.
+
+    Args:
+        of_some: (S,) float64 values that medians and spreads are taken over.
+        x: (M,) float64 values of the rows wanted.
+        asked: their classes.
+    """
+    # A class that no row has, and the last place, which -1 points at, stand for all rows.
+    table = np.tile(centre(of_some), (asked.n_classes + 1, 1))
+    for label in np.unique(asked.of_some[asked.of_some >= 0]):
+        table[label] = centre(of_some[asked.of_some == label])
+    own, other = table[asked.given], table[asked.suggested]
+    alone = np.abs((x - own[:, 0]) / own[:, 1])
+    gain = alone - np.abs((x - other[:, 0]) / other[:, 1])
+    gain = np.where((asked.given == asked.suggested) | (asked.suggested < 0), alone, gain)
     return np.clip(np.nan_to_num(gain, nan=-1.0), -20.0, 20.0)
 
 
@@ -69,26 +151,62 @@ def centre(x: np.ndarray) -> tuple[float, float]:
     return middle, float(1.4826 * np.median(np.abs(known - middle))) or float(known.std()) or 1.0
 
 
-def category_evidence(array: pa.Array, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> np.ndarray:
-    """log share of the value in the suggested class minus in the given class."""
-    coded = array.dictionary_encode()
-    coded = coded if isinstance(coded, pa.DictionaryArray) else coded.combine_chunks()
-    code = pc.fill_null(coded.indices.cast(pa.int64()), len(coded.dictionary)).to_numpy(zero_copy_only=False)
-    n_values, n_classes = len(coded.dictionary) + 1, int(max(given.max(), suggested.max())) + 1
-    labelled = given >= 0
+def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, asked: Asked) -> np.ndarray:
+    """(M,) log share of the value in the suggested class minus in the given class.
+
+    Args:
+        of_some: (S,) int64 values that shares are counted over.
+        code: (M,) int64 values of the rows wanted.
+        n_values: V.
+        asked: their classes.
+    """
+    labelled, n_classes = asked.of_some >= 0, asked.n_classes
     count = np.full((n_classes + 1, n_values), 0.5)
-    np.add.at(count, (given[labelled], code[labelled]), 1)
+    count[:n_classes] += np.bincount(asked.of_some[labelled] * n_values + of_some[labelled], minlength=n_classes * n_values).reshape(n_classes, n_values)
     count[n_classes] += count[:n_classes].sum(0)
     share = np.log(count / count.sum(1, keepdims=True))
-    other = np.where(suggested[row] >= 0, suggested[row], n_classes)
-    own = np.where(given[row] >= 0, given[row], n_classes)
-    return share[other, code[row]] - share[own, code[row]]
+    other = np.where(asked.suggested >= 0, asked.suggested, n_classes)
+    own = np.where(asked.given >= 0, asked.given, n_classes)
+    return share[other, code] - share[own, code]
 
 
-def shown_values(data: Dataset, column: Column, take: pa.Array) -> list[str]:
-    """The values as a person reads them, texts cut short."""
-    values = data.arrays[column.name].take(take).to_pylist()
-    return [shown(value) for value in values]
+def shown_values(data: Dataset, column: Column, take: pa.Array) -> pa.Array:
+    """(M,) string: the values as a person reads them, texts cut short.
+
+    Args:
+        data: N rows.
+        column: of its features.
+        take: (M,) int64 rows.
+    """
+    values = data.arrays[column.name].take(take)
+    if pa.types.is_floating(values.type) and len(values) > FEW_VALUES:
+        return numbers_shown(values)
+    distinct = pc.dictionary_encode(values, null_encoding="encode")
+    return pa.array([shown(value) for value in distinct.dictionary.to_pylist()], pa.string()).take(distinct.indices)
+
+
+def numbers_shown(values: pa.Array) -> pa.Array:
+    """(M,) string: as `shown`, many numbers at once; a last digit that lies just between two may fall to the other side.
+
+    Args:
+        values: (M,) of any floating type.
+    """
+    x = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    finite = np.isfinite(x) & (x != 0)
+    size = np.abs(np.where(finite, x, 1.0))
+    power = np.floor(np.log10(size)).astype(np.int64)
+    plain = (size >= 1e-4) & (size < 999_999.5)
+    digits = np.clip(np.where(plain, DIGITS - 1 - power, DIGITS - 1), 0, 22)
+    shift = 10.0**digits
+    rounded = np.where(finite, np.rint(np.where(plain, x, 0.0) * shift) / shift, x)
+    words = pc.cast(pa.array(rounded), pa.string())
+    wild = np.flatnonzero((finite & ~plain) | ~np.isfinite(x))
+    if len(wild):
+        other = pa.array([shown(value) for value in values.take(pa.array(wild)).to_pylist()], pa.string())
+        mask = np.zeros(len(x), bool)
+        mask[wild] = True
+        words = pc.replace_with_mask(words, pa.array(mask), other)
+    return words
 
 
 def shown(value: object) -> str:
@@ -96,6 +214,6 @@ def shown(value: object) -> str:
     if value is None:
         return "(missing)"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{DIGITS}g}"
     text = " ".join(str(value).split())
     return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"

@@ -82,15 +82,18 @@ def lists(values: np.ndarray, whole: bool = False) -> pa.Array:
     return in_lists(pa.array(flat.astype(np.float32), mask=np.isnan(flat)), length)
 
 
-def in_lists(flat: pa.Array, length: np.ndarray) -> pa.Array:
+def in_lists(flat: pa.Array, length: np.ndarray, empty: bool = False) -> pa.Array:
     """(N,) lists of the given lengths, one after another; null for length 0.
 
     Args:
         flat: all values.
         length: (N,) how many belong to each row.
+        empty: a list of length 0 is empty instead.
     """
-    offsets = pa.array(np.concatenate([[0], np.cumsum(length)]).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, flat, mask=pa.array(length == 0))
+    offsets = np.zeros(len(length) + 1, np.int32)
+    np.cumsum(length, out=offsets[1:])
+    nobody = length == 0
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=None if empty or not nobody.any() else pa.array(nobody))
 
 
 def best_classes(n_rows: int, row: np.ndarray, heldout: np.ndarray, classes: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:

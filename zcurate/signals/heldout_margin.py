@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zcurate.confusion import margins
 from zcurate.evidence import View
 
 needs = ("heldout",)
@@ -15,12 +16,7 @@ needs = ("heldout",)
 
 def margin(view: View) -> np.ndarray:
     """(N,) float32: p(given) - max p(other); for unlabelled rows best minus second best."""
-    n = np.arange(len(view.label))
-    p = view.heldout.copy()
-    at = np.where(view.label >= 0, view.label, p.argmax(1))
-    own = p[n, at]
-    p[n, at] = -1
-    return own - p.max(1)
+    return margins(view.heldout, view.label)
 
 
 def score(view: View) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zcurate.confusion import rivals
 from zcurate.evidence import View, squashed
 
 needs = ("margin_mean", "heldout", "confusion")
@@ -16,10 +17,9 @@ needs = ("margin_mean", "heldout", "confusion")
 
 def score(view: View) -> np.ndarray:
     """(N,) float32: logistic of -(margin + log T[y, y] / T[rival, y]); NaN where never trained on."""
-    rows, own = np.arange(len(view.label)), np.maximum(view.label, 0)
-    others = view.heldout.copy()
-    others[rows, own] = -1
-    rival = others.argmax(1)
+    own = np.maximum(view.label, 0)
     noise = np.maximum(view.confusion.ranking, 1e-4)
-    moved = view.columns["margin_mean"] + np.log(noise[own, own] / noise[rival, own])
+    # Of a rival (row of the matrix) and the own class (column).
+    shift = np.log(np.diagonal(noise)[None] / noise)
+    moved = view.columns["margin_mean"] + shift[rivals(view.heldout, own), own]
     return np.where(view.label >= 0, squashed(-moved), np.nan).astype(np.float32)

@@ -1,0 +1,104 @@
+"""What is done to very many rows at once: fixed samples to fit on, pieces that stay in the cache, places by one sort.
+
+Leaves: row numbers, slices, places. Enters: plain arrays. No torch. Up to `FIT_ROWS` rows a sample is all of them, so nothing is approximate there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+FIT_ROWS = 100_000
+"""Rows that curves, densities and centres are fitted on, at most; beyond, an AUROC or a share is known to a thousandth anyway."""
+PIECE = 131_072
+"""Numbers of one piece: 1 MB of float64, within the cache of one core."""
+
+
+def sample(n: int) -> np.ndarray:
+    """(m,) int64 positions among n, in order: all, or `FIT_ROWS` drawn with a fixed seed.
+
+    Args:
+        n: how many there are.
+    """
+    if n <= FIT_ROWS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(n).choice(n, FIT_ROWS, replace=False))
+
+
+def sampled(which: np.ndarray) -> np.ndarray:
+    """(m,) int64 positions of the True values, in order: all, or `FIT_ROWS` of them drawn with a fixed seed.
+
+    Args:
+        which: (N,) bool.
+    """
+    there = np.flatnonzero(which)
+    return there[sample(len(there))] if len(there) > FIT_ROWS else there
+
+
+def pieces(n: int, width: int = 1) -> Iterator[slice]:
+    """Slices of n rows, one after another, of about `PIECE` numbers each.
+
+    Args:
+        n: rows.
+        width: numbers per row.
+    """
+    step = max(1024, PIECE // max(1, width))
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))
+
+
+def middles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) int64 order of the values, and (N,) float64 in that order: how many lie below, those equal counted half.
+
+    Args:
+        x: (N,) without NaN.
+    """
+    order = np.argsort(x)
+    rising = x[order]
+    first = np.flatnonzero(np.concatenate([[True], rising[1:] != rising[:-1]])) if len(x) else np.zeros(0, np.int64)
+    if len(first) == len(x):
+        return order, np.arange(len(x)) + 0.5
+    size = np.diff(first, append=len(x))
+    return order, np.repeat(first + size / 2, size)
+
+
+def below(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(n,) float64: how many of the reference lie below each value, those equal counted half.
+
+    Args:
+        value: (n,).
+        reference: sorted, without NaN.
+    """
+    # Sorted questions walk through the reference instead of jumping about in it.
+    order = np.argsort(value)
+    asked = value[order]
+    out = np.empty(len(value))
+    out[order] = (np.searchsorted(reference, asked, "left") + np.searchsorted(reference, asked, "right")) / 2
+    return out
+
+
+def falling(x: np.ndarray) -> np.ndarray:
+    """(N,) int64 order from the largest value to the smallest, equal ones as they stand.
+
+    Args:
+        x: (N,) float32 >= 0, without NaN.
+    """
+    # Bits of such floats rise with their values; with the position below them one unstable sort is a stable one.
+    bits = (np.iinfo(np.int32).max - x.astype(np.float32).view(np.int32)).astype(np.uint64) << np.uint64(32)
+    return (np.sort(bits | np.arange(len(x), dtype=np.uint64)) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def leading(strength: np.ndarray, n: int) -> np.ndarray:
+    """(min(n, K), N) int64: which of K strengths are largest, largest first, the earlier ones first among equals.
+
+    Args:
+        strength: (K, N) without NaN; is overwritten.
+        n: how many are wanted.
+    """
+    rows = np.arange(strength.shape[1])
+    out = np.zeros((min(n, len(strength)), strength.shape[1]), np.int64)
+    for at in range(len(out)):
+        out[at] = strength.argmax(0)
+        strength[out[at], rows] = -np.inf
+    return out
