@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "errors", "registry", "options", "watch", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
+    "errors", "registry", "options", "watch", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "texts", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
@@ -19,7 +19,7 @@ HOUSE = [
 ]  # fmt: skip
 TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "discrim", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
-HELPERS = {"sinks": {"cells"}, "models": {"user"}}
+HELPERS = {"readers": {"streaming", "csv_pieces"}, "sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
 
 
