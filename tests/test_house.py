@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 HOUSE = [
     "errors", "registry", "options", "watch", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "texts", "encode", "augment", "zerror", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
-    "telling", "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip

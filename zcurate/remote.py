@@ -164,6 +164,18 @@ def stamp(detail: dict[str, Any]) -> str | None:
     return f"{found}={value.timestamp() if isinstance(value, datetime) else value}"
 
 
+def exists(path: str) -> bool:
+    """Whether something is at an address.
+
+    Raises:
+        UsageError: the package behind the protocol is not installed.
+        InputError: it cannot be reached.
+    """
+    system, inner = connect(path)
+    with reaching(path):
+        return bool(system.exists(inner))
+
+
 def put(local: str, path: str) -> None:
     """Copy a finished local file to an address.
 

@@ -114,7 +114,8 @@ def reader(source: Source, name: str | None, form: Form, types: dict[str, pa.Dat
     refused = Refused()
     opened = pyarrow.csv.open_csv(
         text_of(source, name, form),
-        read_options=pyarrow.csv.ReadOptions(column_names=form.names, skip_rows_after_names=1, block_size=delimited.BLOCK),
+        # Only without threads does Arrow say which rows it refuses.
+        read_options=pyarrow.csv.ReadOptions(column_names=form.names, skip_rows_after_names=1, block_size=delimited.BLOCK, use_threads=False),
         parse_options=pyarrow.csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refused),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=types, null_values=delimited.NULLS, strings_can_be_null=True, decimal_point=form.decimal, include_columns=wanted
