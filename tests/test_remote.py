@@ -61,7 +61,7 @@ def test_a_chain_of_protocols_is_read(filled, tmp_path):
 
 
 def test_pieces_come_from_afar(filled):
-    here, names = filled
+    _, names = filled
     for name in [name for name in ["a.csv", *names] if ".json" not in name]:
         where = source.locate(f"memory://bucket/{name}", None)
         assert pa.Table.from_batches(list(readers.batches(where, rows_per_batch=7))).to_pydict() == TABLE.to_pydict(), name
@@ -204,6 +204,28 @@ def test_without_a_stamp_the_bytes_are_hashed_as_they_pass(filled, memory):
     assert source.locate("bare://bucket/a.csv", None).origin().digest != first.digest
 
 
+class Pages(MemoryFileSystem):
+    """Memory whose listings tell no more than names, as a web page of links does."""
+
+    protocol = "pages"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("pages://", "memory://"))
+
+    def ls(self, path, detail=True, **more):
+        found = super().ls(path, detail=True, **more)
+        return [{"name": entry["name"], "type": entry["type"], "size": None} for entry in found] if detail else [entry["name"] for entry in found]
+
+
+def test_a_listing_without_stamps_is_asked_for_each_file(filled, memory):
+    fsspec.register_implementation("pages", Pages, clobber=True)
+    where = source.locate("pages://bucket/parts/", None)
+    assert None not in where.remote.stamps
+    assert where.origin().n_bytes == sum(memory.size(f"/bucket/parts/part-{k}.parquet") for k in range(2))
+    assert where.passed == {}
+
+
 def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatch):
     from tests.test_report import small
 
@@ -223,7 +245,11 @@ def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatc
 
 
 def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
-    for path, data in (("memory://in/a.parquet", "memory://in/a.parquet"), ("memory://in/d/p.parquet", "memory://in/d/"), ("memory://in/d/p.parquet", "memory://in/d")):
+    for path, data in (
+        ("memory://in/a.parquet", "memory://in/a.parquet"),
+        ("memory://in/d/p.parquet", "memory://in/d/"),
+        ("memory://in/d/p.parquet", "memory://in/d"),
+    ):
         with pytest.raises(UsageError, match="is the input itself"):
             room.check_output(path, data, True)
     (tmp_path / "a.parquet").write_text("mine")
@@ -251,6 +277,8 @@ def test_paths_without_a_protocol_do_not_load_fsspec(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, f"file://{tmp_path}/a.parquet"], check=False).returncode == 1
 
 
-@pytest.mark.parametrize(("path", "far"), [("s3://b/a", True), ("simplecache::s3://b/a", True), ("a.csv", False), ("C:/a.csv", False), ("a/b:c", False), ("-", False)])
+@pytest.mark.parametrize(
+    ("path", "far"), [("s3://b/a", True), ("simplecache::s3://b/a", True), ("a.csv", False), ("C:/a.csv", False), ("a/b:c", False), ("-", False)]
+)
 def test_what_is_an_address(path, far):
     assert remote.is_remote(path) == far

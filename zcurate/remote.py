@@ -150,6 +150,9 @@ def facts(system: Any, details: list[dict[str, Any]]) -> tuple[tuple[str, ...], 
         details: its entries of the files.
     """
     by_name = {str(system.unstrip_protocol(detail["name"])): detail for detail in details}
+    for name, detail in by_name.items():
+        # A web server's listing is a page of links; only the files themselves tell more.
+        by_name[name] = detail if stamp(detail) else {**detail, **system.info(detail["name"])}
     names = parts.in_order(by_name)
     sizes = tuple(by_name[name].get("size") for name in names)
     return names, Remote(system, sizes, tuple(stamp(by_name[name]) for name in names))

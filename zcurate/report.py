@@ -180,12 +180,22 @@ def here(path: str) -> str:
 def is_same(path: str, other: str) -> bool:
     """Whether writing `path` would change `other`; a report in a folder of data is no part of the data."""
     if remote.is_remote(path) or remote.is_remote(other):
-        return path == other.rstrip("/") or (path.startswith(other.rstrip("/") + "/") and not path.endswith(ENDING))
+        inside = path.startswith(other.rstrip("/") + "/") and parts.is_data(path) and source.format_of(path) == "parquet"
+        return path == other.rstrip("/") or inside
     if not os.path.exists(path):
         return False
-    if os.path.isdir(other) and parts.is_data(path):
-        return os.path.commonpath([os.path.realpath(path), os.path.realpath(other)]) == os.path.realpath(other)
-    return any(os.path.samefile(path, one) for one in (glob.glob(other, recursive=True) if source.has_pattern(other) else []) + [other] if os.path.exists(one))
+    if os.path.isdir(other):
+        return any(os.path.samefile(path, part) for part in parts_in(other))
+    matches = glob.glob(other, recursive=True) if source.has_pattern(other) else []
+    return any(os.path.samefile(path, one) for one in [other, *matches] if os.path.exists(one))
+
+
+def parts_in(folder: str) -> list[str]:
+    """The tables in a folder that a scan of it would read; of a folder of pictures none."""
+    files, others = parts.below(folder, source.entries_here)
+    kinds = {source.format_of(name) for name in files} - {None}
+    wanted = {"parquet"} if "parquet" in kinds else set() if others else kinds
+    return [name for name in files if source.format_of(name) in wanted]
 
 
 def current_umask() -> int:
