@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from typing import ClassVar
@@ -87,7 +88,7 @@ def test_folders_from_afar_follow_the_rules_of_local_ones(memory, tmp_path):
     [
         ("s3://bucket/a/train.csv.gz", "train"), ("s3://bucket/parts/", "parts"), ("s3://bucket/parts", "parts"), ("gs://bucket/a/year=*/p-*.parquet", "a"),
         ("s3://bucket/v1.2/", "v1.2"), ("https://host/x/t.csv?sig=a.b/c&y=[1]", "t"), ("hf://datasets/user/set/data/train.parquet", "train"),
-        ("s3://bucket", "bucket"), ("simplecache::s3://b/a.parquet", "a"), ("zip://in/a.csv::https://host/z.zip", "a"), ("*/a.csv", "data"), ("d/year=*/p.csv", "d"),
+        ("s3://bucket", "bucket"), ("simplecache::s3://b/a.parquet", "a"), ("s3://bucket/*.csv", "bucket"), ("s3://*/a.csv", "data"), ("zip://in/a.csv::https://host/z.zip", "a"), ("*/a.csv", "data"), ("d/year=*/p.csv", "d"),
     ],
 )  # fmt: skip
 def test_the_report_is_named_after_the_address(path, stem):
@@ -97,7 +98,7 @@ def test_the_report_is_named_after_the_address(path, stem):
 def test_a_query_is_no_part_of_the_ending():
     assert source.format_of("https://host/t.csv.gz?sig=a.parquet") == "csv"
     assert source.compression_of("https://host/t.csv.gz?sig=a.parquet") == "gzip"
-    assert not source.has_pattern("https://host/t.csv?a=[1]")
+    assert not source.has_pattern("https://host/t.csv?a=[1]*")
     assert source.has_pattern("s3://bucket/t?.csv")
 
 
@@ -224,6 +225,30 @@ def test_a_listing_without_stamps_is_asked_for_each_file(filled, memory):
     assert None not in where.remote.stamps
     assert where.origin().n_bytes == sum(memory.size(f"/bucket/parts/part-{k}.parquet") for k in range(2))
     assert where.passed == {}
+
+
+class Torn(MemoryFileSystem):
+    """Memory behind a connection that breaks on the way."""
+
+    protocol = "torn"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("torn://", "memory://"))
+
+    def open(self, path, mode="rb", **more):
+        class Breaks(io.BytesIO):
+            def read(self, *_):
+                raise RuntimeError("connection reset")
+
+        return Breaks(self.cat_file(path))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.feather"])
+def test_a_connection_that_breaks_on_the_way_names_the_file(filled, name):
+    fsspec.register_implementation("torn", Torn, clobber=True)
+    with pytest.raises(InputError, match=rf"bucket/{name}: cannot be reached \(RuntimeError: connection reset\)"):
+        list(readers.batches(source.locate(f"torn://bucket/{name}", None)))
 
 
 def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatch):

@@ -261,10 +261,10 @@ def table_of(where: Source, name: str) -> pa.Table:
         ReportError: it is gone or no Parquet file.
     """
     try:
-        with pq.ParquetFile(pa.BufferReader(where.open(name).read()) if where.remote else name) as file:
+        with where.fetched(name) as raw, pq.ParquetFile(raw) as file:
             return file.read()
-    except FileNotFoundError as error:
-        raise ReportError(f"{name}: was listed and is gone — expected every part of the report — is something else writing there? run again") from error
+    except InputError as error:
+        raise ReportError(str(error)) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise ReportError(f"{name}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
 
@@ -315,7 +315,7 @@ def card_of(path: str) -> dict[str, Any]:
     """
     where = located(path)
     try:
-        with where.mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
+        with where.reaching(path), where.mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
             return from_table(file.schema_arrow.empty_table(), path).card
     except (pa.ArrowInvalid, OSError, InputError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error

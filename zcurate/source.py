@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,12 +97,25 @@ class Source:
         """
         name = file or (self.files[0] if self.files else None)
         if self.content is not None or name is None or compression_of(name):
-            return pa.BufferReader(self.open(name).read())
+            raw = self.open(name)
+            return raw if raw.seekable() else pa.BufferReader(raw.read())
         if self.remote is not None:
             far = self.remote.open(name)
             return pa.PythonFile(far, "r") if far.seekable() else pa.BufferReader(self.remote.content(name))
         with opening(name):
             return pa.memory_map(name) if os.path.getsize(name) else pa.BufferReader(b"")
+
+    def fetched(self, file: str | None = None) -> Any:
+        """One file for reading all of it: as `mapped`, but from afar at once, which takes one request instead of many.
+
+        Args:
+            file: one of `files`; the only one when None.
+
+        Raises:
+            InputError: it cannot be opened.
+        """
+        raw = self.mapped(file) if self.remote is None else self.open(file)
+        return raw if raw.seekable() else pa.BufferReader(raw.read())
 
     def stream(self, file: str | None = None) -> Any:
         """One file for reading once from its beginning, decompressed, without a copy of it in memory.
@@ -117,6 +130,10 @@ class Source:
         if self.remote is None or name is None:
             return self.open(name)
         return plain_stream(pa.PythonFile(self.remote.open(name), "r"), compression_of(name))
+
+    def reaching(self, file: str | None) -> AbstractContextManager[None]:
+        """Around the reading of a file piece by piece: what a file system raises on the way becomes an error that names it."""
+        return nullcontext() if self.remote is None else remote.reaching(file or self.path)
 
     def origin(self) -> Origin:
         """Path, size and hash for the run card."""
@@ -180,11 +197,11 @@ def stem_of(path: str) -> str:
     if path == "-":
         return "stdin"
     far = remote.is_remote(path)
-    is_folder = path.endswith("/") if far else os.path.isdir(path)
+    is_folder = has_pattern(path) or (path.endswith("/") if far else os.path.isdir(path))
+    inner = remote.bare(path) if far else path
     if has_pattern(path):
-        path = before_pattern(path) or "data"
-        is_folder = True
-    name = parts.basename(remote.bare(path) if remote.is_remote(path) else path if far else os.path.abspath(path))
+        inner = before_pattern(inner) or "data"
+    name = parts.basename(inner if far else os.path.abspath(inner))
     base, ending = os.path.splitext(name)
     if ending.lower() in COMPRESSIONS:
         base, ending = os.path.splitext(base)
@@ -194,7 +211,7 @@ def stem_of(path: str) -> str:
 
 def has_pattern(path: str) -> bool:
     """Whether a path holds marks of a glob; `?` begins a query in a web address."""
-    return any(mark in path for mark in ("*" if remote.is_web(path) else "*?["))
+    return "*" in remote.bare(path) if remote.is_web(path) else any(mark in path for mark in "*?[")
 
 
 def before_pattern(path: str) -> str:
@@ -342,8 +359,12 @@ def no_parts(path: str, names: list[str], wanted: str | None) -> str:
 
 
 def entries_here(folder: str) -> Iterator[tuple[str, bool]]:
-    """Everything directly in a local folder: path, is a folder."""
-    with os.scandir(folder) as found:
+    """Everything directly in a local folder: path, is a folder.
+
+    Raises:
+        InputError: it is gone, or may not be listed.
+    """
+    with opening(folder), os.scandir(folder) as found:
         for entry in found:
             yield f"{folder.rstrip('/')}/{entry.name}", entry.is_dir()
 

@@ -143,6 +143,14 @@ def test_a_part_that_disappears_is_named(tmp_path, kind):
         where.origin()
 
 
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may list every folder")
+def test_a_folder_that_may_not_be_listed_is_named(folder):
+    folder.chmod(0)
+    with pytest.raises(InputError, match=f"{folder}: cannot be opened"):
+        read(folder)
+    folder.chmod(0o755)
+
+
 def test_a_broken_part_is_named(folder):
     (folder / "part-2.parquet").write_bytes((folder / "part-2.parquet").read_bytes()[:-40])
     with pytest.raises(InputError, match="part-2.parquet: not a whole Parquet file"):

@@ -65,7 +65,8 @@ def layout(source: Source, as_text: tuple[str, ...] = ()) -> tuple[pa.Schema, li
     head = HEADS.load(source.format)
     schemas, own = [], []
     for name in files:
-        schema = head(source, name, as_text)
+        with source.reaching(name):
+            schema = head(source, name, as_text)
         own.append(list(schema.names))
         for column in source.partition(name):
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
@@ -86,9 +87,10 @@ def pieces(source: Source, schema: pa.Schema, own: list[list[str]], rows_per_bat
     part_batches = BATCHES.load(source.format)
     for name, names in zip(source.files or (None,), own, strict=True):
         within = pa.schema([field for field in schema if field.name in names])
-        for batch in part_batches(source, name, within, rows_per_batch):
-            table = columns.with_partition(pa.Table.from_batches([batch]), source.partition(name))
-            yield from columns.fitted(table.select(schema.names), schema).to_batches()
+        with source.reaching(name):
+            for batch in part_batches(source, name, within, rows_per_batch):
+                table = columns.with_partition(pa.Table.from_batches([batch]), source.partition(name))
+                yield from columns.fitted(table.select(schema.names), schema).to_batches()
 
 
 def row_counts(source: Source) -> list[int | None]:
@@ -100,5 +102,8 @@ def row_counts(source: Source) -> list[int | None]:
     files = source.files or (None,)
     if source.format not in COUNTS.where:
         return [None] * len(files)
-    count = COUNTS.load(source.format)
-    return [count(source, name) for name in files]
+    count, found = COUNTS.load(source.format), []
+    for name in files:
+        with source.reaching(name):
+            found.append(count(source, name))
+    return found
