@@ -46,6 +46,7 @@ def joined(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Ta
         InputError: parts with other columns than the first, or with types that cannot be brought together; names the part.
     """
     names = source.files or (source.path,)
+    tables = [table.rename_columns(unique_names(table.column_names)) for table in tables]
     tables = [with_partition(table, source.partition(name)) for table, name in zip(tables, names, strict=True)]
     if len(tables) == 1:
         return tables[0]

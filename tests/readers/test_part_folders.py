@@ -151,6 +151,12 @@ def test_a_folder_that_may_not_be_listed_is_named(folder):
     folder.chmod(0o755)
 
 
+def test_repeated_columns_of_parts_get_names(tmp_path):
+    for k in range(2):
+        pq.write_table(part(k, y=[1, 2, 3, 4]).rename_columns(["x", "label", "x"]), tmp_path / f"p{k}.parquet")
+    assert read(tmp_path).table.column_names == ["x", "label", "x.1"]
+
+
 def test_a_broken_part_is_named(folder):
     (folder / "part-2.parquet").write_bytes((folder / "part-2.parquet").read_bytes()[:-40])
     with pytest.raises(InputError, match="part-2.parquet: not a whole Parquet file"):

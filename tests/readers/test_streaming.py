@@ -125,6 +125,12 @@ def test_parts_that_disagree_are_refused_before_the_first_piece(tmp_path):
         readers.batches(located(tmp_path))
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    pq.write_table(pa.table({"x": [1], "y": [2]}).rename_columns(["x", "x"]), tmp_path / "p0.parquet")
+    with pytest.raises(InputError, match="p0.parquet: column 'x' is there twice"):
+        readers.batches(located(tmp_path / "p0.parquet"))
+
+
 def test_a_part_that_disappears_on_the_way_is_named(tmp_path):
     for k in range(3):
         pq.write_table(pa.table({"x": [k]}), tmp_path / f"p{k}.parquet")

@@ -67,6 +67,9 @@ def layout(source: Source, as_text: tuple[str, ...] = ()) -> tuple[pa.Schema, li
     for name in files:
         with source.reaching(name):
             schema = head(source, name, as_text)
+        twice = next((column for at, column in enumerate(schema.names) if column in schema.names[:at]), None)
+        if twice is not None:
+            raise InputError(f"{name or source.path}: column '{twice}' is there twice — expected distinct names to read piece by piece — rename one")
         own.append(list(schema.names))
         for column in source.partition(name):
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
