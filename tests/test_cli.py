@@ -431,3 +431,80 @@ def test_report_leaves_the_lists_for_explain_out_unless_asked(scanned, run):
     assert code == 0
     assert len(row["loss_curve"]) == 6
     assert set(row["top_classes"]) == {"ant", "bee", "cat"}
+
+
+@pytest.fixture
+def far(once):
+    """The scanned data in fsspec's memory, as a file and as a folder of parts."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.pipe("/bucket/blobs.csv", once[0].read_bytes())
+    lines = once[0].read_bytes().splitlines(keepends=True)
+    for k in range(3):
+        system.pipe(f"/bucket/parts/part-{k}.csv", b"".join([lines[0], *lines[1 + 80 * k : 81 + 80 * k]]))
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
+def test_a_table_from_afar_is_scanned_and_read_again(far, run, here, once):
+    code, out, err = run("scan", "memory://bucket/blobs.csv", "--id", "key", "--epochs", 6)
+    assert (code, out) == (0, "")
+    assert os.listdir(here) == ["blobs.zcurate.parquet"]
+    report = load("blobs.zcurate.parquet")
+    assert report.card["input"]["path"] == "memory://bucket/blobs.csv"
+    (here / "near.zcurate.parquet").write_bytes(once[1])
+    assert report.table.column("verdict").to_pylist() == load("near.zcurate.parquet").table.column("verdict").to_pylist()
+    code, out, _ = run("report", "blobs.zcurate.parquet", "--with-data", "--format", "jsonl", "--top", 3)
+    assert code == 0 and {"a", "colour", "decision"} <= set(json.loads(out.splitlines()[0]))
+    assert run("explain", "blobs.zcurate.parquet", "k3", "--json")[0] == 0
+    far.pipe("/bucket/blobs.csv", far.cat("/bucket/blobs.csv").replace(b"red", b"tan"))
+    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
+    assert (code, out) == (2, "")
+    assert "memory://bucket/blobs.csv has changed since the scan" in last(err)
+    far.rm("/bucket/blobs.csv")
+    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
+    assert (code, out) == (2, "") and "cannot be read again" in last(err)
+
+
+def test_a_folder_from_afar_is_scanned_and_its_report_put_there(far, run, here):
+    words = ("scan", "memory://bucket/parts/", "--input-format", "csv", "--epochs", 6, "-q", "-o", "memory://out/r.zcurate.parquet")
+    assert run(*words) == (0, "", "")
+    assert os.listdir(here) == []
+    assert len(load("memory://out/r.zcurate.parquet")) == 240
+    code, out, _ = run("report", "memory://out/r.zcurate.parquet", "--top", 5, "--format", "ids", "-o", "memory://out/ids.txt")
+    assert (code, out) == (0, "")
+    assert len(far.cat("/out/ids.txt").splitlines()) == 5
+    assert run("info", "memory://out/r.zcurate.parquet")[1].startswith("input")
+    assert run(*words)[0] == 0
+    code, _, err = run("scan", "memory://bucket/blobs.csv", "-o", "memory://out/r.zcurate.parquet")
+    assert code == 2 and "is a report of memory://bucket/parts/ — nothing was written" in last(err)
+
+
+def test_what_is_not_there_from_afar_is_exit_2(far, run, here):
+    for path, message in (("memory://bucket/gone.csv", "no such file"), ("nosuch://a.csv", "no protocol 'nosuch'")):
+        code, out, err = run("scan", path)
+        assert (code, out) == (2, "") and message in last(err) and last(err).startswith(f"error: {path}: ")
+    assert os.listdir(here) == []
+
+
+def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
+    from zcurate import shards
+
+    whole = load(scanned[0])
+    shards.save(whole, "parted.zcurate.parquet", 7)
+    for words in (["report", "{}", "--top", "9"], ["info", "{}"], ["explain", "{}", "k3", "--json"], ["report", "{}", "--with-data", "--format", "csv"]):
+        one = run(*(word.format(scanned[0]) for word in words))
+        assert one[0] == 0 and one[1]
+        for name in ("parted.zcurate.parquet", "parted.zcurate.parquet/"):
+            many = run(*(word.format(name) for word in words))
+            assert (many[0], many[1].replace(name, scanned[0])) == one[:2], words
+    os.rename("parted.zcurate.parquet", "mine")
+    assert run("explain", "mine", "k3", "--json")[0] == 0
+    assert run("info", "mine")[1].startswith("input")
+    os.unlink("mine/part-00003-of-00007.parquet")
+    for command in ("report", "info"):
+        code, out, err = run(command, "mine")
+        assert (code, out) == (2, "")
+        assert "mine: part-00003-of-00007.parquet is missing — expected every part of one report" in last(err)

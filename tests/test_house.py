@@ -11,15 +11,15 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "source", "infer", "columns", "readers", "noise", "spec",
+    "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
-    "telling", "traces", "report", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
 TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "ledger", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
-HELPERS = {"sinks": {"cells"}, "models": {"user"}}
+HELPERS = {"readers": {"streaming", "csv_pieces"}, "sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
 
 

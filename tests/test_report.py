@@ -113,6 +113,23 @@ def test_the_input_is_never_the_output(tmp_path):
         room.check_output(str(data), str(data), True)
 
 
+def test_a_part_of_the_input_is_never_the_output(tmp_path):
+    for folder, name in (("p", "part-0.parquet"), ("c", "part-0.csv")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("data")
+        with pytest.raises(UsageError, match="is the input itself, or a part of it"):
+            room.guard(str(tmp_path / folder / name), [str(tmp_path / folder)])
+        with pytest.raises(UsageError, match="is the input itself, or a part of it"):
+            room.guard(str(tmp_path / folder / name), [f"{tmp_path}/{folder}/part-*"])
+    (tmp_path / "p" / "list.csv").write_text("a listing")
+    (tmp_path / "p" / "p.zcurate.parquet").write_text("a report")
+    for name in ("list.csv", "p.zcurate.parquet"):
+        room.guard(str(tmp_path / "p" / name), [str(tmp_path / "p")])
+    (tmp_path / "pictures" / "cat").mkdir(parents=True)
+    (tmp_path / "pictures" / "list.csv").write_text("a listing")
+    room.guard(str(tmp_path / "pictures" / "list.csv"), [str(tmp_path / "pictures")])
+
+
 def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         room.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)

@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 
 from zcurate import infer, pictures
 from zcurate.dataset import Dataset, Origin, Skipped
-from zcurate.errors import InputError, UsageError
+from zcurate.errors import InputError, UsageError, listed
 from zcurate.options import ScanOptions
+from zcurate.remote import is_remote
+from zcurate.source import Source
 
 
 def from_frame(frame: Any) -> pa.Table:
@@ -32,28 +34,81 @@ def from_frame(frame: Any) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=names)
 
 
-def joined(parts: list[pa.Table], place: str) -> pa.Table:
-    """The parts of an input one after another; a column that is text in one of them is text in all.
+def joined(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Table:
+    """The parts of an input one after another, partition columns added; a column that is text in one of them is text in all.
+
+    Args:
+        tables: one for each of the source's files.
+        source: names them.
+        loose: a column may be missing from a part, where it is null.
 
     Raises:
-        InputError: their types cannot be brought together.
+        InputError: parts with other columns than the first, or with types that cannot be brought together; names the part.
     """
-    if len(parts) == 1:
-        return parts[0]
-    text = {field.name for part in parts for field in part.schema if is_text(field.type)}
-    parts = [as_text(part, text) for part in parts]
-    try:
-        return pa.concat_tables(parts, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{place}: the parts do not fit together — {error} — make their columns agree") from error
+    names = source.files or (source.path,)
+    tables = [table.rename_columns(unique_names(table.column_names)) for table in tables]
+    tables = [with_partition(table, source.partition(name)) for table, name in zip(tables, names, strict=True)]
+    if len(tables) == 1:
+        return tables[0]
+    schema = agreed([table.schema for table in tables], names, loose)
+    return pa.concat_tables([fitted(table, schema) for table in tables], promote_options="permissive")
 
 
-def as_text(part: pa.Table, names: set[str]) -> pa.Table:
-    """A table with some columns as text."""
-    for at, field in enumerate(part.schema):
-        if field.name in names and not is_text(field.type) and not pa.types.is_nested(field.type):
-            part = part.set_column(at, field.name, part.column(at).cast(pa.string()))
-    return part
+def with_partition(table: pa.Table, settings: dict[str, str | None]) -> pa.Table:
+    """The table with a text column for each partition column that it has not itself."""
+    for name, value in settings.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
+    return table
+
+
+def agreed(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool = False) -> pa.Schema:
+    """The columns and types that all parts can be brought to: text wins, else the widest number.
+
+    Args:
+        schemas: of the parts, at least one.
+        names: of the parts.
+        loose: a column may be missing from a part.
+
+    Raises:
+        InputError: naming the first part that does not fit, and what does not.
+    """
+    text = {field.name for schema in schemas for field in schema if is_text(field.type)}
+    whole = pa.schema([])
+    for at, (schema, name) in enumerate(zip(schemas, names, strict=True)):
+        differ = set(schema.names) ^ set(schemas[0].names)
+        if differ and not loose:
+            column = next(column for column in [*schemas[0].names, *schema.names] if column in differ)
+            has = "has no column" if column in schemas[0].names else "has a column that others have not,"
+            raise InputError(f"{name}: {has} '{column}' — expected the columns of {names[0]}: {listed(schemas[0].names, 8)} — mend or leave out the part")
+        for field in schema:
+            kind = pa.string() if field.name in text and not pa.types.is_nested(field.type) else plain_type(field.type)
+            try:
+                whole = pa.unify_schemas([whole, pa.schema([pa.field(field.name, kind)])], promote_options="permissive")
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                before = f"{whole.field(field.name).type} as in {names[0] if at == 1 else 'the parts before'}"
+                raise InputError(f"{name}: column '{field.name}' is {field.type} — expected {before} — make the parts' columns agree") from error
+    return whole
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a dictionary's values; any other type as it is."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table's columns in the types of a schema that was made for it.
+
+    Args:
+        table: or a record batch.
+        schema: may hold more columns.
+    """
+    for at, field in enumerate(table.schema):
+        wanted = schema.field(field.name).type
+        if field.type != wanted:
+            column = table.column(at).cast(field.type.value_type) if pa.types.is_dictionary(field.type) else table.column(at)
+            table = table.set_column(at, field.name, column.cast(wanted))
+    return table
 
 
 def unique_names(names: list[str]) -> list[str]:
@@ -155,9 +210,15 @@ def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tupl
 
 
 def picture_root(paths: pa.Array, place: str, root: str | None) -> str:
-    """The folder that picture paths start from: `--root`, else the manifest's own, else the current one if only that fits."""
+    """The folder that picture paths start from: `--root`, else the manifest's own, else the current one if only that fits.
+
+    Raises:
+        UsageError: the manifest is elsewhere, and no `--root` says where its pictures are here.
+    """
     if root is not None:
         return root
+    if is_remote(place):
+        raise UsageError(f"{place}: names pictures that are not on this machine — expected them in a local folder — copy them and name it with --root DIR")
     beside = os.path.dirname(place) if place not in ("-", "memory") else ""
     first = next((path.strip() for path in pc.unique(paths).to_pylist() if path), "")
     return "." if os.path.exists(first) and not os.path.exists(os.path.join(beside, first)) else beside or "."

@@ -151,7 +151,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     from zcurate.witnesses import WITNESSES, neighbours
 
     place = device.pick(options.device)
-    device.use_threads()
+    threads = device.use_threads()
     device.keep_memory()
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
@@ -176,6 +176,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
+    card["dtype"] = str(encoded.dtype).removeprefix("torch.")
+    card["threads"] = threads
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)

@@ -6,11 +6,13 @@ clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums,
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from zcurate.evidence import Round
+from zcurate.evidence import Evidence, Round
 from zcurate.noise import Planted
 from zcurate.zerror import Scored
 
@@ -187,6 +189,43 @@ def row_columns(
             "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
         }
     return columns, curves
+
+
+def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
+    """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
+
+    Args:
+        evidence: N rows.
+        rows: (P,) int64.
+    """
+    label, answer = evidence.y[rows], evidence.heldout[rows]
+    every = np.arange(len(rows))
+    if label.dtype.kind == "f":
+        error = label - answer[:, 0]
+        margin = -np.abs(error) * np.exp(-np.clip(answer[:, 1], -4.0, 3.0))
+        loss = np.abs(error)
+    else:
+        p = np.clip(answer, 1e-6, 1 - 1e-6)
+        own = p[every, label]
+        error, others = np.log1p(-own) - np.log(own), p.copy()
+        others[every, label] = 0
+        margin, loss = np.log(own) - np.log(others.max(1)), -np.log(own)
+    last = evidence.curves["error"][-1]
+    known = ~np.isnan(last)
+    z = (error - last[known].mean()) / max(float(last[known].std()), 1e-9)
+    right = margin > (-1.0 if label.dtype.kind == "f" else 0.0)
+    found = {
+        "n_seen": np.ones(len(rows)), "n_masked": np.abs(z) > 2 if label.dtype.kind == "f" else z > 2, "z_score": z, "z_max": z, "z_last": z,
+        "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
+        "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
+    }  # fmt: skip
+    columns, curves = {name: column.copy() for name, column in evidence.columns.items()}, dict(evidence.curves)
+    for name, values in found.items():
+        columns[name][rows] = values
+    for name, values in (("error", error), ("margin", margin), ("z", z)):
+        curves[name] = curves[name].copy()
+        curves[name][:, rows] = values
+    return dataclasses.replace(evidence, columns=columns, curves=curves)
 
 
 def learned_epoch(right: np.ndarray) -> np.ndarray:

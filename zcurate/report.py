@@ -6,9 +6,12 @@ may be added, never renamed without raising it.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +20,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from zcurate import parts, remote, source
 from zcurate.bulk import falling, pieces
 from zcurate.confusion import margins
 from zcurate.dataset import Dataset
-from zcurate.errors import ReportError, UsageError, did_you_mean, listed
+from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.evidence import Evidence, bare
 from zcurate.judge import VERDICTS, Verdicts
 from zcurate.options import ReportOptions
+from zcurate.parts import REPORT_ENDING
 from zcurate.reasons import CODES
 from zcurate.signals import heldout_residual
+from zcurate.source import Source
 from zcurate.telling import telling
 from zcurate.traces import columns as trace_columns
 from zcurate.traces import in_lists
 
 SCHEMA_VERSION = 1
 KEY = b"zcurate"
-ENDING = ".zcurate.parquet"
+ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 COLUMN_DOCS = {
     "row": "0-based position in the input",
@@ -119,20 +125,39 @@ class Report:
         pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
 
     def save(self, path: str) -> None:
-        """Write as Parquet: to a temporary file beside it, then renamed, so that no half of it is ever seen.
+        """Write as Parquet, so that no half of it is ever seen; see `whole_file`.
 
         Raises:
-            UsageError: the folder cannot be written to.
+            UsageError: the place cannot be written to.
         """
-        handle, temporary = temporary_beside(path)
-        os.close(handle)
-        try:
+        with whole_file(path) as temporary:
             self.write(temporary)
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """A temporary file to fill, that becomes `path` at the end: beside it and renamed, or here and copied where `path` has a protocol.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    far = remote.is_remote(path)
+    handle, temporary = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(path)[1]) if far else temporary_beside(path)
+    os.close(handle)
+    try:
+        yield temporary
+        if not far:
             os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            return
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    try:
+        remote.put(temporary, path)
+    except InputError as error:
+        raise UsageError(f"{error} — what was to be written there is kept in {temporary}") from error
+    os.unlink(temporary)
 
 
 def guard(path: str, others: list[str]) -> None:
@@ -140,14 +165,41 @@ def guard(path: str, others: list[str]) -> None:
 
     Args:
         path: file to write.
-        others: the input, its parts, the report.
+        others: the input, the report: files, folders of parts, globs, addresses.
 
     Raises:
-        UsageError: `path` is one of them.
+        UsageError: `path` is one of them, or a part of one.
     """
     for other in others:
-        if os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other):
-            raise UsageError(f"{path}: is the {'report' if other.endswith(ENDING) else 'input'} itself — expected another file to write — name one with -o")
+        if is_same(here(path), here(other)):
+            what = "report" if other.rstrip("/").endswith(ENDING) else "input"
+            raise UsageError(f"{path}: is the {what} itself, or a part of it — expected another file to write — name one with -o")
+
+
+def here(path: str) -> str:
+    """A `file://` address as a path."""
+    return remote.bare(path) if remote.is_remote(path) and remote.protocol_of(path) in ("file", "local") else path
+
+
+def is_same(path: str, other: str) -> bool:
+    """Whether writing `path` would change `other`; a report in a folder of data is no part of the data."""
+    if remote.is_remote(path) or remote.is_remote(other):
+        inside = path.startswith(other.rstrip("/") + "/") and parts.is_data(path) and source.format_of(path) == "parquet"
+        return path == other.rstrip("/") or inside
+    if not os.path.exists(path):
+        return False
+    if os.path.isdir(other):
+        return any(os.path.samefile(path, part) for part in parts_in(other))
+    matches = glob.glob(other, recursive=True) if source.has_pattern(other) else []
+    return any(os.path.samefile(path, one) for one in [other, *matches] if os.path.exists(one))
+
+
+def parts_in(folder: str) -> list[str]:
+    """The tables in a folder that a scan of it would read; of a folder of pictures none."""
+    files, others = parts.below(folder, source.entries_here)
+    kinds = {source.format_of(name) for name in files} - {None}
+    wanted = {"parquet"} if "parquet" in kinds else set() if others else kinds
+    return [name for name in files if source.format_of(name) in wanted]
 
 
 def current_umask() -> int:
@@ -178,19 +230,99 @@ def load(path: str) -> Report:
     """Read a report.
 
     Args:
-        path: a `*.zcurate.parquet` file.
+        path: a `*.zcurate.parquet` file, a folder of its parts (`part-00003-of-00008.parquet`), or the address of one.
+
+    Raises:
+        ReportError: no such file, no report, or a report of which a part is missing.
+    """
+    where = located(path)
+    if len(where.files) == 1 and not where.base:
+        return from_table(table_of(where, where.files[0]), path)
+    problem = parts.missing(where.files)
+    if problem is not None:
+        raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")
+    return from_parts([from_table(table_of(where, name), name) for name in where.files], where.files)
+
+
+def located(path: str) -> Source:
+    """The file of a report, or its parts in their order.
+
+    Raises:
+        ReportError: nothing there.
+    """
+    if not remote.is_remote(path) and not os.path.exists(path):
+        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
+    try:
+        return Source(path, (path,), "parquet") if os.path.isfile(path) else source.locate(path, "parquet")
+    except InputError as error:
+        raise ReportError(f"{error}; no report there") from error
+
+
+def table_of(where: Source, name: str) -> pa.Table:
+    """One Parquet file, its metadata with it.
+
+    Raises:
+        ReportError: it is gone or no Parquet file.
+    """
+    try:
+        with where.fetched(name) as raw, pq.ParquetFile(raw) as file:
+            return file.read()
+    except InputError as error:
+        raise ReportError(str(error)) from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ReportError(f"{name}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
+
+
+def from_parts(pieces: list[Report], names: tuple[str, ...]) -> Report:
+    """The parts of a report as one.
+
+    Args:
+        pieces: in the input's order.
+        names: of the parts.
+
+    Raises:
+        ReportError: parts of different scans, or rows that are missing between them.
+    """
+    card, done = pieces[0].card, 0
+    for piece, name in zip(pieces, names, strict=True):
+        if piece.card != card:
+            raise ReportError(f"{name}: its run card is not that of {names[0]} — expected parts of one scan — take the others out of the folder")
+        begin = piece.table.column("row")[0].as_py() if len(piece) else done
+        if begin != done:
+            raise ReportError(f"{name}: begins with row {begin} — expected row {done} — is a part missing before it, or named out of order?")
+        done += len(piece)
+    total = card["input"].get("rows", done)
+    if done != total:
+        raise ReportError(f"{names[-1]}: ends after {done} of {total} rows — expected every part of the report — is a part missing after it?")
+    try:
+        return Report(pa.concat_tables([piece.table for piece in pieces]).unify_dictionaries(), card)
+    except pa.ArrowInvalid as error:
+        short = str(error).splitlines()[0][:120]
+        raise ReportError(f"{names[0]}: the parts' columns differ ({short}) — expected parts of one scan — scan again") from error
+
+
+def is_report(path: str) -> bool:
+    """Whether a file, or a folder of parts, is a report: by its name, or by the run card in it."""
+    if path.rstrip("/").endswith(ENDING):
+        return True
+    try:
+        return (path.endswith((".parquet", ".pq")) or os.path.isdir(path)) and bool(card_of(path))
+    except ReportError:
+        return False
+
+
+def card_of(path: str) -> dict[str, Any]:
+    """A report's run card, without its rows.
 
     Raises:
         ReportError: no such file, or no report.
     """
-    if not os.path.isfile(path):
-        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
+    where = located(path)
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except (pa.ArrowInvalid, OSError) as error:
+        with where.reaching(path), where.mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
+            return from_table(file.schema_arrow.empty_table(), path).card
+    except (pa.ArrowInvalid, OSError, InputError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
-    return from_table(table, path)
 
 
 def from_table(table: pa.Table, path: str) -> Report:
@@ -239,13 +371,17 @@ def check_output(path: str, input_path: str, force: bool) -> None:
     guard(path, [input_path])
     if not path.endswith((".parquet", ".pq")):
         raise UsageError(f"{path}: a report is a Parquet file — expected a name ending in {ENDING} — other formats: zcurate report --format F")
-    handle, temporary = temporary_beside(path)
-    os.close(handle)
-    os.unlink(temporary)
-    if force or not os.path.exists(path):
+    if remote.is_web(path):
+        raise UsageError(f"{path}: a web address — expected a place that can be written, as s3://bucket/name{ENDING} — name another with -o")
+    far = remote.is_remote(path)
+    if not far:
+        handle, temporary = temporary_beside(path)
+        os.close(handle)
+        os.unlink(temporary)
+    if not (remote.exists(path) if far else os.path.exists(path)) or force:
         return
     try:
-        before = load(path).card["input"]["path"]
+        before = card_of(path)["input"]["path"]
     except (ReportError, KeyError):
         raise UsageError(f"{path}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
     if before != full(input_path):
@@ -253,8 +389,8 @@ def check_output(path: str, input_path: str, force: bool) -> None:
 
 
 def full(path: str) -> str:
-    """The absolute path; `-` and `memory` stay as they are."""
-    return path if path in ("-", "memory") else os.path.abspath(path)
+    """The absolute path; `-`, `memory` and addresses stay as they are."""
+    return path if path in ("-", "memory") or remote.is_remote(path) else os.path.abspath(path)
 
 
 def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any) -> Report:

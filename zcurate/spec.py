@@ -55,6 +55,9 @@ NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES}
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
+LARGE_ROWS, LARGE_EPOCHS = 50_000, 6
+"""From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
+rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
 
 
 @dataclass(frozen=True)
@@ -337,8 +340,12 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
         return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2}
     rounds = 4 if small else 3 if data.n_rows < 8000 else 2
     base: dict[str, Any] = {"rounds": rounds}
+    if data.n_rows >= LARGE_ROWS:
+        batch = 1024 if data.n_rows < 10 * LARGE_ROWS else 2048
+        clues = tuple(name for name in DEFAULT_CLUES if name != "neighbour_labels")
+        base = {"rounds": 1, "folds": 2, "batch": batch, "learning_rate": 0.008, "witnesses": ("novelty",), "clues": clues}
     if data.task.kind == "regression":
-        base |= {"bins": 32, "batch": 512 if data.n_rows >= 8000 else 256}
+        base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
     if name == "linear":
         base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, epochs_for(data.n_rows, False))}
     return base
@@ -348,4 +355,6 @@ def epochs_for(n_rows: int, pictures: bool) -> int:
     """Passes of the first round: fewer the more rows there are."""
     if pictures:
         return max(4, min(10 if n_rows >= 1000 else 20, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
+    if n_rows >= LARGE_ROWS:
+        return max(FEWEST_EPOCHS, round(LARGE_EPOCHS * (100_000 / n_rows) ** 0.3))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

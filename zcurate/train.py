@@ -22,7 +22,7 @@ from zcurate import augment, confusion, device, noise
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
-from zcurate.ledger import PARTS, Ledger
+from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
 from zcurate.spec import ModelSpec
@@ -42,8 +42,8 @@ class Observer(Protocol):
 
 Build = Callable[[ModelSpec, Encoded, int, torch.Generator], nn.Module]
 
-PLANT_SHARE = 0.04
-"""Share of the rows that each round is shown wrong."""
+PLANT_SHARE, MOST_PLANTED_ALONE = 0.04, 2000
+"""Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
 HARD_SHARE, MOST_HARD, HARD_BLEND = 0.1, 2000, 0.6
 """Share of the rows that hard cases are made of, how many at most, and what share of such a row is its own."""
 HELDOUT_BATCH = 2048
@@ -487,7 +487,7 @@ def train(
     for at in range(spec.rounds):
         rng = np.random.default_rng([seed, at])
         fold = folds(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
-        planted = plant(encoded, y, np.flatnonzero(free), len(labelled), rounds, rng)
+        planted = plant(encoded, y, np.flatnonzero(free), len(labelled), rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
         free[planted.row] = False
         shown = y.copy()
         shown[planted.row] = planted.shown
@@ -495,7 +495,8 @@ def train(
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
-    return merge(tuple(rounds), y), trainer.clock.cut
+    found = merge(tuple(rounds), y)
+    return (asked_once(found, rounds[0].planted.row) if spec.rounds == 1 else found), trainer.clock.cut
 
 
 def surely_wrong(rounds: list[Round], y: np.ndarray, above: float, planted: Planted) -> np.ndarray | None:
@@ -515,9 +516,9 @@ def surely_wrong(rounds: list[Round], y: np.ndarray, above: float, planted: Plan
     return out
 
 
-def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator) -> Planted:
-    """The errors that the next round is shown, in the encoded labels' unit."""
-    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2)
+def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator, most: int) -> Planted:
+    """The errors that the next round is shown, in the encoded labels' unit, `most` at most."""
+    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2, most)
     if encoded.target is not None:
         targets = encoded.target.back(y)
         planted = noise.plant_targets(targets, candidates, n, rng)

@@ -159,7 +159,7 @@ class WithGradient(torch.autograd.Function):
         return loss.clone()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         """The gradient kept, times what comes from above."""
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None, None
@@ -336,4 +336,5 @@ def score(
             keep = keep | readmit
         share = shares(keep, weight)
         value, gradient = (share * loss).sum(), slope(fixed, y).mul_(share[..., None])
-    return Scored(WithGradient.apply(output, value, gradient), error, z, keep, margin, sieve), updated
+    carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
+    return Scored(carried, error, z, keep, margin, sieve), updated

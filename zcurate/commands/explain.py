@@ -9,7 +9,7 @@ from zcurate.commands.scan import spin_little
 from zcurate.options import ExplainOptions
 from zcurate.surface import argument, takes
 
-REPORT = "Report, a name ending in .parquet [default: the newest here]."
+REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: the newest here]."
 ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
 
 
@@ -24,10 +24,10 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
     spin_little()
     from zcurate import dossier
     from zcurate.errors import UsageError
-    from zcurate.report import load, newest
+    from zcurate.report import is_report, load, newest
 
     words = [word for word in (report, *(row or ())) if word is not None]
-    is_named = bool(words) and words[0].endswith((".parquet", ".pq"))
+    is_named = bool(words) and (words[0].endswith((".parquet", ".pq")) or is_report(words[0]))
     path = words.pop(0) if is_named else newest()
     if not is_named:
         sys.stderr.write(f"{path}\n")

@@ -18,12 +18,7 @@ ROLES = ("label", "id", "task", "group", "exclude", "image", "root", "input_form
 @takes(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=ROLES)
 def info(path: str | None, options: ScanOptions) -> None:
     """Show versions and device; of DATA the inferred roles and task; of a report its run card and columns."""
-    if path is None:
-        facts = versions()
-    elif is_report(path):
-        facts = of_report(path)
-    else:
-        facts = of_data(path, options)
+    facts = versions() if path is None else of_path(path, options)
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")
         return
@@ -33,17 +28,11 @@ def info(path: str | None, options: ScanOptions) -> None:
             sys.stdout.write(f"{name if at == 0 else '':<{width}}  {line}\n")
 
 
-def is_report(path: str) -> bool:
-    """Whether the file is a report, by its name or by the run card in it."""
-    from zcurate.errors import ReportError
-    from zcurate.report import ENDING, load
+def of_path(path: str, options: ScanOptions) -> dict[str, Any]:
+    """What is known of a report, or of data."""
+    from zcurate.report import is_report
 
-    if path.endswith(ENDING):
-        return True
-    try:
-        return path.endswith((".parquet", ".pq")) and bool(load(path).card)
-    except ReportError:
-        return False
+    return of_report(path) if is_report(path) else of_data(path, options)
 
 
 def versions() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from zcurate.surface import argument, takes
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}
 
 
-@takes(ReportOptions, argument("report", "Report to list [default: the newest here].", default=None, metavar="[REPORT]"))
+@takes(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]"))
 def report(report: str | None, options: ReportOptions) -> None:
     """List the rows of a report, most suspicious first.
 
@@ -53,19 +53,12 @@ def format_of(options: ReportOptions) -> str:
 
 
 def write_file(path: str, write: object) -> None:
-    """Write to a temporary file beside `path`, then rename.
+    """Write to a temporary file, then put it in place.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UsageError: the place cannot be written to.
     """
-    from zcurate.report import current_umask, temporary_beside
+    from zcurate.report import whole_file
 
-    handle, temporary = temporary_beside(path)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)  # type: ignore[operator]
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as temporary, open(temporary, "wb") as stream:
+        write(stream)  # type: ignore[operator]

@@ -14,7 +14,14 @@ from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
 
 
-@takes(ScanOptions, argument("data", "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of pictures, glob, or - for stdin.", metavar="DATA"))
+@takes(
+    ScanOptions,
+    argument(
+        "data",
+        "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of parts or of pictures, glob, address (s3://, gs://, hf://, https://), or - for stdin.",
+        metavar="DATA",
+    ),
+)
 def scan(data: str, options: ScanOptions) -> None:
     """Find the wrong labels in DATA and write a report of every row.
 

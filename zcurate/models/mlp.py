@@ -71,7 +71,7 @@ class Perceptron(torch.autograd.Function):
         return product(wide, last.mT, layers[-1])
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of `x` where it is wanted, and of the layers, float32."""
         *kept, h, wide, last = ctx.saved_tensors
         found: list[Tensor | None] = [upstream.sum(1, keepdim=True), product(upstream.mT, wide).mT]
@@ -158,7 +158,8 @@ class PackedMLP(nn.Module):
         if self.head is not None and self.dropout:
             outputs.append(self.head(self.features(inputs).float()))
         elif self.head is not None:
-            outputs.append(Perceptron.apply(self.seen(inputs), *(part for layer in (*self.layers, self.head) for part in (layer.weight, layer.bias))))
+            layers = [part for layer in (*self.layers, self.head) for part in (layer.weight, layer.bias)]
+            outputs.append(Perceptron.apply(self.seen(inputs), *layers))  # type: ignore[no-untyped-call]
         if self.text is not None:
             outputs.append(self.text(inputs))
         return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pyarrow import RecordBatch
+
 from zcurate.dataset import Dataset
 from zcurate.options import ScanOptions
 from zcurate.registry import Registry
@@ -33,3 +37,32 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """
     dataset: Dataset = READERS.load(source.format)(source, options)
     return dataset
+
+
+def batches(source: Source, columns: list[str] | None = None, rows_per_batch: int = 65536, as_text: tuple[str, ...] = ()) -> Iterator[RecordBatch]:
+    """Chosen columns of all parts of a table, piece by piece, in the input's order; see `streaming.batches`.
+
+    Args:
+        source: Parquet, Feather, CSV or TSV.
+        columns: those wanted; None for all.
+        rows_per_batch: at most, in one batch.
+        as_text: columns that come as text, as written.
+
+    Raises:
+        InputError: a part is gone or broken or does not fit the others, or the format cannot be read piece by piece.
+        UsageError: a column that is not there.
+    """
+    from zcurate.readers import streaming
+
+    return streaming.batches(source, columns, rows_per_batch, as_text)
+
+
+def row_counts(source: Source) -> list[int | None]:
+    """Rows of each part, without reading the data; None where the format does not tell.
+
+    Raises:
+        InputError: a part is gone or broken.
+    """
+    from zcurate.readers import streaming
+
+    return streaming.row_counts(source)

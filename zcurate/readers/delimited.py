@@ -30,7 +30,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all files in the order of their names.
 
     Raises:
-        InputError: binary content, no rows, or lines that make no table.
+        InputError: binary content, no rows, lines that make no table, or parts with different columns.
     """
     tables, skipped, before = [], [], 0
     for name in source.files or (None,):
@@ -43,7 +43,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
         before += table.num_rows
         tables.append(table)
-    return columns.dataset(columns.joined(tables, source.path), source.origin(), options, tuple(skipped))
+    return columns.dataset(columns.joined(tables, source), source.origin(), options, tuple(skipped))
 
 
 def text_encoding(content: bytes, place: str) -> str:

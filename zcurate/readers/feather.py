@@ -5,6 +5,10 @@ Sees every column with its own type. Wrong when: the file is of Feather version 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.feather
 
@@ -19,17 +23,27 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all files in the order of their names.
 
     Raises:
-        InputError: a file is truncated or no Arrow file.
+        InputError: a file is gone, truncated or no Arrow file, or does not fit the others.
     """
-    parts: list[pa.Table] = []
-    for name in source.files or (source.path,):
-        content = source.open(name if source.content is None else None).read()
-        try:
-            parts.append(table_of(content))
-        except (pa.ArrowInvalid, OSError) as error:
-            short = str(error).splitlines()[0][:120]
-            raise InputError(f"{name}: not a whole Feather or Arrow file — {short} — is the download complete?") from error
-    return columns.dataset(columns.joined(parts, source.path), source.origin(), options)
+    tables: list[pa.Table] = []
+    for name in source.files or (None,):
+        with understood(source, name):
+            tables.append(table_of(source.open(name).read()))
+    return columns.dataset(columns.joined(tables, source), source.origin(), options)
+
+
+@contextmanager
+def understood(source: Source, name: str | None) -> Iterator[None]:
+    """Turns what Arrow says of a broken file into an error that names it.
+
+    Raises:
+        InputError: truncated or no Arrow file.
+    """
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        short = str(error).splitlines()[0][:120]
+        raise InputError(f"{name or source.path}: not a whole Feather or Arrow file — {short} — is the download complete?") from error
 
 
 def table_of(content: bytes) -> pa.Table:
@@ -37,3 +51,50 @@ def table_of(content: bytes) -> pa.Table:
     if content[:6] in (b"ARROW1", b"FEA1\x00\x00") or content[:4] == b"FEA1":
         return pyarrow.feather.read_table(pa.BufferReader(content))
     return pa.ipc.open_stream(pa.BufferReader(content)).read_all()
+
+
+@contextmanager
+def opened(source: Source, name: str | None) -> Iterator[Any]:
+    """An Arrow reader of one part: of a file, or of a stream; version 1 is read as a whole.
+
+    Raises:
+        InputError: it is gone, truncated or no Arrow file.
+    """
+    with understood(source, name), source.mapped(name) as raw:
+        start = raw.read(6)
+        raw.seek(0)
+        if start == b"ARROW1":
+            yield pa.ipc.open_file(raw)
+        elif start[:4] == b"FEA1":
+            yield pyarrow.feather.read_table(raw).to_reader()
+        else:
+            yield pa.ipc.open_stream(raw)
+
+
+def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:
+    """One part's columns and types."""
+    with opened(source, name) as reader:
+        return reader.schema
+
+
+def n_rows(source: Source, name: str | None) -> int | None:
+    """One part's rows, from its footer; None where there is none to tell."""
+    with opened(source, name) as reader:
+        return int(reader.count_rows()) if isinstance(reader, pa.ipc.RecordBatchFileReader) else None
+
+
+def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """One part, piece by piece as it was written; a piece of more than `rows` rows is cut.
+
+    Args:
+        source: the input.
+        name: one of its files; None for the only one.
+        schema: its columns that are wanted.
+        rows: at most, in one piece.
+    """
+    with opened(source, name) as reader:
+        is_file = isinstance(reader, pa.ipc.RecordBatchFileReader)
+        for batch in (reader.get_batch(k) for k in range(reader.num_record_batches)) if is_file else reader:
+            chosen = batch.select(schema.names)
+            for begin in range(0, chosen.num_rows, rows):
+                yield chosen.slice(begin, rows)

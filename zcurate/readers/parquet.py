@@ -1,9 +1,13 @@
 """Parquet: one file, a folder of parts, or a glob; pictures in a column of bytes too.
 
-Sees every column with its own type. Wrong when: parts disagree on types; the error names the part.
+Sees every column with its own type, and the columns that folders like `year=2020` name. Local files are memory-mapped. Wrong when:
+parts disagree on columns or types; the error names the part.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,14 +23,56 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all parts in the order of their names.
 
     Raises:
-        InputError: a part is truncated, no Parquet, or does not fit the others.
+        InputError: a part is gone, truncated, no Parquet, or does not fit the others.
     """
-    parts: list[pa.Table] = []
-    for name in source.files or (source.path,):
-        try:
-            reader = source.open(name) if source.content is None else pa.BufferReader(source.content)
-            parts.append(pq.read_table(pa.BufferReader(reader.read()) if source.content is None else reader))
-        except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
-            short = str(error).splitlines()[0][:120]
-            raise InputError(f"{name}: not a whole Parquet file — {short} — is the download complete?") from error
-    return columns.dataset(columns.joined(parts, source.path), source.origin(), options)
+    tables: list[pa.Table] = []
+    for name in source.files or (None,):
+        with opened(source, name, whole=True) as file:
+            tables.append(file.read())
+    return columns.dataset(columns.joined(tables, source), source.origin(), options)
+
+
+@contextmanager
+def opened(source: Source, name: str | None, whole: bool = False) -> Iterator[pq.ParquetFile]:
+    """One part, its footer read.
+
+    Args:
+        source: the input.
+        name: one of its files; None for the only one.
+        whole: all of it will be read, so that from afar it is fetched at once.
+
+    Raises:
+        InputError: it is gone, truncated or no Parquet.
+    """
+    far = source.remote is not None and whole
+    try:
+        with pa.BufferReader(source.open(name).read()) if far else source.mapped(name) as raw, pq.ParquetFile(raw) as file:
+            yield file
+    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
+        short = str(error).splitlines()[0][:120]
+        raise InputError(f"{name or source.path}: not a whole Parquet file — {short} — is the download complete?") from error
+
+
+def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:
+    """One part's columns and types, from its footer."""
+    with opened(source, name) as file:
+        return file.schema_arrow
+
+
+def n_rows(source: Source, name: str | None) -> int:
+    """One part's rows, from its footer."""
+    with opened(source, name) as file:
+        return int(file.metadata.num_rows)
+
+
+def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """One part, piece by piece.
+
+    Args:
+        source: the input.
+        name: one of its files; None for the only one.
+        schema: its columns that are wanted.
+        rows: at most, in one piece.
+    """
+    with opened(source, name) as file:
+        yield from file.iter_batches(rows, columns=[field.name for field in schema])
