@@ -61,13 +61,14 @@ def test_the_truth_can_be_learned(family):
 
 
 def test_a_file_and_a_folder_of_parts_hold_the_same_rows(tmp_path, small_chunks):
-    csv, parts = made.table(tmp_path, "blob", 1000), made.table(tmp_path, "blob", 1000, "parts")
+    csv, one, parts = (made.table(tmp_path, "blob", 1000, form) for form in ("csv", "parquet", "parts"))
     read = pyarrow.csv.read_csv(csv.path)
     files = sorted(parts.path.glob("*.parquet"))
     again = pa.concat_tables([pq.read_table(path) for path in files])
     assert len(files) == 3
     np.testing.assert_array_equal(csv.flipped, parts.flipped)
     assert read["label"].to_pylist() == again["label"].to_pylist()
+    assert pq.read_table(one.path).equals(again)
     np.testing.assert_allclose(read["x03"].to_numpy(), again["x03"].to_numpy(), atol=1e-6)
 
 

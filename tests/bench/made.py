@@ -125,6 +125,18 @@ def write_csv(path: Path, pieces: Iterator[tuple[pa.Table, np.ndarray]]) -> np.n
     return np.concatenate(flipped)
 
 
+def write_parquet(path: Path, pieces: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
+    """One Parquet file, written piece by piece; returns (N,) bool which labels are flipped."""
+    flipped, writer = [], None
+    for table, wrong in pieces:
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+        writer.write_table(table)
+        flipped.append(wrong)
+    if writer is not None:
+        writer.close()
+    return np.concatenate(flipped)
+
+
 def write_parts(folder: Path, pieces: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
     """A folder of Parquet files, one per piece; returns (N,) bool which labels are flipped, in the order of the names."""
     folder.mkdir(parents=True)
@@ -142,17 +154,17 @@ def table(folder: Path, family: str, rows: int, form: str = "csv", columns: int 
         folder: keeps made data.
         family: `blob` or `tree`.
         rows: N.
-        form: `csv` for one file, `parts` for a folder of Parquet files.
+        form: `csv` or `parquet` for one file, `parts` for a folder of Parquet files.
         columns: F.
         seed: what every draw depends on.
     """
     stem = f"{family}_{rows}x{columns}_seed{seed}"
-    path = folder / (f"{stem}.csv" if form == "csv" else f"{stem}_parts")
+    path = folder / (f"{stem}_parts" if form == "parts" else f"{stem}.{form}")
     # Written last, so that what an interrupted run left is made again.
     truth = folder / f"{path.name}.flipped.npy"
     if not truth.exists():
         shutil.rmtree(path, ignore_errors=True)
-        write = write_csv if form == "csv" else write_parts
+        write = {"csv": write_csv, "parquet": write_parquet, "parts": write_parts}[form]
         np.save(truth, write(path, chunks(family, rows, columns, seed=seed)))
     return Made(path, np.load(truth))
 
