@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
@@ -76,6 +77,12 @@ def test_a_child_says_what_it_used_and_not_what_its_parent_uses():
 def test_a_child_that_fails_says_how():
     with pytest.raises(AssertionError, match=r"exit 3\n.*no such thing"):
         pairs.child([sys.executable, "-I", "-c", "import sys; sys.stderr.write('no such thing'); sys.exit(3)"])
+
+
+def test_a_pinned_command_is_the_process_that_was_started_on_the_cores_asked_for():
+    said = "import os; print(os.getpid(), len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1)"
+    process = subprocess.Popen(pairs.pinned([sys.executable, "-I", "-c", said], 1), stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0].split() == [str(process.pid), "1"]
 
 
 def test_the_machine_is_named():

@@ -72,7 +72,7 @@ def settle(say):
     def judge(lines: list[Line]) -> None:
         for line in lines:
             say(line)
-        short = pairs.missed(lines)
-        assert not short, "\n".join(short)
+        if short := pairs.missed(lines):
+            pytest.fail("\n".join(short), pytrace=False)
 
     return judge

@@ -23,6 +23,11 @@ from tests.conftest import ROOT
 
 QUIET = 0.10
 """Share of the machine's CPU that others may use beside a run whose wall clock is believed."""
+PIN = """import os, sys
+if int(sys.argv[1]) and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+os.execv(sys.argv[2], sys.argv[2:])"""
+"""Narrows this process to some cores and then becomes the command."""
 FEWEST_QUIET = 3
 """Pairs undisturbed by others that are enough to go by alone."""
 
@@ -118,6 +123,11 @@ def child(command: Sequence[str], cores: int = 0, good: Sequence[int] = (0,), en
         used: dict[str, Any] = json.loads(result.read_text())
     assert used["code"] in good, f"{' '.join(command)}: exit {used['code']}\n{texts[1]}"
     return Child(**used, out=texts[0], err=texts[1])
+
+
+def pinned(command: Sequence[str], cores: int) -> list[str]:
+    """The command on the first `cores` cores, 0 for all; the same process becomes it, so that killing one kills the other."""
+    return [sys.executable, "-I", "-c", PIN, str(cores), *command]
 
 
 def environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from zcurate.options import ScanOptions
 
 IMPORTS = "import torch, pyarrow, zcurate"
 """What every scan holds in memory before it has seen a row."""
+DISTRIBUTED = r"torch\.distributed|from torch import [^\n]*\bdistributed"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def needs(option: str) -> None:
 
 def needs_processes() -> None:
     """Skip where no module speaks to other processes."""
-    if not any("torch.distributed" in path.read_text() for path in (ROOT / "zcurate").rglob("*.py")):
+    if not any(re.search(DISTRIBUTED, path.read_text()) for path in (ROOT / "zcurate").rglob("*.py")):
         pytest.skip("this tree's scan does not run as several processes: no torch.distributed in it")
 
 

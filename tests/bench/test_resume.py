@@ -39,7 +39,9 @@ def bare(path: object) -> pa.Table:
 
 def killed(speed, data, name: str, after: float) -> float | None:
     """Kill a scan `after` seconds; how old its newest checkpoint was then, None where it had none or had ended."""
-    process = subprocess.Popen(command(speed, data, name), env=pairs.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # On the same cores as the others: more threads would add in another order.
+    pinned = pairs.pinned(command(speed, data, name), speed.cores)
+    process = subprocess.Popen(pinned, env=pairs.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:

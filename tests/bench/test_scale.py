@@ -65,7 +65,9 @@ def test_streamed_memory_stays_flat_as_rows_grow(request, speed, settle):
     for rows in sizes:
         seen = speed.scan(speed.table("blob", rows, "parts").path, f"streamed_{rows}", "--memory", FLAT_MEMORY)
         peaks.append(seen.megabytes)
-        lines.append(Line("S3", "", f"--memory {FLAT_MEMORY}, {rows} x 20: {seen.megabytes:.0f} MB, {seen.seconds:.1f} s wall, {seen.cpu_seconds:.1f} s CPU", peaks[-1]))
+        lines.append(
+            Line("S3", "", f"--memory {FLAT_MEMORY}, {rows} x 20: {seen.megabytes:.0f} MB, {seen.seconds:.1f} s wall, {seen.cpu_seconds:.1f} s CPU", peaks[-1])
+        )
     grown = peaks[-1] / peaks[0]
     last = Line("S3", "", f"streamed, memory of {sizes[-1]} over that of {sizes[0]} rows: {grown:.3f}", grown, at_most=FLAT)
     settle([*lines, pairs.at_stated_size(last, sizes[0] >= 10_000_000)])
