@@ -20,6 +20,14 @@ def pytest_addoption(parser):
     parser.addoption("--bench-out", default=None, help="folder that keeps reports and tables; kept reports are scored without another scan")
     parser.addoption("--bench-peers", default=None, help="peers' file [default: BASELINES.md of the data's folder]")
     parser.addoption("--bench-before", default=None, help="earlier table with columns set and s: CSV or Markdown [default: the kept numbers]")
+    parser.addoption(
+        "--bench-rows", default=None, help="sizes by comma, for the speed bench [default: each line's own]; bars are asserted at their own sizes only"
+    )
+    parser.addoption("--bench-pairs", type=int, default=5, help="pairs of runs taken in turn")
+    parser.addoption("--bench-cores", type=int, default=2, help="cores that a measured process may use, 0 for all")
+    parser.addoption("--bench-families", default="blob,tree", help="made tables by comma: blob, tree")
+    parser.addoption("--bench-made", default=None, help="folder that keeps made data between runs [default: made anew]")
+    parser.addoption("--bench-large", default=None, help="folder with flights_asym10.parquet and synth1m_idn10.parquet")
     parser.addoption("--update-golden", action="store_true", help="write golden files anew")
 
 

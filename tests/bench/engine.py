@@ -1,0 +1,205 @@
+"""The training engine taken apart in one process: its arithmetic against the machine's best, and what its parts cost.
+
+Leaves: seconds, FLOP/s. Enters: `Encoded` and `Plan`. The seams it takes hold of are `train.score`, `train.Ledger`, `train.visits` and
+`Trainer.train`, `.inputs`, `.precision` (or a parameter `dtype`); where one is gone, `Missing` says which.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.bench import made
+from zcurate import encode, flow, spec, train
+from zcurate.encode import Encoded
+from zcurate.ledger import Ledger
+from zcurate.models import builder
+from zcurate.options import ScanOptions
+from zcurate.spec import Plan
+from zcurate.watch import Silent
+from zcurate.zerror import Scored
+
+PROBE = (1024, 256, 256)
+PROBE_SECONDS, PROBE_ROUNDS = 0.05, 7
+
+
+class Missing(Exception):
+    """The engine has no such seam any more."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is trained, on one device."""
+
+    encoded: Encoded
+    plan: Plan
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of the layers from input to output; tables of numbers only."""
+        return (self.encoded.width, *self.plan.spec.hidden, self.encoded.n_outputs)
+
+    @property
+    def members(self) -> int:
+        """K."""
+        return self.plan.spec.folds
+
+
+def flops_per_row(sizes: Sequence[int]) -> int:
+    """Floating-point operations to train on one row: 6 sum(in * out) - 2 D h1.
+
+    Forward, and the gradients of weights and of inputs, are 2 in out each; nobody asks for the gradient of the data.
+
+    Args:
+        sizes: widths of the layers from input (D) to output.
+    """
+    return 6 * products(sizes) - 2 * sizes[0] * sizes[1]
+
+
+def products(sizes: Sequence[int]) -> int:
+    """sum(in * out) over the layers."""
+    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def epoch_flops(sizes: Sequence[int], n_rows: int, n_members: int) -> int:
+    """Floating-point operations of one epoch: each member trains on all rows but its fold, and is asked about that.
+
+    Args:
+        sizes: widths of the layers.
+        n_rows: N.
+        n_members: K, as many as folds.
+    """
+    return n_rows * (n_members - 1) * flops_per_row(sizes) + 2 * n_rows * products(sizes)
+
+
+def table_engine(family: str, rows: int, device: torch.device, columns: int = made.COLUMNS) -> Engine:
+    """The default table model on a made table, encoded as a scan would."""
+    import pyarrow as pa
+
+    options = ScanOptions(label="label")
+    data = flow.read(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
+    plan = spec.plan(options, data)
+    return Engine(encode.encode(data, plan.spec, device), plan)
+
+
+def picture_engine(path: str, device: torch.device) -> Engine:
+    """The default picture model on a file of pictures."""
+    options = ScanOptions()
+    data = flow.read(path, options)
+    plan = spec.plan(options, data)
+    return Engine(encode.encode(data, plan.spec, device), plan)
+
+
+def clock(device: torch.device) -> float:
+    """CPU seconds of this process, which one thread's work is counted in under any load; the wall clock on a GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch, then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def peak(dtype: torch.dtype, device: torch.device, shape: tuple[int, int, int] = PROBE) -> float:
+    """FLOP/s of a matrix product of `shape`, the best of `PROBE_ROUNDS` rounds."""
+    a, b = torch.randn(shape[:2], device=device).to(dtype), torch.randn(shape[1:], device=device).to(dtype)
+    out = torch.empty(shape[0], shape[2], dtype=dtype, device=device)
+    best, times = 0.0, 3
+    for _ in range(PROBE_ROUNDS):
+        begin = clock(device)
+        for _ in range(times):
+            torch.mm(a, b, out=out)
+        spent = max(clock(device) - begin, 1e-9)
+        best = max(best, 2 * shape[0] * shape[1] * shape[2] * times / spent)
+        times = max(3, round(times * PROBE_SECONDS / spent))
+    return best
+
+
+class Forgetful(Ledger):
+    """A ledger that is told and writes nothing."""
+
+    def record(self, *told: Any) -> None:
+        """Nothing."""
+
+    def record_heldout(self, *told: Any) -> None:
+        """Nothing."""
+
+
+def plain_score(output: Tensor, y: Tensor, weight: Tensor, running: Any, *rest: Any) -> tuple[Scored, Any]:
+    """`zerror.score`'s place taken by the plain mean of cross-entropies; nothing else is computed."""
+    loss = F.cross_entropy(output.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)
+    seen = loss.detach()
+    return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), seen, seen, weight > 0, seen, loss, seen), running
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """The engine without z, mask and ledger."""
+    for seam in ("score", "Ledger"):
+        if not hasattr(train, seam):
+            raise Missing(f"zcurate.train has no `{seam}` to take out")
+    before = train.score, train.Ledger
+    train.score, train.Ledger = plain_score, Forgetful
+    try:
+        yield
+    finally:
+        train.score, train.Ledger = before
+
+
+def trainer_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> train.Trainer:
+    """A trainer whose matrix products are in `dtype`; None for what it chooses itself."""
+    takes_dtype = "dtype" in inspect.signature(train.Trainer).parameters
+    more = {"dtype": dtype} if takes_dtype and dtype is not None else {}
+    what = engine.plan.spec
+    out = train.Trainer(engine.encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent(), **more)
+    if dtype is not None and not takes_dtype:
+        if not hasattr(out, "precision"):
+            raise Missing("zcurate.train.Trainer has neither a parameter `dtype` nor `precision`")
+        kind = engine.encoded.device.type
+        out.precision = lambda: torch.autocast(kind, torch.bfloat16, enabled=dtype is torch.bfloat16)  # type: ignore[method-assign]
+    return out
+
+
+def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None) -> float:
+    """Seconds of `clock` in which K members train for `n_epochs` epochs and are asked about their folds."""
+    encoded, n_members = engine.encoded, engine.members
+    trainer = trainer_of(engine, n_epochs, dtype)
+    ledger = train.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device)
+    fold = torch.arange(encoded.n_rows, device=encoded.device) % n_members
+    blind = fold[None] == torch.arange(n_members, device=encoded.device)[:, None]
+    labels = encoded.y.clamp_min(0)
+    teams = [blind] if engine.plan.packed else list(blind.split(1))
+    begin = clock(encoded.device)
+    for number, team in enumerate(teams):
+        trainer.train(team, labels, ledger, (0, 0, number), 0, n_epochs * len(teams), False)
+    return clock(encoded.device) - begin
+
+
+def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float:
+    """Seconds of `clock` in which one epoch's visits are ordered and `gather` is given each batch."""
+    encoded, n_members = engine.encoded, engine.members
+    fold = torch.arange(encoded.n_rows, device=encoded.device) % n_members
+    taught = fold[None] != torch.arange(n_members, device=encoded.device)[:, None]
+    generator = torch.Generator(device=encoded.device).manual_seed(0)
+    begin = clock(encoded.device)
+    for team in [taught] if engine.plan.packed else taught.split(1):
+        for ids, _ in train.visits(team, generator).batches(engine.plan.spec.batch):
+            gather(ids)
+    return clock(encoded.device) - begin
