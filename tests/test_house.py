@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
+    "lean", "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
     "device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",

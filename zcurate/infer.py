@@ -21,6 +21,10 @@ MISSING_WORDS = ("", "na", "n/a", "null", "nan")
 """What counts as missing (DESIGN section 3), in any case; `none` may well be a class."""
 MOST_CLASSES = 1000
 """More classes than this are refused: one softmax of that width per row no longer fits the purpose."""
+FEW_STRINGS = 10_000
+"""Above so many, repeated strings are looked at once each."""
+HEAD = 1000
+"""Values whose differing settles that a column has many."""
 MANY_VALUES, MANY_SHARE = 50, 0.05
 """Whole numbers with more distinct values than both are a quantity, not classes (DESIGN section 3)."""
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"

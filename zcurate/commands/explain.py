@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from zcurate.commands.scan import spin_little
 from zcurate.options import ExplainOptions
 from zcurate.surface import argument, takes
 
@@ -21,7 +20,9 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
 
     Examples: zcurate explain 17 · zcurate explain penguins.zcurate.parquet P018 P020 · zcurate explain --by-row 17 --json
     """
-    spin_little()
+    from zcurate import lean
+
+    lean.start()
     from zcurate import dossier
     from zcurate.errors import UsageError
     from zcurate.report import is_report, load, newest

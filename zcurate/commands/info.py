@@ -30,6 +30,9 @@ def info(path: str | None, options: ScanOptions) -> None:
 
 def of_path(path: str, options: ScanOptions) -> dict[str, Any]:
     """What is known of a report, or of data."""
+    from zcurate import lean
+
+    lean.start()
     from zcurate.report import is_report
 
     return of_report(path) if is_report(path) else of_data(path, options)

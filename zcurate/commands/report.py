@@ -18,6 +18,9 @@ def report(report: str | None, options: ReportOptions) -> None:
     Examples: zcurate report --top 100 · zcurate report --verdict incorrect --format ids | xargs ...
     """
     options.check()
+    from zcurate import lean
+
+    lean.start()
     from zcurate import listing
     from zcurate.errors import UsageError
     from zcurate.report import guard, load, newest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 
 import typer
@@ -28,7 +27,9 @@ def scan(data: str, options: ScanOptions) -> None:
     Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
     """
     options.check()
-    spin_little()
+    from zcurate import lean
+
+    lean.start()
     from zcurate import flow
     from zcurate.report import check_output, default_path
     from zcurate.source import stem_of
@@ -58,11 +59,6 @@ def scan(data: str, options: ScanOptions) -> None:
         sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
-
-
-def spin_little() -> None:
-    """Before torch loads GNU OpenMP: idle threads that spin for long starve the others when the machine is busy, 5- to 40-fold."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from zcurate.commands.scan import outcome_of, spin_little
+from zcurate.commands.scan import outcome_of
 from zcurate.options import TrialOptions
 from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
@@ -26,7 +26,9 @@ def trial(data: str, options: TrialOptions) -> None:
     Examples: zcurate trial train.csv --label species · zcurate trial train.csv --share 20% --kinds confused --prioritise
     """
     options.check()
-    spin_little()
+    from zcurate import lean
+
+    lean.start()
     from zcurate import trial as room
     from zcurate.talk import talker
 
