@@ -6,9 +6,13 @@ Heavy rooms are imported when they are needed, so that bad input is refused in t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
+import importlib
+import os
 import sys
+import threading
 import time
 import typing
 from dataclasses import dataclass
@@ -19,6 +23,8 @@ from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 from zcurate.watch import Silent, Watch
 
+LARGE_FILE = 16_000_000
+"""Bytes from which reading takes long enough to import torch beside it."""
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
 
@@ -118,6 +124,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
     """
     check_first(options)
     clock.stage("reading")
+    load_torch_beside(data)
     dataset = read(data, options)
     if options.output is not None:
         from zcurate.report import check_output
@@ -126,6 +133,13 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
     for text in dataset.warnings:
         clock.watch.warn(text)
     return dataset
+
+
+def load_torch_beside(data: Any) -> None:
+    """Begin to import torch on another thread where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first."""
+    with contextlib.suppress(OSError, TypeError, ValueError):
+        if os.path.isfile(data) and os.path.getsize(data) >= LARGE_FILE:
+            threading.Thread(target=importlib.import_module, args=("torch",)).start()
 
 
 def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None) -> Scanned:

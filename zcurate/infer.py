@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.bulk import FIT_ROWS, sample
 from zcurate.dataset import Column, ColumnKind, Dataset, LeftOut, Origin, Roles, Skipped, Task
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
@@ -85,6 +86,10 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 
 def without_missing_words(array: pa.Array) -> pa.Array:
     """A string array with the usual spellings of "missing" made null and outer spaces cut."""
+    if len(array) > FEW_STRINGS:
+        coded = array.dictionary_encode()
+        if len(coded.dictionary) < len(array) / 4:
+            return without_missing_words(coded.dictionary).take(coded.indices)
     trimmed = pc.utf8_trim_whitespace(array)
     missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_WORDS))
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
@@ -233,8 +238,8 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
         array: (N) one normalised column.
     """
     kind = array.type
-    there = array.drop_null()
-    if pa.types.is_floating(kind):
+    there = array.drop_null() if array.null_count else array
+    if pa.types.is_floating(kind) and pc.any(pc.is_nan(there)).as_py():
         there = there.filter(pc.invert(pc.is_nan(there)))
     if len(there) == 0:
         return None, "all missing"
@@ -242,6 +247,11 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
         return vector_kind(there)
     if not (kind_is_plain(kind) or pa.types.is_boolean(kind)):
         return None, f"values of type {kind} are not read"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        ends = pc.min_max(there)
+        if ends["min"] == ends["max"] and array.null_count == 0:
+            return None, "constant"
+        return (None, "identifier: unique whole numbers") if len(there) >= 20 and all_whole(there) and all_differ(there) else ("number", "")
     n_values = len(pc.unique(there))
     if n_values == 1 and array.null_count == 0:
         return None, "constant"
@@ -249,13 +259,17 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
         return "number", ""
     if pa.types.is_temporal(kind):
         return "time", ""
-    unique = n_values == len(there) and len(there) >= 20
-    if pa.types.is_integer(kind):
-        return (None, "identifier: unique whole numbers") if unique else ("number", "")
-    if pa.types.is_floating(kind):
-        whole = unique and pc.all(pc.equal(there, pc.floor(there))).as_py()
-        return (None, "identifier: unique whole numbers") if whole else ("number", "")
-    return text_kind(there, n_values, unique)
+    return text_kind(there, n_values, n_values == len(there) and len(there) >= 20)
+
+
+def all_whole(there: pa.Array) -> bool:
+    """Whether every number is whole; a glance at the first thousand settles it for most columns."""
+    return pa.types.is_integer(there.type) or all(pc.all(pc.equal(part, pc.floor(part))).as_py() for part in (there.slice(0, HEAD), there))
+
+
+def all_differ(there: pa.Array) -> bool:
+    """Whether no two values are equal; a glance at the first thousand settles it for most columns."""
+    return all(len(pc.unique(part)) == len(part) for part in (there.slice(0, HEAD), there))
 
 
 def kind_is_plain(kind: pa.DataType) -> bool:
@@ -292,6 +306,11 @@ def is_leak(array: pa.Array, kind: ColumnKind, given: pa.Array) -> bool:
     """Whether the column alone determines the class: few values, each with (nearly) one label."""
     if kind not in ("category", "number"):
         return False
+    if len(array) > HEAD and len(pc.unique(array.slice(0, HEAD))) == HEAD:
+        return False  # by the birthday rule there are far more values than a leak can have
+    if len(array) > FIT_ROWS:
+        take = pa.array(sample(len(array)))
+        array, given = array.take(take), given.take(take)
     codes = array.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     label = given.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     both = ~(np.isnan(codes.astype(float)) | np.isnan(label.astype(float)))

@@ -41,6 +41,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
             raise InputError(f"{place}: cannot be decompressed ({error}) — is the file complete?") from error
         table, bad = table_of(content, source.format, options, place, source.verbatim)
         skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
+        del content
         before += table.num_rows
         tables.append(table)
     return columns.dataset(columns.joined(tables, source), source.origin(), options, tuple(skipped))
@@ -98,7 +99,7 @@ def table_of(content: bytes, kind: str, options: ScanOptions, place: str, verbat
     Raises:
         InputError: nothing, binary content, or a header without rows.
     """
-    if not content.strip():
+    if not (content[:HEAD].strip() or content.strip()):
         raise InputError(f"{place}: the file is empty — expected a header and data — is this the right file?")
     encoding = text_encoding(content, place)
     if encoding != "utf-8":
