@@ -105,6 +105,10 @@ class Report:
         known = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
         return {word: int(known[word]) for word in ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged") if word in known}
 
+    def called(self, word: str) -> np.ndarray:
+        """(N,) bool: the rows with this verdict."""
+        return pc.equal(self.table.column("verdict"), word).to_numpy()
+
     def content(self) -> bytes:
         """The Parquet file's bytes."""
         buffer = pa.BufferOutputStream()
@@ -114,9 +118,11 @@ class Report:
     def write(self, where: Any) -> None:
         """Write as Parquet to a path or an Arrow stream, the run card in its metadata."""
         table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
-        floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
-        words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in table.schema if field.name not in floats]
-        pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats)
+        floats = [field.name for field in table.schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
+        packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in table.column_names}
+        words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in table.schema]
+        words = [name for name in words if name not in floats and name not in packed]
+        pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats, column_encoding=packed or None)
 
     def save(self, path: str) -> None:
         """Write as Parquet: to a temporary file beside it, then renamed, so that no half of it is ever seen.
