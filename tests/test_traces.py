@@ -97,3 +97,12 @@ def test_a_list_of_numbers_is_stored_by_dictionary(tmp_path):
     chunks = {file.column(at).path_in_schema: file.column(at) for at in range(3)}
     assert all("RLE_DICTIONARY" in chunks[name].encodings for name in ("loss_curve.list.element", "reasons.list.element"))
     assert chunks["loss_curve.list.element"].total_compressed_size < 4000 * 8 * 2
+
+
+def test_coarse_curves_keep_eight_binary_digits_and_gaps():
+    values = np.array([[1.23456, -1000.4, np.nan, 0.001]])
+    out = traces.spread(4, np.arange(4), lambda part: values[:, part], 1, coarse=True)[:, 0]
+    np.testing.assert_allclose(out[[0, 1, 3]], values[0, [0, 1, 3]], rtol=0.004)
+    assert np.isnan(out[2]) and (out[[0, 1, 3]].view(np.uint32) & 0xFFFF == 0).all()
+    fine = traces.spread(4, np.arange(4), lambda part: values[:, part], 1)[:, 0]
+    assert fine[0] == np.float32(1.235)

@@ -41,7 +41,7 @@ def is_report(path: str) -> bool:
     if path.endswith(ENDING):
         return True
     try:
-        return path.endswith((".parquet", ".pq")) and bool(load(path).card)
+        return path.endswith((".parquet", ".pq")) and bool(load(path, lambda name: False).card)
     except ReportError:
         return False
 
@@ -88,9 +88,11 @@ def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
 
 def of_report(path: str) -> dict[str, Any]:
     """The run card in short, and every column with its type and meaning."""
+    import pyarrow.parquet as pq
+
     from zcurate.report import COLUMN_DOCS, load
 
-    report = load(path)
+    report = load(path, lambda name: name == "verdict")
     card = report.card
     rate, skill = card["noise_rate"], card["skill"]
     facts: dict[str, Any] = {
@@ -111,7 +113,7 @@ def of_report(path: str) -> dict[str, Any]:
         facts["not judged"] = card["why_unjudged"]
     if card["warnings"]:
         facts["warnings"] = card["warnings"]
-    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in report.table.schema]
+    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in pq.read_schema(path)]
     return facts
 
 
