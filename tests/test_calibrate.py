@@ -59,3 +59,22 @@ def test_isotonic_values_rise_and_keep_the_mean():
 @pytest.mark.parametrize(("found", "n", "low", "high"), [(0, 20, 0.0, 0.17), (20, 20, 0.83, 1.0), (50, 100, 0.4, 0.6)])
 def test_wilson_intervals(found, n, low, high):
     assert calibrate.wilson(found, n) == pytest.approx((low, high), abs=0.015)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "falling", "rising", "steps"])
+def test_pooling_many_at_once_gives_the_blocks_of_pooling_one_by_one(kind):
+    from scipy.optimize import isotonic_regression
+
+    rng = np.random.default_rng(3)
+    n = 5000
+    y = {
+        "noisy": np.linspace(0, 1, n) + rng.normal(0, 0.3, n),
+        "falling": -np.arange(n) * 1.0,
+        "rising": np.arange(n) * 1.0,
+        "steps": rng.integers(0, 9, n) * 1.0,
+    }[kind]
+    weight = rng.random(n) + 0.1
+    starts, level = calibrate.pooled(y, weight)
+    expected = isotonic_regression(y, weights=weight)
+    assert (np.diff(level) > 0).all()
+    np.testing.assert_allclose(np.repeat(level, np.diff(starts, append=n)), expected.x, atol=1e-9)

@@ -68,3 +68,30 @@ def test_unlabelled_rows_do_not_count():
     with_gaps[::7] = -1
     left = with_gaps >= 0
     np.testing.assert_array_equal(confusion.estimate(p, with_gaps).noise, confusion.estimate(p[left], y[left]).noise)
+
+
+def test_the_lowest_place_is_found_as_scipy_finds_it():
+    from scipy.optimize import minimize_scalar
+
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        a, b, c = rng.random(3)
+
+        def loss(x, a=a, b=b, c=c):
+            return abs(x - 3 * a + 1) ** (1 + 3 * b) + 0.1 * np.sin(5 * x * c)
+
+        expected = minimize_scalar(loss, bounds=(-1, 2), method="bounded", options={"maxiter": 25}).x
+        assert confusion.lowest(loss, -1, 2) == expected
+
+
+def test_margins_and_rivals_are_those_counted_row_by_row(monkeypatch):
+    monkeypatch.setattr("zcurate.bulk.PIECE", 100)
+    p, y, _ = noisy(SYMMETRIC, n=3000)
+    y[::9] = -1
+    falling = np.sort(p, 1)[:, ::-1]
+    rows = np.arange(len(y))
+    others = np.where(np.arange(3)[None] == y[:, None], -1, p)
+    expected = np.where(y >= 0, p[rows, y] - others.max(1), falling[:, 0] - falling[:, 1])
+    np.testing.assert_array_equal(confusion.margins(p, y), expected)
+    np.testing.assert_array_equal(confusion.rivals(p, np.maximum(y, 0))[y >= 0], others.argmax(1)[y >= 0])
+    np.testing.assert_array_equal(confusion.likeliest(p), p.argmax(1))

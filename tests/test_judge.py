@@ -230,3 +230,42 @@ def test_a_view_of_planted_rows_is_under_the_shown_label():
     real, planted = views(evidence)
     assert isinstance(real, View)
     np.testing.assert_array_equal(planted[0].label, evidence.rounds[0].shown[evidence.rounds[0].planted.row])
+
+
+@pytest.mark.parametrize("targets", [False, True])
+def test_beyond_the_bound_a_sample_tells_nearly_what_all_rows_tell(monkeypatch, targets):
+    evidence, wrong = made_targets(n=6000) if targets else made(n=6000, sure=2.0)
+    every = judge.judge(evidence, Cut())
+    monkeypatch.setattr("zcurate.bulk.FIT_ROWS", 3000)
+    some = judge.judge(evidence, Cut())
+    assert not np.array_equal(every.p_incorrect, some.p_incorrect)
+    assert np.abs(every.p_incorrect - some.p_incorrect).mean() < 0.01
+    assert (every.code != some.code).mean() < 0.02
+    assert abs(every.noise_rate[0] - some.noise_rate[0]) < 0.005
+    assert abs(auroc(every.p_incorrect, wrong) - auroc(some.p_incorrect, wrong)) < 0.003
+    np.testing.assert_allclose([len(every.calibration), every.recall], [len(some.calibration), some.recall], atol=0.1)
+
+
+def test_the_suggestion_keeps_the_given_label_where_it_is_more_likely_right():
+    evidence, _ = made(sure=2.0)
+    v = judge.judge(evidence, Cut())
+    right = v.p_incorrect < 0.5
+    np.testing.assert_array_equal(v.suggested[right], evidence.y[right])
+    np.testing.assert_allclose(v.p_suggested[right], 1 - v.p_incorrect[right])
+    real = dataclasses.replace(judge.views(evidence)[0])
+    best, p = judge.preferred(real, np.arange(600), v.p_incorrect)
+    sure = p > 0.5
+    np.testing.assert_array_equal(np.where(sure, best, -1), v.suggested)
+
+
+def test_the_rounds_are_joined_over_those_that_showed_a_row_its_own_label(monkeypatch):
+    monkeypatch.setattr("zcurate.bulk.PIECE", 100)
+    evidence, _ = made(n=3000)
+    first, second = evidence.rounds
+    row = first.planted.row
+    for name in ("margin_mean", "z_score", "z_max"):
+        np.testing.assert_allclose(evidence.columns[name][row], second.columns[name][row], rtol=1e-14)
+    assert (evidence.columns["n_seen"][row] == 12).all() and (np.delete(evidence.columns["n_seen"], np.r_[row, second.planted.row]) == 24).all()
+    plain = np.setdiff1d(np.arange(3000), np.r_[row, second.planted.row])
+    np.testing.assert_allclose(evidence.columns["margin_mean"][plain], (first.columns["margin_mean"] + second.columns["margin_mean"])[plain] / 2)
+    np.testing.assert_allclose(evidence.heldout, (first.heldout + second.heldout) / 2)

@@ -197,3 +197,45 @@ def test_what_is_selected_is_what_was_asked_for(words, top, min_p, label):
 
 def test_every_column_of_the_schema_is_explained():
     assert all(room.COLUMN_DOCS.values())
+
+
+def test_ranks_fall_by_probability_then_by_z_then_by_row():
+    from types import SimpleNamespace
+
+    rng = np.random.default_rng(0)
+    n = 400
+    p, z, row = (rng.integers(0, 5, n) / 5).astype(np.float32), rng.integers(0, 4, n).astype(float), rng.permutation(n)
+    z[::7] = np.nan
+    unlabelled = rng.random(n) < 0.1
+    verdicts = SimpleNamespace(p_incorrect=p, p_outlier=np.zeros(n, np.float32), called=lambda word: unlabelled)
+    out = room.rank_column(room.Spread(n, row), verdicts, z).to_pylist()
+    ranked = np.flatnonzero(~unlabelled)
+    order = ranked[np.lexsort((row[ranked], -np.nan_to_num(z[ranked], nan=-np.inf), -p[ranked]))]
+    assert [out[row[at]] for at in order] == list(range(1, len(order) + 1))
+    assert all(out[row[at]] is None for at in np.flatnonzero(unlabelled))
+
+
+def test_rows_out_of_order_get_their_own_values():
+    spread = room.Spread(4, np.array([3, 1]))
+    assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
+    assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
+    assert room.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
+    code = room.CODES.index
+    reasons = np.array([[code("unsure"), -1], [code("other_class"), code("copies_disagree")]], np.int8)
+    assert room.reasons_column(spread, reasons).to_pylist() == [[], ["other_class", "copies_disagree"], [], ["unsure"]]
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path):
+    small().save(str(tmp_path / "a.zcurate.parquet"))
+    some = room.load(str(tmp_path / "a.zcurate.parquet"), lambda name: name in ("row", "verdict"))
+    assert some.table.column_names == ["row", "verdict"]
+    assert some.card == small().card
+
+
+def test_rows_and_ranks_are_stored_by_their_differences(tmp_path):
+    small(4000).save(str(tmp_path / "a.zcurate.parquet"))
+    group = pq.ParquetFile(tmp_path / "a.zcurate.parquet").metadata.row_group(0)
+    chunks = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+    assert all("DELTA_BINARY_PACKED" in chunks[name].encodings for name in ("row", "rank"))
+    assert chunks["row"].total_compressed_size < 4000
+    assert room.load(str(tmp_path / "a.zcurate.parquet")).table.equals(small(4000).table)

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate import infer
+from zcurate import telling as telling_room
 from zcurate.dataset import Origin
 from zcurate.options import ScanOptions
-from zcurate.telling import shown, telling
+from zcurate.telling import numbers_shown, shown, telling
 
 
 def test_the_column_that_gives_a_wrong_label_away_comes_first():
@@ -38,3 +39,43 @@ def test_long_text_is_cut_and_missing_values_are_named():
     assert shown("x " * 100).endswith("…")
     assert shown(None) == "(missing)"
     assert shown(0.1234567891) == "0.123457"
+
+
+def test_many_numbers_are_written_as_one_is():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=3000) * 10.0 ** rng.integers(-8, 12, 3000), [0.0, -0.0, 1e6, 999_999.4, 1e-4, np.inf, 3.0]])
+    values = pa.array(x, mask=np.arange(len(x)) == 5)
+    assert numbers_shown(values).to_pylist() == [shown(value) for value in values.to_pylist()]
+
+
+def test_the_most_telling_columns_come_in_order_the_earlier_first_among_equals():
+    n = 400
+    rng = np.random.default_rng(2)
+    same = rng.integers(0, 4, n).astype(float) + 0.5
+    table = pa.table({"label": pa.array(["a", "b"] * (n // 2)), **{f"x{k}": same if k in (1, 3, 4) else rng.integers(0, 4, n) + 0.5 for k in range(6)}})
+    data = infer.dataset(table, Origin("m", "arrow"), ScanOptions())
+    columns, row, given = list(data.roles.features), np.arange(n), np.arange(n) % 2
+    asked = telling_room.Asked(given, given, 1 - given, 2)
+    strength = np.stack([telling_room.column_evidence(data.arrays[c.name], c.kind, row, row, asked) for c in columns])
+    expected = np.argsort(-strength, axis=0, kind="stable")[:3].T
+    np.testing.assert_array_equal(telling_room.most_telling(data, columns, row, given, 1 - given, 3), expected)
+
+
+def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):
+    n = 4000
+    rng = np.random.default_rng(4)
+    y = np.arange(n) % 2
+    table = pa.table(
+        {
+            "a": y + rng.normal(0, 0.3, n),
+            "b": rng.normal(size=n),
+            "c": pa.array(np.array(["u", "v"])[y ^ (rng.random(n) < 0.1)]),
+            "label": pa.array(np.array(["p", "q"])[y]),
+        }
+    )
+    data = infer.dataset(table, Origin("m", "arrow"), ScanOptions())
+    row, other = np.arange(0, n, 10), 1 - y
+    every = telling(data, row, y, other).to_pylist()
+    monkeypatch.setattr(telling_room, "CENTRE_ROWS", 2000)
+    some = telling(data, row, y, other).to_pylist()
+    assert np.mean([a[0] == b[0] for a, b in zip(every, some, strict=True)]) > 0.95

@@ -37,17 +37,18 @@ def test_no_epochs_and_no_rows_are_lists_too():
 
 
 def test_values_go_to_their_rows_rounded():
-    out = traces.spread(4, np.array([3, 1]), np.array([[0.12345, -0.0001], [np.inf, 2.0]]))
+    values = np.array([[0.12345, -0.0001], [np.inf, 2.0]])
+    out = traces.spread(4, np.array([3, 1]), lambda part: values[:, part], 2)
     assert np.isnan(out[[0, 2]]).all()
-    assert out[3][~np.isnan(out[3])].tolist() == [0.123]
+    assert out[3][~np.isnan(out[3])].tolist() == [np.float32(0.123)]
     assert out[1].tolist() == [0.0, 2.0]
     assert not np.signbit(out[1, 0])
 
 
 def test_loss_is_made_from_the_error_as_the_task_asks():
     curves = {"error": np.array([[0.0, -3.0]], np.float32)}
-    assert np.allclose(traces.curve_of(curves, "loss", False), [[np.log(2), np.log1p(np.exp(-3))]])
-    assert traces.curve_of(curves, "loss", True).tolist() == [[0.0, 3.0]]
+    assert np.allclose(traces.curve_of(curves, "loss", False, slice(None)), [[np.log(2), np.log1p(np.exp(-3))]])
+    assert traces.curve_of(curves, "loss", True, slice(None)).tolist() == [[0.0, 3.0]]
 
 
 def test_the_best_classes_come_best_first_and_skipped_rows_have_none():
@@ -96,3 +97,12 @@ def test_a_list_of_numbers_is_stored_by_dictionary(tmp_path):
     chunks = {file.column(at).path_in_schema: file.column(at) for at in range(3)}
     assert all("RLE_DICTIONARY" in chunks[name].encodings for name in ("loss_curve.list.element", "reasons.list.element"))
     assert chunks["loss_curve.list.element"].total_compressed_size < 4000 * 8 * 2
+
+
+def test_coarse_curves_keep_eight_binary_digits_and_gaps():
+    values = np.array([[1.23456, -1000.4, np.nan, 0.001]])
+    out = traces.spread(4, np.arange(4), lambda part: values[:, part], 1, coarse=True)[:, 0]
+    np.testing.assert_allclose(out[[0, 1, 3]], values[0, [0, 1, 3]], rtol=0.004)
+    assert np.isnan(out[2]) and (out[[0, 1, 3]].view(np.uint32) & 0xFFFF == 0).all()
+    fine = traces.spread(4, np.arange(4), lambda part: values[:, part], 1)[:, 0]
+    assert fine[0] == np.float32(1.235)

@@ -15,15 +15,17 @@ PIECE = 131_072
 """Numbers of one piece: 1 MB of float64, within the cache of one core."""
 
 
-def sample(n: int) -> np.ndarray:
-    """(m,) int64 positions among n, in order: all, or `FIT_ROWS` drawn with a fixed seed.
+def sample(n: int, most: int | None = None) -> np.ndarray:
+    """(m,) int64 positions among n, in order: all, or as many as are wanted, drawn with a fixed seed.
 
     Args:
         n: how many there are.
+        most: how many are wanted at most; None for `FIT_ROWS`.
     """
-    if n <= FIT_ROWS:
+    most = FIT_ROWS if most is None else most
+    if n <= most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(n).choice(n, FIT_ROWS, replace=False))
+    return np.sort(np.random.default_rng(n).choice(n, most, replace=False))
 
 
 def sampled(which: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from zcurate.bulk import sampled
+from zcurate.confusion import likeliest
 from zcurate.evidence import Evidence
 
 
@@ -33,18 +35,22 @@ def crossing(wrong: np.ndarray, right: np.ndarray) -> float:
     return between[0] if between else float((m0 + m1) / 2)
 
 
-def class_logits(evidence: Evidence) -> np.ndarray:
-    """(N, C) float64 held-out log-odds of each class."""
-    p = np.clip(evidence.heldout.astype(np.float64), 1e-6, 1 - 1e-6)
+def class_logits(heldout: np.ndarray) -> np.ndarray:
+    """(N, C) float64 log-odds of each class.
+
+    Args:
+        heldout: (N, C) probabilities.
+    """
+    p = np.clip(heldout.astype(np.float64), 1e-6, 1 - 1e-6)
     return np.log(p) - np.log1p(-p)
 
 
 def class_cutoffs(evidence: Evidence) -> np.ndarray:
     """(C,) probability of each class at which its two output distributions cross, each within 2 deviations of its mean."""
-    out = []
-    for code, logit in enumerate(class_logits(evidence).T):
-        right, wrong = logit[evidence.y == code], logit[(evidence.y >= 0) & (evidence.y != code)]
-        out.append(crossing(inliers(wrong), inliers(right)))
+    rows = sampled(evidence.y >= 0)
+    y, out = evidence.y[rows], []
+    for code, logit in enumerate(class_logits(evidence.heldout[rows]).T):
+        out.append(crossing(inliers(logit[y != code]), inliers(logit[y == code])))
     return 1 / (1 + np.exp(-np.array(out)))
 
 
@@ -63,6 +69,6 @@ def decided(evidence: Evidence, decision: str) -> np.ndarray:
     if evidence.y.dtype.kind == "f":
         return evidence.heldout[:, 0].astype(np.float64)
     if decision == "argmax":
-        return evidence.heldout.argmax(1)
+        return likeliest(evidence.heldout)
     cut = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
-    return (class_logits(evidence) - np.log(cut / (1 - cut))).argmax(1)
+    return (class_logits(evidence.heldout) - np.log(cut / (1 - cut))).argmax(1)

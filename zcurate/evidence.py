@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zcurate.bulk import pieces
 from zcurate.confusion import Confusion, estimate, nothing
 from zcurate.noise import Planted
 
@@ -136,22 +137,36 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
     for at, one in enumerate(rounds):
         own[at, one.planted.row] = False
     own[0, ~own.any(0)] = True
-    columns = {}
-    for name in rounds[-1].columns:
-        nobody = np.full(len(y), np.nan)
-        stacked = np.stack([one.columns.get(name, nobody) for one in rounds]).astype(np.float64)
-        weight = own * np.stack([one.columns["n_seen"] for one in rounds]) if name == "z_score" else own.astype(float)
-        weight = np.where(np.isnan(stacked), 0.0, weight)
-        total = np.nansum(np.where(weight > 0, stacked * weight, 0.0), 0)
-        if name == "z_max":
-            columns[name] = np.fmax.reduce(np.where(own, stacked, np.nan), 0)
-        elif name in COUNTS:
-            columns[name] = total
-        else:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                columns[name] = total / weight.sum(0)
-    heldout = np.mean([one.heldout for one in rounds], 0)
+    columns = {name: together(rounds, own, name) for name in rounds[-1].columns}
+    heldout = rounds[0].heldout if len(rounds) == 1 else sum((one.heldout for one in rounds[1:]), rounds[0].heldout) / np.float32(len(rounds))
     return Evidence(rounds, columns, first_curves(rounds, own), heldout, y)
+
+
+def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarray:
+    """(N,) one column over the rounds that showed the row its own label.
+
+    Args:
+        rounds: R rounds over the same N rows.
+        own: (R, N) bool, the round showed the row its own label.
+        name: the column; a round that lacks it does not count.
+    """
+    there = [(one.columns[name], mine, one.columns["n_seen"]) for one, mine in zip(rounds, own, strict=True) if name in one.columns]
+    out = np.empty(own.shape[1])
+    for part in pieces(len(out)):
+        total, weight = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
+        largest = np.full(len(total), np.nan)
+        for values, mine, n_seen in there:
+            value = values[part].astype(np.float64)
+            counts = mine[part] & ~np.isnan(value)
+            if name == "z_max":
+                largest = np.fmax(largest, np.where(counts, value, np.nan))
+                continue
+            share = n_seen[part] * counts if name == "z_score" else counts.astype(np.float64)
+            total += np.where(share > 0, value * share, 0.0)
+            weight += share
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[part] = largest if name == "z_max" else total if name in COUNTS else total / weight
+    return out
 
 
 def first_curves(rounds: tuple[Round, ...], own: np.ndarray) -> dict[str, np.ndarray]:
@@ -161,6 +176,8 @@ def first_curves(rounds: tuple[Round, ...], own: np.ndarray) -> dict[str, np.nda
         rounds: R rounds over the same N rows.
         own: (R, N) bool.
     """
+    if len(rounds) == 1:
+        return rounds[0].curves
     out = {name: curve.copy() for name, curve in rounds[0].curves.items()}
     first = own.argmax(0)
     for at, one in enumerate(rounds[1:], 1):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -14,11 +15,25 @@ from zcurate import readers, source
 from zcurate.dataset import Dataset
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ReportOptions, ScanOptions
-from zcurate.report import Report, select
+from zcurate.report import COLUMN_DOCS, SELECTED_BY, Report, select
 from zcurate.traces import COLUMNS as TRACES
 
 READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
 """Settings of the scan that say how the input is read."""
+
+
+def needed(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
+    """Says of each of a report's columns whether `rows` needs it.
+
+    Args:
+        options: of `zcurate report`.
+        ids: only ids are wanted.
+    """
+    if options.columns is None:
+        return (lambda name: name in (*SELECTED_BY, "id", "path")) if ids else (lambda name: name not in TRACES)
+    wanted = {name.strip() for name in options.columns.split(",")}
+    # A name that is no column is answered with all that there are.
+    return (lambda name: name in wanted or name in SELECTED_BY) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
 
 
 def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:

@@ -128,13 +128,12 @@ def findings(card: dict[str, Any]) -> list[str]:
 def below_cut(report: Report) -> list[str]:
     """How many rows are more likely wrong than right but lie below the cut, whatever they are called."""
     p = report.table.column("p_incorrect").to_numpy().astype(float)
-    n = int(((p > 0.5) & (report.table.column("verdict").to_numpy() != "incorrect")).sum())
+    n = int(((p > 0.5) & ~report.called("incorrect")).sum())
     return [f"below the cut: {n} rows more likely wrong than right (zcurate report --top {report.counts().get('incorrect', 0) + n})"] if n else []
 
 
 def histograms(report: Report, console: Console) -> None:
     """z-scores and mask frequency by verdict, as rows of blocks."""
-    words = report.table.column("verdict").to_numpy()
     for name, title in (("z_score", "z-score"), ("mask_frequency", "masked")):
         values = report.table.column(name).to_numpy().astype(float)
         known = ~np.isnan(values)
@@ -144,7 +143,7 @@ def histograms(report: Report, console: Console) -> None:
         high = max(high, low + 1e-6)
         console.print(f"\n{title:<10}{low:>6.2f} {'':{N_BINS}} {high:.2f}", markup=False)
         for word in ("clean", "hard", "incorrect", "outlier"):
-            mine = values[known & (words == word)]
+            mine = values[known & report.called(word)]
             if len(mine):
                 count, _ = np.histogram(np.clip(mine, low, high), bins=N_BINS, range=(low, high))
                 console.print(f"  [{COLOURS[word]}]{word:<14}[/] {bar(count)}")

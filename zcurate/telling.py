@@ -18,6 +18,8 @@ from zcurate.dataset import Column, Dataset
 MOST_COLUMNS = 3
 TEXT_LENGTH = 60
 DIGITS = 6
+CENTRE_ROWS = 25_000
+"""Rows that medians, spreads and shares are taken over, at most."""
 FEW_VALUES = 1000
 """Numbers up to which each is written by Python, which rounds exactly."""
 
@@ -58,7 +60,7 @@ def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: n
         suggested: (N,) the same.
         n_shown: how many.
     """
-    some = sample(data.n_rows)
+    some = sample(data.n_rows, CENTRE_ROWS)
     asked = Asked(given[some], given[row], suggested[row], int(max(given.max(), suggested.max())) + 1)
     strength, best = np.full((n_shown, len(row)), -np.inf), np.zeros((n_shown, len(row)), np.int64)
     for k, column in enumerate(columns):
@@ -133,7 +135,7 @@ def number_evidence(of_some: np.ndarray, x: np.ndarray, asked: Asked) -> np.ndar
     """
     # A class that no row has, and the last place, which -1 points at, stand for all rows.
     table = np.tile(centre(of_some), (asked.n_classes + 1, 1))
-    for label in np.unique(asked.of_some[asked.of_some >= 0]):
+    for label in np.flatnonzero(np.bincount(asked.of_some[asked.of_some >= 0])):
         table[label] = centre(of_some[asked.of_some == label])
     own, other = table[asked.given], table[asked.suggested]
     alone = np.abs((x - own[:, 0]) / own[:, 1])

@@ -5,11 +5,13 @@ Leaves: list columns of the report, and the planted errors' bands for the run ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from zcurate.bulk import leading, pieces
 from zcurate.evidence import Evidence, Round
 from zcurate.judge import Verdicts
 
@@ -20,19 +22,22 @@ BAND = (0.1, 0.5, 0.9)
 """Quantiles of a band: its lower end, middle and upper end."""
 MOST_CLASSES = 3
 DECIMALS = 3
+MANY_ROWS = 200_000
+"""Input rows beyond which curves keep three digits at most, which a drawing does not show."""
 
 
-def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool) -> np.ndarray:
-    """(E, N) float64 one of `CURVES`; NaN where the row was not trained on.
+def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool, rows: np.ndarray | slice) -> np.ndarray:
+    """(E, M) float64 one of `CURVES` of some rows; NaN where the row was not trained on.
 
     Args:
         curves: as in `Round`.
         name: `loss` is made from `error`: its softplus [nats] for classes, its size for regression; the others are there.
         regression: errors are signed.
+        rows: (M,) those wanted.
     """
     if name != "loss":
-        return curves[name].astype(np.float64)
-    error = curves["error"].astype(np.float64)
+        return curves[name][:, rows].astype(np.float64)
+    error = curves["error"][:, rows].astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.abs(error) if regression else np.logaddexp(0, error)
 
@@ -47,39 +52,56 @@ def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
         verdicts: of the encoded rows.
         classes: names in class order; empty for regression.
     """
-    places = np.stack(list(verdicts.places.values())) if verdicts.places else np.zeros((0, len(row)))
-    fields = {f"{name}_curve": lists(spread(n_rows, row, curve_of(evidence.curves, name, not classes))) for name in CURVES}
-    fields["clues"] = lists(spread(n_rows, row, places), whole=True)
+    places, coarse = list(verdicts.places.values()), n_rows > MANY_ROWS
+
+    def curve(name: str) -> pa.Array:
+        n_epochs = len(evidence.curves["error" if name == "loss" else name])
+        return lists(spread(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))
+
+    fields = {f"{name}_curve": curve(name) for name in CURVES}
+    fields["clues"] = lists(spread(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)
     if classes:
         fields["top_classes"], fields["top_probabilities"] = best_classes(n_rows, row, evidence.heldout, classes)
     return fields
 
 
-def spread(n_rows: int, row: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(N, L) float64: values at their rows' places in the input, rounded; NaN for the other rows and for what is not finite.
+def spread(n_rows: int, row: np.ndarray, values: Callable[[slice], np.ndarray], n_values: int, coarse: bool = False) -> np.ndarray:
+    """(N, L) float32: values at their rows' places in the input, rounded; NaN for the other rows and for what is not finite.
 
     Args:
         n_rows: N.
         row: (M,) places.
-        values: (L, M).
+        values: gives (L, m) values of a slice of the M rows.
+        n_values: L.
+        coarse: round to 8 binary digits too, three decimal ones or nearly so: these take less room in a file.
     """
-    out = np.full((n_rows, len(values)), np.nan)
-    out[row] = np.where(np.isfinite(values), values, np.nan).T
-    return np.round(out, DECIMALS) + 0.0
+    out = np.full((n_rows, n_values), np.nan, np.float32)
+    for part in pieces(len(row), n_values):
+        if n_values:
+            block = np.round(np.asarray(values(part).T, np.float64, "C"), DECIMALS) + 0.0
+            block[~np.isfinite(block)] = np.nan
+            out[row[part]] = block
+    if coarse:
+        bits = out.view(np.uint32)
+        bits += 0x8000
+        bits &= 0xFFFF0000
+    return out
 
 
 def lists(values: np.ndarray, whole: bool = False) -> pa.Array:
     """(N,) list<float32>, NaN as null; a list ends with its last known value and is null where nothing is known.
 
     Args:
-        values: (N, L) float64.
+        values: (N, L).
         whole: lists keep their length L.
     """
+    n_rows, n_values = values.shape
     known = ~np.isnan(values)
-    n_values = values.shape[1]
+    if n_values and known.all():
+        return in_lists(pa.array(values.reshape(-1).astype(np.float32, copy=False)), np.full(n_rows, n_values))
     length = np.where(known.any(1), n_values if whole else n_values - known[:, ::-1].argmax(1) if n_values else 0, 0)
-    flat = values[np.arange(n_values)[None] < length[:, None]]
-    return in_lists(pa.array(flat.astype(np.float32), mask=np.isnan(flat)), length)
+    flat = values[np.arange(n_values)[None] < length[:, None]].astype(np.float32, copy=False)
+    return in_lists(pa.array(flat, from_pandas=True), length)
 
 
 def in_lists(flat: pa.Array, length: np.ndarray, empty: bool = False) -> pa.Array:
@@ -106,16 +128,16 @@ def best_classes(n_rows: int, row: np.ndarray, heldout: np.ndarray, classes: tup
         classes: C names.
     """
     n_best = min(MOST_CLASSES, len(classes))
-    best = np.argpartition(-heldout, n_best - 1, 1)[:, :n_best]
-    order = np.argsort(-np.take_along_axis(heldout, best, 1), axis=1, kind="stable")
-    best = np.take_along_axis(best, order, 1)
-    p = spread(n_rows, row, np.take_along_axis(heldout, best, 1).T)
-    code = np.zeros((n_rows, n_best), np.int64)
-    code[row] = best
+    code, p = np.zeros((n_rows, n_best), np.int32), np.full((n_rows, n_best), np.nan, np.float32)
+    for part in pieces(len(row), len(classes)):
+        mine = heldout[part]
+        best = leading(mine.T.copy(), n_best).T
+        code[row[part]] = best
+        p[row[part]] = np.round(np.take_along_axis(mine, best, 1).astype(np.float64), DECIMALS) + 0.0
     known = ~np.isnan(p).any(1)
     length = np.where(known, n_best, 0)
     names = pa.array(classes, pa.string()).take(pa.array(code[known].reshape(-1)))
-    return in_lists(names, length), in_lists(pa.array(p[known].reshape(-1).astype(np.float32)), length)
+    return in_lists(names, length), in_lists(pa.array(p[known].reshape(-1)), length)
 
 
 def bands(rounds: tuple[Round, ...], regression: bool) -> dict[str, Any]:
@@ -131,7 +153,7 @@ def bands(rounds: tuple[Round, ...], regression: bool) -> dict[str, Any]:
     n_planted = sum(len(one.planted.row) for one in rounds)
     found: dict[str, Any] = {}
     for name in CURVES:
-        parts = [curve_of(one.curves, name, regression)[:n_epochs, one.planted.row] for one in rounds]
+        parts = [curve_of(one.curves, name, regression, one.planted.row)[:n_epochs] for one in rounds]
         padded = [np.pad(part, ((0, n_epochs - len(part)), (0, 0)), constant_values=np.nan) for part in parts]
         found[name] = band(np.concatenate(padded, 1))
     return {"planted": n_planted, **found} if n_planted else {}

@@ -80,9 +80,9 @@ def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
 
 def of_report(path: str) -> dict[str, Any]:
     """The run card in short, and every column with its type and meaning."""
-    from zcurate.report import COLUMN_DOCS, load
+    from zcurate.report import COLUMN_DOCS, load, schema_of
 
-    report = load(path)
+    report = load(path, lambda name: name == "verdict")
     card = report.card
     rate, skill = card["noise_rate"], card["skill"]
     facts: dict[str, Any] = {
@@ -103,7 +103,7 @@ def of_report(path: str) -> dict[str, Any]:
         facts["not judged"] = card["why_unjudged"]
     if card["warnings"]:
         facts["warnings"] = card["warnings"]
-    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in report.table.schema]
+    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in schema_of(path)]
     return facts
 
 

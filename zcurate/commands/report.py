@@ -29,8 +29,8 @@ def report(report: str | None, options: ReportOptions) -> None:
     path = report if report is not None else newest()
     if report is None:
         sys.stderr.write(f"{path}\n")
-    loaded = load(path)
     form = format_of(options)
+    loaded = load(path, listing.needed(options, ids=form == "ids"))
     write = SINKS.load(form)
     if form == "ids" and options.columns is not None:
         raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")

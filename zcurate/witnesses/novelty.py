@@ -6,11 +6,14 @@ the data fall into far-apart groups of very different sizes; then the smallest l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zcurate.bulk import pieces
 from zcurate.encode import Encoded
 
 columns = ("distance",)
@@ -18,29 +21,48 @@ columns = ("distance",)
 
 def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     """`distance` (N,) float64: root mean square of the columns' robust deviations; NaN where there is nothing to measure."""
-    parts = [softened(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded.images)) if x is not None]
+    parts = [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded.images)) if x is not None]
+    width = sum(part.shape[1] for part in parts) + (0 if encoded.codes is None else encoded.codes.shape[1])
+    if not width:
+        return {"distance": np.full(encoded.n_rows, np.nan)}
+    total = torch.zeros(encoded.n_rows, device=encoded.device)
+    for part in parts:
+        for rows, deviation in softened_pieces(part):
+            total[rows] += deviation.square_().sum(1)
     if encoded.codes is not None:
         share = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
-        parts.append(-share[encoded.codes].clamp_min(1e-9).log() / 3)
-    if not parts:
-        return {"distance": np.full(encoded.n_rows, np.nan)}
-    together = torch.cat(parts, 1)
-    return {"distance": together.square().mean(1).sqrt().double().cpu().numpy()}
+        rarity = (-share.clamp_min(1e-9).log() / 3).square()
+        for rows in pieces(encoded.n_rows, encoded.codes.shape[1]):
+            total[rows] += rarity[encoded.codes[rows]].sum(1)
+    return {"distance": (total / width).sqrt().double().cpu().numpy()}
 
 
 def softened(x: Tensor) -> Tensor:
     """(N, F) float32 signed robust deviations, logarithmic beyond one, so that one wild number is not the whole row."""
-    deviation = robust(x)
-    far = deviation.abs()
-    return deviation.sign() * torch.where(far > 1, 1 + far.clamp_min(1).log(), far)
+    out = torch.empty(x.shape, device=x.device)
+    for rows, deviation in softened_pieces(x):
+        out[rows] = deviation
+    return out
 
 
-def robust(x: Tensor) -> Tensor:
-    """(N, F) float32 signed distance from the median in robust standard deviations (a 3.29th of the middle 90 %); columns that hardly vary give 0."""
-    sample = x[:: max(1, len(x) // 20_000)]
-    low, middle, high = torch.quantile(sample.double(), torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64, device=x.device), dim=0).float()
+def softened_pieces(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """`softened`, some rows at a time, so that nothing of size N x F is held."""
+    middle, scale = spread(x)
+    for rows in pieces(len(x), x.shape[1]):
+        deviation = (x[rows] - middle).div_(scale)
+        far = deviation.abs()
+        yield rows, torch.where(far > 1, far.clamp_min(1).log_().add_(1), far).copysign_(deviation)
+
+
+def spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(F,) float32 median, and (F,) float32 robust standard deviation (a 3.29th of the middle 90 %), infinite for columns that hardly vary."""
+    # numpy sorts the columns of a sample fifteen times as fast as torch.
+    sample = np.sort(x[:: max(1, len(x) // 20_000)].T.cpu().numpy(), 1)
+    at = np.array([0.05, 0.5, 0.95]) * (sample.shape[1] - 1)
+    below, above = sample[:, np.floor(at).astype(int)].astype(np.float64), sample[:, np.ceil(at).astype(int)].astype(np.float64)
+    low, middle, high = torch.from_numpy((below + (above - below) * (at % 1)).T).float().to(x.device)
     scale = (high - low) / 3.29
-    return torch.where(scale > 1e-12, (x - middle) / scale.clamp_min(1e-12), 0.0)
+    return middle, torch.where(scale > 1e-12, scale, torch.inf)
 
 
 def picture_features(images: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""Samples, pieces and places of very many rows: the same as the slow way that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zcurate import bulk
+
+
+@pytest.fixture
+def tied():
+    return np.random.default_rng(0).integers(0, 40, 500).astype(np.float32) / 40
+
+
+def test_up_to_the_bound_a_sample_is_all_rows_and_beyond_it_the_same_ones_each_time(monkeypatch):
+    monkeypatch.setattr(bulk, "FIT_ROWS", 50)
+    np.testing.assert_array_equal(bulk.sample(50), np.arange(50))
+    some = bulk.sample(1000)
+    assert len(np.unique(some)) == 50 and (np.diff(some) > 0).all() and some.max() < 1000
+    np.testing.assert_array_equal(some, bulk.sample(1000))
+    assert len(bulk.sample(1000, 7)) == 7
+    which = np.arange(1000) % 3 == 0
+    assert which[bulk.sampled(which)].all() and len(bulk.sampled(which)) == 50
+    np.testing.assert_array_equal(bulk.sampled(which[:60]), np.flatnonzero(which[:60]))
+
+
+def test_pieces_cover_every_row_once():
+    for n, width in ((0, 1), (1, 5), (300_000, 1), (5000, 1000)):
+        covered = np.concatenate([np.arange(n)[part] for part in bulk.pieces(n, width)] or [np.zeros(0)])
+        np.testing.assert_array_equal(covered, np.arange(n))
+
+
+def test_places_count_those_below_and_half_of_those_equal(tied):
+    order, middle = bulk.middles(tied)
+    expected = [(tied < v).sum() + (tied == v).sum() / 2 for v in tied[order]]
+    assert middle.tolist() == expected
+    asked = np.array([-1, 0.5, 0.51, 2], np.float32)
+    assert bulk.below(asked, np.sort(tied)).tolist() == [(tied < v).sum() + (tied == v).sum() / 2 for v in asked]
+    assert len(bulk.middles(tied[:0])[1]) == 0
+
+
+def test_falling_is_a_stable_order(tied):
+    np.testing.assert_array_equal(bulk.falling(tied), np.argsort(-tied, kind="stable"))
+
+
+def test_the_leading_ones_come_largest_first_and_earlier_ones_first_among_equals():
+    strength = np.random.default_rng(1).integers(0, 3, (6, 300)).astype(float)
+    expected = np.argsort(-strength, axis=0, kind="stable")
+    np.testing.assert_array_equal(bulk.leading(strength.copy(), 3), expected[:3])
+    assert bulk.leading(strength[:2].copy(), 3).shape == (2, 300)
