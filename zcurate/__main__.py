@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zcurate.cli import main
+from zcurate.cli import program
 
-main()
+program()

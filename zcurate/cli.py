@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -70,6 +71,22 @@ def main() -> None:
         with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
             traceback.print_exc(file=file)
         leave(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", Outcome.BUG)
+
+
+def program() -> None:
+    """`main`, and gone at once: taking torch and Arrow down again would cost half a second, and their threads may abort on the way."""
+    code: object = Outcome.DONE
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code
+    if not {"torch", "pyarrow"} & set(sys.modules):
+        sys.exit(code if isinstance(code, int) else Outcome.DONE)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(int(code) if isinstance(code, int) else Outcome.DONE)
 
 
 def leave(text: str, outcome: Outcome) -> None:

@@ -121,7 +121,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         s, planted = together(real, names), np.concatenate([together(view, names) for view in planted_views])
         wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
     else:
-        weights = clue_weights(real.confusion.trust, names, places, errors, kinds)
+        weights = clue_weights(real.confusion.trust, names, places, errors, kinds, alone=len(evidence.rounds) == 1)
         s, planted = suspicion(places, weights), suspicion(errors, weights)
         wrong, low, high = class_probability(evidence, real, s, planted)
     judged = ~np.isnan(s)

@@ -110,13 +110,17 @@ def clue_places(
     return rows, errors, cases
 
 
-def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray) -> dict[str, float]:
+def clue_weights(
+    trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, alone: bool = False
+) -> dict[str, float]:
     """How much each clue counts: the core ones by how far the posterior is to be trusted, others if planted errors bear them out.
 
     Chosen on the tuning half of the bench and on simulated sets (tests/bench/README.md).
 
     Args:
         trust: `Confusion.trust`.
+        alone: there was one short round, in which as few members train on a row as hold it out and none has the time to learn wrong labels by
+            heart; what the former say counts as much as what the latter say.
         names: clues asked for.
         rows: clue -> (N,) places of all rows.
         errors: clue -> (P,) places of the planted rows.
@@ -126,7 +130,7 @@ def clue_weights(trust: float, names: list[str], rows: dict[str, np.ndarray], er
         "posterior": trust,
         "counted_posterior": (1 - trust) / 2,
         "heldout_margin": 1.5 - trust,
-        "training_margin": (1 - trust) / 2,
+        "training_margin": 1.5 - trust if alone else (1 - trust) / 2,
         "training_posterior": trust / 2,
     }
     weights = {name: core[name] for name in core if name in names}
