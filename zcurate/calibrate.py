@@ -197,7 +197,7 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
     judged = ~np.isnan(u)
     every, known = u[judged], u[sampled(judged)]
     edges = np.unique(np.concatenate([np.quantile(known, np.linspace(0, 1, 41)[1:-1]), np.quantile(planted, np.linspace(0, 1, 17)[1:-1])]))
-    count = np.bincount(np.searchsorted(edges, known), minlength=len(edges) + 1)
+    count = np.bincount(np.searchsorted(edges, every), minlength=len(edges) + 1)
     wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
     best, p = -np.inf, np.zeros(len(count))
     for shape in TAIL_SHAPES:

@@ -80,18 +80,19 @@ def reasons_for(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray
         called: `incorrect`, `hard` and `outlier`, (N,) bool each.
     """
     out = np.full((len(p_outlier), MOST_REASONS), -1, np.int8)
+    every = np.flatnonzero(np.any(list(called.values()), 0))
+    parts = clue_strengths(real, places, p_outlier, every)
     for word, mine in called.items():
-        rows = np.flatnonzero(mine)
-        parts = clue_strengths(real, places, p_outlier, rows)
-        codes = [code for code in parts if speaks_for(code) == word]
+        at = np.flatnonzero(mine[every])
+        rows, codes = every[at], [code for code in parts if speaks_for(code) == word]
         if not codes or not len(rows):
             continue
-        strength = np.stack([np.nan_to_num(parts[code]) for code in codes])
+        strength = np.stack([np.nan_to_num(parts[code][at]) for code in codes])
         kept = strength.copy()
         number = np.array([CODES.index(code) for code in codes], np.int8)
-        for at, best in enumerate(leading(strength, MOST_REASONS)):
+        for nth, best in enumerate(leading(strength, MOST_REASONS)):
             strong = kept[best, np.arange(len(rows))] >= STANDS_OUT
-            out[rows, at] = np.where(strong | (at == 0), number[best], -1)
+            out[rows, nth] = np.where(strong | (nth == 0), number[best], -1)
     return out
 
 
