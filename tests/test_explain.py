@@ -318,11 +318,19 @@ def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, ca
     assert "[bold]1[/bold]" in capsys.readouterr().out
 
 
-def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(folder, capsys):
-    lengths = [len(curve) for curve in load(str(folder / "penguins.zcurate.parquet")).table.column("loss_curve").to_pylist()]
-    for row, expected in ((lengths.index(min(lengths)), True), (lengths.index(max(lengths)), False)):
-        facts = one(folder, "penguins", row)
+def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(folder, tmp_path, capsys):
+    """Later rounds are shorter: so are the curves of the rows that only they showed right."""
+    report = load(str(folder / "penguins.zcurate.parquet"))
+    at = [name for name in report.table.column_names if name.endswith("_curve")]
+    table = report.table
+    for name in at:
+        curves = table.column(name).to_pylist()
+        curves[0] = curves[0][:2]
+        table = table.set_column(table.column_names.index(name), name, pa.array(curves, table.schema.field(name).type))
+    path = str(tmp_path / "cut.zcurate.parquet")
+    Report(table, report.card).save(path)
+    shown = dossier.compose(load(path), path, [0, 1])
+    for facts, expected in zip(shown, (True, False), strict=True):
         assert facts["curves"]["later_round"] is expected
         exhibit.show(facts)
         assert ("shown another label" in capsys.readouterr().out) is expected
-    assert min(lengths) < max(lengths) == 6

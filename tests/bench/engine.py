@@ -1,12 +1,12 @@
 """The training engine taken apart in one process: its arithmetic against the machine's best, and what its parts cost.
 
 Leaves: seconds, FLOP/s. Enters: `Encoded` and `Plan`. The seams it takes hold of are `train.score`, `train.Ledger`, `train.visits` and
-`Trainer.train`, `.inputs`, `.precision` (or a parameter `dtype`); where one is gone, `Missing` says which.
+`train.Team`; where one is gone, `Missing` says which.
 """
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,14 +70,14 @@ def products(sizes: Sequence[int]) -> int:
 
 
 def epoch_flops(sizes: Sequence[int], n_rows: int, n_members: int) -> int:
-    """Floating-point operations of one epoch: each member trains on all rows but its fold, and is asked about that.
+    """Floating-point operations of one epoch: each member trains on all rows but its fold. Asking the fold is counted as overhead.
 
     Args:
         sizes: widths of the layers.
         n_rows: N.
         n_members: K, as many as folds.
     """
-    return n_rows * (n_members - 1) * flops_per_row(sizes) + 2 * n_rows * products(sizes)
+    return n_rows * (n_members - 1) * flops_per_row(sizes)
 
 
 def table_engine(family: str, rows: int, device: torch.device, columns: int = made.COLUMNS) -> Engine:
@@ -146,7 +146,7 @@ def plain_score(output: Tensor, y: Tensor, weight: Tensor, running: Any, *rest: 
     """`zerror.score`'s place taken by the plain mean of cross-entropies; nothing else is computed."""
     loss = F.cross_entropy(output.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)
     seen = loss.detach()
-    return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), seen, seen, weight > 0, seen, loss, seen), running
+    return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), seen, seen, weight > 0, seen, seen), running
 
 
 @contextmanager
@@ -163,43 +163,39 @@ def plain() -> Iterator[None]:
         train.score, train.Ledger = before
 
 
-def trainer_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> train.Trainer:
-    """A trainer whose matrix products are in `dtype`; None for what it chooses itself."""
-    takes_dtype = "dtype" in inspect.signature(train.Trainer).parameters
-    more = {"dtype": dtype} if takes_dtype and dtype is not None else {}
+def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[train.Team]:
+    """The members of a round as a scan would group them, their products in `dtype`; None for what the scan chooses itself."""
+    if not hasattr(train, "Team"):
+        raise Missing("zcurate.train has no `Team`")
+    encoded = engine.encoded if dtype is None else dataclasses.replace(engine.encoded, dtype=dtype)
     what = engine.plan.spec
-    out = train.Trainer(engine.encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent(), **more)
-    if dtype is not None and not takes_dtype:
-        if not hasattr(out, "precision"):
-            raise Missing("zcurate.train.Trainer has neither a parameter `dtype` nor `precision`")
-        kind = engine.encoded.device.type
-        out.precision = lambda: torch.autocast(kind, torch.bfloat16, enabled=dtype is torch.bfloat16)  # type: ignore[method-assign]
-    return out
+    trainer = train.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent())
+    fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
+    blind = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
+    groups = [blind] if trainer.packed else list(blind.split(1))
+    return [train.Team(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
 
 
 def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None) -> float:
-    """Seconds of `clock` in which K members train for `n_epochs` epochs and are asked about their folds."""
-    encoded, n_members = engine.encoded, engine.members
-    trainer = trainer_of(engine, n_epochs, dtype)
-    ledger = train.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device)
-    fold = torch.arange(encoded.n_rows, device=encoded.device) % n_members
-    blind = fold[None] == torch.arange(n_members, device=encoded.device)[:, None]
-    labels = encoded.y.clamp_min(0)
-    teams = [blind] if engine.plan.packed else list(blind.split(1))
+    """Seconds of `clock` in which K members train for `n_epochs` epochs, one after another, and are asked about their folds."""
+    encoded = engine.encoded
+    ledger = train.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
+    teams = teams_of(engine, n_epochs, dtype)
     begin = clock(encoded.device)
-    for number, team in enumerate(teams):
-        trainer.train(team, labels, ledger, (0, 0, number), 0, n_epochs * len(teams), False)
+    for epoch in range(n_epochs):
+        for team in teams:
+            visits, scored = team.learn(epoch)
+            ledger.record(epoch, visits.ids, scored, visits.weight)
+            if epoch == n_epochs - 1 or encoded.n_rows < train.HELDOUT_EACH_EPOCH:
+                team.ask(ledger, epoch)
     return clock(encoded.device) - begin
 
 
 def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float:
     """Seconds of `clock` in which one epoch's visits are ordered and `gather` is given each batch."""
-    encoded, n_members = engine.encoded, engine.members
-    fold = torch.arange(encoded.n_rows, device=encoded.device) % n_members
-    taught = fold[None] != torch.arange(n_members, device=encoded.device)[:, None]
-    generator = torch.Generator(device=encoded.device).manual_seed(0)
-    begin = clock(encoded.device)
-    for team in [taught] if engine.plan.packed else taught.split(1):
-        for ids, _ in train.visits(team, generator).batches(engine.plan.spec.batch):
-            gather(ids)
-    return clock(encoded.device) - begin
+    teams = teams_of(engine, 1, None)
+    begin = clock(engine.encoded.device)
+    for team in teams:
+        for visits in team.order(0, team.taught).batches(engine.plan.spec.batch):
+            gather(visits.ids)
+    return clock(engine.encoded.device) - begin
