@@ -32,6 +32,10 @@ class DiscrimLoss:
         self.speed = torch.zeros(n_members, n_rows, device=device)
         self.threshold = torch.full((n_members,), float("nan"), device=device)
 
+    def state(self) -> dict[str, Tensor]:
+        """All that it remembers."""
+        return {name: getattr(self, name) for name in ("history", "visits", "log_sigma", "speed", "threshold")}
+
     def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float) -> Tensor:
         """Sum over the members of mean ES (lbar - gamma k) / sigma; updates history, threshold and log sigma.
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import hashlib
 import importlib
+import json
 import os
 import sys
 import threading
@@ -18,19 +20,23 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zcurate import __version__
 from zcurate import options as house_options
-from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.errors import ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 from zcurate.watch import Silent, Watch
 
 LARGE_FILE = 16_000_000
 """Bytes from which reading takes long enough to import torch beside it."""
+LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
+"""Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from zcurate.checkpoint import Checkpoint
     from zcurate.dataset import Dataset
     from zcurate.evidence import Evidence
     from zcurate.judge import Cut, Verdicts
@@ -92,10 +98,56 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> R
         command: what the user typed.
     """
     clock = Stopwatch(watch)
-    result = examine(opened(data, options, clock), options, clock, command).report
+    dataset = opened(data, options, clock)
+    if options.resume and options.output is not None and (before := finished(dataset, options)) is not None:
+        watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
+        return before
+    found = examine(dataset, options, clock, command)
     if options.output is not None:
-        result.save(options.output)
-    return result
+        found.report.save(options.output)
+        if found.checkpoint is not None and not found.report.card["partial"]:
+            found.checkpoint.clear()
+    return found.report
+
+
+def finished(dataset: Dataset, options: ScanOptions) -> Report | None:
+    """The report, where one of this very scan is there and whole.
+
+    Args:
+        dataset: N rows.
+        options: every setting.
+    """
+    from zcurate.report import card_of, load
+    from zcurate.spec import plan
+
+    assert options.output is not None  # crack: narrows types only
+    try:
+        card = card_of(options.output)
+    except ReportError:
+        return None
+    done = card.get("print") == footprint(dataset, options, plan(options, dataset)) and not card["partial"]
+    return load(options.output) if done else None
+
+
+def footprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, Any]:
+    """Everything that the evidence of a scan depends on, as plain JSON values; a checkpoint of another is refused."""
+    import platform
+
+    names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
+    chosen = {name: getattr(options, name) for name in names}
+    model = dataclasses.asdict(what.spec) | {"n_epochs": what.n_epochs}
+    if ".py:" in what.spec.name:
+        with open(what.spec.name.rpartition(":")[0], "rb") as file:
+            model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
+    data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes}
+    versions = {"zcurate": __version__, "python": platform.python_version(), "cores": cores()}
+    plain: dict[str, Any] = json.loads(json.dumps({**data, **chosen, "model": model, **versions}))
+    return plain
+
+
+def cores() -> int:
+    """Cores that this process may use: sums are split among them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -108,6 +160,8 @@ class Scanned:
     """All that was seen of the M encoded rows."""
     row: np.ndarray
     """(M,) int64, position in the input of each encoded row."""
+    checkpoint: Checkpoint | None = None
+    """What the scan kept on the way; None where it kept nothing."""
 
 
 def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
@@ -173,8 +227,10 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     limit = house_options.seconds(options.time_limit)
     costs = Costs()
     model = builder(what.spec.name)
+    marks = footprint(dataset, options, what)
+    kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
     evidence, cut_short = train.train(
-        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs
+        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept
     )
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
@@ -190,12 +246,41 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
+    card["print"] = marks
     card["dtype"] = str(encoded.dtype).removeprefix("torch.")
     card["threads"] = threads
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
-    return Scanned(result, evidence, encoded.row)
+    return Scanned(result, evidence, encoded.row, kept)
+
+
+def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], watch: Watch) -> Checkpoint | None:
+    """Where to keep what is learned: beside the report, if `--resume` asks for it or the training is a long one.
+
+    Args:
+        options: `output`, `resume`.
+        what: will be trained.
+        n_rows: N.
+        marks: `footprint`.
+        watch: told what is resumed.
+
+    Raises:
+        UsageError: the checkpoint that is there is of another scan.
+    """
+    visits = n_rows * what.spec.folds * what.spec.rounds * what.n_epochs
+    if options.output in (None, "-") or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS)):
+        return None
+    from zcurate import checkpoint
+
+    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", marks)
+    if not options.resume:
+        found.clear()
+    elif found.there():
+        watch.note(f"--resume: going on from the checkpoint {found.folder}")
+    else:
+        watch.note(f"--resume: no checkpoint {found.folder} — starting anew")
+    return found
 
 
 def doubts(dataset: Dataset, clues: tuple[str, ...], evidence: Evidence) -> list[str]:

@@ -79,6 +79,7 @@ class ScanOptions:
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE")
     epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N")
     time_limit: str | None = option(None, "Stop training after this long: 90s, 10m, 2h.", "Run", metavar="TIME")
+    resume: bool = option(False, "Go on from the checkpoint that an unfinished scan left beside its report.", "Run")
     seed: int = option(0, "Seed of every random choice.", "Run", metavar="N")
     group: str | None = option(None, "Column; rows with the same value stay in one fold.", "Input", metavar="COL")
     exclude: tuple[str, ...] = option((), "Column (or glob) that the model must not see; repeatable.", "Input", metavar="COL")

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zcurate import augment, confusion, device, noise
+from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
@@ -202,6 +203,8 @@ class Trainer:
         self.hard_heldout = torch.zeros(len(self.hard_row), encoded.n_outputs, device=encoded.device)
         self.leave_out: np.ndarray | None = None
         """(N,) bool rows that the next round must not train on."""
+        self.checkpoint: Checkpoint | None = None
+        """Keeps each finished epoch and round."""
         self.stopped = False
         """Members should stop at their next batch."""
 
@@ -227,15 +230,19 @@ class Trainer:
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in enumerate(sizes)]
+        begin = self.restored(at, teams, ledger)
         try:
             with device.crew(len(teams), encoded.device) as spread:
-                for epoch in range(self.n_epochs):
+                for epoch in range(begin, self.n_epochs):
                     for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch), teams)):  # noqa: B023
                         ledger.record(epoch, visits.ids, scored, visits.weight)
                         self.watch.step((at * self.n_epochs + epoch) * len(teams) + number + 1, n_rounds * self.n_epochs * len(teams))
                     over = epoch == self.n_epochs - 1 or self.clock.up()
                     if each_epoch or over:
                         list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
+                    if self.checkpoint is not None:
+                        self.checkpoint.kept &= not self.clock.cut
+                        self.checkpoint.state(at, epoch, self.remembered(teams, ledger))
                     if over:
                         break
         except BaseException:
@@ -250,6 +257,37 @@ class Trainer:
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
         self.seen = {}
         return found
+
+    def remembered(self, teams: list[Team], ledger: Ledger) -> dict[str, Tensor]:
+        """All that a running round depends on, by name."""
+        tensors = {f"ledger.{name}": one for name, one in ledger.state().items()}
+        for number, team in enumerate(teams):
+            tensors |= {f"team-{number}.{name}": one for name, one in team.state().items()}
+        return tensors
+
+    def restored(self, at: int, teams: list[Team], ledger: Ledger) -> int:
+        """Put back what a checkpoint holds of this round.
+
+        Args:
+            at: number of the round.
+            teams: fresh members.
+            ledger: empty.
+
+        Returns:
+            The epoch to go on with; 0 where nothing was kept.
+        """
+        found = None if self.checkpoint is None else self.checkpoint.running(at)
+        if found is None:
+            return 0
+        tensors, epoch = found
+        with torch.no_grad():
+            for name, one in ledger.state().items():
+                one.copy_(tensors[f"ledger.{name}"])
+        ledger.n_epochs = epoch + 1
+        for number, team in enumerate(teams):
+            start = f"team-{number}."
+            team.restore({name.removeprefix(start): one for name, one in tensors.items() if name.startswith(start)})
+        return epoch + 1
 
 
 class Team:
@@ -276,6 +314,30 @@ class Team:
         if trainer.leave_out is not None:
             self.taught &= ~torch.from_numpy(trainer.leave_out).to(encoded.device)
         self.asked = in_order(blind)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the members remember, by name; the generators' states are copies."""
+        tensors = {f"model.{name}": one for name, one in self.model.state_dict().items()}
+        tensors |= {f"optimiser.{at}": one for at, one in enumerate(self.optimiser.state())}
+        tensors |= {f"running.{name}": one for name, one in self.running._asdict().items()}
+        if self.discrim is not None:
+            tensors |= {f"discrim.{name}": one for name, one in self.discrim.state().items()}
+        return tensors | {f"generator.{at}": one.get_state() for at, one in enumerate(self.generators())}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        self.running = Statistics(*(tensors[f"running.{name}"].to(self.labels.device) for name in Statistics._fields))
+        for name, one in self.state().items():
+            if not name.startswith(("running.", "generator.")):
+                one.copy_(tensors[name])
+        for at, generator in enumerate(self.generators()):
+            generator.set_state(tensors[f"generator.{at}"])
+
+    def generators(self) -> list[torch.Generator]:
+        """Sources of randomness that go on from epoch to epoch: the pictures' shifts, and the model's own."""
+        own = getattr(self.model, "generator", None)
+        return [self.generator, *([own] if isinstance(own, torch.Generator) else [])]
 
     def order(self, epoch: int, chosen: Tensor, readmit: float = 0.0) -> Order:
         """The visits of an epoch, by the seed, the epoch and the virtual shard alone.
@@ -460,6 +522,7 @@ def train(
     limit_seconds: float | None = None,
     observer: Observer | None = None,
     costs: Costs | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
 
@@ -474,6 +537,7 @@ def train(
         limit_seconds: end early after this long; each member still sees its rows once.
         observer: looks at what the members have learned; None for nobody.
         costs: takes the seconds of what is not plain training.
+        checkpoint: keeps what is learned, and may hold a part of it already.
 
     Returns:
         What was seen; and whether the limit cut it short.
@@ -481,7 +545,7 @@ def train(
     y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
     labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
-    trainer.clock = Clock(limit_seconds, spec.rounds)
+    trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     rounds: list[Round] = []
     free = np.zeros(len(y), bool)
     free[labelled] = True
@@ -493,7 +557,10 @@ def train(
         shown = y.copy()
         shown[planted.row] = planted.shown
         trainer.leave_out = surely_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
-        rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
+        done = None if checkpoint is None else checkpoint.round(at)
+        rounds.append(trainer.run(at, spec.rounds, fold, shown, planted) if done is None else done)
+        if checkpoint is not None and done is None:
+            checkpoint.keep_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
     found = merge(tuple(rounds), y)
