@@ -12,12 +12,12 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "lean", "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
-    "device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
+    "device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
-TORCH_ROOMS = {"device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "ledger", "checkpoint", "train", "witnesses"}
+TORCH_ROOMS = {"device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "ledger", "checkpoint", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
 HELPERS = {"readers": {"streaming", "csv_pieces"}, "sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))

@@ -15,7 +15,7 @@ from zcurate import __version__
 from zcurate.commands.explain import explain
 from zcurate.commands.info import info
 from zcurate.commands.report import report
-from zcurate.commands.scan import scan
+from zcurate.commands.scan import rank, scan
 from zcurate.commands.trial import trial
 from zcurate.errors import ZcurateError
 from zcurate.outcome import Outcome
@@ -91,5 +91,6 @@ def program() -> None:
 
 def leave(text: str, outcome: Outcome) -> None:
     """One line on stderr, then the exit code."""
-    sys.stderr.write(f"{text}\n")
+    if rank() == 0:
+        sys.stderr.write(f"{text}\n")
     sys.exit(outcome)

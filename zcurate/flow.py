@@ -213,13 +213,16 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import cutoff, device, encode, judge, report, train
+    from zcurate import cutoff, device, encode, judge, report, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
 
     place = device.pick(options.device)
     threads = device.use_threads()
+    crowd = together.join(place)
+    if crowd.size > 1:
+        check_crowd(crowd.size, options, what, dataset.n_rows)
     device.keep_memory()
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
@@ -230,11 +233,12 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
     evidence, cut_short = train.train(
-        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept
+        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
     )
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
+    crowd.leave()
     clock.stage("judging")
     for witness in what.spec.witnesses:
         with costs(witness):
@@ -248,11 +252,34 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["print"] = marks
     card["dtype"] = str(encoded.dtype).removeprefix("torch.")
-    card["threads"] = threads
+    card["threads"], card["processes"] = threads, crowd.size
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row, kept)
+
+
+def check_crowd(size: int, options: ScanOptions, what: Plan, n_rows: int) -> None:
+    """Refuse what several processes cannot do together.
+
+    Args:
+        size: processes.
+        options: `resume`.
+        what: will be trained.
+        n_rows: N.
+
+    Raises:
+        UsageError: naming it.
+    """
+    from zcurate.train import SHARD_ROWS, SHARDS
+
+    if n_rows < SHARD_ROWS or size > SHARDS:
+        expected = f"expected at most {SHARDS} processes and at least {SHARD_ROWS} rows"
+        raise UsageError(f"torchrun: {size} processes for {n_rows} rows — {expected} — run zcurate scan without torchrun")
+    if what.spec.z.z_scale == "mad":
+        raise UsageError("torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process")
+    if options.resume:
+        raise UsageError("torchrun: --resume — checkpoints are kept by one process only — leave out --resume")
 
 
 def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], watch: Watch) -> Checkpoint | None:
@@ -268,8 +295,14 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
     Raises:
         UsageError: the checkpoint that is there is of another scan.
     """
+    from zcurate import together
+
     visits = n_rows * what.spec.folds * what.spec.rounds * what.n_epochs
-    if options.output in (None, "-") or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS)):
+    if (
+        together.processes() > 1
+        or options.output in (None, "-")
+        or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS))
+    ):
         return None
     from zcurate import checkpoint
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zcurate.evidence import Evidence, Round
 from zcurate.noise import Planted
+from zcurate.together import Alone
 from zcurate.zerror import Scored
 
 Z, ERROR, MARGIN, SIEVE = range(4)
@@ -46,6 +47,15 @@ class Ledger:
     def state(self) -> dict[str, Tensor]:
         """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
         return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
+
+    def join(self, crowd: Alone) -> None:
+        """From here on the record of all processes' rows, in the input's order.
+
+        Args:
+            crowd: the processes, each with the rows of its shards.
+        """
+        for name, one in self.state().items():
+            setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1))
 
     def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
         """Add visits: a batch or, better, one member's whole epoch at a time.

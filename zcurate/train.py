@@ -28,6 +28,7 @@ from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
 from zcurate.spec import ModelSpec
+from zcurate.together import Alone
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
 
@@ -69,11 +70,13 @@ class Order:
     """One epoch's visits, shard by shard; each batch takes its part of every shard."""
 
     shards: tuple[Visits, ...]
-    """In row order."""
+    """Those of this process, in row order."""
+    n_visits: int
+    """Per member, in the shards of all processes."""
 
     def batches(self, size: int) -> Iterator[Visits]:
-        """Batches of at most `size` rows per member, split evenly."""
-        n_batches = max(1, ceil(sum(shard.ids.shape[1] for shard in self.shards) / size))
+        """Batches of at most `size` rows per member and all processes, split evenly."""
+        n_batches = max(1, ceil(self.n_visits / size))
         pieces = [[part.tensor_split(n_batches, 1) for part in shard] for shard in self.shards]
         for at in range(n_batches):
             yield Visits(*(torch.cat([piece[part][at] for piece in pieces], 1) if len(pieces) > 1 else pieces[0][part][at] for part in range(3)))
@@ -205,6 +208,8 @@ class Trainer:
         """(N,) bool rows that the next round must not train on."""
         self.checkpoint: Checkpoint | None = None
         """Keeps each finished epoch and round."""
+        self.crowd = Alone()
+        """The processes that the rows are shared among."""
         self.stopped = False
         """Members should stop at their next batch."""
 
@@ -220,8 +225,9 @@ class Trainer:
         """
         encoded, spec, n_folds = self.encoded, self.spec, self.spec.folds
         each_epoch = encoded.n_rows < HELDOUT_EACH_EPOCH
+        own = self.own_rows()
         ledger = Ledger(
-            encoded.n_rows, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
+            own.stop - own.start, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
             sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1,
         )  # fmt: skip
         labels = torch.from_numpy(shown).to(encoded.device)
@@ -232,12 +238,12 @@ class Trainer:
         teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in enumerate(sizes)]
         begin = self.restored(at, teams, ledger)
         try:
-            with device.crew(len(teams), encoded.device) as spread:
+            with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device) as spread:
                 for epoch in range(begin, self.n_epochs):
                     for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch), teams)):  # noqa: B023
-                        ledger.record(epoch, visits.ids, scored, visits.weight)
+                        ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
                         self.watch.step((at * self.n_epochs + epoch) * len(teams) + number + 1, n_rounds * self.n_epochs * len(teams))
-                    over = epoch == self.n_epochs - 1 or self.clock.up()
+                    over = epoch == self.n_epochs - 1 or self.crowd.agreed(self.clock.up())
                     if each_epoch or over:
                         list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
                     if self.checkpoint is not None:
@@ -250,6 +256,7 @@ class Trainer:
             raise
         for team in teams:
             team.finish(ledger, at == n_rounds - 1)
+        ledger.join(self.crowd)
         self.clock.next()
         found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
@@ -257,6 +264,12 @@ class Trainer:
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
         self.seen = {}
         return found
+
+    def own_rows(self) -> slice:
+        """The rows of this process: all, or those of its virtual shards, which lie side by side."""
+        shards = shards_of(self.encoded.n_rows)
+        mine = self.crowd.mine(len(shards))
+        return slice(shards[mine.start].start, shards[mine.stop - 1].stop)
 
     def remembered(self, teams: list[Team], ledger: Ledger) -> dict[str, Tensor]:
         """All that a running round depends on, by name."""
@@ -313,7 +326,11 @@ class Team:
         self.taught = ~blind & encoded.labelled()[None]
         if trainer.leave_out is not None:
             self.taught &= ~torch.from_numpy(trainer.leave_out).to(encoded.device)
-        self.asked = in_order(blind)
+        own = trainer.own_rows()
+        mine = torch.zeros(encoded.n_rows, dtype=torch.bool, device=encoded.device)
+        mine[own] = True
+        self.own, self.first_row = mine, own.start
+        self.asked = in_order(blind & mine)
 
     def state(self) -> dict[str, Tensor]:
         """All that the members remember, by name; the generators' states are copies."""
@@ -347,12 +364,17 @@ class Team:
             chosen: (K, N) bool, rows that each member visits.
             readmit: probability that a visit is let in whatever its z.
         """
-        shards = []
-        for number, shard in enumerate(shards_of(chosen.shape[1])):
-            generator = device.generator(chosen.device, *self.seeds, epoch, number)
-            drawn = visits(chosen[:, shard], generator, readmit)
-            shards.append(drawn._replace(ids=drawn.ids + shard.start))
-        return Order(tuple(shards))
+        shards, n_visits = [], 0
+        every = shards_of(chosen.shape[1])
+        mine = self.trainer.crowd.mine(len(every))
+        for number, shard in enumerate(every):
+            if number in mine:
+                drawn = visits(chosen[:, shard], device.generator(chosen.device, *self.seeds, epoch, number), readmit)
+                shards.append(drawn._replace(ids=drawn.ids + shard.start))
+                n_visits += drawn.ids.shape[1]
+            else:
+                n_visits += int(chosen[:, shard].sum(1).max())
+        return Order(tuple(shards), n_visits)
 
     def learn(self, epoch: int) -> tuple[Visits, Scored]:
         """One pass over the members' rows.
@@ -376,7 +398,7 @@ class Team:
             with self.precision():
                 output = model(self.inputs(ids)).float()
             threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
-            scored, updated = score(output, self.labels[ids], weight, self.running, spec.z, threshold, readmit)
+            scored, updated = score(output, self.labels[ids], weight, self.running, spec.z, threshold, readmit, self.trainer.crowd)
             if by_epoch:
                 gathering = gathered(gathering, updated)
             else:
@@ -384,6 +406,7 @@ class Team:
             loss = scored.loss if self.discrim is None else self.discrim(terms(output, self.labels[ids])[0], ids, weight, progress)
             self.optimiser.forget()
             loss.backward()
+            self.trainer.crowd.reduce(self.optimiser.parameters)
             self.optimiser.step(spec.learning_rate * learning_rate(progress))
             seen.append(scored._replace(loss=scored.loss.detach()))
         if by_epoch:
@@ -414,7 +437,7 @@ class Team:
             ledger: takes the record.
         """
         spec, model = self.trainer.spec, self.model
-        first = in_order(self.taught)
+        first = in_order(self.taught & self.own)
         split = self.blind & self.trainer.encoded.labelled()[None]
         for epoch in range(spec.second_split):
             model.train()
@@ -422,13 +445,14 @@ class Team:
                 with self.precision():
                     output = model(self.inputs(ids)).float()
                 self.optimiser.forget()
-                (shares(weight > 0, weight) * terms(output, self.labels[ids])[0]).sum().backward()
+                (shares(weight > 0, weight, self.trainer.crowd) * terms(output, self.labels[ids])[0]).sum().backward()
+                self.trainer.crowd.reduce(self.optimiser.parameters)
                 self.optimiser.step(spec.learning_rate * SECOND_RATE)
             model.eval()
             for ids, weight in first:
                 with torch.no_grad(), self.precision():
                     output = model(self.trainer.encoded.inputs(ids)).float()
-                ledger.record_second(epoch, ids, terms(output, self.labels[ids])[2], weight)
+                ledger.record_second(epoch, self.local(ids, weight), terms(output, self.labels[ids])[2], weight)
 
     def precision(self) -> AbstractContextManager[Any]:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""
@@ -445,6 +469,10 @@ class Team:
         images = augment.shifted(inputs.images.flatten(0, 1), most, self.generator)
         return inputs._replace(images=images.view(inputs.images.shape))
 
+    def local(self, ids: Tensor, weight: Tensor) -> Tensor:
+        """(K, B) where this process's ledger has the rows; padding, which may be anyone's row, goes to its first."""
+        return torch.where(weight > 0, ids - self.first_row, 0)
+
     @torch.no_grad()
     def ask(self, ledger: Ledger, epoch: int) -> None:
         """Record what each member says of the rows it never trains on.
@@ -457,7 +485,7 @@ class Team:
         for ids, weight in self.asked:
             with self.precision():
                 output = self.model(self.trainer.encoded.inputs(ids)).float()
-            ledger.record_heldout(epoch, ids, output, weight)
+            ledger.record_heldout(epoch, self.local(ids, weight), output, weight)
 
     @torch.no_grad()
     def ask_hard(self) -> None:
@@ -482,7 +510,7 @@ class Team:
         chosen = observer.keys(int(self.taught.sum(1).min()), encoded.n_rows, encoded.device)
         keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.taught])
         taught_space = look(encoded.inputs(keys)).float()
-        for ids, weight in self.asked:
+        for ids, weight in in_order(self.blind):
             space = look(encoded.inputs(ids)).float()
             for member, real in enumerate(weight > 0):
                 rows = ids[member, real]
@@ -523,6 +551,7 @@ def train(
     observer: Observer | None = None,
     costs: Costs | None = None,
     checkpoint: Checkpoint | None = None,
+    crowd: Alone | None = None,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
 
@@ -538,6 +567,7 @@ def train(
         observer: looks at what the members have learned; None for nobody.
         costs: takes the seconds of what is not plain training.
         checkpoint: keeps what is learned, and may hold a part of it already.
+        crowd: the processes that train together, each on its own shards; all return the same evidence.
 
     Returns:
         What was seen; and whether the limit cut it short.
@@ -546,6 +576,8 @@ def train(
     labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
+    if crowd is not None and crowd.size > 1:
+        trainer.crowd = crowd
     rounds: list[Round] = []
     free = np.zeros(len(y), bool)
     free[labelled] = True

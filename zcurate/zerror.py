@@ -16,6 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zcurate.spec import ZSettings
+from zcurate.together import Alone
+
+ALONE = Alone()
 
 SMALL_GROUP = 6
 """A group of fewer rows cannot exceed 2 sigmas (Samuelson's bound), so it borrows the running statistics."""
@@ -165,7 +168,9 @@ class WithGradient(torch.autograd.Function):
         return gradient * upstream, None, None
 
 
-def standardise(error: Tensor, group: Tensor | None, weight: Tensor, running: Statistics, settings: ZSettings) -> tuple[Tensor, Statistics]:
+def standardise(
+    error: Tensor, group: Tensor | None, weight: Tensor, running: Statistics, settings: ZSettings, crowd: Alone = ALONE
+) -> tuple[Tensor, Statistics]:
     """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
 
     Args:
@@ -174,6 +179,7 @@ def standardise(error: Tensor, group: Tensor | None, weight: Tensor, running: St
         weight: (K, B) float32, 0 for rows that must not count.
         running: (K, G) statistics so far.
         settings: `z_stats`, `z_scale`.
+        crowd: the processes whose rows make one batch.
 
     Returns:
         z (K, B) float32 [sigma]; 0 where the group's errors are all equal or nothing is known yet. And the statistics after this
@@ -181,6 +187,7 @@ def standardise(error: Tensor, group: Tensor | None, weight: Tensor, running: St
     """
     error = error.detach()
     batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
+    batch = batch if crowd.size == 1 else pooled(*(crowd.stacked(part) for part in batch))
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))
@@ -192,6 +199,20 @@ def standardise(error: Tensor, group: Tensor | None, weight: Tensor, running: St
         used = Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True)))
         return scaled(error, group, used), updated
     return scaled(error, group, updated), updated
+
+
+def pooled(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
+    """Mean and deviation of all processes' rows from those of each, exactly (Chan, Golub & LeVeque 1983, eq. 2.1), in the order of the ranks.
+
+    Args:
+        centre: (P, K, G) means.
+        scale: (P, K, G) standard deviations (n - 1).
+        weight: (P, K, G) rows.
+    """
+    n, total = weight.double(), weight.double().sum(0)
+    mean = (n * centre).sum(0) / total.clamp_min(1)
+    squares = ((n - 1).clamp_min(0) * scale.double() ** 2 + n * (centre - mean) ** 2).sum(0)
+    return Statistics(mean.float(), (squares / (total - 1).clamp_min(1)).sqrt().float(), total.float())
 
 
 def scaled(error: Tensor, group: Tensor | None, statistics: Statistics) -> Tensor:
@@ -269,15 +290,16 @@ def group_median(value: Tensor, group: Tensor, weight: Tensor, n: Tensor) -> Ten
     return torch.where(n > 0, value.gather(1, order).gather(1, middle), 0.0)
 
 
-def shares(keep: Tensor, weight: Tensor) -> Tensor:
+def shares(keep: Tensor, weight: Tensor, crowd: Alone = ALONE) -> Tensor:
     """(K, B) what each row counts in its member's mean loss: the same for all rows kept, 0 for the others; a member that keeps none has 0.
 
     Args:
         keep: (K, B) bool.
         weight: (K, B) float32, 0 for rows that are padding.
+        crowd: the processes whose rows make one batch.
     """
     kept = keep * weight
-    return kept / kept.sum(1, keepdim=True).clamp_min(1e-12)
+    return kept / crowd.summed(kept.sum(1, keepdim=True)).clamp_min(1e-12)
 
 
 def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor) -> Tensor:
@@ -306,6 +328,7 @@ def score(
     settings: ZSettings,
     threshold: float,
     readmit: Tensor | None = None,
+    crowd: Alone = ALONE,
 ) -> tuple[Scored, Statistics]:
     """The Z-Error loss of one batch for all members.
 
@@ -317,6 +340,7 @@ def score(
         settings: how z is taken.
         threshold: tau of this step [sigma].
         readmit: (K, B) bool, rows to keep whatever their z; None for none.
+        crowd: the processes whose rows make one batch: z, mask and the number of rows kept are the whole batch's.
 
     Returns:
         Scored, and the statistics after this batch. With `threshold=inf` the loss is the plain mean.
@@ -329,12 +353,12 @@ def score(
     with torch.no_grad():
         fixed = output.detach()
         loss, error, margin, sieve = terms(fixed, y)
-        z, updated = standardise(measured(settings.z_on, loss, error, margin), group, weight, running, settings)
+        z, updated = standardise(measured(settings.z_on, loss, error, margin), group, weight, running, settings, crowd)
         both = settings.z_side == "both" or (regression and settings.z_on in ("error", "logit"))
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
             keep = keep | readmit
-        share = shares(keep, weight)
+        share = shares(keep, weight, crowd)
         value, gradient = (share * loss).sum(), slope(fixed, y).mul_(share[..., None])
     carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
     return Scored(carried, error, z, keep, margin, sieve), updated

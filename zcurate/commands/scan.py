@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 
 import typer
@@ -35,6 +36,8 @@ def scan(data: str, options: ScanOptions) -> None:
     from zcurate.source import stem_of
     from zcurate.talk import talker
 
+    if rank() > 0:
+        options = dataclasses.replace(options, output="-", json=False, quiet=True)
     if options.output is None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
     assert options.output is not None  # crack: narrows types only
@@ -44,7 +47,7 @@ def scan(data: str, options: ScanOptions) -> None:
     with talker(options) as watch:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
         report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]))
-    if to_stdout:
+    if to_stdout and rank() == 0:
         sys.stdout.buffer.write(report.content())
         sys.stdout.flush()
     if not options.quiet:
@@ -59,6 +62,11 @@ def scan(data: str, options: ScanOptions) -> None:
         sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
+
+
+def rank() -> int:
+    """Which of the processes that `torchrun` started this is: only the first talks and writes; 0 without it."""
+    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:
