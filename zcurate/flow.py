@@ -220,9 +220,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
 
     place = device.pick(options.device)
     threads = device.use_threads()
-    crowd = together.join(place)
-    if crowd.size > 1:
-        check_crowd(crowd.size, options, what, dataset.n_rows)
+    crowd = together.join(place, what.spec.folds)
+    if together.processes() > 1:
+        check_crowd(together.processes(), options, what, dataset.n_rows)
     device.keep_memory()
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
@@ -252,7 +252,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["print"] = marks
     card["dtype"] = str(encoded.dtype).removeprefix("torch.")
-    card["threads"], card["processes"] = threads, crowd.size
+    card["threads"], card["processes"] = threads, together.processes()
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
@@ -273,8 +273,8 @@ def check_crowd(size: int, options: ScanOptions, what: Plan, n_rows: int) -> Non
     """
     from zcurate.train import SHARD_ROWS, SHARDS
 
-    if n_rows < SHARD_ROWS or size > SHARDS:
-        expected = f"expected at most {SHARDS} processes and at least {SHARD_ROWS} rows"
+    if n_rows < SHARD_ROWS or size > SHARDS * what.spec.folds:
+        expected = f"expected at most {SHARDS * what.spec.folds} processes and at least {SHARD_ROWS} rows"
         raise UsageError(f"torchrun: {size} processes for {n_rows} rows — {expected} — run zcurate scan without torchrun")
     if what.spec.z.z_scale == "mad":
         raise UsageError("torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process")

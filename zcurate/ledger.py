@@ -55,7 +55,7 @@ class Ledger:
             crowd: the processes, each with the rows of its shards.
         """
         for name, one in self.state().items():
-            setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1))
+            setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
 
     def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
         """Add visits: a batch or, better, one member's whole epoch at a time.

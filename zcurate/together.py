@@ -20,6 +20,9 @@ class Alone:
     """One process."""
 
     rank, size = 0, 1
+    """Among those that share a member's rows."""
+    team, n_teams = 0, 1
+    """Among the groups of processes that share the members."""
 
     def mine(self, n_shards: int) -> range:
         """The virtual shards of this process.
@@ -29,12 +32,16 @@ class Alone:
         """
         return range(n_shards * self.rank // self.size, n_shards * (self.rank + 1) // self.size)
 
+    def trains(self, member: int) -> bool:
+        """Whether this process has a part in training the member."""
+        return member % self.n_teams == self.team
+
     def summed(self, x: Tensor) -> Tensor:
-        """The sum over all processes, of the same shape."""
+        """The sum over the processes that share a member's rows, of the same shape."""
         return x
 
     def stacked(self, x: Tensor) -> Tensor:
-        """(P, *shape): the tensors of all processes, in order of their ranks.
+        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
 
         Args:
             x: of the same shape everywhere.
@@ -42,14 +49,15 @@ class Alone:
         return x[None]
 
     def reduce(self, parameters: list[nn.Parameter]) -> None:
-        """Add the gradients of all processes, in place."""
+        """Add the gradients of the processes that share a member's rows, in place."""
 
-    def joined(self, x: Tensor, dim: int) -> Tensor:
-        """All processes' rows one after another.
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """What all processes recorded: rows one after another, members added up.
 
         Args:
             x: this process's part.
-            dim: in which rows are counted.
+            dim: in which rows are counted; -1 where every process has all of them.
+            largest: take the largest of the members instead of their sum.
         """
         return x
 
@@ -62,86 +70,106 @@ class Alone:
 
 
 class Crowd(Alone):
-    """One of several processes; all of them call the same methods in the same order."""
+    """One of several processes; all of them call the same methods in the same order.
 
-    def __init__(self, device: torch.device) -> None:
+    Members are shared out first, for they have nothing to tell one another; where there are more processes than members, each member's
+    rows are shared out among a group of them.
+    """
+
+    def __init__(self, device: torch.device, n_members: int) -> None:
         """Meet the others.
 
         Args:
             device: where the tensors are.
+            n_members: of a round.
         """
         from torch import distributed
 
-        self.group = distributed
+        self.distributed, self.device = distributed, device
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
-        self.device = device
+        place, everyone = distributed.get_rank(), distributed.get_world_size()
+        self.n_teams = groups(everyone, n_members)
+        self.size = everyone // self.n_teams
+        self.team, self.rank = divmod(place, self.size)
+        rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_teams)]
+        across = [distributed.new_group(list(range(at, everyone, self.size))) for at in range(self.size)]
+        self.rows, self.across = rows[self.team], across[self.rank]
 
     def summed(self, x: Tensor) -> Tensor:
-        """The sum over all processes, of the same shape."""
+        """The sum over the processes that share a member's rows, of the same shape."""
+        if self.size == 1:
+            return x
         out = x.clone()
-        self.group.all_reduce(out)
+        self.distributed.all_reduce(out, group=self.rows)
         return out
 
     def stacked(self, x: Tensor) -> Tensor:
-        """(P, *shape): the tensors of all processes, in order of their ranks.
+        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
 
         Args:
             x: of the same shape everywhere.
         """
         out = [torch.empty_like(x) for _ in range(self.size)]
-        self.group.all_gather(out, x.contiguous())
+        self.distributed.all_gather(out, x.contiguous(), group=self.rows)
         return torch.stack(out)
 
     def reduce(self, parameters: list[nn.Parameter]) -> None:
-        """Add the gradients of all processes, in place: one message for all of them."""
+        """Add the gradients of the processes that share a member's rows, in place: one message for all of them."""
+        if self.size == 1:
+            return
         found = [one.grad for one in parameters if one.grad is not None]
         flat = torch.cat([one.reshape(-1) for one in found])
-        self.group.all_reduce(flat)
+        self.distributed.all_reduce(flat, group=self.rows)
         for one, part in zip(found, flat.split([one.numel() for one in found]), strict=True):
             one.copy_(part.view_as(one))
 
-    def joined(self, x: Tensor, dim: int) -> Tensor:
-        """All processes' rows one after another; parts may differ in length.
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """What all processes recorded: rows one after another, members added up; parts may differ in length.
 
         Args:
             x: this process's part.
-            dim: in which rows are counted.
+            dim: in which rows are counted; -1 where every process has all of them.
+            largest: take the largest of the members instead of their sum.
         """
-        rows = x.movedim(dim, 0).contiguous()
-        sizes = self.stacked(torch.tensor([len(rows)], device=self.device))[:, 0]
-        longest = int(sizes.max())
-        padded = rows.new_zeros(longest, *rows.shape[1:])
-        padded[: len(rows)] = rows
-        parts = self.stacked(padded)
-        return torch.cat([part[: int(n)] for part, n in zip(parts, sizes, strict=True)]).movedim(0, dim).contiguous()
+        if dim >= 0 and self.size > 1:
+            rows = x.movedim(dim, 0).contiguous()
+            sizes = self.stacked(torch.tensor([len(rows)], device=self.device))[:, 0]
+            padded = rows.new_zeros(int(sizes.max()), *rows.shape[1:])
+            padded[: len(rows)] = rows
+            x = torch.cat([part[: int(n)] for part, n in zip(self.stacked(padded), sizes, strict=True)]).movedim(0, dim).contiguous()
+        if self.n_teams > 1:
+            x = x.contiguous()
+            kinds = self.distributed.ReduceOp
+            self.distributed.all_reduce(x, kinds.MAX if largest else kinds.SUM, group=self.across)
+        return x
 
     def agreed(self, value: bool) -> bool:
         """What the first process says."""
         told = torch.tensor([value], dtype=torch.uint8, device=self.device)
-        self.group.broadcast(told, 0)
+        self.distributed.broadcast(told, 0)
         return bool(told[0])
 
     def leave(self) -> None:
         """The work is done; nobody goes before all are here."""
-        self.group.barrier()
-        self.group.destroy_process_group()
+        self.distributed.barrier()
+        self.distributed.destroy_process_group()
 
 
-def join(device: torch.device) -> Alone:
+def groups(n_processes: int, n_members: int) -> int:
+    """How many groups of equally many processes share the members: as many as there are members, or the most below that divide evenly."""
+    return max(n for n in range(1, min(n_members, n_processes) + 1) if n_processes % n == 0)
+
+
+def join(device: torch.device, n_members: int) -> Alone:
     """The processes that `torchrun` started, or this one alone.
 
     Args:
         device: where the tensors are.
+        n_members: of a round.
     """
-    return Crowd(device) if processes() > 1 else Alone()
+    return Crowd(device, n_members) if processes() > 1 else Alone()
 
 
 def processes() -> int:
     """How many processes `torchrun` started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-
-
-def rank() -> int:
-    """Which of them this is; 0 without `torchrun`."""
-    return int(os.environ.get("RANK", "0")) if processes() > 1 else 0

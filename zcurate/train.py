@@ -235,7 +235,8 @@ class Trainer:
         labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
-        teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in enumerate(sizes)]
+        members = [(number, size) for number, size in enumerate(sizes) if self.crowd.trains(number)]
+        teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in members]
         begin = self.restored(at, teams, ledger)
         try:
             with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device) as spread:
@@ -257,6 +258,7 @@ class Trainer:
         for team in teams:
             team.finish(ledger, at == n_rounds - 1)
         ledger.join(self.crowd)
+        self.join()
         self.clock.next()
         found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
@@ -270,6 +272,13 @@ class Trainer:
         shards = shards_of(self.encoded.n_rows)
         mine = self.crowd.mine(len(shards))
         return slice(shards[mine.start].start, shards[mine.stop - 1].stop)
+
+    def join(self) -> None:
+        """What other processes' members saw beside the ledger, put together with what ours saw: each was asked about other rows."""
+        self.hard_heldout = self.crowd.joined(self.hard_heldout, -1)
+        for name, column in self.seen.items():
+            known = self.crowd.joined((~column.isnan()).float(), -1)
+            self.seen[name] = self.crowd.joined(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
 
     def remembered(self, teams: list[Team], ledger: Ledger) -> dict[str, Tensor]:
         """All that a running round depends on, by name."""
@@ -576,8 +585,8 @@ def train(
     labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
-    if crowd is not None and crowd.size > 1:
-        trainer.crowd = crowd
+    if crowd is not None and crowd.size * crowd.n_teams > 1:
+        trainer.crowd, trainer.packed = crowd, False
     rounds: list[Round] = []
     free = np.zeros(len(y), bool)
     free[labelled] = True

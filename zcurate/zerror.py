@@ -187,7 +187,7 @@ def standardise(
     """
     error = error.detach()
     batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
-    batch = batch if crowd.size == 1 else pooled(*(crowd.stacked(part) for part in batch))
+    batch = batch if crowd.size == 1 else pooled(*crowd.stacked(torch.stack(batch)).unbind(1))
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))

@@ -1,0 +1,129 @@
+"""Several processes: from equal weights one step's z and masks are those of one process; shared members give the very same report."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from zcurate import together, train, zerror
+from zcurate.encode import Encoded
+from zcurate.models import builder
+from zcurate.spec import ModelSpec, ZSettings
+from zcurate.watch import Silent
+from zcurate.zerror import Statistics
+
+N = 5000
+
+
+def table(n=N):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    y[rng.random(n) < 0.1] ^= 1
+    return x, y
+
+
+def one_step(crowd):
+    """One epoch of one batch: of every row its z and whether it was masked."""
+    x, y = table()
+    encoded = Encoded(torch.from_numpy(y), np.arange(N), np.arange(N), 2, dense=torch.from_numpy(x))
+    spec = ModelSpec(name="mlp", hidden=(16,), batch=2 * N, folds=2, rounds=1, z=ZSettings(warmup=0.0, z_start=1.0, z_threshold=1.0))
+    evidence, _ = train.train(encoded, spec, builder("mlp"), False, 1, 0, Silent(), crowd=crowd)
+    return evidence
+
+
+def together_do(n_processes, *words):
+    """Run `python words...` n times as torchrun would."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {**os.environ, "WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, *words], env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(n_processes)
+    ]
+    done = [(*one.communicate(timeout=120), one.returncode) for one in running]
+    assert [code for *_, code in done] == [0] * n_processes, done
+    return done
+
+
+def test_rows_of_two_processes_make_one_batch(tmp_path):
+    code = (
+        "import sys, torch; torch.set_num_threads(1); from tests.test_together import one_step; from zcurate.together import Crowd; import numpy as np;"
+        "crowd = Crowd(torch.device('cpu'), 1); assert (crowd.n_teams, crowd.size) == (1, 2); e = one_step(crowd);"
+        "np.savez(f'{sys.argv[1]}/{crowd.rank}.npz', **{k: e.columns[k] for k in ('z_score', 'n_masked', 'n_seen', 'margin_mean')}, heldout=e.heldout); crowd.leave()"
+    )
+    together_do(2, "-c", code, str(tmp_path))
+    alone = one_step(None)
+    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+    assert 0 < first["n_masked"].mean() < 0.5
+    np.testing.assert_array_equal(first["n_masked"], alone.columns["n_masked"])
+    np.testing.assert_array_equal(first["n_seen"], alone.columns["n_seen"])
+    for name in ("z_score", "margin_mean"):
+        np.testing.assert_allclose(first[name], alone.columns[name], atol=1e-6)
+    np.testing.assert_allclose(first["heldout"], alone.heldout, atol=1e-4)
+
+
+def test_pooled_statistics_are_those_of_all_rows():
+    generator = torch.Generator().manual_seed(0)
+    error = torch.randn(2, 30, generator=generator)
+    weight = torch.ones(2, 30)
+    parts = [zerror.spread_about_mean(error[:, at], None, weight[:, at], 1) for at in (slice(0, 4), slice(4, 30))]
+    pooled = zerror.pooled(*(torch.stack(same) for same in zip(*parts, strict=True)))
+    for found, expected in zip(pooled, zerror.spread_about_mean(error, None, weight, 1), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert isinstance(pooled, Statistics)
+
+
+@pytest.mark.parametrize(("n_processes", "n_members", "teams"), [(2, 2, 2), (4, 2, 2), (3, 2, 1), (8, 4, 4), (2, 4, 2)])
+def test_members_are_shared_out_before_rows(n_processes, n_members, teams):
+    assert together.groups(n_processes, n_members) == teams
+
+
+def test_shards_lie_side_by_side_and_cover_all_rows():
+    class Third(together.Alone):
+        rank, size = 2, 3
+
+    shards = train.shards_of(N)
+    assert [shard.start for shard in shards[1:]] == [shard.stop for shard in shards[:-1]]
+    assert (shards[0].start, shards[-1].stop) == (0, N)
+    assert list(Third().mine(8)) == [5, 6, 7]
+    assert train.shards_of(100) == [slice(0, 100)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [2, 4])
+def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n_processes):
+    x, y = table(6000)
+    path = str(tmp_path / "t.parquet")
+    pq.write_table(pa.table({**{f"x{at}": x[:, at] for at in range(3)}, "label": np.array(["no", "yes"])[y]}), path)
+    words = ["-m", "zcurate", "scan", path, "--label", "label", "--epochs", "4"]
+    out = [str(tmp_path / f"{name}.zcurate.parquet") for name in ("one", "many")]
+    subprocess.run([sys.executable, *words, "-o", out[0], "-q"], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = together_do(n_processes, *words, "-o", out[1])
+    assert [bool(err) for _, err, _ in done] == [True] + [False] * (n_processes - 1)
+    one, many = (pq.read_table(name) for name in out)
+    assert many.num_rows == one.num_rows == 6000
+    agree = np.mean(np.array(one["verdict"].to_pylist()) == np.array(many["verdict"].to_pylist()))
+    assert agree > (0.98 if n_processes == 2 else 0.9)
+
+
+def test_what_several_processes_cannot_do_is_refused(tmp_path):
+    small = str(tmp_path / "s.csv")
+    with open(small, "w") as file:
+        file.write("x,label\n" + "".join(f"{k % 7},{'ab'[k % 2]}\n" for k in range(60)))
+    code = "from zcurate import flow; from zcurate.spec import plan; from zcurate.options import ScanOptions; o = ScanOptions(label='label'); d = flow.read(__import__('sys').argv[1], o); flow.check_crowd(2, o, plan(o, d), d.n_rows)"
+    done = subprocess.run([sys.executable, "-c", code, small], capture_output=True, text=True, check=False)
+    assert "2 processes for 60 rows" in done.stderr
