@@ -56,8 +56,8 @@ FEWEST_EPOCHS = 3
 """A later round is not cut below this."""
 
 
-PACKED_ROWS = 5000
-"""Up to here the members of a narrow model run as one product on the CPU: their single steps would be too small to fill a core."""
+PACKED_BATCH = 512
+"""Up to this batch the members of a narrow model run as one product on the CPU: their single steps would be too small to fill a core."""
 SHARDS, SHARD_ROWS = 8, 4096
 """Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. How many processes hold them
 does not change what a batch is made of."""
@@ -195,7 +195,7 @@ class Trainer:
         costs: Costs | None = None,
     ) -> None:
         self.encoded, self.spec, self.build = encoded, spec, build
-        small = encoded.n_rows <= PACKED_ROWS or spec.name == "linear"
+        small = spec.batch <= PACKED_BATCH or spec.name == "linear"
         self.packed = packed and (small or encoded.device.type != "cpu")
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
@@ -239,7 +239,7 @@ class Trainer:
         teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in members]
         begin = self.restored(at, teams, ledger)
         try:
-            with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device) as spread:
+            with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device, small=self.packed) as spread:
                 for epoch in range(begin, self.n_epochs):
                     for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch), teams)):  # noqa: B023
                         ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
