@@ -17,6 +17,9 @@ import torch
 
 from zcurate.errors import UsageError
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's names for mallopt."""
+
 
 def pick(wanted: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`.
@@ -42,13 +45,23 @@ def use_threads() -> int:
     return threads
 
 
-def keep_memory() -> None:
-    """Tell glibc to keep freed blocks of up to 1 GiB instead of giving them back and faulting them in again at every step."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            libc = ctypes.CDLL(None)
-            libc.mallopt(-3, 1 << 30)
-            libc.mallopt(-1, 2**31 - 1)
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Have glibc keep freed blocks of up to 1 GiB instead of giving them back and faulting them in again at every step; all are given back after."""
+    libc = None
+    with suppress(OSError):
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
+        yield
+        return
+    libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_THRESHOLD, 128 << 10)
+        libc.mallopt(M_TRIM_THRESHOLD, 128 << 10)
+        libc.malloc_trim(0)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -223,7 +223,6 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     crowd = together.join(place, what.spec.folds)
     if together.processes() > 1:
         check_crowd(together.processes(), options, what, dataset.n_rows)
-    device.keep_memory()
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
     clock.stage("training")
@@ -232,9 +231,10 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     model = builder(what.spec.name)
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
-    evidence, cut_short = train.train(
-        encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
-    )
+    with device.kept_memory():
+        evidence, cut_short = train.train(
+            encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
+        )
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
