@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zcurate.dataset import Dataset
+    from zcurate.estimate import Estimate
     from zcurate.evidence import Evidence
     from zcurate.judge import Cut, Verdicts
     from zcurate.report import Report
@@ -260,6 +261,31 @@ def read(data: Any, options: ScanOptions) -> Dataset:
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         return columns.dataset(columns.from_frame(data), Origin("memory", "pandas"), options)
     raise UsageError(f"scan: data of type {type(data).__name__} — expected a path, a pandas DataFrame or an Arrow table")
+
+
+def foresee(data: Any, options: ScanOptions) -> Estimate:
+    """What a scan would cost; of a large input only the beginning is read, nothing is written, torch is not loaded.
+
+    Args:
+        data: as for `scan`.
+        options: every setting.
+
+    Raises:
+        UsageError: an option or a column cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    check_first(options)
+    from zcurate import estimate, source
+    from zcurate.readers import glimpse
+    from zcurate.spec import plan
+
+    if isinstance(data, str) or hasattr(data, "__fspath__"):
+        seen = glimpse.glimpse(source.locate(str(data), options.input_format), options)
+    else:
+        whole = read(data, options)
+        seen = glimpse.Glimpse(whole, True, whole.n_rows)
+    what = plan(options, seen.data)
+    return estimate.estimate(what, estimate.shape_of(seen.data, what.spec), estimate.machine(), seen.exact)
 
 
 def cut_of(options: ScanOptions) -> Cut:

@@ -31,6 +31,10 @@ def scan(data: str, options: ScanOptions) -> None:
 
     lean.start()
     from zcurate import flow
+
+    if options.estimate:
+        foretell(data, options)
+        return
     from zcurate.report import check_output, default_path
     from zcurate.source import stem_of
     from zcurate.talk import talker
@@ -59,6 +63,14 @@ def scan(data: str, options: ScanOptions) -> None:
         sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
+
+
+def foretell(data: str, options: ScanOptions) -> None:
+    """Print what the scan would cost: the result on stdout, so that it can be kept."""
+    from zcurate import estimate, flow
+
+    found = flow.foresee(data, options)
+    sys.stdout.write(json.dumps(estimate.as_json(found)) + "\n" if options.json else "\n".join(estimate.lines(found)) + "\n")
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:
