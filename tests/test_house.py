@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "lean", "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec", "estimate",
+    "lean", "errors", "registry", "options", "watch", "bulk", "cellar", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec", "estimate", "survey",
     "device", "texts", "encode", "augment", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
-    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "piecewise", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip

@@ -57,6 +57,8 @@ ROUND_BYTES = 60
 """Per row and round after the first."""
 BATCH_ROWS, BATCH_COPIES = 2048, 20
 """Rows that pass through a model at once when it is asked, and how many times their inputs are held in all, freed blocks that are kept among them."""
+STREAMED_BYTES, STREAMED_ROW_BYTES = 600e6, 60
+"""With the rows in files: whatever their number, and per row."""
 NEIGHBOUR_BYTES = 90e6
 """Blocks of distances."""
 
@@ -261,6 +263,20 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     looks = NEIGHBOUR_BYTES * min(1.0, n / MOST_KEYS) if "neighbours" in spec.witnesses else 0
     return int(FLOOR_BYTES + n * a_row + min(BATCH_ROWS, n / spec.folds) * BATCH_COPIES * 4 * inputs + looks)
+
+
+def least_bytes(plan: Plan, shape: Shape) -> int:
+    """Memory at most where the rows lie in files."""
+    width = width_of(shape, plan.spec) + sum(plan.spec.hidden)
+    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(BATCH_ROWS, shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
+
+
+def available_bytes() -> int:
+    """Memory of this machine; where it cannot be told, more than any scan needs."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 60
 
 
 def lines(found: Estimate) -> list[str]:

@@ -33,20 +33,21 @@ def read(source: Source, options: ScanOptions) -> Dataset:
 
 
 @contextmanager
-def opened(source: Source, name: str | None, whole: bool = False) -> Iterator[pq.ParquetFile]:
+def opened(source: Source, name: str | None, whole: bool = False, passing: bool = False) -> Iterator[pq.ParquetFile]:
     """One part, its footer read.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
         whole: all of it will be read, so that from afar it is fetched at once.
+        passing: it is read piece by piece, and nothing of it is to stay in memory.
 
     Raises:
         InputError: it is gone, truncated or no Parquet.
     """
     far = source.remote is not None and whole
     try:
-        with pa.BufferReader(source.open(name).read()) if far else source.mapped(name) as raw, pq.ParquetFile(raw) as file:
+        with pa.BufferReader(source.open(name).read()) if far else (source.passing if passing else source.mapped)(name) as raw, pq.ParquetFile(raw) as file:
             yield file
     except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
         short = str(error).splitlines()[0][:120]
@@ -74,5 +75,5 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         schema: its columns that are wanted.
         rows: at most, in one piece.
     """
-    with opened(source, name) as file:
+    with opened(source, name, passing=True) as file:
         yield from file.iter_batches(rows, columns=[field.name for field in schema])
