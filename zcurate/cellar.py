@@ -47,11 +47,12 @@ class Cellar:
         self.held.append(np.memmap(path, kind, "w+", shape=shape))
         return self.held[-1]
 
-    def full(self, shape: tuple[int, ...], value: float, kind: Any) -> np.ndarray:
-        """A new array of one value."""
-        out = self.zeros(shape, kind)
+    def copy(self, values: np.ndarray) -> np.ndarray:
+        """A new array with the same values."""
+        out = self.zeros(values.shape, values.dtype)
         for at in range(0, len(out), 1 << 20):
-            out[at : at + (1 << 20)] = value
+            out[at : at + (1 << 20)] = values[at : at + (1 << 20)]
+        self.release()
         return out
 
     def release(self) -> None:

@@ -544,7 +544,9 @@ def code_of(found: Survey, spec: ModelSpec) -> Code:
     order, fields = bin_fields(bins, spec.bins) if bins else ([], {})
     taken, offset = {}, 0
     for name in kinds["category"]:
-        counted = found.counts.get(name) or {entry["values"]: entry["counts"] for entry in pc.value_counts(as_text(sample.arrays[name]).drop_null()).to_pylist()}
+        counted = found.counts.get(name) or {
+            entry["values"]: entry["counts"] for entry in pc.value_counts(as_text(sample.arrays[name]).drop_null()).to_pylist()
+        }
         pairs = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
         common = sorted(value for value, n in pairs[:MOST_CATEGORIES] if n >= RARE_CATEGORY)
         taken[name] = pa.array(common, pa.string()), offset
@@ -587,8 +589,8 @@ def stored(found: Survey, spec: ModelSpec, cellar: Cellar, device: torch.device)
         cellar.release()
     row, key = arrays.pop("row"), arrays.pop("fold_key") if grouped else None
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    fixed = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in code.fields.items()}
-    moved = {name: part.to(device) for name, part in tensors.items()}
+    fixed: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in code.fields.items()}
+    moved: dict[str, Any] = {name: part.to(device) for name, part in tensors.items()}
     in_files = cellar if device.type == "cpu" else None
     n_outputs = found.data.n_classes if code.target is None else 2
     keys = row if key is None else key
@@ -610,7 +612,9 @@ def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: in
         lengths += np.bincount(np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin), minlength=n_buckets)
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     free, done = begins.copy(), 0
-    drawn = np.concatenate([np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin).astype(np.int32) for begin, end in rows_at_once(n, BUCKET_ROWS)])
+    drawn = np.concatenate(
+        [np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin).astype(np.int32) for begin, end in rows_at_once(n, BUCKET_ROWS)]
+    )
     for batch in found.pieces(found.columns()):
         part = found.part(pa.Table.from_batches([batch]))
         made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}

@@ -196,16 +196,19 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
 
     place = device.pick(options.device)
     threads = device.use_threads()
+    spare_memory()
     with cellar() as files:
         clock.stage("encoding")
         encoded = encode.stored(found, what.spec, files, place)
+        spare_memory()
         clock.stage("training")
         limit, costs, clues = house_options.seconds(options.time_limit), Costs(), what.spec.judged_by
         observer = neighbours.observer(clues)
         model = builder(what.spec.name)
         evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs)
         clock.stage("judging")
-        extra = {}
+        spare_memory()
+        extra: dict[str, np.ndarray] = {}
         for witness in what.spec.witnesses:
             with costs(witness):
                 extra |= WITNESSES.load(witness)(encoded)
@@ -219,10 +222,20 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "seconds": clock.seconds()}
         card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
         clock.stage("writing")
+        spare_memory()
         path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
         with report.whole_file(path) as temporary:
             piecewise.write(temporary, found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files)
         return report.load(path, BRIEF.__contains__ if brief and options.output is not None else None)
+
+
+def spare_memory() -> None:
+    """Give what Arrow and glibc keep for later back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)

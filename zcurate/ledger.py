@@ -121,7 +121,6 @@ class Ledger:
             curves["second"] = second[:, 1] / second[:, 0]
         return Round(shown, planted, columns, heldout, curves, best)
 
-
     def freeze_in(self, cellar: Cellar, shown: np.ndarray, planted: Planted) -> Round:
         """`freeze`, piece by piece: means take the place of the sums they are made from, columns go into new files; one part of the run only.
 

@@ -27,37 +27,48 @@ from zcurate.survey import Survey
 from zcurate.telling import CENTRE_ROWS
 from zcurate.watch import Costs
 
-BLOCK_ROWS = 262_144
+BLOCK_ROWS = 131_072
 """Rows judged at a time."""
-CHUNK_ROWS = 131_072
+CHUNK_ROWS = 65_536
 """Rows of the report made and written at a time."""
 
 
-def evidence_of(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray]) -> Evidence:
+def evidence_of(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], cellar: Cellar) -> Evidence:
     """What was seen of some rows, merged, in memory.
 
     Args:
         found: the rounds' records of N rows.
         rows: (n,) int64, rising.
         extra: (N,) columns of witnesses.
+        cellar: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
     """
-    rounds = tuple(round_of(one, rows) for one in found.rounds)
+    rounds = tuple(round_of(one, rows, cellar) for one in found.rounds)
     merged = merge(rounds, np.array(found.y[rows]))
     if len(rounds) == 1:
         merged = asked_once(merged, rounds[0].planted.row)
     return merged.seen_by({name: np.array(column[rows]) for name, column in extra.items()})
 
 
-def round_of(one: Round, rows: np.ndarray) -> Round:
+def taken(values: np.ndarray, rows: np.ndarray, cellar: Cellar) -> np.ndarray:
+    """Some rows of an array in files, in memory; arguments as for `evidence_of`."""
+    out = np.array(values[rows])
+    cellar.release()
+    return out
+
+
+def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
     """One round's record of some rows; arguments as for `evidence_of`."""
     planted, hard = np.isin(one.planted.row, rows), np.isin(one.hard_row, rows)
     return dataclasses.replace(
         one,
         shown=np.array(one.shown[rows]),
         planted=Planted(np.searchsorted(rows, one.planted.row[planted]), one.planted.shown[planted], one.planted.kind[planted]),
-        columns={name: np.array(column[rows]) for name, column in one.columns.items()},
-        heldout=np.array(one.heldout[rows]),
-        curves={name: np.stack([epoch[rows] for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32) for name, curve in one.curves.items()},
+        columns={name: taken(column, rows, cellar) for name, column in one.columns.items()},
+        heldout=taken(one.heldout, rows, cellar),
+        curves={
+            name: np.stack([taken(epoch, rows, cellar) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
+            for name, curve in one.curves.items()
+        },
         hard_row=np.searchsorted(rows, one.hard_row[hard]),
         hard_heldout=one.hard_heldout[hard],
     )
@@ -104,7 +115,7 @@ def blocks(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: C
     for at in range(n_blocks):
         begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
         rows = np.union1d(np.arange(begin, end), shared)
-        evidence = evidence_of(found, rows, extra)
+        evidence = evidence_of(found, rows, extra, cellar)
         one = judge(evidence, cut, clues, forbidden or (every[0].why if every else ""), costs)
         mine = (rows >= begin) & (rows < end)
         for name, values in arrays_of(one).items():
@@ -128,8 +139,8 @@ def arrays_of(one: Verdicts) -> dict[str, np.ndarray]:
 
 def without_rows(one: Verdicts) -> Verdicts:
     """What a block's verdicts say of the whole."""
-    nothing = np.zeros(0)
-    return dataclasses.replace(one, **dict.fromkeys(ARRAYS, nothing), places=dict.fromkeys(one.places, nothing))
+    nothing: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
+    return dataclasses.replace(one, **nothing, places=dict.fromkeys(one.places, np.zeros(0)))
 
 
 def together(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
@@ -140,19 +151,21 @@ def together(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
         arrays: as `arrays_of`, of all rows.
     """
     first = every[0]
-    mean = lambda values: tuple(float(value) for value in np.mean(list(values), 0))  # noqa: E731
+    rate, low, high = (float(value) for value in np.mean([one.noise_rate for one in every], 0))
+    recall_low, recall_high = (float(value) for value in np.mean([one.recall_interval for one in every], 0))
+    mine: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
     table = [{name: float(np.mean([one.calibration[at][name] for one in every])) for name in entry} for at, entry in enumerate(first.calibration)]
     for at, entry in enumerate(table):
         entry |= {"planted": first.calibration[at]["planted"], "flagged": sum(one.calibration[at]["flagged"] for one in every)}
     places = {name.removeprefix("place "): values for name, values in arrays.items() if name.startswith("place ")}
     return dataclasses.replace(
         first,
-        **{name: arrays[name] for name in ARRAYS},
+        **mine,
         places=places,
-        noise_rate=mean(one.noise_rate for one in every),
+        noise_rate=(rate, low, high),
         calibration=table,
         recall=float(np.mean([one.recall for one in every])),
-        recall_interval=mean(one.recall_interval for one in every),
+        recall_interval=(recall_low, recall_high),
         trust=float(np.mean([one.trust for one in every])),
     )
 
@@ -179,12 +192,25 @@ def exact(card: dict[str, Any], judged: Judged, found: Evidence) -> dict[str, An
         expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
         pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
     whole = judged.verdicts
-    expected = {**card["expected"], "recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]} if not whole.why else {}
+    expected = (
+        {**card["expected"], "recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]} if not whole.why else {}
+    )
     rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True)) if not whole.why else card["noise_rate"]
     return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected}, "in_pieces": True}
 
 
-def write(where: str, found: Survey, row: np.ndarray, seen: Evidence, extra: dict[str, np.ndarray], judged: Judged, card: dict[str, Any], decision: str, target: Any, cellar: Cellar) -> None:
+def write(
+    where: str,
+    found: Survey,
+    row: np.ndarray,
+    seen: Evidence,
+    extra: dict[str, np.ndarray],
+    judged: Judged,
+    card: dict[str, Any],
+    decision: str,
+    target: Any,
+    cellar: Cellar,
+) -> None:
     """Write the report in row groups in the input's order; the input is read once more for ids, labels and telling columns.
 
     Args:
@@ -203,20 +229,21 @@ def write(where: str, found: Survey, row: np.ndarray, seen: Evidence, extra: dic
     place, rank = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
     for begin, end in rows_at_once(n, BLOCK_ROWS):
         place[row[begin:end]] = np.arange(begin, end)
-    rank[:] = report.ranked(row, verdicts.p_incorrect, verdicts.p_outlier, seen.rounds[0].columns["z_score"], verdicts.called("unlabelled"))
-    cellar.release()
+        cellar.release()
+    rank_all(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
     before = found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))
     n_before, writer, done = len(before.given), None, 0
     for table in chunks(found):
         places = place[done : done + table.num_rows]
         order = np.argsort(places)
         rows = places[order]
-        evidence = evidence_of(seen, rows, extra)
-        cellar.release()
-        mine = {name: np.array(values[rows]) for name, values in arrays_of(verdicts).items()}
+        evidence = evidence_of(seen, rows, extra, cellar)
+        mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
         of_chunk = together([without_rows(verdicts)], mine)
         decided = cutoff.decided(evidence, decision)
-        made = report.build(found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, rank[rows], np.arange(n_before)).table.slice(n_before)
+        made = report.build(
+            found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
+        ).table.slice(n_before)
         made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows)))
         if writer is None:
             schema = made.schema.with_metadata({report.KEY: json.dumps(card, allow_nan=False).encode()})
@@ -226,6 +253,42 @@ def write(where: str, found: Survey, row: np.ndarray, seen: Evidence, extra: dic
         cellar.release()
     if writer is not None:
         writer.close()
+
+
+def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: Cellar) -> None:
+    """`report.ranked` of all rows, piece by piece: they are dealt into bins of rising suspicion, then each bin is ranked.
+
+    Args:
+        rank: (N,) int64 to fill.
+        row: (N,) position in the input.
+        verdicts: of all rows.
+        z_score: (N,).
+        cellar: takes the bins.
+    """
+    n, lost = len(row), VERDICTS.index("unlabelled")
+
+    def suspicion(part: slice) -> np.ndarray:
+        both = np.nan_to_num(verdicts.p_incorrect[part] + verdicts.p_outlier[part])
+        return np.where(verdicts.code[part] == lost, -1.0, both).astype(np.float32)
+
+    # The first rows are an even sample; those without a label are a bin of their own.
+    edges = np.unique(np.concatenate([[0.0], np.quantile(suspicion(slice(BLOCK_ROWS)), np.linspace(0, 1, ceil(n / BLOCK_ROWS) + 1)[1:-1])])).astype(np.float32)
+    parts = [slice(*ends) for ends in rows_at_once(n, BLOCK_ROWS)]
+    size = sum((np.bincount(np.searchsorted(edges, suspicion(part), "right"), minlength=len(edges) + 1) for part in parts), np.zeros(len(edges) + 1, np.int64))
+    begins = np.cumsum(size) - size
+    free, dealt = begins.copy(), cellar.zeros((n,), np.int64)
+    for part in parts:
+        bins = np.searchsorted(edges, suspicion(part), "right")
+        order, mine = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=len(size))
+        into = np.arange(len(bins)) - np.repeat(np.cumsum(mine) - mine, mine) + np.repeat(free, mine)
+        dealt[into] = order + part.start
+        free += mine
+        cellar.release()
+    for at in range(1, len(size)):
+        rows = np.sort(dealt[begins[at] : begins[at] + size[at]])
+        own = report.ranked(row[rows], verdicts.p_incorrect[rows], verdicts.p_outlier[rows], z_score[rows], np.zeros(len(rows), bool))
+        rank[rows] = own + int(size[at + 1 :].sum())
+        cellar.release()
 
 
 def chunks(found: Survey) -> Iterator[pa.Table]:

@@ -60,7 +60,7 @@ PACKED_ROWS = 5000
 SHARDS, SHARD_ROWS = 8, 4096
 """Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. How many processes hold them
 does not change what a batch is made of."""
-SEGMENT_ROWS, SEGMENT_BYTES, BLOCK_ROWS = 524_288, 64_000_000, 1024
+SEGMENT_ROWS, SEGMENT_BYTES, BLOCK_ROWS = 524_288, 64_000_000, 16_384
 """Rows in files are visited segment by segment: how many rows and bytes of inputs at most, in blocks of neighbouring rows drawn at random."""
 DRAWN_ROWS = 200_000
 """Rows in files, which lie in a random order, that errors are planted in and hard cases made of: the first ones."""
@@ -148,7 +148,7 @@ def n_segments(encoded: Encoded) -> int:
     if encoded.cellar is None:
         return 1
     a_row = sum(part[:1].nbytes for part in (encoded.x, encoded.dense, encoded.codes, encoded.images) if part is not None)
-    return max(1, ceil(encoded.n_rows / max(SHARDS * BLOCK_ROWS, min(SEGMENT_ROWS, SEGMENT_BYTES // max(1, a_row)))))
+    return max(1, ceil(encoded.n_rows / max(4 * BLOCK_ROWS, min(SEGMENT_ROWS, SEGMENT_BYTES // max(1, a_row)))))
 
 
 def segment(n_rows: int, part: int, n_parts: int, generator: torch.Generator) -> Tensor:
@@ -167,7 +167,7 @@ def segment(n_rows: int, part: int, n_parts: int, generator: torch.Generator) ->
 
 
 def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """(N,) int64 `folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
+    """(N,) `folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
 
     Args:
         fold_key: (N,) int64 hashes of groups, or distinct numbers.
@@ -179,8 +179,8 @@ def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int) ->
     if len(np.unique(some)) < len(some):
         return ((fold_key // 7 + seed * 31) * 2_654_435_761 >> 12) % n_folds
     if y.dtype.kind == "f":
-        return (np.arange(len(y)) + seed) % n_folds
-    fold, had = np.empty(len(y), np.int64), np.full(int(y.max()) + 2, seed)
+        return np.resize(((np.arange(n_folds) + seed) % n_folds).astype(np.uint8), len(y))
+    fold, had = np.empty(len(y), np.uint8), np.full(int(y.max()) + 2, seed)
     for begin, end in rows_at_once(len(y), DRAWN_ROWS):
         own = y[begin:end] + 1
         order, size = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(had))
@@ -276,7 +276,11 @@ class Trainer:
         )  # fmt: skip
         labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
-        labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
+        if encoded.cellar is not None:
+            labels = torch.from_numpy(encoded.cellar.copy(shown.astype(np.float32) if encoded.regression else shown))
+            labels = labels.nan_to_num_(0.0) if encoded.regression else labels.clamp_min_(0)
+        else:
+            labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in enumerate(sizes)]
@@ -568,7 +572,7 @@ def train(
             fold = dealt_folds(encoded.fold_key, y, spec.folds, seed + at)
         planted = plant(encoded, y[drawn], np.flatnonzero(free[drawn]), n_labelled, rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
         free[planted.row] = False
-        shown = y.copy()
+        shown = y.copy() if encoded.cellar is None else encoded.cellar.copy(y)
         shown[planted.row] = planted.shown
         trainer.leave_out = surely_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted))
