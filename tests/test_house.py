@@ -11,15 +11,15 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "lean", "errors", "registry", "options", "watch", "bulk", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec",
+    "lean", "errors", "registry", "options", "watch", "bulk", "cellar", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec", "estimate", "survey",
     "device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
-    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
+    "telling", "traces", "report", "shards", "card", "listing", "sinks", "likeness", "dossier", "piecewise", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
 TORCH_ROOMS = {"device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "ledger", "checkpoint", "train", "witnesses"}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
-HELPERS = {"readers": {"streaming", "csv_pieces"}, "sinks": {"cells"}, "models": {"user"}}
+HELPERS = {"readers": {"streaming", "csv_pieces", "glimpse"}, "sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
 
 

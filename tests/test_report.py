@@ -200,15 +200,12 @@ def test_every_column_of_the_schema_is_explained():
 
 
 def test_ranks_fall_by_probability_then_by_z_then_by_row():
-    from types import SimpleNamespace
-
     rng = np.random.default_rng(0)
     n = 400
     p, z, row = (rng.integers(0, 5, n) / 5).astype(np.float32), rng.integers(0, 4, n).astype(float), rng.permutation(n)
     z[::7] = np.nan
     unlabelled = rng.random(n) < 0.1
-    verdicts = SimpleNamespace(p_incorrect=p, p_outlier=np.zeros(n, np.float32), called=lambda word: unlabelled)
-    out = room.rank_column(room.Spread(n, row), verdicts, z).to_pylist()
+    out = room.rank_column(room.Spread(n, row), room.ranked(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
     ranked = np.flatnonzero(~unlabelled)
     order = ranked[np.lexsort((row[ranked], -np.nan_to_num(z[ranked], nan=-np.inf), -p[ranked]))]
     assert [out[row[at]] for at in order] == list(range(1, len(order) + 1))

@@ -58,7 +58,7 @@ def test_the_most_telling_columns_come_in_order_the_earlier_first_among_equals()
     asked = telling_room.Asked(given, given, 1 - given, 2)
     strength = np.stack([telling_room.column_evidence(data.arrays[c.name], c.kind, row, row, asked) for c in columns])
     expected = np.argsort(-strength, axis=0, kind="stable")[:3].T
-    np.testing.assert_array_equal(telling_room.most_telling(data, columns, row, given, 1 - given, 3), expected)
+    np.testing.assert_array_equal(telling_room.most_telling(data, columns, row, given, 1 - given, row), expected)
 
 
 def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):

@@ -50,6 +50,17 @@ def pieces(n: int, width: int = 1) -> Iterator[slice]:
         yield slice(start, min(n, start + step))
 
 
+def rows_at_once(n: int, step: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of runs of `step` rows, one after another.
+
+    Args:
+        n: rows.
+        step: of each run; the last may be shorter.
+    """
+    for begin in range(0, n, step):
+        yield begin, min(n, begin + step)
+
+
 def middles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) int64 order of the values, and (N,) float64 in that order: how many lie below, those equal counted half.
 

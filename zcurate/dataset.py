@@ -93,7 +93,8 @@ class Skipped:
 class Dataset:
     """N rows of labelled data.
 
-    Invariant: `table`, `given` and `pictures` have N rows in the input's order; nothing was dropped.
+    Invariant: `table`, `given` and `pictures` have N rows in the input's order; nothing was dropped. Where `n_in_all` is set they are some
+    rows that stand for all, and only `n_rows` counts all.
     """
 
     table: pa.Table
@@ -115,11 +116,13 @@ class Dataset:
     """One line each: likely leaks, odd columns."""
     arrays: dict[str, pa.Array] = field(default_factory=dict)
     """Feature columns as the model sees them: text that is really numbers or times turned into them."""
+    n_in_all: int | None = None
+    """Rows of the input where these are only some of them; None where these are all."""
 
     @property
     def n_rows(self) -> int:
         """N."""
-        return len(self.given)
+        return len(self.given) if self.n_in_all is None else self.n_in_all
 
     @property
     def n_classes(self) -> int:

@@ -18,10 +18,13 @@ import torch
 from torch import Tensor
 
 from zcurate import texts
+from zcurate.bulk import rows_at_once
+from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset
 from zcurate.device import has_bfloat16
 from zcurate.infer import plain
 from zcurate.spec import ModelSpec
+from zcurate.survey import Survey
 
 LARGEST = 1e30
 """Numbers are clipped here, so that their squares and differences stay within float32."""
@@ -95,6 +98,8 @@ class Encoded:
     """(N, C, H, W) uint8."""
     target: TargetScale | None = None
     """Regression: how targets were standardised."""
+    cellar: Cellar | None = None
+    """Where the rows lie in files, already in a random order; None where they are in memory."""
 
     @property
     def n_rows(self) -> int:
@@ -302,7 +307,13 @@ def features(data: Dataset, row: np.ndarray, spec: ModelSpec, device: torch.devi
 
 
 def time_parts(array: pa.Array) -> list[np.ndarray]:
-    """A date or time as numbers: how long since the epoch, month, day of month, weekday, hour; those that vary."""
+    """A date or time as numbers, as `all_time_parts`; those that vary."""
+    arrays = all_time_parts(array)
+    return [part for part in arrays if np.nanmin(part) < np.nanmax(part)] or arrays[:1]
+
+
+def all_time_parts(array: pa.Array) -> list[np.ndarray]:
+    """A date or time as numbers: how long since the epoch, month, day of month, weekday, hour; a time of day its hours."""
     there = pa.types.is_time(array.type)
     if there:
         micros = array.cast(pa.time64("us"), safe=False).cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -310,8 +321,7 @@ def time_parts(array: pa.Array) -> list[np.ndarray]:
     stamp = array.cast(pa.timestamp("us"), safe=False)
     parts = [pc.divide(stamp.cast(pa.int64()).cast(pa.float64()), 8.64e10)]
     parts += [take(stamp).cast(pa.float64()) for take in (pc.month, pc.day, pc.day_of_week, pc.hour)]
-    arrays = [part.to_numpy(zero_copy_only=False) for part in parts]
-    return [part for part in arrays if np.nanmin(part) < np.nanmax(part)] or arrays[:1]
+    return [part.to_numpy(zero_copy_only=False) for part in parts]
 
 
 def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
@@ -334,12 +344,22 @@ def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
         if not known_at.all():
             bins.append([(0.0, 1.0)])
             columns.append((~known_at).astype(np.float32))
+    order, fields = bin_fields(bins, n_bins)
+    return {"x": torch.from_numpy(np.stack([columns[at] for at in order], 1)), **fields}
+
+
+def bin_fields(bins: list[list[tuple[float, float]]], n_bins: int) -> tuple[list[int], dict[str, Any]]:
+    """The order of the columns, those with all `n_bins` bins first; and the fields of `Encoded` that hold the bins.
+
+    Args:
+        bins: of each column, start and 1 / width.
+        n_bins: bins at most.
+    """
     full = sum(len(one) == n_bins for one in bins) if n_bins > 1 else 0
-    order = sorted(range(len(bins)), key=lambda at: (len(bins[at]) != n_bins, at)) if full else range(len(bins))
+    order = sorted(range(len(bins)), key=lambda at: (len(bins[at]) != n_bins, at)) if full else list(range(len(bins)))
     flat = [(new, *one) for new, old in enumerate(order) for one in bins[old]]
     column, start, scale = zip(*flat, strict=True)
-    return {
-        "x": torch.from_numpy(np.stack([columns[at] for at in order], 1)),
+    return order, {
         "bin_column": torch.tensor(column, dtype=torch.int64),
         "bin_start": torch.tensor(start, dtype=torch.float32),
         "bin_scale": torch.tensor(scale, dtype=torch.float32),
@@ -423,3 +443,199 @@ def standardised(x: np.ndarray) -> np.ndarray:
     wide = x.astype(np.float64)
     scale = wide.std(0)
     return ((wide - wide.mean(0)) / np.where(scale > 1e-12, scale, 1.0)).astype(np.float32)
+
+
+BUCKET_ROWS = 131_072
+"""Rows that are shuffled in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """How the columns of a table become numbers, read off a sample, so that any piece of it can be encoded alone."""
+
+    centres: list[tuple[float, bool]]
+    """Of each column of numbers its median, and whether values were missing; NaN where none was known."""
+    order: list[int]
+    """Which of the columns so made comes first in `x`."""
+    parts: dict[str, list[int]]
+    """Of each column of times, which of its parts vary."""
+    values: dict[str, tuple[pa.Array, int]]
+    """Of each column of categories its common values, and where its codes begin."""
+    scale: tuple[np.ndarray, np.ndarray] | None
+    """Mean and deviation of the numbers in vectors."""
+    fields: dict[str, Any]
+    """The fields of `Encoded` that are the same for all rows."""
+    target: TargetScale | None
+    """Regression: how targets are standardised."""
+
+    def numbers(self, data: Dataset) -> np.ndarray:
+        """(n, F) float32 `x` of some rows; (n, 0) where there are no numbers."""
+        columns = []
+        for values, (centre, has_missing) in zip(numbers_of(data, self.parts), self.centres, strict=True):
+            if np.isnan(centre):
+                continue
+            known = np.isfinite(values)
+            columns.append(np.where(known, np.clip(np.where(known, values, 0.0), -LARGEST, LARGEST) - centre, 0.0).astype(np.float32))
+            if has_missing:
+                columns.append((~known).astype(np.float32))
+        return np.stack([columns[at] for at in self.order], 1) if columns else np.zeros((len(data.given), 0), np.float32)
+
+    def categories(self, data: Dataset) -> np.ndarray:
+        """(n, Q) int64 `codes` of some rows."""
+        columns = []
+        for name, (common, offset) in self.values.items():
+            text = as_text(data.arrays[name])
+            code = pc.add(pc.fill_null(pc.index_in(text, value_set=common), -1), 2).to_numpy(zero_copy_only=False).astype(np.int64)
+            columns.append(np.where(text.is_null().to_numpy(zero_copy_only=False), 0, code) + offset)
+        return np.stack(columns, 1) if columns else np.zeros((len(data.given), 0), np.int64)
+
+    def dense(self, data: Dataset) -> np.ndarray:
+        """(n, V) float32 `dense` of some rows."""
+        vectors = [vector(data.arrays[column.name]) for column in data.roles.features if column.kind == "vector"]
+        if self.scale is None or not vectors:
+            return np.zeros((len(data.given), 0), np.float32)
+        middle, deviation = self.scale
+        return ((np.concatenate(vectors, 1) - middle) / deviation).astype(np.float32)
+
+    def labels(self, data: Dataset) -> np.ndarray:
+        """(n,) int64 classes or float32 standardised targets of some rows."""
+        if self.target is None:
+            return labels(data, np.arange(len(data.given)))[0]
+        y = data.given.to_numpy(zero_copy_only=False).astype(np.float64)
+        return np.clip(self.target.forward(y), -FARTHEST_TARGET, FARTHEST_TARGET).astype(np.float32)
+
+
+def numbers_of(data: Dataset, parts: dict[str, list[int]]) -> list[np.ndarray]:
+    """(n,) float64 of each column of numbers, and of those parts of times that vary."""
+    out = []
+    for column in data.roles.features:
+        array = data.arrays[column.name]
+        if column.kind == "number":
+            out.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+        elif column.kind == "time":
+            every = all_time_parts(array)
+            out += [every[at] for at in parts[column.name]]
+    return out
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """A column of categories as strings."""
+    return array if pa.types.is_string(array.type) else array.cast(pa.string())
+
+
+def code_of(found: Survey, spec: ModelSpec) -> Code:
+    """How a surveyed table becomes numbers.
+
+    Args:
+        found: its sample and the counts of its categories.
+        spec: `bins`.
+    """
+    sample = found.data
+    kinds: dict[str, list[str]] = {kind: [column.name for column in sample.roles.features if column.kind == kind] for kind in ("time", "category", "vector")}
+    every = {name: all_time_parts(sample.arrays[name]) for name in kinds["time"]}
+    parts = {name: [at for at, part in enumerate(made) if np.nanmin(part) < np.nanmax(part)] or [0] for name, made in every.items()}
+    centres, bins = [], []
+    for values in numbers_of(sample, parts):
+        known = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
+        centres.append((float(np.median(known)) if len(known) else float("nan"), len(known) < len(values)))
+        if len(known):
+            bins.append(edges((known - centres[-1][0]).astype(np.float32), spec.bins))
+            bins += [[(0.0, 1.0)]] if centres[-1][1] else []
+    order, fields = bin_fields(bins, spec.bins) if bins else ([], {})
+    taken, offset = {}, 0
+    for name in kinds["category"]:
+        counted = found.counts.get(name) or {
+            entry["values"]: entry["counts"] for entry in pc.value_counts(as_text(sample.arrays[name]).drop_null()).to_pylist()
+        }
+        pairs = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+        common = sorted(value for value, n in pairs[:MOST_CATEGORIES] if n >= RARE_CATEGORY)
+        taken[name] = pa.array(common, pa.string()), offset
+        offset += len(common) + 2
+    scale = None
+    if kinds["vector"]:
+        wide = np.concatenate([vector(sample.arrays[name]) for name in kinds["vector"]], 1).astype(np.float64)
+        deviation = wide.std(0)
+        scale = wide.mean(0), np.where(deviation > 1e-12, deviation, np.inf)
+    target = None
+    if not sample.task.classes:
+        y = sample.given.to_numpy(zero_copy_only=False).astype(np.float64)
+        target = target_scale(y[~np.isnan(y)])
+    return Code(centres, order, parts, taken, scale, fields | ({"n_codes": offset} if taken else {}), target)
+
+
+def stored(found: Survey, spec: ModelSpec, cellar: Cellar, device: torch.device) -> Encoded:
+    """Every row as tensors in files, in a random order: one pass over the input deals them into buckets, then each bucket is shuffled.
+
+    Args:
+        found: the input's rows.
+        spec: `bins`.
+        cellar: takes the files.
+        device: where the model is; only a CPU reads from files, for others the rows are moved to it.
+    """
+    code, n = code_of(found, spec), found.data.n_rows
+    made = {"x": code.numbers(found.data), "codes": code.categories(found.data), "dense": code.dense(found.data)}
+    arrays = {name: cellar.zeros((n, part.shape[1]), part.dtype) for name, part in made.items() if part.shape[1]}
+    arrays["y"] = cellar.zeros((n,), np.float32 if code.target else np.int64)
+    arrays["row"] = cellar.zeros((n,), np.int64)
+    grouped = found.data.roles.group is not None
+    if grouped:
+        arrays["fold_key"] = cellar.zeros((n,), np.int64)
+    begins = deal(found, code, arrays, max(1, round(n / BUCKET_ROWS)), cellar)
+    chances = np.random.default_rng([spec.batch, 1])
+    for begin, end in zip(begins, [*begins[1:], n], strict=True):
+        order = chances.permutation(end - begin)
+        for array in arrays.values():
+            array[begin:end] = array[begin:end][order]
+        cellar.release()
+    row, key = arrays.pop("row"), arrays.pop("fold_key") if grouped else None
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    fixed: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in code.fields.items()}
+    moved: dict[str, Any] = {name: part.to(device) for name, part in tensors.items()}
+    in_files = cellar if device.type == "cpu" else None
+    n_outputs = found.data.n_classes if code.target is None else 2
+    keys = row if key is None else key
+    return Encoded(moved.pop("y"), row, keys, n_outputs, target=code.target, dtype=dtype_for(spec, n, device), cellar=in_files, **fixed, **moved)
+
+
+def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: int, cellar: Cellar) -> list[int]:
+    """Encode the input piece by piece and write each row into a bucket drawn at random; returns where the buckets begin.
+
+    Args:
+        found: the input.
+        code: how it is encoded.
+        arrays: (N, ...) `x`, `codes`, `dense`, `y`, `row`, `fold_key`, those that are wanted.
+        n_buckets: how many.
+        cellar: whose memory is given back after each piece.
+    """
+    n, lengths = found.data.n_rows, np.zeros(n_buckets, np.int64)
+    for begin, end in rows_at_once(n, BUCKET_ROWS):
+        lengths += np.bincount(np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin), minlength=n_buckets)
+    begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    free, done = begins.copy(), 0
+    drawn = np.concatenate(
+        [np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin).astype(np.int32) for begin, end in rows_at_once(n, BUCKET_ROWS)]
+    )
+    for batch in found.pieces(found.columns()):
+        part = found.part(pa.Table.from_batches([batch]))
+        made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}
+        made["row"] = np.arange(done, done + batch.num_rows)
+        if "fold_key" in arrays:
+            made["fold_key"] = group_keys(part)
+        bucket = drawn[done : done + batch.num_rows]
+        order = np.argsort(bucket, kind="stable")
+        edge = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])
+        for name, array in arrays.items():
+            values = made[name][order]
+            for at in range(n_buckets):
+                m = edge[at + 1] - edge[at]
+                array[free[at] : free[at] + m] = values[edge[at] : edge[at + 1]]
+        free += np.diff(edge)
+        done += batch.num_rows
+        cellar.release()
+    return [int(begin) for begin in begins]
+
+
+def group_keys(data: Dataset) -> np.ndarray:
+    """(n,) int64 hash of each row's group; a missing group is hashed like a value of its own per row."""
+    words = plain(data.table.column(str(data.roles.group))).cast(pa.string()).to_pylist()
+    return np.array([int.from_bytes(hashlib.blake2b((word or f"\0{at}").encode(), digest_size=7).digest(), "big") for at, word in enumerate(words)], np.int64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import glob
 import hashlib
 import importlib
 import json
@@ -18,6 +19,7 @@ import threading
 import time
 import typing
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from zcurate import __version__
@@ -30,6 +32,8 @@ LARGE_FILE = 16_000_000
 """Bytes from which reading takes long enough to import torch beside it."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
+BRIEF = ("row", "given", "verdict", "p_incorrect", "z_score", "mask_frequency")
+"""Columns that the closing words of a scan need."""
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
 
@@ -38,9 +42,12 @@ if TYPE_CHECKING:
 
     from zcurate.checkpoint import Checkpoint
     from zcurate.dataset import Dataset
+    from zcurate.estimate import Estimate
     from zcurate.evidence import Evidence
     from zcurate.judge import Cut, Verdicts
+    from zcurate.readers.glimpse import Glimpse
     from zcurate.report import Report
+    from zcurate.source import Source
     from zcurate.spec import Plan
 
 
@@ -88,16 +95,20 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
     return ScanOptions(**plain)
 
 
-def run(data: Any, options: ScanOptions, watch: Watch, command: str | None) -> Report:
-    """`scan` with its options made: open, examine, save.
+def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brief: bool = False) -> Report:
+    """`scan` with its options made: open, examine, save; piece by piece where the memory would not do.
 
     Args:
         data: as for `scan`.
         options: every setting.
         watch: told of progress.
         command: what the user typed.
+        brief: of a report written piece by piece return only the columns that the closing words need.
     """
     clock = Stopwatch(watch)
+    large = too_large(data, options, watch)
+    if large is not None:
+        return in_pieces(*large, options, clock, command, brief)
     dataset = opened(data, options, clock)
     if options.resume and options.output is not None and (before := finished(dataset, options)) is not None:
         watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
@@ -148,6 +159,139 @@ def footprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, A
 def cores() -> int:
     """Cores that this process may use: sums are split among them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Glimpse] | None:
+    """The input and its beginning where a scan would take more memory than `--memory` allows, or than there is; None where it fits.
+
+    Raises:
+        UsageError: `--memory` is less than a scan needs whatever it does, or the input can only be read as a whole.
+    """
+    check_first(options)
+    limit = house_options.n_bytes(options.memory)
+    is_path = isinstance(data, str) or hasattr(data, "__fspath__")
+    if not is_path or (limit is None and not is_vast(str(data))):
+        return None
+    from zcurate import estimate, source, survey
+    from zcurate.readers import glimpse
+    from zcurate.spec import plan
+
+    where = source.locate(str(data), options.input_format)
+    if where.content is not None and limit is None:
+        return None
+    seen = glimpse.glimpse(where, options)
+    what = plan(options, seen.data)
+    shape = estimate.shape_of(seen.data, what.spec)
+    most, least = estimate.peak_bytes(what, shape), estimate.least_bytes(what, shape)
+    allowed = limit or estimate.available_bytes()
+    if most <= allowed:
+        return None
+    asked = f"--memory {options.memory}" if limit else f"this machine has {estimate.size(allowed)}"
+    why = survey.reason_not_to(seen, where)
+    if limit and (why or least > allowed):
+        needed = f"the scan needs about {estimate.size(most if why else least)}" + (f", as {why}" if why else " even piece by piece")
+        raise UsageError(f"{asked}: {needed} — expected at least that much — try --memory {ceil((most if why else least) / 1e8) * 100}MB")
+    if why:
+        watch.warn(f"the scan needs about {estimate.size(most)} of memory and {asked}; it cannot be read piece by piece, as {why}")
+        return None
+    if not limit:
+        watch.note(f"the scan would need about {estimate.size(most)} of memory and {asked}: rows are kept in files; --memory sets another limit")
+    return where, seen
+
+
+def is_vast(path: str) -> bool:
+    """Whether a local input may not fit into memory: a fortieth of what there is, so that most inputs are not looked at twice."""
+    from zcurate import estimate
+
+    try:
+        if os.path.isdir(path):
+            size = sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+        else:
+            size = sum(os.path.getsize(name) for name in glob.glob(path, recursive=True)) if not os.path.isfile(path) else os.path.getsize(path)
+    except OSError:
+        return False
+    return size > estimate.available_bytes() / 40
+
+
+def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool) -> Report:
+    """A scan whose rows never lie in memory all at once: surveyed, stored in files in a random order, learned, judged and written piece by piece.
+
+    Args:
+        where: the input.
+        seen: its beginning.
+        options: every setting.
+        clock: takes the time; its watch is told.
+        command: what the user typed.
+        brief: return only the columns that the closing words need.
+
+    Raises:
+        UsageError: an option, a column or a place to write cannot be used.
+        InputError: the data are unreadable, or have fewer than two classes.
+    """
+    from zcurate import report, survey
+    from zcurate.cellar import cellar
+    from zcurate.spec import plan
+
+    watch = clock.watch
+    for asked, unable in (("--resume", options.resume), ("torchrun", int(os.environ.get("WORLD_SIZE", "1")) > 1)):
+        if unable:
+            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected one process from start to end — leave {asked} out")
+    if options.output is not None:
+        report.check_output(options.output, where.path, options.force)
+    clock.stage("reading")
+    found = survey.survey(where, seen, options)
+    for text in found.data.warnings:
+        watch.warn(text)
+    what = plan(options, found.data)
+    clock.stage("loading torch")
+    from zcurate import device, encode, piecewise, train
+    from zcurate.models import builder
+    from zcurate.watch import Costs
+    from zcurate.witnesses import WITNESSES, neighbours
+
+    place = device.pick(options.device)
+    threads = device.use_threads()
+    spare_memory()
+    with cellar() as files:
+        clock.stage("encoding")
+        encoded = encode.stored(found, what.spec, files, place)
+        spare_memory()
+        clock.stage("training")
+        limit, costs, clues = house_options.seconds(options.time_limit), Costs(), what.spec.judged_by
+        observer = neighbours.observer(clues)
+        model = builder(what.spec.name)
+        with device.kept_memory():
+            evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs)
+        clock.stage("judging")
+        spare_memory()
+        extra: dict[str, np.ndarray] = {}
+        for witness in what.spec.witnesses:
+            with costs(witness):
+                extra |= WITNESSES.load(witness)(encoded)
+            files.release()
+        short = too_short(len(evidence.rounds[0].error), cut_short)
+        judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs)
+        for text in doubts(found.data, clues, evidence):
+            watch.warn(text)
+        card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
+        card = piecewise.exact(card, judged, evidence)
+        card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "seconds": clock.seconds()}
+        card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
+        clock.stage("writing")
+        spare_memory()
+        path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
+        with report.whole_file(path) as temporary:
+            piecewise.write(temporary, found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files)
+        return report.load(path, BRIEF.__contains__ if brief and options.output is not None else None)
+
+
+def spare_memory() -> None:
+    """Give what Arrow and glibc keep for later back to the system."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @dataclass(frozen=True)
@@ -378,6 +522,31 @@ def read(data: Any, options: ScanOptions) -> Dataset:
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         return columns.dataset(columns.from_frame(data), Origin("memory", "pandas"), options)
     raise UsageError(f"scan: data of type {type(data).__name__} — expected a path, a pandas DataFrame or an Arrow table")
+
+
+def foresee(data: Any, options: ScanOptions) -> Estimate:
+    """What a scan would cost; of a large input only the beginning is read, nothing is written, torch is not loaded.
+
+    Args:
+        data: as for `scan`.
+        options: every setting.
+
+    Raises:
+        UsageError: an option or a column cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    check_first(options)
+    from zcurate import estimate, source
+    from zcurate.readers import glimpse
+    from zcurate.spec import plan
+
+    if isinstance(data, str) or hasattr(data, "__fspath__"):
+        seen = glimpse.glimpse(source.locate(str(data), options.input_format), options)
+    else:
+        whole = read(data, options)
+        seen = glimpse.Glimpse(whole, True, whole.n_rows)
+    what = plan(options, seen.data)
+    return estimate.estimate(what, estimate.shape_of(seen.data, what.spec), estimate.machine(), seen.exact)
 
 
 def cut_of(options: ScanOptions) -> Cut:

@@ -136,12 +136,15 @@ def spelled(array: pa.Array) -> pa.Array:
     raise InputError(f"the label column is of type {kind} — expected text, numbers or booleans — convert it first")
 
 
-def label_task(labels: pa.Array, wanted: str, place: str, column: str) -> tuple[pa.Array, Task]:
+def label_task(labels: pa.Array, wanted: str, place: str, column: str, n_labelled: int | None = None) -> tuple[pa.Array, Task]:
     """The labels as the report gives them, and the task they make.
 
     Args:
         labels: (N) any plain type.
         wanted: `auto` or a task to force.
+        place: the input, for messages.
+        column: the labels' name, for messages.
+        n_labelled: rows with a label, where `labels` are only the distinct ones; None to count them.
 
     Returns:
         (N) string, or float64 for regression, null where there is no label; and the task with its reason.
@@ -154,7 +157,7 @@ def label_task(labels: pa.Array, wanted: str, place: str, column: str) -> tuple[
         text = without_missing_words(spelled(labels))
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
-    n_labelled = len(text) - text.null_count
+    n_labelled = len(text) - text.null_count if n_labelled is None else n_labelled
     if n_labelled == 0:
         raise InputError(f"{place}: column '{column}' is empty — 0 of {len(text)} rows have a label — name another with --label COL")
     numbers = as_numbers(text)
@@ -349,6 +352,7 @@ def dataset(
     paths: pa.Array | None = None,
     skipped: tuple[Skipped, ...] = (),
     root: str | None = None,
+    task: Task | None = None,
 ) -> Dataset:
     """Decide roles and task; the last step of every reader.
 
@@ -360,6 +364,7 @@ def dataset(
         paths: (N) string, path of each picture.
         skipped: rows that could not be read.
         root: folder that `paths` start from.
+        task: already decided, by more rows than these; None to decide it.
 
     Raises:
         InputError: no rows, no usable labels.
@@ -372,7 +377,11 @@ def dataset(
     need_column(names, options.id, "--id", place)
     need_column(names, options.group, "--group", place)
     excluded = excluded_columns(names, options.exclude, place)
-    given, task = label_task(plain(table.column(label)), options.task, place, label)
+    if task is None:
+        given, task = label_task(plain(table.column(label)), options.task, place, label)
+    else:
+        given = without_missing_words(spelled(plain(table.column(label))))
+        given = given if task.classes else as_numbers(given)
     left_out = [LeftOut(name, "excluded") for name in excluded if name != label]
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zcurate.bulk import rows_at_once
+from zcurate.cellar import Cellar
 from zcurate.evidence import Evidence, Round
 from zcurate.noise import Planted
 from zcurate.together import Alone
@@ -22,6 +24,8 @@ PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
 MOST_HELDOUT = 10_000_000
 """Rows x classes above which the parts are not kept apart."""
+FROZEN_ROWS = 262_144
+"""Rows in files that are frozen at a time."""
 LEARNED_RUN = 2
 """Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
 
@@ -30,19 +34,24 @@ class Ledger:
     """One round's record of N rows over E epochs."""
 
     def __init__(
-        self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True, n_parts: int = PARTS
-    ) -> None:
-        self.regression = regression
-        self.epoch = torch.zeros(n_epochs, 4 if sieve else 3, n_rows, device=device)
+        self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
+        n_parts: int = PARTS, cellar: Cellar | None = None,
+    ) -> None:  # fmt: skip
+        self.regression, self.cellar = regression, cellar
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, device=device) if cellar is None else torch.from_numpy(cellar.zeros(shape, np.float32))
+
+        self.epoch = zeros(n_epochs, 4 if sieve else 3, n_rows)
         self.n_epochs = 0
         """Epochs recorded so far."""
-        self.seen, self.masked = (torch.zeros(n_rows, device=device) for _ in range(2))
+        self.seen, self.masked = (zeros(n_rows) for _ in range(2))
         """Visits in one epoch; visits masked in all."""
-        self.second = torch.zeros(n_second, 2, n_rows, device=device)
-        self.z_max = torch.full((n_rows,), float("-inf"), device=device)
+        self.second = zeros(n_second, 2, n_rows)
+        self.z_max = zeros(n_rows).fill_(float("-inf"))
         n_parts = n_parts if n_rows * n_outputs <= MOST_HELDOUT else 1
-        self.heldout = torch.zeros(n_parts, n_rows, n_outputs, device=device)
-        self.n_heldout = torch.zeros(n_parts, n_rows, device=device)
+        self.heldout = zeros(n_parts, n_rows, n_outputs)
+        self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
         """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
@@ -110,6 +119,8 @@ class Ledger:
             shown: (N,) labels the members were shown.
             planted: which of them are wrong on purpose.
         """
+        if self.cellar is not None:
+            return self.freeze_in(self.cellar, shown, planted)
         own = np.ones(len(shown), bool)
         own[planted.row] = False
         heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
@@ -119,6 +130,33 @@ class Ledger:
         with np.errstate(invalid="ignore", divide="ignore"):
             curves["second"] = second[:, 1] / second[:, 0]
         return Round(shown, planted, columns, heldout, curves, best)
+
+    def freeze_in(self, cellar: Cellar, shown: np.ndarray, planted: Planted) -> Round:
+        """`freeze`, piece by piece: means take the place of the sums they are made from, columns go into new files; one part of the run only.
+
+        Args:
+            cellar: where the sums lie.
+            shown: (N,) labels the members were shown.
+            planted: which of them are wrong on purpose.
+        """
+        epoch, n = self.epoch.numpy()[: max(1, self.n_epochs)], len(shown)
+        heldout, second = self.heldout.numpy()[0], self.second.numpy()
+        columns: dict[str, np.ndarray] = {}
+        for begin, end in rows_at_once(n, FROZEN_ROWS):
+            part = slice(begin, end)
+            numbers = {name: getattr(self, name)[part].numpy() for name in ("seen", "masked", "z_max")}
+            found, curves = row_columns(epoch[:, :, part], **numbers, regression=self.regression, best=1.0)
+            for name, values in found.items():
+                columns.setdefault(name, cellar.zeros((n,), np.float32) if name not in columns else columns[name])[part] = values
+            for at, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")):
+                if name in curves:
+                    epoch[:, at, part] = curves[name]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                second[:, 1, part] /= second[:, 0, part]
+            heldout[part] /= np.maximum(self.n_heldout[0, part].numpy(), 1)[:, None]
+            cellar.release()
+        kept = {name: epoch[:, at] for at, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")) if at < epoch.shape[1]}
+        return Round(shown, planted, columns, heldout, {**kept, "second": second[:, 1]}, 1.0)
 
 
 def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:

@@ -40,6 +40,22 @@ def seconds(text: str | float | None, name: str = "--time-limit") -> float | Non
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def n_bytes(text: str | int | None, name: str = "--memory") -> int | None:
+    """`500MB`, `4GB`, `2GiB` as bytes; a bare number is bytes.
+
+    Raises:
+        UsageError: not a size.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*", str(text).lower())
+    if not match or float(match[1]) <= 0:
+        raise UsageError(f"{name}: '{text}' is no size — expected a number with KB, MB, GB or GiB — try {name} 4GB")
+    unit = (match[2] or "b").removesuffix("b")
+    base = 1024 if unit.endswith("i") else 1000
+    return int(float(match[1]) * base ** " kmgt".index(unit[:1] or " "))
+
+
 def share(text: str | float, name: str) -> float:
     """`5%` or `0.05` as 0.05.
 
@@ -89,6 +105,8 @@ class ScanOptions:
     threshold: float | None = option(None, "Call a row incorrect above this p_incorrect [default: 0.5].", "Decide", metavar="P")
     precision: float | None = option(None, "Call rows incorrect as long as P of them are expected to be.", "Decide", metavar="P")
     budget: int | None = option(None, "Call at most the N most suspicious rows incorrect.", "Decide", metavar="N")
+    memory: str | None = option(None, "Keep to about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
+    estimate: bool = option(False, "Say what the scan would cost in time and memory, and do nothing.", "Run")
     max_bad: str = option("5%", "Exit 4 when more rows than this cannot be read.", "Run", metavar="SHARE")
     json: bool = option(False, "Print the summary as one JSON object on stdout.", "Output")
     quiet: bool = option(False, "No progress, no summary.", "Output", "--quiet", "-q")
@@ -118,6 +136,7 @@ class ScanOptions:
         if self.seed < 0:
             raise UsageError(f"--seed: {self.seed} is out of range — expected 0 or more")
         seconds(self.time_limit)
+        n_bytes(self.memory)
         share(self.max_bad, "--max-bad")
 
 

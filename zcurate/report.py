@@ -124,11 +124,7 @@ class Report:
     def write(self, where: Any) -> None:
         """Write as Parquet to a path or an Arrow stream, the run card in its metadata."""
         table = self.table.replace_schema_metadata({KEY: json.dumps(self.card, allow_nan=False).encode()})
-        floats = [field.name for field in table.schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
-        packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in table.column_names}
-        words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in table.schema]
-        words = [name for name in words if name not in floats and name not in packed]
-        pq.write_table(table, where, compression="zstd", use_dictionary=words, use_byte_stream_split=floats, column_encoding=packed or None)
+        pq.write_table(table, where, **packed_as(table.schema))
 
     def save(self, path: str) -> None:
         """Write as Parquet, so that no half of it is ever seen; see `whole_file`.
@@ -138,6 +134,15 @@ class Report:
         """
         with whole_file(path) as temporary:
             self.write(temporary)
+
+
+def packed_as(schema: pa.Schema) -> dict[str, Any]:
+    """How the columns of a report are packed in Parquet, as arguments of its writer."""
+    floats = [field.name for field in schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
+    packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
+    words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
+    words = [name for name in words if name not in floats and name not in packed]
+    return {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": floats, "column_encoding": packed or None}
 
 
 @contextmanager
@@ -410,7 +415,10 @@ def full(path: str) -> str:
     return path if path in ("-", "memory") or remote.is_remote(path) else os.path.abspath(path)
 
 
-def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any) -> Report:
+def build(
+    data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
+    rank: np.ndarray | None = None, some: np.ndarray | None = None,
+) -> Report:  # fmt: skip
     """Join what was seen and what was judged to the input's rows.
 
     Args:
@@ -421,6 +429,8 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
         card: run card.
         decided: (M,) predicted class, or standardised target.
         target: regression's `TargetScale`, or None.
+        rank: (M,) int64 ranks among more rows than these, 0 = none; None to rank these.
+        some: rows that statistics of columns are taken over; None for an even sample.
     """
     n = data.n_rows
     spread = Spread(n, row)
@@ -436,9 +446,11 @@ def build(data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     fields["verdict"] = verdict_column(spread, verdicts.code)
     for name in ("p_incorrect", "p_hard", "p_outlier"):
         fields[name] = spread.floats(getattr(verdicts, name))
-    fields["rank"] = rank_column(spread, verdicts, evidence.columns["z_score"])
+    if rank is None:
+        rank = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    fields["rank"] = rank_column(spread, rank)
     fields["reasons"] = reasons_column(spread, verdicts.reasons)
-    fields["telling"] = telling_column(data, spread, verdicts, decided)
+    fields["telling"] = telling_column(data, spread, verdicts, decided, some)
     fields |= dynamics_columns(spread, evidence)
     fields["predicted"] = label_column(data, spread, decided, target)
     fields |= heldout_columns(spread, evidence, regression)
@@ -506,11 +518,25 @@ def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any)
     return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
 
 
-def rank_column(spread: Spread, verdicts: Verdicts, z_score: np.ndarray) -> pa.Array:
-    """1 = most suspicious: by p_incorrect + p_outlier, then by z_score; null for unlabelled rows."""
-    ranked = np.flatnonzero(~verdicts.called("unlabelled"))
-    p = np.nan_to_num(verdicts.p_incorrect[ranked] + verdicts.p_outlier[ranked]).astype(np.float32)
-    z = np.nan_to_num(z_score[ranked], nan=-np.inf)
+def rank_column(spread: Spread, rank: np.ndarray) -> pa.Array:
+    """(N,) ranks, 0 as null."""
+    out = spread.put(rank, 0, np.int64)
+    return pa.array(out, mask=out == 0)
+
+
+def ranked(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_score: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+    """(M,) int64, 1 = most suspicious: by p_incorrect + p_outlier, then by z_score, then by the input's order; 0 for unlabelled rows.
+
+    Args:
+        row: (M,) position in the input.
+        p_incorrect: (M,).
+        p_outlier: (M,).
+        z_score: (M,).
+        unlabelled: (M,) bool.
+    """
+    rows = np.flatnonzero(~unlabelled)
+    p = np.nan_to_num(p_incorrect[rows] + p_outlier[rows]).astype(np.float32)
+    z = np.nan_to_num(z_score[rows], nan=-np.inf)
     order = falling(p)
     # Most p are distinct: only the rows that share one need the other two keys.
     same = np.zeros(len(order), bool)
@@ -518,13 +544,13 @@ def rank_column(spread: Spread, verdicts: Verdicts, z_score: np.ndarray) -> pa.A
     same[1:] |= equal
     same[:-1] |= equal
     tied = order[same]
-    order[same] = tied[np.lexsort((spread.row[ranked[tied]], -z[tied], -p[tied]))]
-    out = np.zeros(spread.n_rows, np.int64)
-    out[spread.row[ranked[order]]] = np.arange(1, len(order) + 1)
-    return pa.array(out, mask=out == 0)
+    order[same] = tied[np.lexsort((row[rows[tied]], -z[tied], -p[tied]))]
+    out = np.zeros(len(row), np.int64)
+    out[rows[order]] = np.arange(1, len(order) + 1)
+    return out
 
 
-def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray) -> pa.Array:
+def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, some: np.ndarray | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
     wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
     given = np.zeros(spread.n_rows, np.int64)
@@ -532,7 +558,7 @@ def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: n
     if data.task.classes:
         given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
         other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
-    told = telling(data, wanted, given, other)
+    told = telling(data, wanted, given, other, some)
     length = np.zeros(spread.n_rows, np.int32)
     length[wanted] = np.diff(told.offsets.to_numpy())
     return in_lists(told.values, length, empty=True)

@@ -105,6 +105,21 @@ class Source:
         with opening(name):
             return pa.memory_map(name) if os.path.getsize(name) else pa.BufferReader(b"")
 
+    def passing(self, file: str | None = None) -> Any:
+        """One file for reading at any place where nothing of it is to stay in memory: as `mapped`, but not mapped.
+
+        Args:
+            file: one of `files`; the only one when None.
+
+        Raises:
+            InputError: it cannot be opened.
+        """
+        name = file or (self.files[0] if self.files else None)
+        if self.content is not None or name is None or compression_of(name) or self.remote is not None:
+            return self.mapped(file)
+        with opening(name):
+            return pa.OSFile(name)
+
     def fetched(self, file: str | None = None) -> Any:
         """One file for reading all of it: as `mapped`, but from afar at once, which takes one request instead of many.
 

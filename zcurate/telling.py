@@ -24,7 +24,7 @@ FEW_VALUES = 1000
 """Numbers up to which each is written by Python, which rounds exactly."""
 
 
-def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray) -> pa.ListArray:
+def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray, some: np.ndarray | None = None) -> pa.ListArray:
     """(M,) list<string>: for each wanted row its most telling columns, most telling first.
 
     Args:
@@ -32,12 +32,14 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
         row: (M,) rows wanted.
         given: (N,) int64 given classes, -1 = none; all 0 for regression.
         suggested: (N,) int64 classes to compare with; -1 compares with the rest of the data.
+        some: (S,) int64 rows that medians, spreads and shares are taken over; None for an even sample.
     """
+    some = sample(data.n_rows, CENTRE_ROWS) if some is None else some
     columns = [] if data.pictures is not None else [column for column in data.roles.features if column.kind != "vector"]
     n_shown = min(MOST_COLUMNS, len(columns))
     if n_shown == 0 or len(row) == 0:
         return pa.ListArray.from_arrays(pa.array(np.zeros(len(row) + 1, np.int32)), pa.array([], pa.string()))
-    best = most_telling(data, columns, row, given, suggested, n_shown)
+    best = most_telling(data, columns, row, given, suggested, some)
     words, places = [], []
     for k, column in enumerate(columns):
         place = np.flatnonzero(best.reshape(-1) == k)
@@ -49,7 +51,7 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
     return pa.ListArray.from_arrays(pa.array(np.arange(len(row) + 1, dtype=np.int32) * n_shown), pa.concat_arrays(words).take(pa.array(order)))
 
 
-def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: np.ndarray, suggested: np.ndarray, n_shown: int) -> np.ndarray:
+def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: np.ndarray, suggested: np.ndarray, some: np.ndarray) -> np.ndarray:
     """(M, n_shown) int64: which columns tell most, most telling first, the earlier ones first among equals.
 
     Args:
@@ -58,9 +60,9 @@ def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: n
         row: (M,) rows wanted.
         given: (N,) as for `telling`.
         suggested: (N,) the same.
-        n_shown: how many.
+        some: (S,) int64 as for `telling`.
     """
-    some = sample(data.n_rows, CENTRE_ROWS)
+    n_shown = min(MOST_COLUMNS, len(columns))
     asked = Asked(given[some], given[row], suggested[row], int(max(given.max(), suggested.max())) + 1)
     strength, best = np.full((n_shown, len(row)), -np.inf), np.zeros((n_shown, len(row)), np.int64)
     for k, column in enumerate(columns):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from zcurate import augment, confusion, device, noise
+from zcurate.bulk import rows_at_once
 from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
@@ -61,6 +62,10 @@ PACKED_BATCH = 512
 SHARDS, SHARD_ROWS = 8, 4096
 """Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. How many processes hold them
 does not change what a batch is made of."""
+SEGMENT_ROWS, SEGMENT_BYTES, BLOCK_ROWS = 524_288, 64_000_000, 16_384
+"""Rows in files are visited segment by segment: how many rows and bytes of inputs at most, in blocks of neighbouring rows drawn at random."""
+DRAWN_ROWS = 200_000
+"""Rows in files, which lie in a random order, that errors are planted in and hard cases made of: the first ones."""
 HELDOUT_EACH_EPOCH = 50_000
 """From this many rows on, members are asked about the rows they never saw after the last epoch only."""
 
@@ -142,6 +147,53 @@ def shards_of(n_rows: int) -> list[slice]:
     return [slice(n_rows * at // n, n_rows * (at + 1) // n) for at in range(n)]
 
 
+def n_segments(encoded: Encoded) -> int:
+    """How many segments an epoch's visits come in: one where the rows are in memory."""
+    if encoded.cellar is None:
+        return 1
+    a_row = sum(part[:1].nbytes for part in (encoded.x, encoded.dense, encoded.codes, encoded.images) if part is not None)
+    return max(1, ceil(encoded.n_rows / max(4 * BLOCK_ROWS, min(SEGMENT_ROWS, SEGMENT_BYTES // max(1, a_row)))))
+
+
+def segment(n_rows: int, part: int, n_parts: int, generator: torch.Generator) -> Tensor:
+    """(N,) bool: the rows of one segment of an epoch, blocks of neighbouring rows drawn at random, as many in each.
+
+    Args:
+        n_rows: N.
+        part: which one, 0-based.
+        n_parts: segments.
+        generator: the same for all segments of an epoch.
+    """
+    n_blocks = ceil(n_rows / BLOCK_ROWS)
+    mine = torch.zeros(n_blocks, dtype=torch.bool, device=generator.device)
+    mine[torch.randperm(n_blocks, generator=generator, device=generator.device).tensor_split(n_parts)[part]] = True
+    return mine.repeat_interleave(BLOCK_ROWS)[:n_rows]
+
+
+def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """(N,) `folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
+
+    Args:
+        fold_key: (N,) int64 hashes of groups, or distinct numbers.
+        y: (N,) labels.
+        n_folds: F.
+        seed: changes which fold a group falls into.
+    """
+    some = fold_key[:DRAWN_ROWS]
+    if len(np.unique(some)) < len(some):
+        return ((fold_key // 7 + seed * 31) * 2_654_435_761 >> 12) % n_folds
+    if y.dtype.kind == "f":
+        return np.resize(((np.arange(n_folds) + seed) % n_folds).astype(np.uint8), len(y))
+    fold, had = np.empty(len(y), np.uint8), np.full(int(y.max()) + 2, seed)
+    for begin, end in rows_at_once(len(y), DRAWN_ROWS):
+        own = y[begin:end] + 1
+        order, size = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(had))
+        start = np.cumsum(size) - size
+        fold[begin:end][order] = (np.arange(end - begin) - start[own[order]] + had[own[order]]) % n_folds
+        had += size
+    return fold
+
+
 def in_order(chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Each member's rows in row order, (K, b) with their weights, padded as in `visits`, in batches of `HELDOUT_BATCH`."""
     if len(chosen) == 1:
@@ -196,7 +248,8 @@ class Trainer:
     ) -> None:
         self.encoded, self.spec, self.build = encoded, spec, build
         small = spec.batch <= PACKED_BATCH or spec.name == "linear"
-        self.packed = packed and (small or encoded.device.type != "cpu")
+        self.packed = packed and (small or encoded.device.type != "cpu") and encoded.cellar is None
+        self.n_segments = n_segments(encoded)
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
         self.observer = None if encoded.regression else observer
@@ -224,15 +277,19 @@ class Trainer:
             planted: which of them are wrong on purpose.
         """
         encoded, spec, n_folds = self.encoded, self.spec, self.spec.folds
-        each_epoch = encoded.n_rows < HELDOUT_EACH_EPOCH
+        each_epoch = encoded.n_rows < HELDOUT_EACH_EPOCH and encoded.cellar is None
         own = self.own_rows()
         ledger = Ledger(
             own.stop - own.start, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
-            sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1,
+            sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1, cellar=encoded.cellar,
         )  # fmt: skip
         labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
-        labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
+        if encoded.cellar is not None:
+            labels = torch.from_numpy(encoded.cellar.copy(shown.astype(np.float32) if encoded.regression else shown))
+            labels = labels.nan_to_num_(0.0) if encoded.regression else labels.clamp_min_(0)
+        else:
+            labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
         blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         members = [(number, size) for number, size in enumerate(sizes) if self.crowd.trains(number)]
@@ -240,10 +297,14 @@ class Trainer:
         begin = self.restored(at, teams, ledger)
         try:
             with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device, small=self.packed) as spread:
+                n_all = n_rounds * self.n_epochs * self.n_segments * len(teams)
                 for epoch in range(begin, self.n_epochs):
-                    for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch), teams)):  # noqa: B023
-                        ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
-                        self.watch.step((at * self.n_epochs + epoch) * len(teams) + number + 1, n_rounds * self.n_epochs * len(teams))
+                    for part in range(self.n_segments):
+                        for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch, part), teams)):  # noqa: B023
+                            ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
+                            self.watch.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(teams) + number + 1, n_all)
+                        if encoded.cellar is not None:
+                            encoded.cellar.release()
                     over = epoch == self.n_epochs - 1 or self.crowd.agreed(self.clock.up())
                     if each_epoch or over:
                         list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
@@ -331,6 +392,7 @@ class Team:
         self.optimiser = Optimiser(spec, self.model)
         per_class = spec.z.z_per == "class" and not encoded.regression
         self.running = Statistics.new(len(blind), encoded.n_outputs if per_class else 1, encoded.device)
+        self.gathering = self.running
         self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
         self.taught = ~blind & encoded.labelled()[None]
         if trainer.leave_out is not None:
@@ -339,7 +401,7 @@ class Team:
         mine = torch.zeros(encoded.n_rows, dtype=torch.bool, device=encoded.device)
         mine[own] = True
         self.own, self.first_row = mine, own.start
-        self.asked = in_order(blind & mine)
+        self.asked = in_order(blind & mine) if encoded.cellar is None else []
 
     def state(self) -> dict[str, Tensor]:
         """All that the members remember, by name; the generators' states are copies."""
@@ -365,45 +427,63 @@ class Team:
         own = getattr(self.model, "generator", None)
         return [self.generator, *([own] if isinstance(own, torch.Generator) else [])]
 
-    def order(self, epoch: int, chosen: Tensor, readmit: float = 0.0) -> Order:
-        """The visits of an epoch, by the seed, the epoch and the virtual shard alone.
+    def to_ask(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rows that the members never train on, as `in_order`; those in files some at a time."""
+        yield from self.asked
+        cellar = self.trainer.encoded.cellar
+        if cellar is None:
+            return
+        for begin, end in rows_at_once(self.blind.shape[1], SEGMENT_ROWS):
+            for ids, weight in in_order(self.blind[:, begin:end]):
+                yield ids + begin, weight
+            cellar.release()
+
+    def order(self, epoch: int, chosen: Tensor, readmit: float = 0.0, part: int = 0) -> Order:
+        """The visits of an epoch, or of one segment of it, by the seed, the epoch, the segment and the virtual shard alone.
 
         Args:
             epoch: 0-based.
             chosen: (K, N) bool, rows that each member visits.
             readmit: probability that a visit is let in whatever its z.
+            part: which segment, where the rows lie in files.
         """
+        if self.trainer.encoded.cellar is not None and self.trainer.n_segments > 1:
+            blocks = device.generator(chosen.device, *self.seeds, epoch, -1)
+            chosen = chosen & segment(chosen.shape[1], part, self.trainer.n_segments, blocks)[None]
         shards, n_visits = [], 0
         every = shards_of(chosen.shape[1])
         mine = self.trainer.crowd.mine(len(every))
         for number, shard in enumerate(every):
             if number in mine:
-                drawn = visits(chosen[:, shard], device.generator(chosen.device, *self.seeds, epoch, number), readmit)
+                generator = device.generator(chosen.device, *self.seeds, epoch, number + SHARDS * part)
+                drawn = visits(chosen[:, shard], generator, readmit)
                 shards.append(drawn._replace(ids=drawn.ids + shard.start))
                 n_visits += drawn.ids.shape[1]
             else:
                 n_visits += int(chosen[:, shard].sum(1).max())
         return Order(tuple(shards), n_visits)
 
-    def learn(self, epoch: int) -> tuple[Visits, Scored]:
-        """One pass over the members' rows.
+    def learn(self, epoch: int, part: int = 0) -> tuple[Visits, Scored]:
+        """One pass over the members' rows, or one segment of it.
 
         Args:
             epoch: 0-based.
+            part: which segment.
 
         Returns:
             The visits in their order, (K, n), and what the loss said of each.
         """
         spec, model = self.trainer.spec, self.model
         by_epoch = spec.z.z_stats == "epoch"
-        gathering = Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
-        batches = list(self.order(epoch, self.taught, spec.z.readmit).batches(spec.batch))
+        n_parts = self.trainer.n_segments
+        gathering = self.gathering if part else Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
+        batches = list(self.order(epoch, self.taught, spec.z.readmit, part).batches(spec.batch))
         seen: list[Scored] = []
         model.train()
         for number, (ids, weight, readmit) in enumerate(batches):
             if self.trainer.stopped:
                 break
-            progress = (epoch + number / len(batches)) / self.trainer.n_epochs
+            progress = (epoch + (part + number / len(batches)) / n_parts) / self.trainer.n_epochs
             with self.precision():
                 output = model(self.inputs(ids)).float()
             threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
@@ -418,7 +498,8 @@ class Team:
             self.trainer.crowd.reduce(self.optimiser.parameters)
             self.optimiser.step(spec.learning_rate * learning_rate(progress))
             seen.append(scored._replace(loss=scored.loss.detach()))
-        if by_epoch:
+        self.gathering = gathering
+        if by_epoch and part == n_parts - 1:
             self.running = gathering
         together = Visits(*(torch.cat(parts, 1) for parts in zip(*batches[: len(seen)], strict=True)))
         return together, Scored(seen[-1].loss, *(torch.cat(parts, 1) for parts in list(zip(*seen, strict=True))[1:]))
@@ -491,7 +572,7 @@ class Team:
             epoch: 0-based.
         """
         self.model.eval()
-        for ids, weight in self.asked:
+        for ids, weight in self.to_ask():
             with self.precision():
                 output = self.model(self.trainer.encoded.inputs(ids)).float()
             ledger.record_heldout(epoch, self.local(ids, weight), output, weight)
@@ -519,7 +600,7 @@ class Team:
         chosen = observer.keys(int(self.taught.sum(1).min()), encoded.n_rows, encoded.device)
         keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.taught])
         taught_space = look(encoded.inputs(keys)).float()
-        for ids, weight in in_order(self.blind):
+        for ids, weight in in_order(self.blind) if encoded.cellar is None else self.to_ask():
             space = look(encoded.inputs(ids)).float()
             for member, real in enumerate(weight > 0):
                 rows = ids[member, real]
@@ -539,7 +620,7 @@ def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | N
     nobody = torch.zeros(0, dtype=torch.int64, device=encoded.device)
     if encoded.regression:
         return None, nobody
-    labelled = torch.nonzero(encoded.labelled())[:, 0]
+    labelled = torch.nonzero(encoded.labelled()[: None if encoded.cellar is None else DRAWN_ROWS])[:, 0]
     n = min(MOST_HARD, int(HARD_SHARE * len(labelled)))
     chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).argsort()]
     mine, other = chosen[:n], chosen[n : 2 * n]
@@ -579,23 +660,25 @@ def train(
         crowd: the processes that train together, each on its own shards; all return the same evidence.
 
     Returns:
-        What was seen; and whether the limit cut it short.
+        What was seen, of rows in files round by round, not yet merged; and whether the limit cut it short.
     """
     y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
-    labelled = np.flatnonzero(encoded.labelled().cpu().numpy())
+    free = encoded.labelled().cpu().numpy().copy()
+    n_labelled, drawn = int(free.sum()), slice(None if encoded.cellar is None else DRAWN_ROWS)
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
         trainer.crowd, trainer.packed = crowd, False
     rounds: list[Round] = []
-    free = np.zeros(len(y), bool)
-    free[labelled] = True
     for at in range(spec.rounds):
         rng = np.random.default_rng([seed, at])
-        fold = folds(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
-        planted = plant(encoded, y, np.flatnonzero(free), len(labelled), rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
+        if encoded.cellar is None:
+            fold = folds(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
+        else:
+            fold = dealt_folds(encoded.fold_key, y, spec.folds, seed + at)
+        planted = plant(encoded, y[drawn], np.flatnonzero(free[drawn]), n_labelled, rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
         free[planted.row] = False
-        shown = y.copy()
+        shown = y.copy() if encoded.cellar is None else encoded.cellar.copy(y)
         shown[planted.row] = planted.shown
         trainer.leave_out = surely_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.round(at)
@@ -604,6 +687,8 @@ def train(
             checkpoint.keep_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
+    if encoded.cellar is not None:
+        return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.clock.cut
     found = merge(tuple(rounds), y)
     return (asked_once(found, rounds[0].planted.row) if spec.rounds == 1 else found), trainer.clock.cut
 
@@ -632,6 +717,6 @@ def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: i
         targets = encoded.target.back(y)
         planted = noise.plant_targets(targets, candidates, n, rng)
         return Planted(planted.row, encoded.target.forward(planted.shown), planted.kind)
-    p = np.mean([one.heldout for one in rounds], 0) if rounds else None
+    p = np.mean([one.heldout[: len(y)] for one in rounds], 0) if rounds else None
     kinds = noise.CLASS_KINDS if rounds else ("uniform",)
     return noise.plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

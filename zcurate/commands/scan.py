@@ -32,6 +32,10 @@ def scan(data: str, options: ScanOptions) -> None:
 
     lean.start()
     from zcurate import flow
+
+    if options.estimate:
+        foretell(data, options)
+        return
     from zcurate.report import check_output, default_path
     from zcurate.source import stem_of
     from zcurate.talk import talker
@@ -46,7 +50,7 @@ def scan(data: str, options: ScanOptions) -> None:
         check_output(options.output, data, options.force)
     with talker(options) as watch:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
-        report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]))
+        report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
     if to_stdout and rank() == 0:
         sys.stdout.buffer.write(report.content())
         sys.stdout.flush()
@@ -67,6 +71,14 @@ def scan(data: str, options: ScanOptions) -> None:
 def rank() -> int:
     """Which of the processes that `torchrun` started this is: only the first talks and writes; 0 without it."""
     return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+
+
+def foretell(data: str, options: ScanOptions) -> None:
+    """Print what the scan would cost: the result on stdout, so that it can be kept."""
+    from zcurate import estimate, flow
+
+    found = flow.foresee(data, options)
+    sys.stdout.write(json.dumps(estimate.as_json(found)) + "\n" if options.json else "\n".join(estimate.lines(found)) + "\n")
 
 
 def outcome_of(report: object, options: ScanOptions) -> Outcome:

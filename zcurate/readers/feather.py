@@ -60,7 +60,7 @@ def opened(source: Source, name: str | None) -> Iterator[Any]:
     Raises:
         InputError: it is gone, truncated or no Arrow file.
     """
-    with understood(source, name), source.mapped(name) as raw:
+    with understood(source, name), source.passing(name) as raw:
         start = raw.read(6)
         raw.seek(0)
         if start == b"ARROW1":

@@ -18,6 +18,15 @@ from zcurate.source import Source
 
 def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all pictures, classes and files in the order of their names."""
+    paths, labels = listing(source)
+    found = pictures.from_paths([os.path.join(source.path, path) for path in paths], source.path)
+    table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
+    settled = ScanOptions(**{**options.__dict__, "label": "label"})
+    return infer.dataset(table, source.origin(), settled, found.pixels, table.column("path").combine_chunks(), found.skipped, os.path.abspath(source.path))
+
+
+def listing(source: Source) -> tuple[list[str], list[str]]:
+    """Path of each picture below the folder, and its class; in the order of their names."""
     paths, labels = [], []
     for name in sorted(entry for entry in os.listdir(source.path) if os.path.isdir(os.path.join(source.path, entry))):
         for folder, folders, files in os.walk(os.path.join(source.path, name)):
@@ -26,7 +35,4 @@ def read(source: Source, options: ScanOptions) -> Dataset:
                 if file.lower().endswith(pictures.SUFFIXES) and not file.startswith("."):
                     paths.append(os.path.relpath(os.path.join(folder, file), source.path))
                     labels.append(name)
-    found = pictures.from_paths([os.path.join(source.path, path) for path in paths], source.path)
-    table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
-    settled = ScanOptions(**{**options.__dict__, "label": "label"})
-    return infer.dataset(table, source.origin(), settled, found.pixels, table.column("path").combine_chunks(), found.skipped, os.path.abspath(source.path))
+    return paths, labels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,9 @@ from zcurate.dataset import Dataset
 from zcurate.errors import InputError
 from zcurate.options import ScanOptions
 from zcurate.source import Source
+
+PASSING_BYTES = 1 << 16
+"""Of each column that are read ahead where nothing is to stay in memory."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
@@ -33,20 +37,24 @@ def read(source: Source, options: ScanOptions) -> Dataset:
 
 
 @contextmanager
-def opened(source: Source, name: str | None, whole: bool = False) -> Iterator[pq.ParquetFile]:
+def opened(source: Source, name: str | None, whole: bool = False, passing: bool = False) -> Iterator[pq.ParquetFile]:
     """One part, its footer read.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
         whole: all of it will be read, so that from afar it is fetched at once.
+        passing: it is read piece by piece, and nothing of it is to stay in memory.
 
     Raises:
         InputError: it is gone, truncated or no Parquet.
     """
     far = source.remote is not None and whole
+    opening = source.passing if passing else source.mapped
+    # Without these two Arrow holds a whole row group as it lies in the file, 224 instead of 68 MB for a million rows of 20 numbers.
+    little: dict[str, Any] = {"buffer_size": PASSING_BYTES, "pre_buffer": False} if passing else {}
     try:
-        with pa.BufferReader(source.open(name).read()) if far else source.mapped(name) as raw, pq.ParquetFile(raw) as file:
+        with pa.BufferReader(source.open(name).read()) if far else opening(name) as raw, pq.ParquetFile(raw, **little) as file:
             yield file
     except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
         short = str(error).splitlines()[0][:120]
@@ -74,5 +82,5 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         schema: its columns that are wanted.
         rows: at most, in one piece.
     """
-    with opened(source, name) as file:
+    with opened(source, name, passing=True) as file:
         yield from file.iter_batches(rows, columns=[field.name for field in schema])

@@ -1,0 +1,252 @@
+"""Scans whose rows lie in files: the same verdicts as in memory, in the input's order, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import zcurate
+from tests.conftest import ROOT
+from zcurate import encode, estimate, flow, piecewise, report, source, spec, survey, train
+from zcurate.cellar import cellar
+from zcurate.errors import InputError, UsageError
+from zcurate.options import ScanOptions
+from zcurate.readers import glimpse
+
+N = 3000
+
+
+def made(n_rows=N, seed=0):
+    """Numbers with gaps, a category, a time, a key; labels of which one in ten is wrong."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n_rows, 4))
+    y = (x[:, 0] + x[:, 1] > 0).astype(int) + (x[:, 2] > 1)
+    wrong = rng.random(n_rows) < 0.1
+    given = np.where(wrong, (y + rng.integers(1, 3, n_rows)) % 3, y)
+    days = np.datetime64("2024-01-01") + rng.integers(0, 300, n_rows)
+    columns = {f"f{k}": pa.array(x[:, k], mask=rng.random(n_rows) < (0.05 if k == 3 else 0.0)) for k in range(4)}
+    columns |= {"kind": pa.array(np.array(["red", "blue", "green"])[rng.integers(0, 3, n_rows)]), "day": pa.array(days)}
+    return pa.table(columns | {"key": pa.array([f"k{at}" for at in range(n_rows)]), "label": pa.array(np.array(["ant", "bee", "cat"])[given])}), wrong
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    """Any limit will do, and pieces are small."""
+    monkeypatch.setattr(estimate, "least_bytes", lambda plan, shape: 0)
+    monkeypatch.setattr(survey, "PIECE_ROWS", 500)
+    monkeypatch.setattr(piecewise, "CHUNK_ROWS", 700)
+    monkeypatch.setattr(encode, "BUCKET_ROWS", 800)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    path = tmp_path_factory.mktemp("quick") / "quick.toml"
+    path.write_text("rounds = 1\nfolds = 2\nhidden = [48]\nbatch = 128\n")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    table, wrong = made()
+    pq.write_table(table.slice(0, 1200), folder / "part-1.parquet")
+    pq.write_table(table.slice(1200), folder / "part-2.parquet")
+    return folder, table, wrong
+
+
+def auroc(score, wrong):
+    place = np.argsort(np.argsort(score))
+    n = wrong.sum()
+    return (place[wrong].sum() - n * (n - 1) / 2) / (n * (len(wrong) - n))
+
+
+def stored_of(path, files, **settings):
+    options = ScanOptions(**settings)
+    where = source.locate(str(path), None)
+    found = survey.survey(where, glimpse.glimpse(where, options), options)
+    return found, encode.stored(found, spec.plan(options, found.data).spec, files, torch.device("cpu"))
+
+
+def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
+    folder, _, _ = parts
+    data = flow.read(str(folder), ScanOptions(id="key"))
+    inside = encode.encode(data, spec.plan(ScanOptions(), data).spec, torch.device("cpu"))
+    with cellar() as files:
+        found, outside = stored_of(folder, files, id="key")
+        order = torch.from_numpy(outside.row.copy())
+        assert sorted(outside.row.tolist()) == list(range(N))
+        assert outside.row.tolist() != list(range(N))
+        torch.testing.assert_close(outside.x, inside.x[order])
+        assert torch.equal(outside.codes, inside.codes[order])
+        assert torch.equal(outside.y, inside.y[order])
+        torch.testing.assert_close(outside.bin_start, inside.bin_start)
+        assert found.data.n_rows == N
+
+
+def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
+    folder, _, wrong = parts
+    (tmp_path / "two.toml").write_text("rounds = 2\nfolds = 2\n")
+    same = {"id": "key", "epochs": 4, "model": str(tmp_path / "two.toml")}
+    inside = zcurate.scan(str(folder), **same)
+    outside = zcurate.scan(str(folder), **same, memory="1MB", output=str(tmp_path / "r.zcurate.parquet"))
+    assert outside.card["in_pieces"]
+    for name in ("row", "id", "given"):
+        assert outside.table.column(name).to_pylist() == inside.table.column(name).to_pylist()
+    assert list(outside.table.schema) == list(inside.table.schema)
+    flags = [np.array(one.called("incorrect")) for one in (inside, outside)]
+    assert (flags[0] == flags[1]).mean() > 0.97
+    ranked = [auroc(-one.table.column("rank").to_numpy(), wrong) for one in (inside, outside)]
+    assert abs(ranked[0] - ranked[1]) < 0.02
+    assert sorted(outside.table.column("rank").to_pylist()) == list(range(1, N + 1))
+    suspicion = (outside.table.column("p_incorrect").to_numpy() + outside.table.column("p_outlier").to_numpy())[
+        np.argsort(outside.table.column("rank").to_numpy())
+    ]
+    assert (np.diff(suspicion) <= 1e-6).all()
+    assert sum(entry["rows"] for entry in outside.card["classes"]) == N
+    assert sum(entry["incorrect"] for entry in outside.card["classes"]) == outside.counts()["incorrect"]
+    assert report.load(str(tmp_path / "r.zcurate.parquet")).table.equals(outside.table)
+
+
+def test_a_regression_is_scanned_in_pieces(small_limit, tmp_path, quick):
+    table, _ = made(2000)
+    target = np.nan_to_num(table.column("f0").to_numpy()) * 3 + 0.01
+    target[::50] += 20
+    pq.write_table(table.drop_columns(["label", "key"]).append_column("target", pa.array(target)), tmp_path / "t.parquet")
+    found = zcurate.scan(str(tmp_path / "t.parquet"), memory="1MB", epochs=6, model=quick)
+    assert found.card["task"]["kind"] == "regression"
+    np.testing.assert_allclose(found.table.column("given").to_numpy(), target)
+    assert np.array(found.called("incorrect"))[::50].mean() > 0.8
+
+
+def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, monkeypatch, quick):
+    monkeypatch.setattr(piecewise, "BLOCK_ROWS", 900)
+    table, wrong = made()
+    pyarrow.csv.write_csv(table, tmp_path / "t.csv")
+    found = zcurate.scan(str(tmp_path / "t.csv"), id="key", memory="1MB", epochs=6, model=quick)
+    assert found.table.column("id").to_pylist() == table.column("key").to_pylist()
+    assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.9
+    few = zcurate.scan(str(tmp_path / "t.csv"), id="key", memory="1MB", epochs=6, model=quick, budget=50)
+    assert 45 <= few.counts()["incorrect"] <= 50
+
+
+def test_every_row_is_visited_once_whatever_the_segments(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    monkeypatch.setattr(train, "BLOCK_ROWS", 10)
+    n_rows, parts = 1003, []
+    for part in range(4):
+        parts.append(train.segment(n_rows, part, 4, torch.Generator().manual_seed(3)))
+    assert torch.equal(torch.stack(parts).sum(0), torch.ones(n_rows, dtype=torch.int64))
+    assert not torch.equal(parts[0], train.segment(n_rows, 0, 4, generator))
+
+
+def test_dealt_folds_are_even_in_each_class():
+    y = np.random.default_rng(0).integers(-1, 3, 1000)
+    fold = train.dealt_folds(np.arange(1000), y, 4, 1)
+    counts = np.array([np.bincount(fold[y == label], minlength=4) for label in range(3)])
+    assert (counts.max(1) - counts.min(1) <= 1).all()
+    groups = np.random.default_rng(1).integers(0, 50, 1000)
+    fold = train.dealt_folds(groups * 1_000_003, y, 4, 1)
+    assert all(len(set(fold[groups == group])) == 1 for group in range(50))
+    assert len(set(fold)) == 4
+
+
+def test_a_value_that_does_not_fit_its_sampled_type_is_missing():
+    assert survey.fitted(pa.array(["1", "x", None, "2.5"]), pa.float64()).to_pylist() == [1.0, None, None, 2.5]
+    assert survey.fitted(pa.array(["true", "no"]), pa.bool_()).to_pylist() == [True, None]
+    assert survey.fitted(pa.array([1, 2]), pa.float64()).to_pylist() == [1.0, 2.0]
+
+
+def test_a_sample_is_even_and_in_order(monkeypatch):
+    monkeypatch.setattr(survey, "SAMPLE_ROWS", 1000)
+    rng, sample = np.random.default_rng(0), survey.Sample()
+    for begin in range(0, 50_000, 500):
+        sample.add(pa.table({"at": np.arange(begin, begin + 500)}), rng)
+    at = sample.table().column("at").to_numpy()
+    assert len(at) == 1000
+    assert (np.diff(at) > 0).all()
+    assert abs(at.mean() - 25_000) < 1500
+
+
+def test_a_limit_that_is_too_small_says_what_is_needed(parts):
+    with pytest.raises(UsageError, match=r"--memory 100MB: the scan needs about .* even piece by piece — expected at least that much — try --memory \d+MB"):
+        zcurate.scan(str(parts[0]), memory="100MB")
+
+
+def test_what_is_read_as_a_whole_says_so(tmp_path):
+    with pytest.raises(UsageError, match="pictures are decoded into memory"):
+        zcurate.scan(str(ROOT / "sample_data/digits/manifest.csv"), memory="50MB")
+
+
+def test_without_a_limit_and_below_one_nothing_changes(parts):
+    data = str(parts[0])
+    watch = flow.Silent()
+    assert flow.too_large(data, ScanOptions(), watch) is None
+    assert flow.too_large(data, ScanOptions(memory="64GB"), watch) is None
+
+
+def test_a_machine_that_is_too_small_is_told_of(parts, monkeypatch):
+    monkeypatch.setattr(estimate, "available_bytes", lambda: 1000)
+    said = []
+    watch = flow.Silent()
+    monkeypatch.setattr(watch, "note", said.append)
+    assert flow.too_large(str(parts[0]), ScanOptions(), watch) is not None
+    assert "rows are kept in files" in said[0]
+
+
+def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypatch, quick):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(piecewise, "judge_all", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        zcurate.scan(str(parts[0]), memory="1MB", epochs=3, model=quick)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_files_are_gone_after_an_interruption(tmp_path):
+    table, _ = made(60_000)
+    pq.write_table(table, tmp_path / "t.parquet")
+    program = "from zcurate import estimate, cli\nestimate.least_bytes = lambda plan, shape: 0\ncli.program()"
+    room = tmp_path / "room"
+    room.mkdir()
+    environment = {**os.environ, "TMPDIR": str(room), "PYTHONPATH": str(ROOT)}
+    words = ["scan", str(tmp_path / "t.parquet"), "--memory", "1MB", "--epochs", "500"]
+    with subprocess.Popen([sys.executable, "-c", program, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+        for _ in range(300):
+            if any(name.startswith("zcurate-rows-") for name in os.listdir(room)):
+                break
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert os.listdir(room) == []
+
+
+def test_sizes():
+    from zcurate.options import n_bytes
+
+    assert [n_bytes(text) for text in ("500MB", "4GB", "2GiB", "1.5 gb", "100", None)] == [500_000_000, 4_000_000_000, 2 << 30, 1_500_000_000, 100, None]
+    for bad in ("much", "-3GB", "0", "4XB"):
+        with pytest.raises(UsageError, match=f"--memory: '{bad}' is no size"):
+            ScanOptions(memory=bad).check()
+
+
+def test_text_that_only_later_rows_show_is_refused_in_pieces(tmp_path):
+    words = np.random.default_rng(0)
+    lines = [" ".join(words.choice(["a", "bb", "ccc", "dd", "e"], 6)) + f" {at}" for at in range(2000)]
+    table = pa.table({"x": words.normal(size=2000), "t": lines, "label": ["u", "v"] * 1000})
+    pq.write_table(table, tmp_path / "t.parquet")
+    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
+    with pytest.raises(InputError, match="column 't' is text"):
+        survey.survey(where, glimpse.glimpse(where, options), options)

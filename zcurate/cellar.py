@@ -1,0 +1,87 @@
+"""Arrays that lie in files instead of memory, in a folder of their own that is gone when the work is done.
+
+Leaves: numpy arrays. Enters: shapes. The system keeps of them in memory what it has room for; `release` hands it all back, so that what a process
+holds stays flat however large they are. No torch.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from zcurate.errors import UsageError
+
+
+class Cellar:
+    """Arrays in one folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.held: list[np.memmap[Any, Any]] = []
+
+    def zeros(self, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+        """A new array of zeros in a file; one without elements lies in memory.
+
+        Args:
+            shape: of the array.
+            kind: numpy type.
+
+        Raises:
+            UsageError: the disk is full.
+        """
+        if 0 in shape:
+            return np.zeros(shape, kind)
+        path = os.path.join(self.folder, f"{len(self.held):04d}")
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+        free = shutil.disk_usage(self.folder).free
+        if n_bytes > free:
+            what = f"{n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
+            raise UsageError(f"{self.folder}: {what} — expected room for the rows — name a larger folder with TMPDIR, or scan with more --memory")
+        self.held.append(np.memmap(path, kind, "w+", shape=shape))
+        return self.held[-1]
+
+    def copy(self, values: np.ndarray) -> np.ndarray:
+        """A new array with the same values."""
+        out = self.zeros(values.shape, values.dtype)
+        for at in range(0, len(out), 1 << 20):
+            out[at : at + (1 << 20)] = values[at : at + (1 << 20)]
+        self.release()
+        return out
+
+    def release(self) -> None:
+        """Give back the memory that the arrays take at the moment; their values stay."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for one in self.held:
+                one._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all arrays."""
+        return sum(one.nbytes for one in self.held)
+
+
+@contextmanager
+def cellar(beside: str | None = None) -> Iterator[Cellar]:
+    """A cellar in the folder for temporary files, or in `beside`; taken away at the end, whatever the end is.
+
+    Args:
+        beside: an existing folder; None for the system's.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="zcurate-rows-", dir=beside)
+    except OSError as error:
+        raise UsageError(f"{beside or tempfile.gettempdir()}: cannot be written ({error.strerror}) — expected room for the rows — set TMPDIR") from error
+    try:
+        yield Cellar(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,304 @@
+"""Judging and reporting rows that lie in files: block by block in their random order, then chunk by chunk in the input's order.
+
+Leaves: `Verdicts` whose arrays lie in files, a report file. Enters: the rounds' records, the survey of the input. Each block is an even sample of all rows,
+judged with all planted errors as if it were the whole; what is said of the whole is the blocks' mean. No torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zcurate import cutoff, report
+from zcurate.bulk import rows_at_once
+from zcurate.cellar import Cellar
+from zcurate.evidence import Evidence, Round, merge
+from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge
+from zcurate.ledger import asked_once
+from zcurate.noise import Planted
+from zcurate.survey import Survey
+from zcurate.telling import CENTRE_ROWS
+from zcurate.watch import Costs
+
+BLOCK_ROWS = 131_072
+"""Rows judged at a time."""
+CHUNK_ROWS = 65_536
+"""Rows of the report made and written at a time."""
+
+
+def evidence_of(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], cellar: Cellar) -> Evidence:
+    """What was seen of some rows, merged, in memory.
+
+    Args:
+        found: the rounds' records of N rows.
+        rows: (n,) int64, rising.
+        extra: (N,) columns of witnesses.
+        cellar: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
+    """
+    rounds = tuple(round_of(one, rows, cellar) for one in found.rounds)
+    merged = merge(rounds, np.array(found.y[rows]))
+    if len(rounds) == 1:
+        merged = asked_once(merged, rounds[0].planted.row)
+    return merged.seen_by({name: np.array(column[rows]) for name, column in extra.items()})
+
+
+def taken(values: np.ndarray, rows: np.ndarray, cellar: Cellar) -> np.ndarray:
+    """Some rows of an array in files, in memory; arguments as for `evidence_of`."""
+    out = np.array(values[rows])
+    cellar.release()
+    return out
+
+
+def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
+    """One round's record of some rows; arguments as for `evidence_of`."""
+    planted, hard = np.isin(one.planted.row, rows), np.isin(one.hard_row, rows)
+    return dataclasses.replace(
+        one,
+        shown=np.array(one.shown[rows]),
+        planted=Planted(np.searchsorted(rows, one.planted.row[planted]), one.planted.shown[planted], one.planted.kind[planted]),
+        columns={name: taken(column, rows, cellar) for name, column in one.columns.items()},
+        heldout=taken(one.heldout, rows, cellar),
+        curves={
+            name: np.stack([taken(epoch, rows, cellar) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
+            for name, curve in one.curves.items()
+        },
+        hard_row=np.searchsorted(rows, one.hard_row[hard]),
+        hard_heldout=one.hard_heldout[hard],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """The judge's word on rows in files."""
+
+    verdicts: Verdicts
+    """Of N rows; its numbers are the blocks' means."""
+    evidence: Evidence
+    """Of the first block, and of all planted rows."""
+    of_first: Verdicts
+    """The verdicts of those."""
+
+
+def judge_all(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs) -> Judged:
+    """Verdicts for N rows, block by block.
+
+    Args:
+        found: the rounds' records.
+        extra: (N,) columns of witnesses.
+        cellar: takes the verdicts.
+        cut: where `incorrect` begins.
+        clues: as for `judge`.
+        forbidden: as for `judge`.
+        costs: takes the seconds of each clue.
+    """
+    if (cut.precision is not None or cut.budget is not None) and len(found.y) > BLOCK_ROWS:
+        first = blocks(found, extra, cellar, Cut(), clues, forbidden, costs).verdicts
+        cut = Cut(threshold=cut_at(cut, first.p_incorrect, first.trust))
+    return blocks(found, extra, cellar, cut, clues, forbidden, costs)
+
+
+def blocks(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs) -> Judged:
+    """`judge_all` for a cut that needs no look at all rows."""
+    n = len(found.y)
+    shared = np.unique(np.concatenate([part for one in found.rounds for part in (one.planted.row, one.hard_row)]))
+    n_blocks = max(1, ceil(n / BLOCK_ROWS))
+    arrays: dict[str, np.ndarray] = {}
+    every: list[Verdicts] = []
+    kept: tuple[Evidence, Verdicts] | None = None
+    for at in range(n_blocks):
+        begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
+        rows = np.union1d(np.arange(begin, end), shared)
+        evidence = evidence_of(found, rows, extra, cellar)
+        one = judge(evidence, cut, clues, forbidden or (every[0].why if every else ""), costs)
+        mine = (rows >= begin) & (rows < end)
+        for name, values in arrays_of(one).items():
+            if name not in arrays:
+                arrays[name] = cellar.zeros((n, *values.shape[1:]), values.dtype)
+            arrays[name][begin:end] = values[mine]
+        kept = kept or (evidence, one)
+        every.append(without_rows(one))
+        cellar.release()
+    assert kept is not None  # crack: narrows types only
+    return Judged(together(every, arrays), *kept)
+
+
+ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "reasons")
+
+
+def arrays_of(one: Verdicts) -> dict[str, np.ndarray]:
+    """The arrays of some rows' verdicts, places among them."""
+    return {**{name: getattr(one, name) for name in ARRAYS}, **{f"place {name}": place for name, place in one.places.items()}}
+
+
+def without_rows(one: Verdicts) -> Verdicts:
+    """What a block's verdicts say of the whole."""
+    nothing: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
+    return dataclasses.replace(one, **nothing, places=dict.fromkeys(one.places, np.zeros(0)))
+
+
+def together(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
+    """The blocks' verdicts as one: their arrays, and the means of what they say of the whole.
+
+    Args:
+        every: of the blocks.
+        arrays: as `arrays_of`, of all rows.
+    """
+    first = every[0]
+    rate, low, high = (float(value) for value in np.mean([one.noise_rate for one in every], 0))
+    recall_low, recall_high = (float(value) for value in np.mean([one.recall_interval for one in every], 0))
+    mine: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+    table = [{name: float(np.mean([one.calibration[at][name] for one in every])) for name in entry} for at, entry in enumerate(first.calibration)]
+    for at, entry in enumerate(table):
+        entry |= {"planted": first.calibration[at]["planted"], "flagged": sum(one.calibration[at]["flagged"] for one in every)}
+    places = {name.removeprefix("place "): values for name, values in arrays.items() if name.startswith("place ")}
+    return dataclasses.replace(
+        first,
+        **mine,
+        places=places,
+        noise_rate=(rate, low, high),
+        calibration=table,
+        recall=float(np.mean([one.recall for one in every])),
+        recall_interval=(recall_low, recall_high),
+        trust=float(np.mean([one.trust for one in every])),
+    )
+
+
+def exact(card: dict[str, Any], judged: Judged, found: Evidence) -> dict[str, Any]:
+    """The run card with what was counted in the first block counted in all rows, or for pairs of classes scaled up to them.
+
+    Args:
+        card: made from the first block.
+        judged: all rows' verdicts.
+        found: all rows' labels.
+    """
+    size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
+    for begin, end in rows_at_once(len(found.y), BLOCK_ROWS):
+        y, code = found.y[begin:end], judged.verdicts.code[begin:end]
+        if card["classes"]:
+            size += np.bincount(y[y >= 0], minlength=len(size))
+            for word, n in called.items():
+                n += np.bincount(y[(y >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
+    classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
+    times = len(found.y) / len(judged.evidence.y)
+    pairs = []
+    for entry in card["pairs"]:
+        expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
+        pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
+    whole = judged.verdicts
+    expected = (
+        {**card["expected"], "recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]} if not whole.why else {}
+    )
+    rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True)) if not whole.why else card["noise_rate"]
+    return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected}, "in_pieces": True}
+
+
+def write(
+    where: str,
+    found: Survey,
+    row: np.ndarray,
+    seen: Evidence,
+    extra: dict[str, np.ndarray],
+    judged: Judged,
+    card: dict[str, Any],
+    decision: str,
+    target: Any,
+    cellar: Cellar,
+) -> None:
+    """Write the report in row groups in the input's order; the input is read once more for ids, labels and telling columns.
+
+    Args:
+        where: file to fill.
+        found: the input.
+        row: (N,) position in the input of each row as it lies in the files.
+        seen: the rounds' records.
+        extra: (N,) columns of witnesses.
+        judged: the verdicts.
+        card: run card.
+        decision: how `predicted` is read off.
+        target: regression's `TargetScale`, or None.
+        cellar: where the rows lie.
+    """
+    n, verdicts = len(row), judged.verdicts
+    place, rank = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
+    for begin, end in rows_at_once(n, BLOCK_ROWS):
+        place[row[begin:end]] = np.arange(begin, end)
+        cellar.release()
+    rank_all(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
+    before = found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))
+    n_before, writer, done = len(before.given), None, 0
+    for table in chunks(found):
+        places = place[done : done + table.num_rows]
+        order = np.argsort(places)
+        rows = places[order]
+        evidence = evidence_of(seen, rows, extra, cellar)
+        mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
+        of_chunk = together([without_rows(verdicts)], mine)
+        decided = cutoff.decided(evidence, decision)
+        made = report.build(
+            found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
+        ).table.slice(n_before)
+        made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows)))
+        if writer is None:
+            schema = made.schema.with_metadata({report.KEY: json.dumps(card, allow_nan=False).encode()})
+            writer = pq.ParquetWriter(where, schema, **report.packed_as(made.schema))
+        writer.write_table(made.cast(schema))
+        done += table.num_rows
+        cellar.release()
+    if writer is not None:
+        writer.close()
+
+
+def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: Cellar) -> None:
+    """`report.ranked` of all rows, piece by piece: they are dealt into bins of rising suspicion, then each bin is ranked.
+
+    Args:
+        rank: (N,) int64 to fill.
+        row: (N,) position in the input.
+        verdicts: of all rows.
+        z_score: (N,).
+        cellar: takes the bins.
+    """
+    n, lost = len(row), VERDICTS.index("unlabelled")
+
+    def suspicion(part: slice) -> np.ndarray:
+        both = np.nan_to_num(verdicts.p_incorrect[part] + verdicts.p_outlier[part])
+        return np.where(verdicts.code[part] == lost, -1.0, both).astype(np.float32)
+
+    # The first rows are an even sample; those without a label are a bin of their own.
+    edges = np.unique(np.concatenate([[0.0], np.quantile(suspicion(slice(BLOCK_ROWS)), np.linspace(0, 1, ceil(n / BLOCK_ROWS) + 1)[1:-1])])).astype(np.float32)
+    parts = [slice(*ends) for ends in rows_at_once(n, BLOCK_ROWS)]
+    size = sum((np.bincount(np.searchsorted(edges, suspicion(part), "right"), minlength=len(edges) + 1) for part in parts), np.zeros(len(edges) + 1, np.int64))
+    begins = np.cumsum(size) - size
+    free, dealt = begins.copy(), cellar.zeros((n,), np.int64)
+    for part in parts:
+        bins = np.searchsorted(edges, suspicion(part), "right")
+        order, mine = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=len(size))
+        into = np.arange(len(bins)) - np.repeat(np.cumsum(mine) - mine, mine) + np.repeat(free, mine)
+        dealt[into] = order + part.start
+        free += mine
+        cellar.release()
+    for at in range(1, len(size)):
+        rows = np.sort(dealt[begins[at] : begins[at] + size[at]])
+        own = report.ranked(row[rows], verdicts.p_incorrect[rows], verdicts.p_outlier[rows], z_score[rows], np.zeros(len(rows), bool))
+        rank[rows] = own + int(size[at + 1 :].sum())
+        cellar.release()
+
+
+def chunks(found: Survey) -> Iterator[pa.Table]:
+    """The input's rows in tables of `CHUNK_ROWS`, the last with what is left."""
+    held: list[pa.RecordBatch] = []
+    for batch in found.pieces(found.columns()):
+        held.append(batch)
+        while sum(one.num_rows for one in held) >= CHUNK_ROWS:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, CHUNK_ROWS)
+            held = table.slice(CHUNK_ROWS).to_batches()
+    if sum(one.num_rows for one in held):
+        yield pa.Table.from_batches(held)
