@@ -104,12 +104,15 @@ def test_shards_lie_side_by_side_and_cover_all_rows():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_processes", [2, 4])
-def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n_processes):
+@pytest.mark.parametrize(("n_processes", "batch", "least"), [(2, 1024, 0.99), (4, 1024, 0.9), (2, 256, 1.0)])
+def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n_processes, batch, least):
+    """Two of two members, four of two members and their rows; small steps, which are not shared out."""
     x, y = table(6000)
-    path = str(tmp_path / "t.parquet")
+    path, model = str(tmp_path / "t.parquet"), str(tmp_path / "m.toml")
     pq.write_table(pa.table({**{f"x{at}": x[:, at] for at in range(3)}, "label": np.array(["no", "yes"])[y]}), path)
-    words = ["-m", "zcurate", "scan", path, "--label", "label", "--epochs", "4"]
+    with open(model, "w") as file:
+        file.write(f"batch = {batch}\nfolds = 2\nrounds = 1\n")
+    words = ["-m", "zcurate", "scan", path, "--label", "label", "--epochs", "4", "--model", model]
     out = [str(tmp_path / f"{name}.zcurate.parquet") for name in ("one", "many")]
     subprocess.run([sys.executable, *words, "-o", out[0], "-q"], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     done = together_do(n_processes, *words, "-o", out[1])
@@ -117,13 +120,13 @@ def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n
     one, many = (pq.read_table(name) for name in out)
     assert many.num_rows == one.num_rows == 6000
     agree = np.mean(np.array(one["verdict"].to_pylist()) == np.array(many["verdict"].to_pylist()))
-    assert agree > (0.98 if n_processes == 2 else 0.9)
+    assert agree >= least
 
 
 def test_what_several_processes_cannot_do_is_refused(tmp_path):
     small = str(tmp_path / "s.csv")
     with open(small, "w") as file:
         file.write("x,label\n" + "".join(f"{k % 7},{'ab'[k % 2]}\n" for k in range(60)))
-    code = "from zcurate import flow; from zcurate.spec import plan; from zcurate.options import ScanOptions; o = ScanOptions(label='label'); d = flow.read(__import__('sys').argv[1], o); flow.check_crowd(2, o, plan(o, d), d.n_rows)"
+    code = "from zcurate import flow; from zcurate.spec import plan; from zcurate.options import ScanOptions; o = ScanOptions(label='label'); d = flow.read(__import__('sys').argv[1], o); flow.check_crowd(2000, o, plan(o, d))"
     done = subprocess.run([sys.executable, "-c", code, small], capture_output=True, text=True, check=False)
-    assert "2 processes for 60 rows" in done.stderr
+    assert "2000 processes" in done.stderr

@@ -364,9 +364,13 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
 
     place = device.pick(options.device)
     threads = device.use_threads()
-    crowd = together.join(place, what.spec.folds)
+    crowd = together.Alone()
     if together.processes() > 1:
-        check_crowd(together.processes(), options, what, dataset.n_rows)
+        check_crowd(together.processes(), options, what)
+        if train.shared_out(what.spec, place):
+            crowd = together.join(place, what.spec.folds)
+        else:
+            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: every process does the whole scan, the first writes it")
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place)
     clock.stage("training")
@@ -396,30 +400,28 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
     card["print"] = marks
     card["dtype"] = str(encoded.dtype).removeprefix("torch.")
-    card["threads"], card["processes"] = threads, together.processes()
+    card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row, kept)
 
 
-def check_crowd(size: int, options: ScanOptions, what: Plan, n_rows: int) -> None:
+def check_crowd(size: int, options: ScanOptions, what: Plan) -> None:
     """Refuse what several processes cannot do together.
 
     Args:
         size: processes.
         options: `resume`.
         what: will be trained.
-        n_rows: N.
 
     Raises:
         UsageError: naming it.
     """
-    from zcurate.train import SHARD_ROWS, SHARDS
+    from zcurate.train import SHARDS
 
-    if n_rows < SHARD_ROWS or size > SHARDS * what.spec.folds:
-        expected = f"expected at most {SHARDS * what.spec.folds} processes and at least {SHARD_ROWS} rows"
-        raise UsageError(f"torchrun: {size} processes for {n_rows} rows — {expected} — run zcurate scan without torchrun")
+    if size > SHARDS * what.spec.folds:
+        raise UsageError(f"torchrun: {size} processes — expected at most {SHARDS * what.spec.folds}: {SHARDS} shards of the rows for each member — start fewer")
     if what.spec.z.z_scale == "mad":
         raise UsageError("torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process")
     if options.resume:

@@ -55,7 +55,7 @@ NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES}
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
-LARGE_ROWS, LARGE_EPOCHS = 50_000, 6
+LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
 """From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
 rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
 
@@ -356,5 +356,5 @@ def epochs_for(n_rows: int, pictures: bool) -> int:
     if pictures:
         return max(4, min(10 if n_rows >= 1000 else 20, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
     if n_rows >= LARGE_ROWS:
-        return max(FEWEST_EPOCHS, round(LARGE_EPOCHS * (100_000 / n_rows) ** 0.3))
+        return max(FEWEST_EPOCHS, round(LARGE_EPOCHS * (100_000 / n_rows) ** 0.37))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

@@ -28,7 +28,7 @@ from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
-from zcurate.spec import ModelSpec
+from zcurate.spec import PACKED, ModelSpec
 from zcurate.together import Alone
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
@@ -231,6 +231,16 @@ class Clock:
         self.part += 1
 
 
+def shared_out(spec: ModelSpec, place: torch.device) -> bool:
+    """Whether members train one by one, on threads or in processes of their own; else their steps are small and one core packs them.
+
+    Args:
+        spec: `name`, `batch`.
+        place: where the tensors are.
+    """
+    return spec.name not in PACKED or (place.type == "cpu" and spec.batch > PACKED_BATCH and spec.name != "linear")
+
+
 class Trainer:
     """What all rounds share: the data, the model's recipe, the clock, and what was seen beside the ledger."""
 
@@ -247,8 +257,7 @@ class Trainer:
         costs: Costs | None = None,
     ) -> None:
         self.encoded, self.spec, self.build = encoded, spec, build
-        small = spec.batch <= PACKED_BATCH or spec.name == "linear"
-        self.packed = packed and (small or encoded.device.type != "cpu") and encoded.cellar is None
+        self.packed = packed and not shared_out(spec, encoded.device) and encoded.cellar is None
         self.n_segments = n_segments(encoded)
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
