@@ -15,9 +15,10 @@ from zcurate import __version__
 from zcurate.commands.explain import explain
 from zcurate.commands.info import info
 from zcurate.commands.report import report
-from zcurate.commands.scan import rank, scan
+from zcurate.commands.scan import scan
 from zcurate.commands.trial import trial
 from zcurate.errors import ZcurateError
+from zcurate.lean import rank
 from zcurate.outcome import Outcome
 
 app = typer.Typer(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from zcurate import __version__
+from zcurate import __version__, lean
 from zcurate import options as house_options
 from zcurate.errors import ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
@@ -233,7 +233,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     from zcurate.spec import plan
 
     watch = clock.watch
-    for asked, unable in (("--resume", options.resume), ("torchrun", int(os.environ.get("WORLD_SIZE", "1")) > 1)):
+    for asked, unable in (("--resume", options.resume), ("torchrun", lean.processes() > 1)):
         if unable:
             raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected one process from start to end — leave {asked} out")
     if options.output is not None:
@@ -365,8 +365,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     place = device.pick(options.device)
     threads = device.use_threads()
     crowd = together.Alone()
-    if together.processes() > 1:
-        check_crowd(together.processes(), options, what)
+    if lean.processes() > 1:
+        check_crowd(lean.processes(), options, what)
         if train.shared_out(what.spec, place):
             crowd = together.join(place, what.spec.folds)
         else:
@@ -441,11 +441,9 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
     Raises:
         UsageError: the checkpoint that is there is of another scan.
     """
-    from zcurate import together
-
     visits = n_rows * what.spec.folds * what.spec.rounds * what.n_epochs
     if (
-        together.processes() > 1
+        lean.processes() > 1
         or options.output in (None, "-")
         or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS))
     ):

@@ -1,6 +1,6 @@
-"""Start-up: what heavy libraries would do though nobody asked. Called by the commands, before Arrow or torch is imported.
+"""Start-up: what heavy libraries would do though nobody asked, and which of several processes this is; before Arrow or torch is imported.
 
-Leaves: nothing. Enters: nothing.
+Leaves: numbers. Enters: the environment.
 """
 
 from __future__ import annotations
@@ -37,3 +37,13 @@ def without_pandas() -> None:
             pyarrow.array([0])
     finally:
         del sys.modules["pandas"]
+
+
+def processes() -> int:
+    """How many processes `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Which of them this is: only the first talks and writes; 0 without `torchrun`."""
+    return int(os.environ.get("RANK", "0")) if processes() > 1 else 0

@@ -7,10 +7,11 @@ not depend on the processes; each process holds neighbouring shards. One process
 from __future__ import annotations
 
 import datetime
-import os
 
 import torch
 from torch import Tensor, nn
+
+from zcurate.lean import processes
 
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a process waits for the others: one may still be reading."""
@@ -168,8 +169,3 @@ def join(device: torch.device, n_members: int) -> Alone:
         n_members: of a round.
     """
     return Crowd(device, n_members) if processes() > 1 else Alone()
-
-
-def processes() -> int:
-    """How many processes `torchrun` started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1

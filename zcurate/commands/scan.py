@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 
 import typer
 
+from zcurate.lean import rank
 from zcurate.options import ScanOptions, share
 from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
@@ -66,11 +66,6 @@ def scan(data: str, options: ScanOptions) -> None:
         sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
     if outcome is not Outcome.DONE:
         raise typer.Exit(outcome)
-
-
-def rank() -> int:
-    """Which of the processes that `torchrun` started this is: only the first talks and writes; 0 without it."""
-    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
 
 
 def foretell(data: str, options: ScanOptions) -> None:
