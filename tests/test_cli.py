@@ -272,7 +272,7 @@ def test_too_many_unreadable_rows_are_exit_4(run, here):
 def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files, monkeypatch):
     from zcurate import flow
 
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError
 
     monkeypatch.setattr(flow, "run", broken)
