@@ -57,7 +57,7 @@ ROUND_BYTES = 60
 """Per row and round after the first."""
 BATCH_ROWS, BATCH_COPIES = 2048, 20
 """Rows that pass through a model at once when it is asked, and how many times their inputs are held in all, freed blocks that are kept among them."""
-STREAMED_BYTES, STREAMED_ROW_BYTES = 600e6, 60
+STREAMED_BYTES, STREAMED_ROW_BYTES = 600e6, 55
 """With the rows in files: whatever their number, and per row."""
 NEIGHBOUR_BYTES = 90e6
 """Blocks of distances."""

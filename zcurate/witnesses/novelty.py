@@ -17,6 +17,8 @@ from zcurate.bulk import pieces
 from zcurate.encode import Encoded
 
 columns = ("distance",)
+FIRST_ROWS, RELEASED_ROWS = 100_000, 262_144
+"""Rows in files: how many of the first tell the spread, and after how many their memory is given back."""
 
 
 def observe(encoded: Encoded) -> dict[str, np.ndarray]:
@@ -27,8 +29,10 @@ def observe(encoded: Encoded) -> dict[str, np.ndarray]:
         return {"distance": np.full(encoded.n_rows, np.nan)}
     total = torch.zeros(encoded.n_rows, device=encoded.device)
     for part in parts:
-        for rows, deviation in softened_pieces(part):
+        for rows, deviation in softened_pieces(part, None if encoded.cellar is None else FIRST_ROWS):
             total[rows] += deviation.square_().sum(1)
+            if encoded.cellar is not None and rows.stop % RELEASED_ROWS < rows.stop - rows.start:
+                encoded.cellar.release()
     if encoded.codes is not None:
         share = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
         rarity = (-share.clamp_min(1e-9).log() / 3).square()
@@ -45,9 +49,14 @@ def softened(x: Tensor) -> Tensor:
     return out
 
 
-def softened_pieces(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """`softened`, some rows at a time, so that nothing of size N x F is held."""
-    middle, scale = spread(x)
+def softened_pieces(x: Tensor, n_first: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """`softened`, some rows at a time, so that nothing of size N x F is held.
+
+    Args:
+        x: (N, F) float32.
+        n_first: how many of the first rows tell the spread, where rows lie in a random order; None for all.
+    """
+    middle, scale = spread(x[:n_first])
     for rows in pieces(len(x), x.shape[1]):
         deviation = (x[rows] - middle).div_(scale)
         far = deviation.abs()
