@@ -233,9 +233,9 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     from zcurate.spec import plan
 
     watch = clock.watch
-    for asked, unable in (("--resume", options.resume), ("torchrun", lean.processes() > 1)):
+    for asked, unable in (("--resume", options.resume), ("--device cuda", options.device == "cuda"), ("torchrun", lean.processes() > 1)):
         if unable:
-            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected one process from start to end — leave {asked} out")
+            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected one CPU process from start to end — leave {asked} out")
     if options.output is not None:
         report.check_output(options.output, where.path, options.force)
     clock.stage("reading")
@@ -249,7 +249,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
 
-    place = device.pick(options.device)
+    place = device.pick("cpu")
     threads = device.use_threads()
     spare_memory()
     with cellar() as files:
