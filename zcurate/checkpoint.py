@@ -56,8 +56,12 @@ class Checkpoint:
         handle, temporary = tempfile.mkstemp(prefix=".part-", dir=self.folder)
         os.close(handle)
         whole = {key: np.asarray(value, order="C") for key, value in arrays.items()}
-        save_file(whole, temporary, {"facts": json.dumps(facts), "print": json.dumps(self.print)})
-        os.replace(temporary, self.file(name))
+        try:
+            save_file(whole, temporary, {"facts": json.dumps(facts), "print": json.dumps(self.print)})
+            os.replace(temporary, self.file(name))
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """A part as it was saved; None where there is none.

@@ -21,6 +21,8 @@ from zcurate.errors import ZcurateError
 from zcurate.lean import rank
 from zcurate.outcome import Outcome
 
+INTERRUPTED = "interrupted — no report was written; a checkpoint beside its place is gone on from with --resume"
+
 app = typer.Typer(
     help="Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard.",
     no_args_is_help=True,
@@ -57,11 +59,11 @@ def main() -> None:
     except ZcurateError as error:
         leave(f"error: {error}", Outcome.USAGE)
     except KeyboardInterrupt:
-        leave("interrupted — nothing was written", Outcome.INTERRUPTED)
+        leave(INTERRUPTED, Outcome.INTERRUPTED)
     except SystemExit as stop:
         # typer turns Ctrl-C into this code without a word.
         if stop.code == Outcome.INTERRUPTED:
-            leave("interrupted — nothing was written", Outcome.INTERRUPTED)
+            leave(INTERRUPTED, Outcome.INTERRUPTED)
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
