@@ -357,7 +357,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import cutoff, device, encode, judge, report, together, train
+    from zcurate import compose, cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
@@ -403,7 +403,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
-    result = report.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
+    result = compose.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row, kept)
 
 

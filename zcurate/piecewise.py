@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zcurate import cutoff, report
+from zcurate import compose, cutoff, report
 from zcurate.bulk import rows_at_once
 from zcurate.cellar import Cellar
 from zcurate.evidence import Evidence, Round, merge
@@ -241,7 +241,7 @@ def write(
         mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
         of_chunk = together([without_rows(verdicts)], mine)
         decided = cutoff.decided(evidence, decision)
-        made = report.build(
+        made = compose.build(
             found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
         ).table.slice(n_before)
         made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows)))
@@ -256,7 +256,7 @@ def write(
 
 
 def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: Cellar) -> None:
-    """`report.ranked` of all rows, piece by piece: they are dealt into bins of rising suspicion, then each bin is ranked.
+    """`compose.ranked` of all rows, piece by piece: they are dealt into bins of rising suspicion, then each bin is ranked.
 
     Args:
         rank: (N,) int64 to fill.
@@ -286,7 +286,7 @@ def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.
         cellar.release()
     for at in range(1, len(size)):
         rows = np.sort(dealt[begins[at] : begins[at] + size[at]])
-        own = report.ranked(row[rows], verdicts.p_incorrect[rows], verdicts.p_outlier[rows], z_score[rows], np.zeros(len(rows), bool))
+        own = compose.ranked(row[rows], verdicts.p_incorrect[rows], verdicts.p_outlier[rows], z_score[rows], np.zeros(len(rows), bool))
         rank[rows] = own + int(size[at + 1 :].sum())
         cellar.release()
 

@@ -1,0 +1,235 @@
+"""From evidence and verdicts to a `Report`: every column of it, one row per input row in the input's order. No torch.
+
+Leaves: `Report`. Enters: `Dataset`, `Evidence`, `Verdicts`. The report itself, loaded and saved, is in a room of its own that starts quickly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.bulk import falling, pieces
+from zcurate.confusion import margins
+from zcurate.dataset import Dataset
+from zcurate.evidence import Evidence, bare
+from zcurate.judge import VERDICTS, Verdicts
+from zcurate.reasons import CODES
+from zcurate.report import Report
+from zcurate.signals import heldout_residual
+from zcurate.telling import telling
+from zcurate.traces import columns as trace_columns
+from zcurate.traces import in_lists
+
+
+def build(
+    data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
+    rank: np.ndarray | None = None, some: np.ndarray | None = None,
+) -> Report:  # fmt: skip
+    """Join what was seen and what was judged to the input's rows.
+
+    Args:
+        data: N rows.
+        row: (M,) position in the input of each encoded row.
+        evidence: of the encoded rows.
+        verdicts: of the encoded rows.
+        card: run card.
+        decided: (M,) predicted class, or standardised target.
+        target: regression's `TargetScale`, or None.
+        rank: (M,) int64 ranks among more rows than these, 0 = none; None to rank these.
+        some: rows that statistics of columns are taken over; None for an even sample.
+    """
+    n = data.n_rows
+    spread = Spread(n, row)
+    regression = data.task.kind == "regression"
+    fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
+    if data.roles.id is not None:
+        fields["id"] = data.table.column(data.roles.id).combine_chunks()
+    if data.paths is not None:
+        fields["path"] = data.paths
+    fields["given"] = data.given
+    fields["suggested"] = label_column(data, spread, verdicts.suggested, target)
+    fields["p_suggested"] = spread.floats(verdicts.p_suggested)
+    fields["verdict"] = verdict_column(spread, verdicts.code)
+    for name in ("p_incorrect", "p_hard", "p_outlier"):
+        fields[name] = spread.floats(getattr(verdicts, name))
+    if rank is None:
+        rank = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    fields["rank"] = rank_column(spread, rank)
+    fields["reasons"] = reasons_column(spread, verdicts.reasons)
+    fields["telling"] = telling_column(data, spread, verdicts, decided, some)
+    fields |= dynamics_columns(spread, evidence)
+    fields["predicted"] = label_column(data, spread, decided, target)
+    fields |= heldout_columns(spread, evidence, regression)
+    if "copies_other" in evidence.columns:
+        fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
+    if regression:
+        fields |= residual_columns(data, spread, evidence, verdicts, target)
+    fields |= trace_columns(n, row, evidence, verdicts, data.task.classes)
+    return Report(pa.table(fields), card)
+
+
+class Spread:
+    """Puts values of M encoded rows at their places among N input rows, null elsewhere."""
+
+    def __init__(self, n_rows: int, row: np.ndarray) -> None:
+        self.n_rows, self.row = n_rows, row
+        self.whole = np.array_equal(row, np.arange(n_rows))
+        """Every input row is encoded, and they stand in the input's order."""
+
+    def put(self, values: np.ndarray, nothing: Any, kind: Any) -> np.ndarray:
+        """(N, ...) of the numpy type `kind`, `nothing` where no row was encoded; may be `values` itself."""
+        if self.whole:
+            return values.astype(kind, copy=False)
+        out = np.full((self.n_rows, *values.shape[1:]), nothing, kind)
+        out[self.row] = values
+        return out
+
+    def floats(self, values: np.ndarray, kind: Any = np.float32) -> pa.Array:
+        """(N,) float32 (or `kind`), NaN as null."""
+        return pa.array(self.put(values, np.nan, kind), from_pandas=True)
+
+    def counts(self, values: np.ndarray) -> pa.Array:
+        """(N,) int32, NaN as null."""
+        out = self.put(values, np.nan, np.float64)
+        missing = np.isnan(out)
+        return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
+
+
+def verdict_column(spread: Spread, code: np.ndarray) -> pa.Array:
+    """(N,) dictionary<string>; `skipped` for rows that were not encoded.
+
+    Args:
+        spread: M rows among N.
+        code: (M,) int8 positions in `VERDICTS`.
+    """
+    return pa.DictionaryArray.from_arrays(pa.array(spread.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
+
+
+def reasons_column(spread: Spread, reasons: np.ndarray) -> pa.Array:
+    """(N,) list<string>, empty where there is no reason.
+
+    Args:
+        spread: M rows among N.
+        reasons: (M, R) int8 positions in `CODES`, -1 = none.
+    """
+    placed = spread.put(reasons, -1, np.int8)
+    return in_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
+
+
+def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any) -> pa.Array:
+    """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
+    if target is not None:
+        return spread.floats(target.back(values), np.float64)
+    code = spread.put(values, -1, np.int32)
+    return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
+
+
+def rank_column(spread: Spread, rank: np.ndarray) -> pa.Array:
+    """(N,) ranks, 0 as null."""
+    out = spread.put(rank, 0, np.int64)
+    return pa.array(out, mask=out == 0)
+
+
+def ranked(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_score: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+    """(M,) int64, 1 = most suspicious: by p_incorrect + p_outlier, then by z_score, then by the input's order; 0 for unlabelled rows.
+
+    Args:
+        row: (M,) position in the input.
+        p_incorrect: (M,).
+        p_outlier: (M,).
+        z_score: (M,).
+        unlabelled: (M,) bool.
+    """
+    rows = np.flatnonzero(~unlabelled)
+    p = np.nan_to_num(p_incorrect[rows] + p_outlier[rows]).astype(np.float32)
+    z = np.nan_to_num(z_score[rows], nan=-np.inf)
+    order = falling(p)
+    # Most p are distinct: only the rows that share one need the other two keys.
+    same = np.zeros(len(order), bool)
+    equal = p[order[1:]] == p[order[:-1]]
+    same[1:] |= equal
+    same[:-1] |= equal
+    tied = order[same]
+    order[same] = tied[np.lexsort((row[rows[tied]], -z[tied], -p[tied]))]
+    out = np.zeros(len(row), np.int64)
+    out[rows[order]] = np.arange(1, len(order) + 1)
+    return out
+
+
+def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, some: np.ndarray | None = None) -> pa.Array:
+    """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
+    wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
+    given = np.zeros(spread.n_rows, np.int64)
+    other = np.full(spread.n_rows, -1)
+    if data.task.classes:
+        given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
+    told = telling(data, wanted, given, other, some)
+    length = np.zeros(spread.n_rows, np.int32)
+    length[wanted] = np.diff(told.offsets.to_numpy())
+    return in_lists(told.values, length, empty=True)
+
+
+def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
+    """What training saw of each row."""
+    columns = evidence.columns
+    seen, masked = columns["n_seen"], columns["n_masked"]
+    trained = seen > 0
+    everywhere = bool(trained.all())
+
+    def of(name: str) -> np.ndarray:
+        return columns[name] if everywhere else np.where(trained, columns[name], np.nan)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        frequency = masked / seen
+    fields = {name: spread.floats(of(name)) for name in ("z_score", "z_max", "z_last")}
+    fields["mask_frequency"] = spread.floats(frequency)
+    fields["n_seen"] = spread.counts(seen)
+    fields["n_masked"] = spread.counts(masked)
+    for name in ("loss_mean", "confidence_mean", "confidence_std", "margin_mean"):
+        fields[name] = spread.floats(of(name))
+    for name in ("learned_epoch", "n_forgotten"):
+        fields[name] = spread.counts(of(name))
+    return fields
+
+
+def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
+    """What members that never trained on each row say of it."""
+    view = bare(evidence)
+    if regression:
+        far = heldout_residual.spread(view)
+        entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
+        return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
+    own, margin, entropy = (np.empty(len(view.label), np.float32) for _ in range(3))
+    for part in pieces(len(own), evidence.heldout.shape[1]):
+        p, label = evidence.heldout[part].T.astype(np.float64, order="C"), view.label[part]
+        labelled = label >= 0
+        own[part] = np.where(labelled, p[np.maximum(label, 0), np.arange(len(label))], np.nan)
+        margin[part] = np.where(labelled, margins(evidence.heldout[part], label), np.nan)
+        entropy[part] = -(p * np.log(np.maximum(p, 1e-12))).sum(0)
+    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropy)}
+
+
+def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
+    """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
+
+    A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
+    of the held-out spreads of the rows with p_incorrect <= 0.5.
+    """
+    location, log_scale = evidence.heldout.T.astype(np.float64)
+    given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[spread.row]
+    predicted = target.back(location)
+    far = np.abs(evidence.y - location) * np.exp(-log_scale)
+    right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
+    half = (float(np.quantile(far[right], 0.9)) if right.any() else 2.3) * np.exp(log_scale)
+    signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
+    wide = np.float64
+    return {
+        "residual": spread.floats(given - predicted, wide),
+        "residual_z": spread.floats(signed, wide),
+        "interval_low": spread.floats(target.back(location - half), wide),
+        "interval_high": spread.floats(target.back(location + half), wide),
+    }
