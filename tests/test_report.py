@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zcurate import compose
 from zcurate import report as room
 from zcurate.errors import ReportError, UsageError
 from zcurate.options import VERDICTS, ReportOptions
@@ -205,7 +206,7 @@ def test_ranks_fall_by_probability_then_by_z_then_by_row():
     p, z, row = (rng.integers(0, 5, n) / 5).astype(np.float32), rng.integers(0, 4, n).astype(float), rng.permutation(n)
     z[::7] = np.nan
     unlabelled = rng.random(n) < 0.1
-    out = room.rank_column(room.Spread(n, row), room.ranked(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
+    out = compose.rank_column(compose.Spread(n, row), compose.ranked(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
     ranked = np.flatnonzero(~unlabelled)
     order = ranked[np.lexsort((row[ranked], -np.nan_to_num(z[ranked], nan=-np.inf), -p[ranked]))]
     assert [out[row[at]] for at in order] == list(range(1, len(order) + 1))
@@ -213,7 +214,7 @@ def test_ranks_fall_by_probability_then_by_z_then_by_row():
 
 
 def test_rows_out_of_order_get_their_own_values():
-    spread = room.Spread(4, np.array([3, 1]))
+    spread = compose.Spread(4, np.array([3, 1]))
     assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
     assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
     assert room.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]

@@ -9,7 +9,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -96,6 +96,17 @@ def crew(n_jobs: int, device: torch.device, small: bool = False) -> Iterator[Cal
             return
         with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(threads // n,)) as pool:
             yield pool.map
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def beside() -> Iterator[Callable[..., Future[Any]]]:
+    """A function that starts a call on one more thread, on one core; the calls run one after another."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.submit
     finally:
         torch.set_num_threads(threads)
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from zcurate.checkpoint import Checkpoint
     from zcurate.dataset import Dataset
+    from zcurate.encode import Encoded
     from zcurate.estimate import Estimate
     from zcurate.evidence import Evidence
     from zcurate.judge import Cut, Verdicts
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from zcurate.report import Report
     from zcurate.source import Source
     from zcurate.spec import Plan
+    from zcurate.watch import Costs
 
 
 def scan(data: Any, *, watch: Watch | None = None, command: str | None = None, **settings: Any) -> Report:
@@ -379,7 +381,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     model = builder(what.spec.name)
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
-    with device.kept_memory():
+    with device.kept_memory(), device.beside() as start:
+        # Inputs are looked at while members learn: those of small tables leave a core free.
+        looks = [start(looked, WITNESSES.load(witness), encoded, witness, costs) for witness in what.spec.witnesses]
         evidence, cut_short = train.train(
             encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
         )
@@ -388,9 +392,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
     clock.stage("judging")
-    for witness in what.spec.witnesses:
-        with costs(witness):
-            evidence = evidence.seen_by(WITNESSES.load(witness)(encoded))
+    for look in looks:
+        evidence = evidence.seen_by(look.result())
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
     for text in doubts(dataset, what.spec.judged_by, evidence):
         watch.warn(text)
@@ -405,6 +408,19 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     result = compose.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
     return Scanned(result, evidence, encoded.row, kept)
+
+
+def looked(witness: Any, encoded: Encoded, name: str, costs: Costs) -> dict[str, np.ndarray]:
+    """What a witness sees, its seconds counted.
+
+    Args:
+        witness: from the shelf.
+        encoded: N rows.
+        name: of the witness.
+        costs: takes the seconds.
+    """
+    with costs(name):
+        return dict(witness(encoded))
 
 
 def check_crowd(size: int, options: ScanOptions, what: Plan) -> None:
