@@ -218,7 +218,7 @@ def test_rows_out_of_order_get_their_own_values():
     assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
     assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
     assert compose.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
-    code = room.CODES.index
+    code = compose.CODES.index
     reasons = np.array([[code("unsure"), -1], [code("other_class"), code("copies_disagree")]], np.int8)
     assert compose.reasons_column(spread, reasons).to_pylist() == [[], ["other_class", "copies_disagree"], [], ["unsure"]]
 
