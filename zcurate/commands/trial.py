@@ -13,7 +13,7 @@ from zcurate.options import TrialOptions
 from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
 
-ASKED = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate"))
+ASKED = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
 """A trial writes no report."""
 
 
