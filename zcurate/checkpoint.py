@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,14 +53,14 @@ class Checkpoint:
         if not self.kept:
             return
         os.makedirs(self.folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".part-", dir=self.folder)
-        os.close(handle)
+        temporary = os.path.join(self.folder, f".{name}.part")
         whole = {key: np.asarray(value, order="C") for key, value in arrays.items()}
         try:
             save_file(whole, temporary, {"facts": json.dumps(facts), "print": json.dumps(self.print)})
             os.replace(temporary, self.file(name))
         except BaseException:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
