@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -121,6 +122,20 @@ def test_resume_says_that_it_starts_anew_and_does_nothing_after_the_end(tmp_path
     again = flow.scan(PENGUINS, watch=watch, **settings)
     assert any("nothing was done" in text for text in said)
     assert again.table.equals(report.table)
+
+
+def test_a_finished_report_with_another_cut_is_judged_anew(tmp_path):
+    settings = {"label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
+    before = flow.scan(PENGUINS, **settings)
+    after = flow.scan(PENGUINS, **settings, budget=2)
+    assert before.counts()["incorrect"] > 2
+    assert after.counts()["incorrect"] == 2
+
+
+def test_data_in_memory_cannot_be_resumed(tmp_path):
+    table = pa.table({"x": [0.5, 1.5] * 30, "label": ["a", "b"] * 30})
+    with pytest.raises(UsageError, match="in memory"):
+        flow.scan(table, label="label", output=str(tmp_path / "m.zcurate.parquet"), resume=True)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from zcurate import lean
 from zcurate.errors import UsageError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -39,8 +40,7 @@ def pick(wanted: str) -> torch.device:
 
 def use_threads() -> int:
     """Fix the number of CPU threads to the cores this process may use, so that sums are split alike in every run."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
+    threads = lean.threads()
     torch.set_num_threads(threads)
     return threads
 

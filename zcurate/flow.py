@@ -34,6 +34,8 @@ LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
 BRIEF = ("row", "given", "verdict", "p_incorrect", "z_score", "mask_frequency")
 """Columns that the closing words of a scan need."""
+CUTS = ("threshold", "precision", "budget")
+"""Options that move the verdicts and not the evidence: a finished report with another cut is not the one asked for."""
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
 
@@ -112,6 +114,8 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
     if large is not None:
         return in_pieces(*large, options, clock, command, brief)
     dataset = opened(data, options, clock)
+    if options.resume and not dataset.origin.digest:
+        raise UsageError("scan: resume = True with data in memory — expected a path: only a file's content can be told from another's — save the data first")
     if options.resume and options.output is not None and (before := finished(dataset, options)) is not None:
         watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
         return before
@@ -138,12 +142,14 @@ def finished(dataset: Dataset, options: ScanOptions) -> Report | None:
         card = card_of(options.output)
     except ReportError:
         return None
-    done = card.get("print") == footprint(dataset, options, plan(options, dataset)) and not card["partial"]
+    cut = all(card["options"].get(name) == getattr(options, name) for name in CUTS)
+    done = cut and card.get("print") == footprint(dataset, options, plan(options, dataset)) and not card["partial"]
     return load(options.output) if done else None
 
 
 def footprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, Any]:
     """Everything that the evidence of a scan depends on, as plain JSON values; a checkpoint of another is refused."""
+    import importlib.metadata
     import platform
 
     names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
@@ -153,14 +159,9 @@ def footprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, A
         with open(what.spec.name.rpartition(":")[0], "rb") as file:
             model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
     data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes}
-    versions = {"zcurate": __version__, "python": platform.python_version(), "cores": cores()}
+    versions = {"zcurate": __version__, "torch": importlib.metadata.version("torch"), "python": platform.python_version(), "threads": lean.threads()}
     plain: dict[str, Any] = json.loads(json.dumps({**data, **chosen, "model": model, **versions}))
     return plain
-
-
-def cores() -> int:
-    """Cores that this process may use: sums are split among them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Glimpse] | None:

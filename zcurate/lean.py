@@ -47,3 +47,9 @@ def processes() -> int:
 def rank() -> int:
     """Which of them this is: only the first talks and writes; 0 without `torchrun`."""
     return int(os.environ.get("RANK", "0")) if processes() > 1 else 0
+
+
+def threads() -> int:
+    """CPU threads to compute with: the cores this process may use, or fewer where `OMP_NUM_THREADS` says so."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
