@@ -30,6 +30,8 @@ LARGEST = 1e30
 """Numbers are clipped here, so that their squares and differences stay within float32."""
 EDGE_SAMPLE = 50_000
 """Rows that the quantiles are taken from."""
+ENCODED_ROWS = 16_384
+"""Rows of a table that are put together at a time."""
 FARTHEST_TARGET = 1e6
 """Standardised targets are clipped here: further out all are equally impossible."""
 RARE_CATEGORY = 2
@@ -278,9 +280,9 @@ def features(data: Dataset, row: np.ndarray, spec: ModelSpec, device: torch.devi
     vectors: list[np.ndarray] = []
     categories: list[pa.Array] = []
     prose: list[pa.Array] = []
-    take = pa.array(row)
+    all_rows = len(row) == data.n_rows
     for column in data.roles.features:
-        array = data.arrays[column.name].take(take)
+        array = data.arrays[column.name] if all_rows else data.arrays[column.name].take(pa.array(row))
         if column.kind == "number":
             numbers.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
         elif column.kind == "time":
@@ -328,24 +330,38 @@ def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
     """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so.
 
     Columns with all `n_bins` bins come first.
+
+    Args:
+        numbers: (N,) float64 each.
+        n_bins: bins at most.
     """
-    columns: list[np.ndarray] = []
+    made: list[tuple[np.ndarray, float | None]] = []
     bins: list[list[tuple[float, float]]] = []
     for values in numbers:
-        known_at = np.isfinite(values)
-        known = np.clip(values if known_at.all() else values[known_at], -LARGEST, LARGEST)
+        known = values[np.isfinite(values)]
         if len(known) == 0:
             continue
-        centre = np.median(known)
-        centred = np.zeros(len(values), np.float32)
-        centred[known_at] = known - centre
-        bins.append(edges(centred if known_at.all() else centred[known_at], n_bins))
-        columns.append(centred)
-        if not known_at.all():
+        known = np.clip(known, -LARGEST, LARGEST)
+        centre = float(np.median(known[:: max(1, len(known) // EDGE_SAMPLE)]))
+        bins.append(edges((known - centre).astype(np.float32), n_bins))
+        made.append((values, centre))
+        if len(known) < len(values):
             bins.append([(0.0, 1.0)])
-            columns.append((~known_at).astype(np.float32))
+            made.append((values, None))
     order, fields = bin_fields(bins, n_bins)
-    return {"x": torch.from_numpy(np.stack([columns[at] for at in order], 1)), **fields}
+    x = np.empty((len(numbers[0]), len(made)), np.float32)
+    # Some rows at a time, so that what is written column by column stays in the cache.
+    for begin, end in rows_at_once(len(x), ENCODED_ROWS):
+        for new, old in enumerate(order):
+            values, middle = made[old]
+            part = values[begin:end]
+            x[begin:end, new] = ~np.isfinite(part) if middle is None else centred_on(part, middle)
+    return {"x": torch.from_numpy(x), **fields}
+
+
+def centred_on(values: np.ndarray, centre: float) -> np.ndarray:
+    """(n,) float64 values clipped, less the centre; 0 where they are not finite."""
+    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST) - centre, 0.0)
 
 
 def bin_fields(bins: list[list[tuple[float, float]]], n_bins: int) -> tuple[list[int], dict[str, Any]]:
@@ -474,10 +490,9 @@ class Code:
         for values, (centre, has_missing) in zip(numbers_of(data, self.parts), self.centres, strict=True):
             if np.isnan(centre):
                 continue
-            known = np.isfinite(values)
-            columns.append(np.where(known, np.clip(np.where(known, values, 0.0), -LARGEST, LARGEST) - centre, 0.0).astype(np.float32))
+            columns.append(centred_on(values, centre).astype(np.float32))
             if has_missing:
-                columns.append((~known).astype(np.float32))
+                columns.append((~np.isfinite(values)).astype(np.float32))
         return np.stack([columns[at] for at in self.order], 1) if columns else np.zeros((len(data.given), 0), np.float32)
 
     def categories(self, data: Dataset) -> np.ndarray:

@@ -143,7 +143,7 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
 
 
 def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarray:
-    """(N,) one column over the rounds that showed the row its own label.
+    """(N,) one column, of the rounds' type, over the rounds that showed the row its own label.
 
     Args:
         rounds: R rounds over the same N rows.
@@ -151,7 +151,7 @@ def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarra
         name: the column; a round that lacks it does not count.
     """
     there = [(one.columns[name], mine, one.columns["n_seen"]) for one, mine in zip(rounds, own, strict=True) if name in one.columns]
-    out = np.empty(own.shape[1])
+    out = np.empty(own.shape[1], np.result_type(*(values for values, _, _ in there)))
     for part in pieces(len(out)):
         total, weight = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         largest = np.full(len(total), np.nan)

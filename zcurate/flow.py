@@ -323,10 +323,15 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
         UsageError: an option, a column or the output path cannot be used.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
+    from zcurate.spec import LARGE_ROWS
+
     check_first(options)
     clock.stage("reading")
     load_torch_beside(data)
     dataset = read(data, options)
+    if dataset.n_rows >= LARGE_ROWS:
+        # Arrow keeps for later what it parsed the text in, more than the table takes.
+        spare_memory()
     if options.output is not None:
         from zcurate.report import check_output
 

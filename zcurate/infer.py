@@ -68,7 +68,8 @@ def need_column(names: list[str], wanted: str | None, flag: str, place: str) -> 
 
 def plain(column: pa.ChunkedArray) -> pa.Array:
     """One array, dictionaries decoded, string views and large strings made plain strings."""
-    array = column.combine_chunks()
+    # Arrow copies even a single chunk.
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
     if pa.types.is_dictionary(array.type):

@@ -20,12 +20,14 @@ from zcurate.together import Alone
 from zcurate.zerror import Scored
 
 Z, ERROR, MARGIN, SIEVE = range(4)
+CURVES = {"z": Z, "error": ERROR, "margin": MARGIN, "sieve": SIEVE}
+"""Where each curve's sums lie."""
 PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
 MOST_HELDOUT = 10_000_000
 """Rows x classes above which the parts are not kept apart."""
-FROZEN_ROWS = 262_144
-"""Rows in files that are frozen at a time."""
+FROZEN_ROWS = 131_072
+"""Rows that are frozen at a time."""
 LEARNED_RUN = 2
 """Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
 
@@ -119,44 +121,41 @@ class Ledger:
             shown: (N,) labels the members were shown.
             planted: which of them are wrong on purpose.
         """
-        if self.cellar is not None:
-            return self.freeze_in(self.cellar, shown, planted)
         own = np.ones(len(shown), bool)
         own[planted.row] = False
-        heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
-        numbers = {name: getattr(self, name).cpu().numpy() for name in ("seen", "masked", "z_max")}
-        columns, curves = row_columns(self.epoch[: max(1, self.n_epochs)].cpu().numpy(), **numbers, regression=self.regression, best=best)
-        second = self.second.cpu().numpy()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            curves["second"] = second[:, 1] / second[:, 0]
+        if self.cellar is None:
+            heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
+        else:
+            heldout, best = self.heldout.numpy()[0], 1.0
+            for begin, end in rows_at_once(len(shown), FROZEN_ROWS):
+                heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
+                self.cellar.release()
+        columns, curves = self.means(best)
         return Round(shown, planted, columns, heldout, curves, best)
 
-    def freeze_in(self, cellar: Cellar, shown: np.ndarray, planted: Planted) -> Round:
-        """`freeze`, piece by piece: means take the place of the sums they are made from, columns go into new files; one part of the run only.
+    def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
 
         Args:
-            cellar: where the sums lie.
-            shown: (N,) labels the members were shown.
-            planted: which of them are wrong on purpose.
+            best: how far into the run held-out predictions were best, in (0, 1].
         """
-        epoch, n = self.epoch.numpy()[: max(1, self.n_epochs)], len(shown)
-        heldout, second = self.heldout.numpy()[0], self.second.numpy()
-        columns: dict[str, np.ndarray] = {}
+        epoch, second = self.epoch.cpu().numpy()[: max(1, self.n_epochs)], self.second.cpu().numpy()
+        numbers = {name: getattr(self, name).cpu().numpy() for name in ("seen", "masked", "z_max")}
+        n, columns = epoch.shape[2], dict[str, np.ndarray]()
         for begin, end in rows_at_once(n, FROZEN_ROWS):
             part = slice(begin, end)
-            numbers = {name: getattr(self, name)[part].numpy() for name in ("seen", "masked", "z_max")}
-            found, curves = row_columns(epoch[:, :, part], **numbers, regression=self.regression, best=1.0)
+            found, curves = row_columns(epoch[:, :, part], **{name: one[part] for name, one in numbers.items()}, regression=self.regression, best=best)
             for name, values in found.items():
-                columns.setdefault(name, cellar.zeros((n,), np.float32) if name not in columns else columns[name])[part] = values
-            for at, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")):
-                if name in curves:
-                    epoch[:, at, part] = curves[name]
+                if name not in columns:
+                    columns[name] = np.empty(n, np.float32) if self.cellar is None else self.cellar.zeros((n,), np.float32)
+                columns[name][part] = values
+            for name, values in curves.items():
+                epoch[:, CURVES[name], part] = values
             with np.errstate(invalid="ignore", divide="ignore"):
                 second[:, 1, part] /= second[:, 0, part]
-            heldout[part] /= np.maximum(self.n_heldout[0, part].numpy(), 1)[:, None]
-            cellar.release()
-        kept = {name: epoch[:, at] for at, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")) if at < epoch.shape[1]}
-        return Round(shown, planted, columns, heldout, {**kept, "second": second[:, 1]}, 1.0)
+            if self.cellar is not None:
+                self.cellar.release()
+        return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
 
 
 def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:
@@ -216,7 +215,7 @@ def row_columns(
         Columns (N,), NaN where a row was never trained on; and the means over the epochs, (E, N) each.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        curves = {name: epoch[:, part] / seen for part, name in ((Z, "z"), (ERROR, "error"), (MARGIN, "margin"), (SIEVE, "sieve")) if part < epoch.shape[1]}
+        curves = {name: epoch[:, part] / seen for name, part in CURVES.items() if part < epoch.shape[1]}
         z, error, margin = (curves[name] for name in ("z", "error", "margin"))
         loss = np.abs(error) if regression else np.logaddexp(0, error)
         confidence = np.exp(-loss)
@@ -243,7 +242,7 @@ def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
 
     Args:
-        evidence: N rows.
+        evidence: N rows, of one round, as `merge` made it: its columns are filled in place, its curves are the round's and are copied.
         rows: (P,) int64.
     """
     label, answer = evidence.y[rows], evidence.heldout[rows]
@@ -267,13 +266,13 @@ def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
         "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
         "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
     }  # fmt: skip
-    columns, curves = {name: column.copy() for name, column in evidence.columns.items()}, dict(evidence.curves)
+    curves = dict(evidence.curves)
     for name, values in found.items():
-        columns[name][rows] = values
+        evidence.columns[name][rows] = values
     for name, values in (("error", error), ("margin", margin), ("z", z)):
         curves[name] = curves[name].copy()
         curves[name][:, rows] = values
-    return dataclasses.replace(evidence, columns=columns, curves=curves)
+    return dataclasses.replace(evidence, curves=curves)
 
 
 def learned_epoch(right: np.ndarray) -> np.ndarray:

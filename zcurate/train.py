@@ -631,7 +631,7 @@ def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | N
         return None, nobody
     labelled = torch.nonzero(encoded.labelled()[: None if encoded.cellar is None else DRAWN_ROWS])[:, 0]
     n = min(MOST_HARD, int(HARD_SHARE * len(labelled)))
-    chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).argsort()]
+    chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).topk(2 * n, largest=False).indices]
     mine, other = chosen[:n], chosen[n : 2 * n]
     differ = encoded.y[mine] != encoded.y[other]
     made = augment.hard_cases(encoded, mine[differ], other[differ], HARD_BLEND) if differ.any() else None
