@@ -136,10 +136,11 @@ def test_a_time_limit_cuts_short_and_says_so():
 
 @pytest.mark.parametrize("n", [1, 2, 5, 33, 100])
 def test_batches_are_split_evenly(n):
-    visits = train.Visits(torch.arange(n)[None], torch.ones(1, n), torch.zeros(1, n, dtype=torch.bool))
-    order = train.Order((visits,), n)
-    sizes = [ids.shape[1] for ids, *_ in order.batches(32)]
-    assert sum(sizes) == n
+    visits = train.Visits(torch.arange(n)[None], torch.ones(1, n), None)
+    visited, edges = train.Order((visits,), n).batched(32)
+    sizes = np.diff(edges)
+    assert sum(sizes) == n == visited.n_full()
+    assert visited.ids[0].tolist() == list(range(n))
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= 32
 

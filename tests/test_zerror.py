@@ -222,7 +222,7 @@ def test_the_gradient_written_out_is_autograds(n_classes):
     logits.requires_grad_()
     loss, error, margin, sieve = zerror.class_terms(logits, y)
     (expected,) = torch.autograd.grad(loss.sum(), logits)
-    torch.testing.assert_close(zerror.slope(logits.detach(), y), expected)
+    torch.testing.assert_close(zerror.slope(logits.detach(), y, zerror.terms(logits.detach(), y)[1]), expected)
     others = logits.masked_fill(F.one_hot(y, n_classes).bool(), -math.inf)
     own = logits.gather(2, y[..., None])[..., 0]
     for found, wanted in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
@@ -233,4 +233,4 @@ def test_the_gradient_of_targets_is_autograds_within_and_beyond_the_scales_bound
     output = torch.tensor([[[0.5, 0.2], [-1.0, 5.0], [2.0, -6.0]]], requires_grad=True)
     y = torch.tensor([[1.0, -3.0, 2.5]])
     (expected,) = torch.autograd.grad(zerror.target_terms(output, y)[0].sum(), output)
-    torch.testing.assert_close(zerror.slope(output.detach(), y), expected)
+    torch.testing.assert_close(zerror.slope(output.detach(), y, zerror.terms(output.detach(), y)[1]), expected)

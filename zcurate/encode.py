@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,6 +125,12 @@ class Encoded:
         bins = 0 if self.bin_column is None else len(self.bin_column)
         return bins + (0 if self.dense is None else self.dense.shape[1])
 
+    @cached_property
+    def offset(self) -> Tensor:
+        """(P,) float32: (x - start) * scale - 1/2 is x * scale plus this; x is centred, so that no digits are lost."""
+        assert self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
+        return -self.bin_start * self.bin_scale - 0.5
+
     def labelled(self) -> Tensor:
         """(N,) bool."""
         return ~self.y.isnan() if self.regression else self.y >= 0
@@ -151,11 +158,10 @@ class Encoded:
         Args:
             x: (K, B, F) float32.
         """
-        assert self.bin_column is not None and self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
+        assert self.bin_column is not None and self.bin_scale is not None  # crack: narrows types only
         n_columns, n_bins = self.regular
         at, parts = n_columns * n_bins, []
-        # (x - start) * scale - 1/2 in one pass; x is centred, so that no digits are lost in start * scale.
-        offset = -self.bin_start * self.bin_scale - 0.5
+        offset = self.offset
         if at:
             shape = (n_columns, n_bins)
             block = torch.addcmul(offset[:at].view(shape), x[..., :n_columns, None], self.bin_scale[:at].view(shape))

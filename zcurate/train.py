@@ -8,6 +8,7 @@ from the members that train on a row and held-out predictions from the one that 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -79,12 +80,19 @@ class Order:
     n_visits: int
     """Per member, in the shards of all processes."""
 
-    def batches(self, size: int) -> Iterator[Visits]:
-        """Batches of at most `size` rows per member and all processes, split evenly."""
+    def batched(self, size: int) -> tuple[Visits, list[int]]:
+        """The visits batch after batch, and where each batch begins and the last one ends.
+
+        Args:
+            size: of a batch, per member and in all processes, at most; all are as large, but for one row per shard.
+        """
         n_batches = max(1, ceil(self.n_visits / size))
-        pieces = [[part.tensor_split(n_batches, 1) for part in shard] for shard in self.shards]
-        for at in range(n_batches):
-            yield Visits(*(torch.cat([piece[part][at] for piece in pieces], 1) if len(pieces) > 1 else pieces[0][part][at] for part in range(3)))
+        pieces = [[() if part is None else part.tensor_split(n_batches, 1) for part in shard] for shard in self.shards]
+        every = range(n_batches)
+        ids, weight, readmit = (None if not pieces[0][part] else torch.cat([one[part][at] for at in every for one in pieces], 1) for part in range(3))
+        assert ids is not None and weight is not None  # crack: narrows types only
+        sizes = [sum(one[0][at].shape[1] for one in pieces) for at in every]
+        return Visits(ids, weight, readmit), [0, *np.cumsum(sizes).tolist()]
 
 
 class Visits(NamedTuple):
@@ -94,8 +102,17 @@ class Visits(NamedTuple):
     """(K, n) int64 rows."""
     weight: Tensor
     """(K, n) float32, 0 for padding."""
-    readmit: Tensor
-    """(K, n) bool, visits that are not masked whatever their z."""
+    readmit: Tensor | None
+    """(K, n) bool, visits that are not masked whatever their z; None for none."""
+
+    def part(self, begin: int, end: int) -> Visits:
+        """The visits from `begin` to before `end`."""
+        return Visits(self.ids[:, begin:end], self.weight[:, begin:end], None if self.readmit is None else self.readmit[:, begin:end])
+
+    def n_full(self) -> int:
+        """How many of the first visits are no padding for any member."""
+        padded = torch.nonzero((self.weight == 0).any(0))
+        return int(padded[0]) if len(padded) else self.weight.shape[1]
 
 
 def folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,7 +151,7 @@ def visits(chosen: Tensor, generator: torch.Generator, readmit: float = 0.0) -> 
         draw = torch.rand(chosen.shape, generator=generator, device=chosen.device)
         ids = torch.where(chosen, draw, 2.0).argsort(1)[:, :n]
         weight = chosen.gather(1, ids).float()
-    return Visits(ids, weight, torch.rand(ids.shape, generator=generator, device=ids.device) < readmit)
+    return Visits(ids, weight, torch.rand(ids.shape, generator=generator, device=ids.device) < readmit if readmit else None)
 
 
 def shards_of(n_rows: int) -> list[slice]:
@@ -486,22 +503,25 @@ class Team:
         by_epoch = spec.z.z_stats == "epoch"
         n_parts = self.trainer.n_segments
         gathering = self.gathering if part else Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
-        batches = list(self.order(epoch, self.taught, spec.z.readmit, part).batches(spec.batch))
+        visited, edges = self.order(epoch, self.taught, spec.z.readmit, part).batched(spec.batch)
+        labels, n_full, n_batches = self.labels[visited.ids], visited.n_full(), len(edges) - 1
         seen: list[Scored] = []
         model.train()
-        for number, (ids, weight, readmit) in enumerate(batches):
+        for number, (begin, end) in enumerate(itertools.pairwise(edges)):
             if self.trainer.stopped:
                 break
-            progress = (epoch + (part + number / len(batches)) / n_parts) / self.trainer.n_epochs
+            progress = (epoch + (part + number / n_batches) / n_parts) / self.trainer.n_epochs
+            ids, weight, readmit = visited.part(begin, end)
+            y = labels[:, begin:end]
             with self.precision():
                 output = model(self.inputs(ids)).float()
             threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
-            scored, updated = score(output, self.labels[ids], weight, self.running, spec.z, threshold, readmit, self.trainer.crowd)
+            scored, updated = score(output, y, None if end <= n_full else weight, self.running, spec.z, threshold, readmit, self.trainer.crowd)
             if by_epoch:
                 gathering = gathered(gathering, updated)
             else:
                 self.running = updated
-            loss = scored.loss if self.discrim is None else self.discrim(terms(output, self.labels[ids])[0], ids, weight, progress)
+            loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], ids, weight, progress)
             self.optimiser.forget()
             loss.backward()
             self.trainer.crowd.reduce(self.optimiser.parameters)
@@ -510,8 +530,7 @@ class Team:
         self.gathering = gathering
         if by_epoch and part == n_parts - 1:
             self.running = gathering
-        together = Visits(*(torch.cat(parts, 1) for parts in zip(*batches[: len(seen)], strict=True)))
-        return together, Scored(seen[-1].loss, *(torch.cat(parts, 1) for parts in list(zip(*seen, strict=True))[1:]))
+        return visited.part(0, edges[len(seen)]), Scored(seen[-1].loss, *(torch.cat(parts, 1) for parts in list(zip(*seen, strict=True))[1:]))
 
     def finish(self, ledger: Ledger, last: bool) -> None:
         """What is done with members that have learned all they will.
@@ -540,7 +559,8 @@ class Team:
         split = self.blind & self.trainer.encoded.labelled()[None]
         for epoch in range(spec.second_split):
             model.train()
-            for ids, weight, _ in self.order(-1 - epoch, split).batches(spec.batch):
+            visited, edges = self.order(-1 - epoch, split).batched(spec.batch)
+            for ids, weight, _ in itertools.starmap(visited.part, itertools.pairwise(edges)):
                 with self.precision():
                     output = model(self.inputs(ids)).float()
                 self.optimiser.forget()

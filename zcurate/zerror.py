@@ -92,16 +92,17 @@ def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
     return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
 
 
-def class_slope(logits: Tensor, y: Tensor) -> Tensor:
+def class_slope(logits: Tensor, y: Tensor, error: Tensor) -> Tensor:
     """(K, B, C) derivative of each row's cross-entropy by its logits: p - 1[y].
 
     Args:
         logits: (K, B, C) float32.
         y: (K, B) int64.
+        error: (K, B) float32, as `class_terms` has it.
     """
     if logits.shape[2] == 2:
-        wrong = (logits.gather(2, 1 - y[..., None]) - logits.gather(2, y[..., None])).sigmoid_()
-        return torch.cat([wrong, -wrong], 2).mul_(2.0 * y[..., None] - 1)
+        other = error.sigmoid() * (2.0 * y - 1)
+        return torch.stack([other, -other], 2)
     slope = logits.softmax(2)
     return slope.scatter_add_(2, y[..., None], torch.full_like(slope[..., :1], -1.0))
 
@@ -122,15 +123,16 @@ def target_terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Ten
     return spread + log_scale, error, -spread, torch.zeros_like(spread)
 
 
-def target_slope(output: Tensor, y: Tensor) -> Tensor:
+def target_slope(output: Tensor, y: Tensor, error: Tensor) -> Tensor:
     """(K, B, 2) derivative of each row's Laplace loss by location and log scale; beyond the scale's bounds it does not move.
 
     Args:
         output: (K, B, 2) float32.
         y: (K, B) float32.
+        error: (K, B) float32, as `target_terms` has it.
     """
     log_scale = output[..., 1].clamp(-4.0, 3.0)
-    error, inverse = y - output[..., 0], torch.exp(-log_scale)
+    inverse = torch.exp(-log_scale)
     inside = output[..., 1] == log_scale
     return torch.stack([-error.sign() * inverse, inside * (1 - error.abs() * inverse)], 2)
 
@@ -140,9 +142,9 @@ def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (target_terms if y.dtype.is_floating_point else class_terms)(output, y)
 
 
-def slope(output: Tensor, y: Tensor) -> Tensor:
+def slope(output: Tensor, y: Tensor, error: Tensor) -> Tensor:
     """`target_slope` of float targets, `class_slope` of classes."""
-    return (target_slope if y.dtype.is_floating_point else class_slope)(output, y)
+    return (target_slope if y.dtype.is_floating_point else class_slope)(output, y, error)
 
 
 class WithGradient(torch.autograd.Function):
@@ -169,14 +171,14 @@ class WithGradient(torch.autograd.Function):
 
 
 def standardise(
-    error: Tensor, group: Tensor | None, weight: Tensor, running: Statistics, settings: ZSettings, crowd: Alone = ALONE
+    error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZSettings, crowd: Alone = ALONE
 ) -> tuple[Tensor, Statistics]:
     """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
 
     Args:
         error: (K, B) float32.
         group: (K, B) int64 in [0, G); None = all rows are one group.
-        weight: (K, B) float32, 0 for rows that must not count.
+        weight: (K, B) float32, 0 for rows that must not count; None where all do.
         running: (K, G) statistics so far.
         settings: `z_stats`, `z_scale`.
         crowd: the processes whose rows make one batch.
@@ -186,6 +188,11 @@ def standardise(
         batch; with `z_stats = "epoch"` this batch's alone, which the loop gathers over the epoch for the next one.
     """
     error = error.detach()
+    if settings.z_stats == "batch" and settings.z_scale == "std" and group is None and weight is None and error.shape[1] >= SMALL_GROUP and crowd.size == 1:
+        # The batch speaks for itself, and so will all others: they are as large.
+        variance, mean = torch.var_mean(error, 1, keepdim=True)
+        return scaled(error, None, Statistics(mean, variance.sqrt_(), torch.full_like(mean, error.shape[1]))), running
+    weight = torch.ones_like(error) if weight is None else weight
     batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
     batch = batch if crowd.size == 1 else pooled(*crowd.stacked(torch.stack(batch)).unbind(1))
     fresh = running.weight == 0
@@ -290,15 +297,15 @@ def group_median(value: Tensor, group: Tensor, weight: Tensor, n: Tensor) -> Ten
     return torch.where(n > 0, value.gather(1, order).gather(1, middle), 0.0)
 
 
-def shares(keep: Tensor, weight: Tensor, crowd: Alone = ALONE) -> Tensor:
+def shares(keep: Tensor, weight: Tensor | None, crowd: Alone = ALONE) -> Tensor:
     """(K, B) what each row counts in its member's mean loss: the same for all rows kept, 0 for the others; a member that keeps none has 0.
 
     Args:
         keep: (K, B) bool.
-        weight: (K, B) float32, 0 for rows that are padding.
+        weight: (K, B) float32, 0 for rows that are padding; None where none is.
         crowd: the processes whose rows make one batch.
     """
-    kept = keep * weight
+    kept = keep.float() if weight is None else keep * weight
     return kept / crowd.summed(kept.sum(1, keepdim=True)).clamp_min(1e-12)
 
 
@@ -323,7 +330,7 @@ def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor) -> Tensor:
 def score(
     output: Tensor,
     y: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     running: Statistics,
     settings: ZSettings,
     threshold: float,
@@ -335,7 +342,7 @@ def score(
     Args:
         output: (K, B, C) logits, or (K, B, 2) location and log scale for float targets.
         y: (K, B) int64 shown classes or float32 shown targets.
-        weight: (K, B) float32, 0 for padding.
+        weight: (K, B) float32, 0 for padding; None where there is none.
         running: (K, G) statistics so far; G = C per class, 1 otherwise.
         settings: how z is taken.
         threshold: tau of this step [sigma].
@@ -359,6 +366,6 @@ def score(
         if readmit is not None:
             keep = keep | readmit
         share = shares(keep, weight, crowd)
-        value, gradient = (share * loss).sum(), slope(fixed, y).mul_(share[..., None])
+        value, gradient = (share * loss).sum(), slope(fixed, y, error).mul_(share[..., None])
     carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
     return Scored(carried, error, z, keep, margin, sieve), updated
