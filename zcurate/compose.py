@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.bulk import falling, pieces
+from zcurate.bulk import falling, pieces, side_by_side
 from zcurate.confusion import margins
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, bare
@@ -44,31 +44,38 @@ def build(
     n = data.n_rows
     spread = Spread(n, row)
     regression = data.task.kind == "regression"
-    fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
-    if data.roles.id is not None:
-        fields["id"] = data.table.column(data.roles.id).combine_chunks()
-    if data.paths is not None:
-        fields["path"] = data.paths
-    fields["given"] = data.given
-    fields["suggested"] = label_column(data, spread, verdicts.suggested, target)
-    fields["p_suggested"] = spread.floats(verdicts.p_suggested)
-    fields["verdict"] = verdict_column(spread, verdicts.code)
-    for name in ("p_incorrect", "p_hard", "p_outlier"):
-        fields[name] = spread.floats(getattr(verdicts, name))
-    if rank is None:
-        rank = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
-    fields["rank"] = rank_column(spread, rank)
-    fields["reasons"] = reasons_column(spread, verdicts.reasons)
-    fields["telling"] = telling_column(data, spread, verdicts, decided, some)
-    fields |= dynamics_columns(spread, evidence)
-    fields["predicted"] = label_column(data, spread, decided, target)
-    fields |= heldout_columns(spread, evidence, regression)
-    if "copies_other" in evidence.columns:
-        fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
-    if regression:
-        fields |= residual_columns(data, spread, evidence, verdicts, target)
-    fields |= trace_columns(n, row, evidence, verdicts, data.task.classes)
-    return Report(pa.table(fields), card)
+
+    def known() -> dict[str, pa.Array]:
+        fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
+        if data.roles.id is not None:
+            fields["id"] = data.table.column(data.roles.id).combine_chunks()
+        if data.paths is not None:
+            fields["path"] = data.paths
+        return fields | {"given": data.given}
+
+    def judged() -> dict[str, pa.Array]:
+        fields = {"suggested": label_column(data, spread, verdicts.suggested, target), "p_suggested": spread.floats(verdicts.p_suggested)}
+        fields["verdict"] = verdict_column(spread, verdicts.code)
+        return fields | {name: spread.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
+
+    def places() -> dict[str, pa.Array]:
+        own = rank
+        if own is None:
+            own = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+        return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
+
+    def told() -> dict[str, pa.Array]:
+        return {"telling": telling_column(data, spread, verdicts, decided, some)}
+
+    def seen() -> dict[str, pa.Array]:
+        fields = dynamics_columns(spread, evidence) | {"predicted": label_column(data, spread, decided, target)}
+        fields |= heldout_columns(spread, evidence, regression)
+        if "copies_other" in evidence.columns:
+            fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
+        return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
+
+    made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes)]
+    return Report(pa.table({name: column for fields in side_by_side(made, n) for name, column in fields.items()}), card)
 
 
 class Spread:

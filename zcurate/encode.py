@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from zcurate import texts
-from zcurate.bulk import rows_at_once
+from zcurate.bulk import rows_at_once, side_by_side
 from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset
 from zcurate.device import has_bfloat16
@@ -343,26 +343,38 @@ def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
     """
     made: list[tuple[np.ndarray, float | None]] = []
     bins: list[list[tuple[float, float]]] = []
-    for values in numbers:
-        known = values[np.isfinite(values)]
-        if len(known) == 0:
-            continue
-        known = np.clip(known, -LARGEST, LARGEST)
-        centre = float(np.median(known[:: max(1, len(known) // EDGE_SAMPLE)]))
-        bins.append(edges((known - centre).astype(np.float32), n_bins))
-        made.append((values, centre))
-        if len(known) < len(values):
-            bins.append([(0.0, 1.0)])
-            made.append((values, None))
+    for values, found in zip(numbers, side_by_side([partial(middle_and_bins, values, n_bins) for values in numbers], len(numbers[0])), strict=True):
+        if found is not None:
+            centre, own, has_missing = found
+            made += [(values, centre), (values, None)] if has_missing else [(values, centre)]
+            bins += [own, [(0.0, 1.0)]] if has_missing else [own]
     order, fields = bin_fields(bins, n_bins)
     x = np.empty((len(numbers[0]), len(made)), np.float32)
-    # Some rows at a time, so that what is written column by column stays in the cache.
-    for begin, end in rows_at_once(len(x), ENCODED_ROWS):
+
+    def fill(begin: int, end: int) -> None:
         for new, old in enumerate(order):
             values, middle = made[old]
             part = values[begin:end]
             x[begin:end, new] = ~np.isfinite(part) if middle is None else centred_on(part, middle)
+
+    # Some rows at a time, so that what is written column by column stays in the cache.
+    side_by_side([partial(fill, begin, end) for begin, end in rows_at_once(len(x), ENCODED_ROWS)], len(x))
     return {"x": torch.from_numpy(x), **fields}
+
+
+def middle_and_bins(values: np.ndarray, n_bins: int) -> tuple[float, list[tuple[float, float]], bool] | None:
+    """A column's median, its bins as `edges` and whether values are missing; None where none is known.
+
+    Args:
+        values: (N,) float64.
+        n_bins: bins at most.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return None
+    known = np.clip(known, -LARGEST, LARGEST)
+    centre = float(np.median(known[:: max(1, len(known) // EDGE_SAMPLE)]))
+    return centre, edges((known - centre).astype(np.float32), n_bins), len(known) < len(values)
 
 
 def centred_on(values: np.ndarray, centre: float) -> np.ndarray:

@@ -5,9 +5,11 @@ Leaves: suspicions in [0, 1], weights of the clues. Enters: views of the evidenc
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from zcurate.bulk import below, middles, pieces, sample, sampled
+from zcurate.bulk import below, middles, pieces, sample, sampled, side_by_side
 from zcurate.evidence import View, known_mean
 from zcurate.registry import Registry
 from zcurate.signals import TARGET_SIGNALS
@@ -95,19 +97,20 @@ def clue_places(
         shelf: where they are.
         costs: takes their seconds.
     """
-    rows, errors, cases = {}, {}, {}
     labelled = real.labelled
-    for name in names:
-        with costs(name):
+
+    def placed(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        with costs(name), np.errstate(invalid="ignore", divide="ignore"):
             score = shelf.load(name)
             value = np.array(score(real), np.float32)
             value[~labelled] = np.nan
-            rows[name], reference = own_places(value)
-            errors[name] = np.concatenate([place(score(view), reference) for view in planted]) if planted else np.zeros(0)
-            if hard is not None:
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    cases[name] = place(score(hard), reference)
-    return rows, errors, cases
+            own, reference = own_places(value)
+            wrong = np.concatenate([place(score(view), reference) for view in planted]) if planted else np.zeros(0)
+            return own, wrong, None if hard is None else place(score(hard), reference)
+
+    found = dict(zip(names, side_by_side([partial(placed, name) for name in names], len(labelled)), strict=True))
+    rows, errors = {name: own for name, (own, _, _) in found.items()}, {name: wrong for name, (_, wrong, _) in found.items()}
+    return rows, errors, {name: cases for name, (_, _, cases) in found.items() if cases is not None}
 
 
 def clue_weights(

@@ -6,6 +6,7 @@ Leaves: list columns of the report, and the planted errors' bands for the run ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,8 @@ def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool, rows: n
         return np.abs(error) if regression else np.logaddexp(0, error)
 
 
-def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...]) -> dict[str, pa.Array]:
-    """The columns of `COLUMNS`, (N,) lists each; those of held-out classes only where there are classes.
+def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...]) -> list[Callable[[], dict[str, pa.Array]]]:
+    """Functions, each independent of the others, that make the columns of `COLUMNS`, (N,) lists each; those of held-out classes only where there are classes.
 
     Args:
         n_rows: N input rows.
@@ -54,15 +55,17 @@ def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
     """
     places, coarse = list(verdicts.places.values()), n_rows > MANY_ROWS
 
-    def curve(name: str) -> pa.Array:
+    def curve(name: str) -> dict[str, pa.Array]:
         n_epochs = len(evidence.curves["error" if name == "loss" else name])
-        return lists(spread(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))
+        return {f"{name}_curve": lists(spread(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))}
 
-    fields = {f"{name}_curve": curve(name) for name in CURVES}
-    fields["clues"] = lists(spread(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)
-    if classes:
-        fields["top_classes"], fields["top_probabilities"] = best_classes(n_rows, row, evidence.heldout, classes)
-    return fields
+    def clues() -> dict[str, pa.Array]:
+        return {"clues": lists(spread(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)}
+
+    def best() -> dict[str, pa.Array]:
+        return dict(zip(("top_classes", "top_probabilities"), best_classes(n_rows, row, evidence.heldout, classes), strict=True))
+
+    return [*(partial(curve, name) for name in CURVES), clues, *([best] if classes else [])]
 
 
 def spread(n_rows: int, row: np.ndarray, values: Callable[[slice], np.ndarray], n_values: int, coarse: bool = False) -> np.ndarray:
