@@ -70,6 +70,13 @@ class Round:
     """(M, C) float32 probabilities of the hard cases, from the member that never trained on the row."""
     left_out: int = 0
     """Rows that no member trained on because the rounds before held them for wrong."""
+    as_shown: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None = None
+    """Columns (P,) and curves (E, P) of the planted rows under the labels they were shown, where the round's own arrays tell otherwise of them by now."""
+
+    def of_planted(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Columns (P,) and curves (E, P) of the planted rows under the labels they were shown."""
+        row = self.planted.row
+        return self.as_shown or ({name: column[row] for name, column in self.columns.items()}, {name: curve[:, row] for name, curve in self.curves.items()})
 
     @property
     def error(self) -> np.ndarray:
@@ -127,7 +134,7 @@ COUNTS = ("n_seen", "n_masked", "n_forgotten")
 
 
 def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
-    """Join the rounds: counts are summed, the rest averaged over the rounds that showed the row its own label.
+    """Join the rounds: counts are summed, the rest averaged over the rounds that showed the row its own label; one round's arrays are taken as they are.
 
     Args:
         rounds: R rounds over the same N rows.
@@ -150,6 +157,8 @@ def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarra
         own: (R, N) bool, the round showed the row its own label.
         name: the column; a round that lacks it does not count.
     """
+    if len(rounds) == 1:
+        return rounds[0].columns[name]
     there = [(one.columns[name], mine, one.columns["n_seen"]) for one, mine in zip(rounds, own, strict=True) if name in one.columns]
     out = np.empty(own.shape[1], np.result_type(*(values for values, _, _ in there)))
     for part in pieces(len(out)):
@@ -202,9 +211,8 @@ def views(evidence: Evidence) -> tuple[View, list[View]]:
     planted = []
     for one in evidence.rounds:
         at = one.planted.row
-        columns = {name: column[at] for name, column in one.columns.items()}
-        columns |= {name: evidence.columns[name][at] for name in OF_THE_INPUT if name in evidence.columns}
-        curves = {name: curve[:, at] for name, curve in one.curves.items()}
+        columns, curves = one.of_planted()
+        columns = {**columns, **{name: evidence.columns[name][at] for name in OF_THE_INPUT if name in evidence.columns}}
         planted.append(View(one.shown[at], evidence.heldout[at], columns, curves, confusion, real))
     return real, planted
 

@@ -393,27 +393,30 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         evidence, cut_short = train.train(
             encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
         )
+    row, target, dtype = encoded.row, encoded.target, str(encoded.dtype).removeprefix("torch.")
+    looked_at = [look.result() for look in looks]
+    # What the members saw is needed no more; the judge wants the room.
+    del encoded, looks
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
     clock.stage("judging")
-    for look in looks:
-        evidence = evidence.seen_by(look.result())
+    for columns in looked_at:
+        evidence = evidence.seen_by(columns)
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
     for text in doubts(dataset, what.spec.judged_by, evidence):
         watch.warn(text)
     if options.precision is not None and verdicts.threshold >= 1:
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
-    card = run_card(dataset, options, what, evidence, verdicts, encoded.row, device.describe(place), command, cut_short)
-    card["print"] = marks
-    card["dtype"] = str(encoded.dtype).removeprefix("torch.")
+    card = run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
+    card["print"], card["dtype"] = marks, dtype
     card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
-    result = compose.build(dataset, encoded.row, evidence, verdicts, card, decided, encoded.target)
-    return Scanned(result, evidence, encoded.row, kept)
+    result = compose.build(dataset, row, evidence, verdicts, card, decided, target)
+    return Scanned(result, evidence, row, kept)
 
 
 def looked(witness: Any, encoded: Encoded, name: str, costs: Costs) -> dict[str, np.ndarray]:

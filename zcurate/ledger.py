@@ -242,9 +242,11 @@ def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
     """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
 
     Args:
-        evidence: N rows, of one round, as `merge` made it: its columns are filled in place, its curves are the round's and are copied.
+        evidence: N rows of one round. Its arrays are filled in place; what they said of the rows before goes with the round.
         rows: (P,) int64.
     """
+    (before,) = evidence.rounds
+    before = dataclasses.replace(before, as_shown=before.of_planted())
     label, answer = evidence.y[rows], evidence.heldout[rows]
     every = np.arange(len(rows))
     if label.dtype.kind == "f":
@@ -266,13 +268,11 @@ def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
         "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
         "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
     }  # fmt: skip
-    curves = dict(evidence.curves)
     for name, values in found.items():
         evidence.columns[name][rows] = values
     for name, values in (("error", error), ("margin", margin), ("z", z)):
-        curves[name] = curves[name].copy()
-        curves[name][:, rows] = values
-    return dataclasses.replace(evidence, curves=curves)
+        evidence.curves[name][:, rows] = values
+    return dataclasses.replace(evidence, rounds=(before,))
 
 
 def learned_epoch(right: np.ndarray) -> np.ndarray:

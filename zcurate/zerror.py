@@ -188,12 +188,10 @@ def standardise(
         batch; with `z_stats = "epoch"` this batch's alone, which the loop gathers over the epoch for the next one.
     """
     error = error.detach()
-    if settings.z_stats == "batch" and settings.z_scale == "std" and group is None and weight is None and error.shape[1] >= SMALL_GROUP and crowd.size == 1:
-        # The batch speaks for itself, and so will all others: they are as large.
-        variance, mean = torch.var_mean(error, 1, keepdim=True)
-        return scaled(error, None, Statistics(mean, variance.sqrt_(), torch.full_like(mean, error.shape[1]))), running
-    weight = torch.ones_like(error) if weight is None else weight
-    batch = (spread_about_median if settings.z_scale == "mad" else spread_about_mean)(error, group, weight, running.centre.shape[1])
+    if weight is None and (group is not None or settings.z_scale == "mad"):
+        weight = torch.ones_like(error)
+    spread = spread_about_median if settings.z_scale == "mad" else spread_about_mean
+    batch = spread_of_all(error) if weight is None else spread(error, group, weight, running.centre.shape[1])
     batch = batch if crowd.size == 1 else pooled(*crowd.stacked(torch.stack(batch)).unbind(1))
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
@@ -234,6 +232,16 @@ def scaled(error: Tensor, group: Tensor | None, statistics: Statistics) -> Tenso
     # Rounding leaves a spread of some 1e-7 of the centre between equal errors.
     usable = (scale > 1e-6 * (1 + centre.abs())) & (weight > 1)
     return (error - centre).mul_(usable / scale.clamp_min(1e-12))
+
+
+def spread_of_all(error: Tensor) -> Statistics:
+    """Mean and standard deviation (n - 1) of each member's batch, all of its rows counting; of one row 0.
+
+    Args:
+        error: (K, B) float32.
+    """
+    variance, mean = torch.var_mean(error, 1, keepdim=True, correction=min(1, error.shape[1] - 1))
+    return Statistics(mean, variance.sqrt_(), torch.full_like(mean, error.shape[1]))
 
 
 def spread_about_mean(error: Tensor, group: Tensor | None, weight: Tensor, n_groups: int) -> Statistics:

@@ -7,6 +7,7 @@ Leaves: seconds, FLOP/s. Enters: `Encoded` and `Plan`. The seams it takes hold o
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,10 +143,11 @@ class Forgetful(Ledger):
         """Nothing."""
 
 
-def plain_score(output: Tensor, y: Tensor, weight: Tensor, running: Any, *rest: Any) -> tuple[Scored, Any]:
+def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, *rest: Any) -> tuple[Scored, Any]:
     """`zerror.score`'s place taken by the plain mean of cross-entropies; nothing else is computed."""
     loss = F.cross_entropy(output.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)
     seen = loss.detach()
+    weight = torch.ones_like(seen) if weight is None else weight
     return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), seen, seen, weight > 0, seen, seen), running
 
 
@@ -196,6 +198,7 @@ def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float
     teams = teams_of(engine, 1, None)
     begin = clock(engine.encoded.device)
     for team in teams:
-        for visits in team.order(0, team.taught).batches(engine.plan.spec.batch):
-            gather(visits.ids)
+        visits, edges = team.order(0, team.taught).batched(engine.plan.spec.batch)
+        for low, high in itertools.pairwise(edges):
+            gather(visits.ids[:, low:high])
     return clock(engine.encoded.device) - begin
