@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -18,9 +23,11 @@ import torch
 
 import zcurate
 from tests.conftest import ROOT
-from zcurate import encode, estimate, flow, piecewise, report, source, spec, survey, train
+from tests.test_together import together_do
+from zcurate import compose, encode, estimate, flow, piecewise, report, source, spec, survey, train
 from zcurate.cellar import cellar
 from zcurate.errors import InputError, UsageError
+from zcurate.judge import VERDICTS
 from zcurate.options import ScanOptions
 from zcurate.readers import glimpse
 
@@ -250,3 +257,123 @@ def test_text_that_only_later_rows_show_is_refused_in_pieces(tmp_path):
     where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
     with pytest.raises(InputError, match="column 't' is text"):
         survey.survey(where, glimpse.glimpse(where, options), options)
+
+
+def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monkeypatch):
+    folder, table, wrong = parts
+    far = fsspec.filesystem("memory")
+    far.put(str(folder), "/pieces", recursive=True)
+    monkeypatch.setattr(glimpse, "SMALL", 1000)
+    found = zcurate.scan("memory://pieces/", memory="1MB", epochs=10, model=quick, label="label", id="key")
+    far.rm("/pieces", recursive=True)
+    assert found.card["in_pieces"] and found.table.column("id").to_pylist() == table.column("key").to_pylist()
+    assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.8
+
+
+class Two:
+    """Two processes played by two threads."""
+
+    def __init__(self, rank, board, barrier):
+        self.rank, self.size, self.board, self.barrier = rank, 2, board, barrier
+
+    def gathered(self, thing):
+        self.board[self.rank] = thing
+        self.barrier.wait(20)
+        found = list(self.board)
+        self.barrier.wait(20)
+        return found
+
+    def each(self, x):
+        yield from self.gathered(x)
+
+
+def by_two(work):
+    """What `work(others)` returns, or raises, in each of two processes."""
+    board, barrier = [None, None], threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(work, Two(rank, board, barrier)) for rank in (0, 1)]
+        return [future.exception() or future.result() for future in futures]
+
+
+def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
+    _, table, _ = parts
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=400)
+    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
+    alone = survey.survey(where, glimpse.glimpse(where, options), options)
+    both = by_two(lambda others: survey.survey(where, glimpse.glimpse(where, options), options, others))
+    assert [[unit.begin for unit in one.units] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
+    assert [one.n_own for one in both] == [1600, 1400] and {one.data.n_rows for one in both} == {N}
+    for one in both:
+        assert one.counts == alone.counts and one.data.task == alone.data.task and one.data.roles == alone.data.roles
+        assert one.data.table.equals(both[0].data.table)
+        mine = pa.Table.from_batches(list(one.pieces(["key"]))).column("key").to_pylist()
+        assert mine == [key for unit in one.units for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
+
+
+def test_what_one_reader_meets_all_hear_of(parts, tmp_path):
+    folder, *_ = parts
+    shutil.copytree(folder, tmp_path / "d")
+    where, options = source.locate(str(tmp_path / "d"), None), ScanOptions(label="label")
+    seen = glimpse.glimpse(where, options)
+    whole = (tmp_path / "d" / "part-2.parquet").read_bytes()
+    (tmp_path / "d" / "part-2.parquet").write_bytes(whole[: len(whole) // 2])
+    for error in by_two(lambda others: survey.survey(where, seen, options, others)):
+        assert isinstance(error, InputError) and "part-2.parquet: not a whole Parquet file" in str(error)
+
+
+def test_fewer_units_than_processes_are_refused(parts, tmp_path):
+    pq.write_table(parts[1], tmp_path / "t.parquet")
+    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions(label="label")
+    for error in by_two(lambda others: survey.survey(where, glimpse.glimpse(where, options), options, others)):
+        assert isinstance(error, UsageError) and "1 row groups or files for 2 processes" in str(error)
+
+
+def test_ranks_of_two_processes_are_ranks_among_all():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random(200), 2).astype(np.float32)
+    code = np.where(rng.random(200) < 0.1, VERDICTS.index("unlabelled"), 0)
+    halves = [slice(0, 80), slice(80, 200)]
+
+    def ranked(others):
+        mine = halves[others.rank]
+        one = SimpleNamespace(p_incorrect=p[mine], p_outlier=np.zeros(mine.stop - mine.start, np.float32), code=code[mine])
+        rank = compose.ranked(np.arange(len(one.code)), one.p_incorrect, one.p_outlier, one.p_outlier, one.code > 0)
+        piecewise.rank_among(rank, one, others)
+        return rank
+
+    found = np.concatenate(by_two(ranked))
+    labelled = code == 0
+    assert (found[~labelled] == 0).all()
+    assert sorted(found[labelled]) == list(range(1, labelled.sum() + 1))
+    assert (np.diff(p[np.argsort(np.where(labelled, found, 999), kind="stable")][: labelled.sum()]) <= 0).all()
+
+
+@pytest.mark.slow
+def test_two_processes_with_rows_of_their_own_write_one_report(tmp_path, quick):
+    table, wrong = made(6000)
+    order = np.argsort(table.column("label").to_pylist(), kind="stable")
+    table, wrong = table.take(pa.array(order)), wrong[order]
+    (tmp_path / "d").mkdir()
+    for at in range(3):
+        pq.write_table(table.slice(2000 * at, 2000), tmp_path / "d" / f"part-{at}.parquet", row_group_size=500)
+    out = tmp_path / "r.zcurate.parquet"
+    program = "from zcurate import estimate, cli; estimate.least_bytes = lambda plan, shape: 0; cli.program()"
+    words = ["scan", str(tmp_path / "d"), "--label", "label", "--id", "key", "--memory", "1MB", "--epochs", "12", "--model", quick, "-o", str(out)]
+    done = together_do(2, "-c", program, *words)
+    assert [bool(err) for _, err, _ in done] == [True, False]
+    assert sorted(os.listdir(out))[0] == "part-00000-of-00012.parquet" and len(os.listdir(out)) == 12
+    found = report.load(str(out))
+    for name, column in (("row", list(range(6000))), ("id", table.column("key").to_pylist()), ("given", table.column("label").to_pylist())):
+        assert found.table.column(name).to_pylist() == column
+    rank = found.table.column("rank").to_numpy()
+    assert sorted(rank) == list(range(1, 6001))
+    assert auroc(-rank, wrong) > 0.9
+    calls = found.counts()["incorrect"]
+    assert sum(one["rows"] for one in found.card["classes"]) == 6000 and sum(one["incorrect"] for one in found.card["classes"]) == calls
+    assert found.card["processes"] == 2 and 300 < calls < 1200
+    # Once more, over the report that is there; a file in its place is one too.
+    together_do(2, "-c", program, *words)
+    shutil.rmtree(out)
+    report.Report(found.table, found.card).save(str(out))
+    together_do(2, "-c", program, *words)
+    assert out.is_dir() and not [name for name in os.listdir(tmp_path) if name.startswith(".zcurate")]

@@ -6,6 +6,7 @@ Leaves: dicts. Enters: `Dataset`, `Evidence`, `Verdicts`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from math import isfinite, sqrt
 from typing import Any
 
@@ -140,3 +141,53 @@ def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
     if not data.task.classes:
         return []
     return [{"name": name, "p": finite(p)} for name, p in zip(data.task.classes, class_cutoffs(evidence), strict=True)]
+
+
+def pooled(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
+    """The run cards of processes that judged rows of their own as one: counts added up, rates averaged by rows, the rest the first's.
+
+    Args:
+        cards: in order of the ranks.
+        n_rows: that each judged.
+    """
+    first = cards[0]
+    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in (entry for card in cards for entry in card["pairs"]):
+        pairs.setdefault((entry["given"], entry["suggested"]), []).append(entry)
+    classes = zip(*(card["classes"] for card in cards), strict=True)
+    table = zip(*(card["calibration"] for card in cards), strict=True)
+    return {
+        **first,
+        "classes": [added(entries, ("rows", "incorrect", "hard"), [entry["rows"] for entry in entries]) for entries in classes],
+        "pairs": sorted(map(added_pair, pairs.values()), key=lambda entry: (-entry["rows"], -entry["expected"]))[:MOST_PAIRS],
+        "noise_rate": added([card["noise_rate"] for card in cards], (), n_rows),
+        "expected": added([card["expected"] for card in cards], ("hard_cases",), n_rows),
+        "calibration": [added(entries, ("planted", "flagged"), n_rows) for entries in table],
+        "n_copies_disagree": sum(card["n_copies_disagree"] for card in cards),
+        "partial": any(card["partial"] for card in cards),
+    }
+
+
+def added(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Sequence[float]) -> dict[str, Any]:
+    """Entries of one kind as one: counts are added up, other numbers averaged, the rest is the first's.
+
+    Args:
+        entries: of the same names.
+        counts: which names are counts.
+        weight: of each entry in an average.
+    """
+    out = dict(entries[0])
+    for name in out:
+        known = [(entry[name], share) for entry, share in zip(entries, weight, strict=True) if isinstance(entry[name], (int, float)) and share]
+        if name in counts:
+            out[name] = sum(value for value, _ in known)
+        elif known:
+            out[name] = sum(value * share for value, share in known) / sum(share for _, share in known)
+    return out
+
+
+def added_pair(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """One pair of classes from what several processes expect of it; the half-widths of their intervals add up as squares."""
+    expected, half = sum(entry["expected"] for entry in entries), sqrt(sum((entry["high"] - entry["expected"]) ** 2 for entry in entries))
+    rows = sum(entry["rows"] for entry in entries)
+    return {**entries[0], "rows": rows, "expected": expected, "low": max(0.0, expected - half), "high": expected + half}

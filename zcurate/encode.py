@@ -597,7 +597,7 @@ def code_of(found: Survey, spec: ModelSpec) -> Code:
 
 
 def stored(found: Survey, spec: ModelSpec, cellar: Cellar, device: torch.device) -> Encoded:
-    """Every row as tensors in files, in a random order: one pass over the input deals them into buckets, then each bucket is shuffled.
+    """Every row that this process reads as tensors in files, in a random order: one pass deals them into buckets, then each bucket is shuffled.
 
     Args:
         found: the input's rows.
@@ -605,7 +605,7 @@ def stored(found: Survey, spec: ModelSpec, cellar: Cellar, device: torch.device)
         cellar: takes the files.
         device: where the model is; only a CPU reads from files, for others the rows are moved to it.
     """
-    code, n = code_of(found, spec), found.data.n_rows
+    code, n = code_of(found, spec), found.n_own
     made = {"x": code.numbers(found.data), "codes": code.categories(found.data), "dense": code.dense(found.data)}
     arrays = {name: cellar.zeros((n, part.shape[1]), part.dtype) for name, part in made.items() if part.shape[1]}
     arrays["y"] = cellar.zeros((n,), np.float32 if code.target else np.int64)
@@ -627,7 +627,9 @@ def stored(found: Survey, spec: ModelSpec, cellar: Cellar, device: torch.device)
     in_files = cellar if device.type == "cpu" else None
     n_outputs = found.data.n_classes if code.target is None else 2
     keys = row if key is None else key
-    return Encoded(moved.pop("y"), row, keys, n_outputs, target=code.target, dtype=dtype_for(spec, n, device), cellar=in_files, **fixed, **moved)
+    return Encoded(
+        moved.pop("y"), row, keys, n_outputs, target=code.target, dtype=dtype_for(spec, found.data.n_rows, device), cellar=in_files, **fixed, **moved
+    )
 
 
 def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: int, cellar: Cellar) -> list[int]:
@@ -640,7 +642,7 @@ def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: in
         n_buckets: how many.
         cellar: whose memory is given back after each piece.
     """
-    n, lengths = found.data.n_rows, np.zeros(n_buckets, np.int64)
+    n, lengths = found.n_own, np.zeros(n_buckets, np.int64)
     for begin, end in rows_at_once(n, BUCKET_ROWS):
         lengths += np.bincount(np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin), minlength=n_buckets)
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])

@@ -38,6 +38,7 @@ CUTS = ("threshold", "precision", "budget")
 """Options that move the verdicts and not the evidence: a finished report with another cut is not the one asked for."""
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
+NO_MEDIANS = "torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process"
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,8 +186,9 @@ def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Gl
     seen = glimpse.glimpse(where, options)
     what = plan(options, seen.data)
     shape = estimate.shape_of(seen.data, what.spec)
-    most, least = estimate.peak_bytes(what, shape), estimate.least_bytes(what, shape)
-    allowed = limit or estimate.available_bytes()
+    own = dataclasses.replace(shape, n_rows=ceil(shape.n_rows / lean.processes()))
+    most, least = estimate.peak_bytes(what, shape), estimate.least_bytes(what, own)
+    allowed = limit or estimate.available_bytes() // lean.processes_here()
     if most <= allowed:
         return None
     asked = f"--memory {options.memory}" if limit else f"this machine has {estimate.size(allowed)}"
@@ -231,29 +233,42 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         UsageError: an option, a column or a place to write cannot be used.
         InputError: the data are unreadable, or have fewer than two classes.
     """
-    from zcurate import report, survey
+    import pyarrow as pa
+
+    from zcurate import parts, report, shards, survey
+    from zcurate.card import pooled
     from zcurate.cellar import cellar
     from zcurate.spec import plan
 
     watch = clock.watch
-    for asked, unable in (("--resume", options.resume), ("--device cuda", options.device == "cuda"), ("torchrun", lean.processes() > 1)):
+    for asked, unable in (("--resume", options.resume), ("--device cuda", options.device == "cuda")):
         if unable:
-            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected one CPU process from start to end — leave {asked} out")
+            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {asked} out")
+    n_processes = lean.processes()
     if options.output is not None:
-        report.check_output(options.output, where.path, options.force)
+        (report.check_output if n_processes == 1 else shards.check_either)(options.output, where.path, options.force)
+    others: Any = None
+    if n_processes > 1:
+        clock.stage("loading torch")
+        from zcurate import device, together
+
+        others = together.join_apart(device.pick("cpu"))
     clock.stage("reading")
-    found = survey.survey(where, seen, options)
+    found = survey.survey(where, seen, options, others)
     for text in found.data.warnings:
         watch.warn(text)
     what = plan(options, found.data)
     clock.stage("loading torch")
-    from zcurate import device, encode, piecewise, train
+    from zcurate import device, encode, piecewise, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
 
     place = device.pick("cpu")
     threads = device.use_threads()
+    crowd = others or together.Alone()
+    if n_processes > 1 and what.spec.z.z_scale == "mad":
+        raise UsageError(NO_MEDIANS)
     spare_memory()
     with cellar() as files:
         clock.stage("encoding")
@@ -264,7 +279,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         observer = neighbours.observer(clues)
         model = builder(what.spec.name)
         with device.kept_memory():
-            evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs)
+            evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, crowd=crowd)
         clock.stage("judging")
         spare_memory()
         extra: dict[str, np.ndarray] = {}
@@ -273,19 +288,30 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
                 extra |= WITNESSES.load(witness)(encoded)
             files.release()
         short = too_short(len(evidence.rounds[0].error), cut_short)
-        judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs)
+        judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd)
         for text in doubts(found.data, clues, evidence):
             watch.warn(text)
         card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
         card = piecewise.exact(card, judged, evidence)
-        card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "seconds": clock.seconds()}
+        card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
         card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
+        if n_processes > 1:
+            cards, n_rows = zip(*crowd.gathered((card, found.n_own)), strict=True)
+            card = crowd.gathered(pooled(list(cards), list(n_rows)))[0]
         clock.stage("writing")
         spare_memory()
         path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
-        with report.whole_file(path) as temporary:
-            piecewise.write(temporary, found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files)
-        return report.load(path, BRIEF.__contains__ if brief and options.output is not None else None)
+        told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, crowd)
+        if n_processes == 1:
+            with report.whole_file(path) as temporary:
+                piecewise.write(lambda number, of: temporary, *told)
+        else:
+            with shards.filled_by_all(path, crowd) as folder:
+                piecewise.write(lambda number, of: os.path.join(folder, parts.part_name(number, of)), *told)
+        wanted = BRIEF.__contains__ if brief and options.output is not None else None
+        result = report.load(path, wanted) if lean.rank() == 0 else report.Report(pa.table({}), card)
+        crowd.leave()
+        return result
 
 
 def spare_memory() -> None:
@@ -448,7 +474,7 @@ def check_crowd(size: int, options: ScanOptions, what: Plan) -> None:
     if size > SHARDS * what.spec.folds:
         raise UsageError(f"torchrun: {size} processes — expected at most {SHARDS * what.spec.folds}: {SHARDS} shards of the rows for each member — start fewer")
     if what.spec.z.z_scale == "mad":
-        raise UsageError("torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process")
+        raise UsageError(NO_MEDIANS)
     if options.resume:
         raise UsageError("torchrun: --resume — checkpoints are kept by one process only — leave out --resume")
 

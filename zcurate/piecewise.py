@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil, sqrt
 from typing import Any
 
@@ -23,7 +23,8 @@ from zcurate.evidence import Evidence, Round, merge
 from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge
 from zcurate.ledger import asked_once
 from zcurate.noise import Planted
-from zcurate.survey import Survey
+from zcurate.readers.streaming import Others
+from zcurate.survey import OwnUnit, Survey
 from zcurate.telling import CENTRE_ROWS
 from zcurate.watch import Costs
 
@@ -86,7 +87,9 @@ class Judged:
     """The verdicts of those."""
 
 
-def judge_all(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs) -> Judged:
+def judge_all(
+    found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs, others: Others
+) -> Judged:
     """Verdicts for N rows, block by block.
 
     Args:
@@ -97,11 +100,16 @@ def judge_all(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut
         clues: as for `judge`.
         forbidden: as for `judge`.
         costs: takes the seconds of each clue.
+        others: the processes that judge rows of their own; all call at the mean of their cuts, and nothing where one of them cannot.
     """
-    if (cut.precision is not None or cut.budget is not None) and len(found.y) > BLOCK_ROWS:
+    if (cut.precision is not None or cut.budget is not None) and (len(found.y) > BLOCK_ROWS or others.size > 1):
         first = blocks(found, extra, cellar, Cut(), clues, forbidden, costs).verdicts
-        cut = Cut(threshold=cut_at(cut, first.p_incorrect, first.trust))
-    return blocks(found, extra, cellar, cut, clues, forbidden, costs)
+        n_rows = sum(others.gathered(len(found.y)))
+        mine = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * len(found.y) / n_rows))
+        cut = Cut(threshold=float(np.mean(others.gathered(cut_at(mine, first.p_incorrect, first.trust)))))
+    judged = blocks(found, extra, cellar, cut, clues, forbidden, costs)
+    whys = [why for why in others.gathered(judged.verdicts.why) if why]
+    return blocks(found, extra, cellar, cut, clues, whys[0], costs) if whys and not judged.verdicts.why else judged
 
 
 def blocks(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs) -> Judged:
@@ -200,7 +208,7 @@ def exact(card: dict[str, Any], judged: Judged, found: Evidence) -> dict[str, An
 
 
 def write(
-    where: str,
+    path_of: Callable[[int, int], str],
     found: Survey,
     row: np.ndarray,
     seen: Evidence,
@@ -210,13 +218,14 @@ def write(
     decision: str,
     target: Any,
     cellar: Cellar,
+    others: Others,
 ) -> None:
     """Write the report in row groups in the input's order; the input is read once more for ids, labels and telling columns.
 
     Args:
-        where: file to fill.
+        path_of: file to fill for which unit of how many: one process asks for 0 of 1 and writes everything there, several write a file a unit.
         found: the input.
-        row: (N,) position in the input of each row as it lies in the files.
+        row: (N,) position among the rows read here of each row as it lies in the files.
         seen: the rounds' records.
         extra: (N,) columns of witnesses.
         judged: the verdicts.
@@ -224,6 +233,7 @@ def write(
         decision: how `predicted` is read off.
         target: regression's `TargetScale`, or None.
         cellar: where the rows lie.
+        others: the processes that write rows of their own.
     """
     n, verdicts = len(row), judged.verdicts
     place, rank = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
@@ -231,28 +241,58 @@ def write(
         place[row[begin:end]] = np.arange(begin, end)
         cellar.release()
     rank_all(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
+    if others.size > 1:
+        rank_among(rank, verdicts, others)
     before = found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))
-    n_before, writer, done = len(before.given), None, 0
-    for table in chunks(found):
-        places = place[done : done + table.num_rows]
-        order = np.argsort(places)
-        rows = places[order]
-        evidence = evidence_of(seen, rows, extra, cellar)
-        mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
-        of_chunk = together([without_rows(verdicts)], mine)
-        decided = cutoff.decided(evidence, decision)
-        made = compose.build(
-            found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
-        ).table.slice(n_before)
-        made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows)))
-        if writer is None:
-            schema = made.schema.with_metadata({report.KEY: json.dumps(card, allow_nan=False).encode()})
-            writer = pq.ParquetWriter(where, schema, **report.packed_as(made.schema))
-        writer.write_table(made.cast(schema))
-        done += table.num_rows
-        cellar.release()
-    if writer is not None:
-        writer.close()
+    n_before, done = len(before.given), 0
+    for unit in [None] if others.size == 1 else found.units:
+        number, of = (0, 1) if unit is None else (unit.number, found.n_units)
+        shift, writer = 0 if unit is None else unit.begin - done, None
+        for table in chunks(found, unit):
+            places = place[done : done + table.num_rows]
+            order = np.argsort(places)
+            rows = places[order]
+            evidence = evidence_of(seen, rows, extra, cellar)
+            mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
+            of_chunk = together([without_rows(verdicts)], mine)
+            decided = cutoff.decided(evidence, decision)
+            made = compose.build(
+                found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
+            ).table.slice(n_before)
+            made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows) + shift))
+            if writer is None:
+                schema = made.schema.with_metadata({report.KEY: json.dumps(card, allow_nan=False).encode()})
+                writer = pq.ParquetWriter(path_of(number, of), schema, **report.packed_as(made.schema))
+            writer.write_table(made.cast(schema))
+            done += table.num_rows
+            cellar.release()
+        if writer is not None:
+            writer.close()
+
+
+def rank_among(rank: np.ndarray, verdicts: Verdicts, others: Others) -> None:
+    """From ranks among this process's rows to ranks among all: each process tells its suspicions in turn, equal ones in order of the processes.
+
+    Args:
+        rank: (N,) int64, changed in place; 0 for unlabelled rows.
+        verdicts: of all rows here.
+        others: the processes.
+    """
+    labelled = np.flatnonzero(rank)
+    own = suspicion(verdicts, slice(None))[labelled]
+    rising = np.sort(own)
+    ahead = np.zeros(len(own), np.int64)
+    for at, theirs in enumerate(others.each(rising)):
+        if at != others.rank:
+            ahead += len(theirs) - np.searchsorted(theirs, rising, "left" if at < others.rank else "right")
+    # The row of rank r is the r-th from the end of the rising ones.
+    rank[labelled] += ahead[len(own) - rank[labelled]]
+
+
+def suspicion(verdicts: Verdicts, part: slice) -> np.ndarray:
+    """(n,) float32 what rows are ranked by; -1 for those without a label."""
+    both = np.nan_to_num(verdicts.p_incorrect[part] + verdicts.p_outlier[part])
+    return np.where(verdicts.code[part] == VERDICTS.index("unlabelled"), -1.0, both).astype(np.float32)
 
 
 def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: Cellar) -> None:
@@ -265,20 +305,18 @@ def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.
         z_score: (N,).
         cellar: takes the bins.
     """
-    n, lost = len(row), VERDICTS.index("unlabelled")
-
-    def suspicion(part: slice) -> np.ndarray:
-        both = np.nan_to_num(verdicts.p_incorrect[part] + verdicts.p_outlier[part])
-        return np.where(verdicts.code[part] == lost, -1.0, both).astype(np.float32)
-
+    n = len(row)
     # The first rows are an even sample; those without a label are a bin of their own.
-    edges = np.unique(np.concatenate([[0.0], np.quantile(suspicion(slice(BLOCK_ROWS)), np.linspace(0, 1, ceil(n / BLOCK_ROWS) + 1)[1:-1])])).astype(np.float32)
+    inner = np.quantile(suspicion(verdicts, slice(BLOCK_ROWS)), np.linspace(0, 1, ceil(n / BLOCK_ROWS) + 1)[1:-1])
+    edges = np.unique(np.concatenate([[0.0], inner])).astype(np.float32)
     parts = [slice(*ends) for ends in rows_at_once(n, BLOCK_ROWS)]
-    size = sum((np.bincount(np.searchsorted(edges, suspicion(part), "right"), minlength=len(edges) + 1) for part in parts), np.zeros(len(edges) + 1, np.int64))
+    size = np.zeros(len(edges) + 1, np.int64)
+    for part in parts:
+        size += np.bincount(np.searchsorted(edges, suspicion(verdicts, part), "right"), minlength=len(size))
     begins = np.cumsum(size) - size
     free, dealt = begins.copy(), cellar.zeros((n,), np.int64)
     for part in parts:
-        bins = np.searchsorted(edges, suspicion(part), "right")
+        bins = np.searchsorted(edges, suspicion(verdicts, part), "right")
         order, mine = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=len(size))
         into = np.arange(len(bins)) - np.repeat(np.cumsum(mine) - mine, mine) + np.repeat(free, mine)
         dealt[into] = order + part.start
@@ -291,10 +329,10 @@ def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.
         cellar.release()
 
 
-def chunks(found: Survey) -> Iterator[pa.Table]:
-    """The input's rows in tables of `CHUNK_ROWS`, the last with what is left."""
+def chunks(found: Survey, unit: OwnUnit | None) -> Iterator[pa.Table]:
+    """The rows of a unit, or all that are read here, in tables of `CHUNK_ROWS`, the last with what is left."""
     held: list[pa.RecordBatch] = []
-    for batch in found.pieces(found.columns()):
+    for batch in found.pieces(found.columns(), unit):
         held.append(batch)
         while sum(one.num_rows for one in held) >= CHUNK_ROWS:
             table = pa.Table.from_batches(held)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from zcurate import parts, remote
 from zcurate.errors import ReportError, UsageError
-from zcurate.report import ENDING, Report, card_of, current_umask, full, guard, here
+from zcurate.readers.streaming import Others
+from zcurate.report import ENDING, Report, card_of, check_output, current_umask, full, guard, here
 
 
 def save(report: Report, folder: str, n_parts: int, force: bool = False) -> None:
@@ -45,6 +48,39 @@ def save(report: Report, folder: str, n_parts: int, force: bool = False) -> None
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def filled_by_all(folder: str | None, others: Others) -> Iterator[str]:
+    """A temporary folder that all processes write parts into, and that becomes `folder` when the last is done.
+
+    Args:
+        folder: to write, seen by all processes at the same path, and fit for it as `check_either` says; the first's word counts.
+        others: the processes.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    temporary, trouble = None, None
+    if others.rank == 0:
+        assert folder is not None  # crack: narrows types only
+        try:
+            temporary = tempfile.mkdtemp(prefix=".zcurate-", suffix=".part", dir=os.path.dirname(os.path.abspath(folder)))
+            os.chmod(temporary, 0o777 & ~current_umask())
+        except OSError as error:
+            trouble = f"{folder}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another"
+    place, trouble = others.gathered((temporary, trouble))[0]
+    if trouble is not None:
+        raise UsageError(trouble)
+    try:
+        yield place
+        others.gathered("written")
+        if temporary is not None and folder is not None:
+            exchange(temporary, folder)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    others.gathered("in place")
+
+
 def write_part(rows: Report, folder: str, k: int, n: int) -> None:
     """Write one part of a report, so that no half of it is ever seen; each process writes its own.
 
@@ -63,18 +99,25 @@ def write_part(rows: Report, folder: str, k: int, n: int) -> None:
 
 
 def exchange(fresh: str, folder: str) -> None:
-    """Put a finished folder in the place of another, which comes back if that fails."""
-    if not os.path.isdir(folder):
+    """Put a finished folder in the place of another, or of a report that is one file, which comes back if that fails."""
+    if not os.path.exists(folder):
         os.rename(fresh, folder)
         return
-    old = tempfile.mkdtemp(prefix=".zcurate-", suffix=".old", dir=os.path.dirname(os.path.abspath(folder)))
+    beside = tempfile.mkdtemp(prefix=".zcurate-", suffix=".old", dir=os.path.dirname(os.path.abspath(folder)))
+    old = os.path.join(beside, "report")
     os.rename(folder, old)
     try:
         os.rename(fresh, folder)
     except BaseException:
         os.rename(old, folder)
         raise
-    shutil.rmtree(old)
+    finally:
+        shutil.rmtree(beside)
+
+
+def check_either(path: str, input_path: str, force: bool) -> None:
+    """`check`, but the report of the same input may be one file too, which the folder will take the place of; arguments and errors as there."""
+    (check_output if os.path.isfile(path) else check)(path, input_path, force)
 
 
 def check(folder: str, input_path: str, force: bool) -> None:

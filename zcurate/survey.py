@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate import infer
-from zcurate.dataset import Dataset, Task
-from zcurate.errors import InputError
+from zcurate.dataset import Dataset, Origin, Task
+from zcurate.errors import InputError, UsageError
 from zcurate.options import ScanOptions
 from zcurate.readers import streaming
 from zcurate.readers.glimpse import Glimpse
+from zcurate.readers.streaming import Others, Unit
 from zcurate.source import Source
 
 PIECE_ROWS = 65_536
@@ -29,6 +30,20 @@ SAMPLE_ROWS = 50_000
 """Rows that types, roles and quantiles are taken from."""
 MOST_VALUES = 200_000
 """Distinct numbers among the labels, and distinct strings of a column, that are counted at most."""
+
+
+@dataclass(frozen=True)
+class OwnUnit:
+    """A unit that this process reads."""
+
+    unit: Unit
+    """Where it lies."""
+    number: int
+    """Its place among all units."""
+    begin: int
+    """The position in the input of its first row."""
+    n_rows: int
+    """Rows in it."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +60,21 @@ class Survey:
     """A sample of the rows, in the input's order; its roles and task hold for all, and `n_rows` counts all."""
     counts: dict[str, dict[str, int]]
     """Of each category column how often each value is there."""
+    units: list[OwnUnit]
+    """What this process reads, in the input's order: every unit, or where several processes read together every so many-th."""
+    n_units: int
+    """Of the input."""
 
-    def pieces(self, wanted: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns, piece by piece, in the input's order."""
+    @property
+    def n_own(self) -> int:
+        """Rows that this process reads."""
+        return sum(unit.n_rows for unit in self.units)
+
+    def pieces(self, wanted: list[str], unit: OwnUnit | None = None) -> Iterator[pa.RecordBatch]:
+        """Some columns, piece by piece, in the input's order: of one unit, or of all that this process reads."""
         chosen = pa.schema([self.schema.field(name) for name in wanted])
-        return streaming.pieces(self.source, chosen, self.own, PIECE_ROWS)
+        for one in self.units if unit is None else [unit]:
+            yield from streaming.pieces(self.source, chosen, self.own, PIECE_ROWS, one.unit)
 
     def columns(self) -> list[str]:
         """The columns that are read again: label, features, id and group."""
@@ -76,52 +101,112 @@ class Survey:
 
 def reason_not_to(seen: Glimpse, source: Source) -> str:
     """Why an input cannot be scanned piece by piece; empty where it can."""
-    if source.content is not None or source.remote is not None:
-        return "standard input and addresses are read as a whole"
+    if source.content is not None:
+        return "standard input is read as a whole"
     if source.format not in streaming.HEADS.where:
         return f"{source.format} is read as a whole"
+    if source.remote is not None and source.format not in streaming.COUNTS.where:
+        return f"{source.format} at an address is read as a whole"
     if seen.data.pictures is not None:
         return "pictures are decoded into memory"
     text = [column.name for column in seen.data.roles.features if column.kind == "text"]
     return f"column '{text[0]}' is text, whose words are counted in memory" if text else ""
 
 
-def survey(source: Source, seen: Glimpse, options: ScanOptions) -> Survey:
+def survey(source: Source, seen: Glimpse, options: ScanOptions, others: Others | None = None) -> Survey:
     """Pass over all rows once.
 
     Args:
         source: of the rows.
         seen: what its beginning looked like.
         options: roles and task.
+        others: the processes that read together, each its own units; None for one process.
 
     Raises:
         InputError: no usable labels, or a part that is broken.
-        UsageError: a column that is not there.
+        UsageError: a column that is not there; fewer units than processes.
     """
-    roles, place = seen.data.roles, source.path
+    roles, place, crowd = seen.data.roles, source.path, others or streaming.Nobody()
     written = tuple(name for name in (roles.label, roles.id, roles.group) if name) if source.format in ("csv", "tsv") else ()
-    schema, own = streaming.layout(source, written)
-    chances, some, n_rows = np.random.default_rng(0), Sample(), 0
-    values: Counter[str] = Counter()
-    words = {field.name: Counter[str]() for field in schema if pa.types.is_string(field.type) and field.name != roles.label}
-    for batch in streaming.pieces(source, schema, own, PIECE_ROWS):
-        n_rows += batch.num_rows
-        some.add(pa.Table.from_batches([batch]), chances)
-        found = infer.without_missing_words(infer.spelled(infer.plain(pa.chunked_array([batch.column(roles.label)]))))
-        count(found, values, lambda word: infer.as_numbers(pa.array([word])) is None)
-        for name in list(words):
-            count(infer.without_missing_words(infer.plain(pa.chunked_array([batch.column(name)]))), words[name], lambda _: False)
-            if len(words[name]) >= MOST_VALUES:
-                del words[name]
-    if n_rows == 0:
+    schema, own = streaming.layout(source, written, others)
+    units = streaming.units(source) if crowd.size > 1 else [Unit(at, None) for at in range(len(own))]
+    if len(units) < crowd.size:
+        what = f"{len(units)} row groups or files for {crowd.size} processes"
+        raise UsageError(f"{place}: {what} — expected one for each — write the data in smaller row groups or more parts, or start fewer processes")
+    mine = range(crowd.rank, len(units), crowd.size)
+
+    def look() -> Counts:
+        found = Counts({}, Counter(), {field.name: Counter() for field in schema if pa.types.is_string(field.type) and field.name != roles.label}, Sample())
+        chances = np.random.default_rng([0, crowd.rank] if crowd.rank else 0)
+        for number in mine:
+            found.rows[number] = 0
+            for batch in streaming.pieces(source, schema, own, PIECE_ROWS, units[number]):
+                found.rows[number] += batch.num_rows
+                found.sample.add(pa.Table.from_batches([batch]), chances)
+                found.add(batch, roles.label)
+        found.sample.cut()
+        return found
+
+    every = streaming.agreed_on(look, crowd)
+    rows = {number: n for each in every for number, n in each.rows.items()}
+    begins = np.cumsum([0, *(rows[number] for number in range(len(units)))])
+    if begins[-1] == 0:
         raise InputError(f"{place}: no rows — expected a header and data — is this the right file?")
+    values = sum((each.labels for each in every), Counter[str]())
     _, task = infer.label_task(pa.array(list(values), pa.string()), options.task, place, roles.label, sum(values.values()))
-    data = infer.dataset(some.table(), source.origin(), dataclasses.replace(options, label=roles.label), task=task)
+    some = together([each.sample.table() for each in every], [sum(each.rows.values()) for each in every])
+    # The first alone reads every byte once more for the hash in the run card.
+    origin = source.origin() if crowd.rank == 0 else Origin(source.path, source.format)
+    data = infer.dataset(some, origin, dataclasses.replace(options, label=roles.label), task=task)
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:
         raise InputError(f"{place}: column '{text[0]}' is text — expected none where rows are read piece by piece — try --exclude {text[0]}, or more --memory")
+    words = {name: sum((each.words[name] for each in every), Counter[str]()) for name in every[0].words if all(name in each.words for each in every)}
     kept = {column.name: dict(words.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
-    return Survey(source, schema, own, dataclasses.replace(data, n_in_all=n_rows), kept)
+    taken = [OwnUnit(units[number], number, int(begins[number]), rows[number]) for number in mine]
+    return Survey(source, schema, own, dataclasses.replace(data, n_in_all=int(begins[-1])), kept, taken, len(units))
+
+
+@dataclass
+class Counts:
+    """What one process counts on its pass."""
+
+    rows: dict[int, int]
+    """Number of a unit -> its rows."""
+    labels: Counter[str]
+    """Label -> how often."""
+    words: dict[str, Counter[str]]
+    """Of each column of text its values; a column of too many distinct ones is dropped."""
+    sample: Sample
+    """Of its rows."""
+
+    def add(self, batch: pa.RecordBatch, label: str) -> None:
+        """Count the values of a piece.
+
+        Args:
+            batch: (n) rows.
+            label: the label column.
+        """
+        found = infer.without_missing_words(infer.spelled(infer.plain(pa.chunked_array([batch.column(label)]))))
+        count(found, self.labels, lambda word: infer.as_numbers(pa.array([word])) is None)
+        for name in list(self.words):
+            count(infer.without_missing_words(infer.plain(pa.chunked_array([batch.column(name)]))), self.words[name], lambda _: False)
+            if len(self.words[name]) >= MOST_VALUES:
+                del self.words[name]
+
+
+def together(tables: list[pa.Table], n_rows: list[int]) -> pa.Table:
+    """One sample of `SAMPLE_ROWS` rows from each process's, as many from each as it has rows.
+
+    Args:
+        tables: even samples of their rows.
+        n_rows: that each was drawn from.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    wanted = [min(table.num_rows, round(SAMPLE_ROWS * n / max(1, sum(n_rows)))) for table, n in zip(tables, n_rows, strict=True)]
+    picked = [np.sort(np.random.default_rng(0).choice(table.num_rows, n, replace=False)) for table, n in zip(tables, wanted, strict=True)]
+    return pa.concat_tables([table.take(pa.array(rows)) for table, rows in zip(tables, picked, strict=True)]).combine_chunks()
 
 
 def count(found: pa.Array, into: Counter[str], keep: Callable[[str], bool]) -> None:

@@ -1,13 +1,17 @@
 """Several processes training the same members on their own rows: what they tell one another, and nothing else.
 
-Leaves: `Alone`, `Crowd`. Enters: torch.distributed, as `torchrun` sets it up. Rows belong to virtual shards, runs of rows whose number does
-not depend on the processes; each process holds neighbouring shards. One process is `Alone` and pays nothing.
+Leaves: `Alone`, `Crowd`, `Apart`. Enters: torch.distributed, as `torchrun` sets it up. Rows belong to virtual shards, runs of rows whose number does
+not depend on the processes; each process holds neighbouring shards, or where the rows lie apart those that it read itself. One process is `Alone`
+and pays nothing.
 """
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +28,8 @@ class Alone:
     """Among those that share a member's rows."""
     team, n_teams = 0, 1
     """Among the groups of processes that share the members."""
+    apart = False
+    """Each process has rows of its own, that no other knows of; else all know all rows."""
 
     def mine(self, n_shards: int) -> range:
         """The virtual shards of this process.
@@ -65,6 +71,14 @@ class Alone:
     def agreed(self, value: bool) -> bool:
         """What the first process says."""
         return value
+
+    def gathered(self, thing: Any) -> list[Any]:
+        """What each process hands in, in order of their ranks: small things only."""
+        return [thing]
+
+    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The array of each process in turn, in order of their ranks; arrays may differ in length."""
+        yield x
 
     def leave(self) -> None:
         """The work is done."""
@@ -150,10 +164,43 @@ class Crowd(Alone):
         self.distributed.broadcast(told, 0)
         return bool(told[0])
 
+    def gathered(self, thing: Any) -> list[Any]:
+        """What each process hands in, in order of their ranks: small things only."""
+        out: list[Any] = [None] * self.distributed.get_world_size()
+        self.distributed.all_gather_object(out, thing)
+        return out
+
+    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The array of each process in turn, in order of their ranks; arrays may differ in length."""
+        here = self.distributed.get_rank()
+        for rank, (n, kind) in enumerate(self.gathered((len(x), x.dtype.str))):
+            mine = torch.from_numpy(np.ascontiguousarray(x)) if rank == here else torch.from_numpy(np.empty(n, kind))
+            told = mine.to(self.device)
+            self.distributed.broadcast(told, rank)
+            yield told.cpu().numpy()
+
     def leave(self) -> None:
         """The work is done; nobody goes before all are here."""
         self.distributed.barrier()
         self.distributed.destroy_process_group()
+
+
+class Apart(Crowd):
+    """One of several processes that have each read rows of their own: a member's batch is made of rows of all of them."""
+
+    apart = True
+
+    def __init__(self, device: torch.device) -> None:
+        """Meet the others."""
+        super().__init__(device, 1)
+
+    def mine(self, n_shards: int) -> range:
+        """All of this process's own shards."""
+        return range(n_shards)
+
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """This process's own part: what is recorded stays with its rows."""
+        return x
 
 
 def groups(n_processes: int, n_members: int) -> int:
@@ -169,3 +216,8 @@ def join(device: torch.device, n_members: int) -> Alone:
         n_members: of a round.
     """
     return Crowd(device, n_members) if processes() > 1 else Alone()
+
+
+def join_apart(device: torch.device) -> Alone:
+    """The same, each with rows of its own."""
+    return Apart(device) if processes() > 1 else Alone()

@@ -487,6 +487,8 @@ class Team:
                 n_visits += drawn.ids.shape[1]
             else:
                 n_visits += int(chosen[:, shard].sum(1).max())
+        if self.trainer.crowd.apart:
+            n_visits = sum(self.trainer.crowd.gathered(n_visits))
         return Order(tuple(shards), n_visits)
 
     def learn(self, epoch: int, part: int = 0) -> tuple[Visits, Scored]:
@@ -697,7 +699,9 @@ def train(
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
-        trainer.crowd, trainer.packed = crowd, False
+        # Where rows lie apart every step waits for the others: packed members wait together.
+        trainer.crowd, trainer.packed = crowd, crowd.apart
+        trainer.n_segments = max(crowd.gathered(trainer.n_segments)) if crowd.apart else trainer.n_segments
     rounds: list[Round] = []
     for at in range(spec.rounds):
         rng = np.random.default_rng([seed, at])

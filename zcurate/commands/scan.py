@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from zcurate.lean import rank
+from zcurate.lean import processes, rank
 from zcurate.options import ScanOptions, share
 from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
@@ -46,7 +46,7 @@ def scan(data: str, options: ScanOptions) -> None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
     assert options.output is not None  # crack: narrows types only
     to_stdout = options.output == "-"
-    if not to_stdout:
+    if not to_stdout and processes() == 1:
         check_output(options.output, data, options.force)
     with talker(options) as watch:
         settled = dataclasses.replace(options, output=None) if to_stdout else options

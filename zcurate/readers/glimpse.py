@@ -55,7 +55,8 @@ def glimpse(source: Source, options: ScanOptions) -> Glimpse:
     """
     look = {"csv": of_text, "tsv": of_text, "jsonl": of_text, "parquet": of_parts, "feather": of_parts, "folder": of_folder}.get(source.format)
     found = None
-    if look is not None and source.content is None and source.remote is None and (source.format == "folder" or n_bytes_of(source) > SMALL):
+    near = source.content is None and (source.remote is None or look is of_parts)
+    if look is not None and near and (source.format == "folder" or n_bytes_of(source) > SMALL):
         try:
             found = look(source, options)
         except InputError:
@@ -67,7 +68,9 @@ def glimpse(source: Source, options: ScanOptions) -> Glimpse:
 
 
 def n_bytes_of(source: Source) -> int:
-    """Bytes of all files, as they lie there."""
+    """Bytes of all files, as they lie there; of files afar as far as that is told."""
+    if source.remote is not None:
+        return sum(size or 0 for size in source.remote.sizes)
     return sum(os.path.getsize(name) for name in source.files)
 
 

@@ -73,7 +73,13 @@ def n_rows(source: Source, name: str | None) -> int:
         return int(file.metadata.num_rows)
 
 
-def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+def n_groups(source: Source, name: str | None) -> int:
+    """One part's row groups, from its footer."""
+    with opened(source, name) as file:
+        return int(file.metadata.num_row_groups)
+
+
+def batches(source: Source, name: str | None, schema: pa.Schema, rows: int, group: int | None = None) -> Iterator[pa.RecordBatch]:
     """One part, piece by piece.
 
     Args:
@@ -81,6 +87,7 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         name: one of its files; None for the only one.
         schema: its columns that are wanted.
         rows: at most, in one piece.
+        group: only this row group; None for all.
     """
     with opened(source, name, passing=True) as file:
-        yield from file.iter_batches(rows, columns=[field.name for field in schema])
+        yield from file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema])
