@@ -24,7 +24,7 @@ import torch
 import zcurate
 from tests.conftest import ROOT
 from tests.test_together import together_do
-from zcurate import compose, encode, estimate, flow, piecewise, report, source, spec, survey, train
+from zcurate import compose, encode, estimate, flow, pictures, piecewise, report, source, spec, survey, train
 from zcurate.cellar import cellar
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import VERDICTS
@@ -191,8 +191,9 @@ def test_a_limit_that_is_too_small_says_what_is_needed(parts):
 
 
 def test_what_is_read_as_a_whole_says_so(tmp_path):
-    with pytest.raises(UsageError, match="pictures are decoded into memory"):
-        zcurate.scan(str(ROOT / "sample_data/digits/manifest.csv"), memory="50MB")
+    np.savez(tmp_path / "p.npz", images=np.random.default_rng(0).integers(0, 255, (50, 8, 8)).astype(np.uint8), labels=np.arange(50) % 2)
+    with pytest.raises(UsageError, match=r"--memory 50MB: the scan needs about .*, as pictures in npz are read as a whole"):
+        zcurate.scan(str(tmp_path / "p.npz"), memory="50MB")
 
 
 def test_without_a_limit_and_below_one_nothing_changes(parts):
@@ -257,6 +258,49 @@ def test_text_that_only_later_rows_show_is_refused_in_pieces(tmp_path):
     where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
     with pytest.raises(InputError, match="column 't' is text"):
         survey.survey(where, glimpse.glimpse(where, options), options)
+
+
+@pytest.fixture(scope="module")
+def few_pictures(tmp_path_factory):
+    """300 pictures of two kinds in a folder, one in ten in the wrong one; and a model for them."""
+    from PIL import Image
+
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for kind in ("dark", "light"):
+        (folder / "d" / kind).mkdir(parents=True)
+    for at in range(300):
+        pixels = rng.integers(0, 90, (12, 12), dtype=np.uint8)
+        light = rng.random() < 0.5
+        pixels[3:9, 3:9] += np.uint8(100 * light)
+        Image.fromarray(pixels).save(folder / "d" / ("light" if light != (rng.random() < 0.1) else "dark") / f"{at}.png")
+    (folder / "m.toml").write_text('name = "resnet"\nhidden = [16, 16, 16]\nrounds = 1\nfolds = 2\n')
+    return folder
+
+
+def test_pictures_in_a_file_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
+    monkeypatch.setattr(encode, "MOVED_ROWS", 70)
+    monkeypatch.setattr(pictures, "DECODED_ROWS", 70)
+    kept = []
+    monkeypatch.setattr(train, "train", lambda encoded, *rest, real=train.train: (kept.append(encoded), real(encoded, *rest))[1])
+    settings = {"model": str(few_pictures / "m.toml"), "epochs": 3}
+    inside = zcurate.scan(str(few_pictures / "d"), **settings)
+    outside = zcurate.scan(str(few_pictures / "d"), memory="1MB", **settings)
+    assert inside.table.equals(outside.table)
+    assert kept[0].mapped is None and kept[1].mapped.n_bytes == 2 * 300 * 144
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in sorted((few_pictures / "d").rglob("*.png"))))
+    listed = zcurate.scan(str(manifest), memory="1MB", **settings)
+    assert sorted(listed.table.column("p_incorrect").to_pylist()) == sorted(inside.table.column("p_incorrect").to_pylist())
+
+
+def test_pictures_in_a_file_are_learned_segment_by_segment(few_pictures, small_limit, monkeypatch):
+    monkeypatch.setattr(train, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(train, "SEGMENT_ROWS", 64)
+    monkeypatch.setattr(train, "SEGMENT_BYTES", 1)
+    found = zcurate.scan(str(few_pictures / "d"), memory="1MB", model=str(few_pictures / "m.toml"), epochs=6)
+    # All but the rows that were shown a planted label, which are described by one held-out answer.
+    assert np.bincount(found.table.column("n_seen").to_numpy()).tolist() == [0, 12, 0, 0, 0, 0, 288]
+    assert found.counts()["incorrect"] > 5
 
 
 def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monkeypatch):

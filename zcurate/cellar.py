@@ -18,6 +18,9 @@ import numpy as np
 
 from zcurate.errors import UsageError
 
+MAPPED_AT_ONCE, MOST_TOUCHED = 1 << 16, 1 << 28
+"""Bytes that one look at a file may map, and bytes after which they are given back."""
+
 
 class Cellar:
     """Arrays in one folder."""
@@ -25,6 +28,7 @@ class Cellar:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.held: list[np.memmap[Any, Any]] = []
+        self.n_touched = 0
 
     def zeros(self, shape: tuple[int, ...], kind: Any) -> np.ndarray:
         """A new array of zeros in a file; one without elements lies in memory.
@@ -55,8 +59,21 @@ class Cellar:
         self.release()
         return out
 
+    def touch(self, n_rows: int, row_bytes: int) -> None:
+        """Some rows were looked at: from time to time the memory that such looks took is given back.
+
+        Args:
+            n_rows: that were looked at.
+            row_bytes: of each.
+        """
+        # The system maps neighbouring pages with the one that is asked for.
+        self.n_touched += n_rows * max(row_bytes, MAPPED_AT_ONCE)
+        if self.n_touched > MOST_TOUCHED:
+            self.release()
+
     def release(self) -> None:
         """Give back the memory that the arrays take at the moment; their values stay."""
+        self.n_touched = 0
         if hasattr(mmap, "MADV_DONTNEED"):
             for one in self.held:
                 one._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]

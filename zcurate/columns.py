@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate import infer, pictures
+from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset, Origin, Skipped
 from zcurate.errors import InputError, UsageError, listed
 from zcurate.options import ScanOptions
@@ -175,7 +176,7 @@ def looks_like_paths(column: pa.ChunkedArray) -> bool:
     return len(head) > 0 and sum(value.strip().lower().endswith(pictures.SUFFIXES) for value in head) >= 0.9 * len(head)
 
 
-def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tuple[Skipped, ...] = ()) -> Dataset:
+def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tuple[Skipped, ...] = (), room: Cellar | None = None) -> Dataset:
     """The last step of every table reader.
 
     Args:
@@ -183,6 +184,7 @@ def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tupl
         origin: where it came from.
         options: roles and task.
         skipped: rows that could not be read.
+        room: takes the pixels of pictures; None for memory.
     """
     place = origin.path
     table = table.rename_columns(unique_names(table.column_names))
@@ -198,13 +200,13 @@ def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tupl
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     table = table.drop_columns([name])
     if is_encoded(column.type):
-        found = pictures.from_bytes(column, place)
+        found = pictures.from_bytes(column, place, room)
         inner = column.field("path") if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0 else None
         paths = inner.cast(pa.string()) if inner is not None and inner.null_count < len(inner) else None
     else:
         paths = infer.plain(pa.chunked_array([column]))
         root = os.path.abspath(picture_root(paths, place, options.root))
-        found = pictures.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], place)
+        found = pictures.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], place, room)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
     return infer.dataset(table, origin, options, found.pixels, paths, skipped + found.skipped, root)
 

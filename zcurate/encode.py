@@ -31,6 +31,8 @@ LARGEST = 1e30
 """Numbers are clipped here, so that their squares and differences stay within float32."""
 EDGE_SAMPLE = 50_000
 """Rows that the quantiles are taken from."""
+MOVED_ROWS = 2048
+"""Pictures in files that are moved at a time."""
 ENCODED_ROWS = 16_384
 """Rows of a table that are put together at a time."""
 FARTHEST_TARGET = 1e6
@@ -103,6 +105,8 @@ class Encoded:
     """Regression: how targets were standardised."""
     cellar: Cellar | None = None
     """Where the rows lie in files, already in a random order; None where they are in memory."""
+    mapped: Cellar | None = None
+    """Where pictures lie in a file while all else is in memory; None where they are in memory too."""
 
     @property
     def n_rows(self) -> int:
@@ -131,6 +135,12 @@ class Encoded:
         assert self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
         return -self.bin_start * self.bin_scale - 0.5
 
+    def release(self) -> None:
+        """Give back the memory that rows in files take at the moment."""
+        for one in (self.cellar, self.mapped):
+            if one is not None:
+                one.release()
+
     def labelled(self) -> Tensor:
         """(N,) bool."""
         return ~self.y.isnan() if self.regression else self.y >= 0
@@ -143,6 +153,8 @@ class Encoded:
         """
         codes = None if self.codes is None else self.codes[ids]
         images = None if self.images is None else self.images[ids]
+        if images is not None and self.mapped is not None:
+            self.mapped.touch(ids.numel(), images[0, 0].nbytes)
         return Inputs(self.numbers(ids), codes, *self.texts(ids), images)
 
     def numbers(self, ids: Tensor) -> Tensor | None:
@@ -220,22 +232,43 @@ def target_scale(y: np.ndarray) -> TargetScale:
     return TargetScale(np.array([middle - spread, middle + spread]), np.array([-1.0, 1.0]))
 
 
-def encode(data: Dataset, spec: ModelSpec, device: torch.device) -> Encoded:
+def encode(data: Dataset, spec: ModelSpec, device: torch.device, room: Cellar | None = None) -> Encoded:
     """Every readable row as tensors on `device`.
 
     Args:
         data: N rows.
         spec: `bins`, `text`.
         device: where the tensors stay.
+        room: takes the pixels of pictures, which a CPU then reads from there; None for memory.
     """
     row = np.flatnonzero(data.readable()).astype(np.int64)
     if data.pictures is not None:
-        row = by_content(data, row)
+        row = by_content(data, row, room)
     y, target = labels(data, row)
-    parts: dict[str, Any] = features(data, row, spec, device) if data.pictures is None else {"images": torch.from_numpy(data.pictures[row])}
+    parts: dict[str, Any] = (
+        features(data, row, spec, device) if data.pictures is None else {"images": torch.from_numpy(in_this_order(data.pictures, row, room))}
+    )
     moved: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
     n_outputs = data.n_classes if target is None else 2
-    return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, dtype=dtype_for(spec, len(row), device), **moved)
+    dtype, mapped = dtype_for(spec, len(row), device), room if device.type == "cpu" else None
+    return Encoded(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, dtype=dtype, mapped=mapped, **moved)
+
+
+def in_this_order(values: np.ndarray, row: np.ndarray, room: Cellar | None) -> np.ndarray:
+    """(M, ...) some rows of an array, in `room` where there is one.
+
+    Args:
+        values: (N, ...).
+        row: (M,) int64.
+        room: takes them, some at a time; None for memory.
+    """
+    if room is None:
+        return values[row]
+    out = room.zeros((len(row), *values.shape[1:]), values.dtype)
+    for begin, end in rows_at_once(len(row), MOVED_ROWS):
+        out[begin:end] = values[row[begin:end]]
+        room.release()
+    return out
 
 
 def dtype_for(spec: ModelSpec, n_rows: int, device: torch.device) -> torch.dtype:
@@ -251,11 +284,15 @@ def dtype_for(spec: ModelSpec, n_rows: int, device: torch.device) -> torch.dtype
     return torch.bfloat16 if spec.name == "mlp" and n_rows >= BFLOAT_ROWS and has_bfloat16(device) else torch.float32
 
 
-def by_content(data: Dataset, row: np.ndarray) -> np.ndarray:
+def by_content(data: Dataset, row: np.ndarray, room: Cellar | None = None) -> np.ndarray:
     """Pictures in an order that depends on what they show and not on how they were stored, so that formats agree."""
     assert data.pictures is not None  # crack: narrows types only
     given = data.given.to_pylist()
-    digest = [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row]
+    digest: list[bytes] = []
+    for begin, end in rows_at_once(len(row), MOVED_ROWS):
+        digest += [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row[begin:end]]
+        if room is not None:
+            room.release()
     return row[np.array(sorted(range(len(row)), key=digest.__getitem__), np.int64)] if len(row) else row
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from zcurate.dataset import Dataset
-from zcurate.spec import LARGE_ROWS, ModelSpec, Plan
+from zcurate.spec import LARGE_ROWS, ModelSpec, Plan, asked_at_once
 
 START_SECONDS = 2.4
 """Starting Python, loading torch and Arrow."""
@@ -55,8 +55,11 @@ PARTS_BYTES = 250
 """Per row and class where the parts of the run are kept apart, so that the best can be chosen."""
 ROUND_BYTES = 60
 """Per row and round after the first."""
-BATCH_ROWS, BATCH_COPIES = 2048, 20
-"""Rows that pass through a model at once when it is asked, and how many times their inputs are held in all, freed blocks that are kept among them."""
+BATCH_COPIES, PICTURE_COPIES = 20, 8
+"""How many times the inputs of the rows that a model is asked about at once are held in all, freed blocks that are kept among them: of a table, of
+pictures twice the first layer's outputs."""
+MAPPED_BYTES = 300e6
+"""Of pictures in files: what is mapped at any time."""
 STREAMED_BYTES, STREAMED_ROW_BYTES = 600e6, 55
 """With the rows in files: whatever their number, and per row."""
 NEIGHBOUR_BYTES = 90e6
@@ -262,13 +265,17 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     a_row = shape.table_bytes + encoded + JUDGED_BYTES + EPOCH_BYTES * plan.n_epochs + outputs + ROUND_BYTES * (spec.rounds - 1)
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     looks = NEIGHBOUR_BYTES * min(1.0, n / MOST_KEYS) if "neighbours" in spec.witnesses else 0
-    return int(FLOOR_BYTES + n * a_row + min(BATCH_ROWS, n / spec.folds) * BATCH_COPIES * 4 * inputs + looks)
+    at_once, copies = max(spec.batch, asked_at_once(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
+    return int(FLOOR_BYTES + n * a_row + min(at_once, n / spec.folds) * copies * 4 * inputs + looks)
 
 
 def least_bytes(plan: Plan, shape: Shape) -> int:
-    """Memory at most where the rows lie in files."""
+    """Memory at most where the rows lie in files; of pictures only the pixels do, their encoded bytes in a table do not."""
+    if shape.picture is not None:
+        held = shape.n_bytes if shape.format not in ("folder", "csv", "tsv") else 0
+        return int(peak_bytes(plan, shape) - 2 * shape.n_rows * int(np.prod(shape.picture)) + MAPPED_BYTES + held)
     width = width_of(shape, plan.spec) + sum(plan.spec.hidden)
-    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(BATCH_ROWS, shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
+    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(asked_at_once(None), shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
 
 
 def available_bytes() -> int:

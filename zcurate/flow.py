@@ -43,6 +43,7 @@ NO_MEDIANS = "torchrun: z_scale = mad — medians of several processes' rows can
 if TYPE_CHECKING:
     import numpy as np
 
+    from zcurate.cellar import Cellar
     from zcurate.checkpoint import Checkpoint
     from zcurate.dataset import Dataset
     from zcurate.encode import Encoded
@@ -110,17 +111,39 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
         command: what the user typed.
         brief: of a report written piece by piece return only the columns that the closing words need.
     """
+    from zcurate.cellar import cellar
+
     clock = Stopwatch(watch)
-    large = too_large(data, options, watch)
-    if large is not None:
-        return in_pieces(*large, options, clock, command, brief)
-    dataset = opened(data, options, clock)
+    with contextlib.ExitStack() as until:
+        # Pictures may be decoded for the first look.
+        room = None if options.memory is None else until.enter_context(cellar())
+        large = too_large(data, options, watch, room)
+        if large is None:
+            return in_memory(opened(data, options, clock), options, clock, command)
+        where, seen = large
+        if seen.data.pictures is None:
+            return in_pieces(where, seen, options, clock, command, brief)
+        where = where if room else dataclasses.replace(where, room=until.enter_context(cellar()))
+        whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
+        return in_memory(opened(where, options, clock, whole), options, clock, command, where.room)
+
+
+def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Report:
+    """Examine what was opened, unless that is done already, and save the report.
+
+    Args:
+        dataset: N rows.
+        options: every setting.
+        clock: takes the time; its watch is told.
+        command: what the user typed.
+        room: takes the pixels of pictures; None for memory.
+    """
     if options.resume and not dataset.origin.digest:
         raise UsageError("scan: resume = True with data in memory — expected a path: only a file's content can be told from another's — save the data first")
     if options.resume and options.output is not None and (before := finished(dataset, options)) is not None:
-        watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
+        clock.watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
         return before
-    found = examine(dataset, options, clock, command)
+    found = examine(dataset, options, clock, command, room)
     if options.output is not None:
         found.report.save(options.output)
         if found.checkpoint is not None and not found.report.card["partial"]:
@@ -165,8 +188,14 @@ def footprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, A
     return plain
 
 
-def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Glimpse] | None:
+def too_large(data: Any, options: ScanOptions, watch: Watch, room: Cellar | None = None) -> tuple[Source, Glimpse] | None:
     """The input and its beginning where a scan would take more memory than `--memory` allows, or than there is; None where it fits.
+
+    Args:
+        data: as for `scan`.
+        options: `memory` and how to read.
+        watch: told of what follows.
+        room: takes the pixels of pictures that are decoded for a look; None for memory.
 
     Raises:
         UsageError: `--memory` is less than a scan needs whatever it does, or the input can only be read as a whole.
@@ -180,7 +209,7 @@ def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Gl
     from zcurate.readers import glimpse
     from zcurate.spec import plan
 
-    where = source.locate(str(data), options.input_format)
+    where = dataclasses.replace(source.locate(str(data), options.input_format), room=room)
     if where.content is not None and limit is None:
         return None
     seen = glimpse.glimpse(where, options)
@@ -200,7 +229,8 @@ def too_large(data: Any, options: ScanOptions, watch: Watch) -> tuple[Source, Gl
         watch.warn(f"the scan needs about {estimate.size(most)} of memory and {asked}; it cannot be read piece by piece, as {why}")
         return None
     if not limit:
-        watch.note(f"the scan would need about {estimate.size(most)} of memory and {asked}: rows are kept in files; --memory sets another limit")
+        kept = "rows" if seen.data.pictures is None else "pictures"
+        watch.note(f"the scan would need about {estimate.size(most)} of memory and {asked}: {kept} are kept in files; --memory sets another limit")
     return where, seen
 
 
@@ -337,13 +367,14 @@ class Scanned:
     """What the scan kept on the way; None where it kept nothing."""
 
 
-def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
+def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | None = None) -> Dataset:
     """The input as read, everything that can be refused before training refused, its warnings said.
 
     Args:
-        data: as for `scan`.
+        data: as for `scan`, or a `Source`.
         options: every setting.
         clock: takes the time; its watch is told.
+        known: the input, where it has been read.
 
     Raises:
         UsageError: an option, a column or the output path cannot be used.
@@ -354,7 +385,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch) -> Dataset:
     check_first(options)
     clock.stage("reading")
     load_torch_beside(data)
-    dataset = read(data, options)
+    dataset = known or read(data, options)
     if dataset.n_rows >= LARGE_ROWS:
         # Arrow keeps for later what it parsed the text in, more than the table takes.
         spare_memory()
@@ -374,7 +405,7 @@ def load_torch_beside(data: Any) -> None:
             threading.Thread(target=importlib.import_module, args=("torch",)).start()
 
 
-def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None) -> Scanned:
+def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Scanned:
     """Train on a data set in memory and judge every row: one readable page.
 
     Args:
@@ -382,6 +413,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         options: every setting; nothing is read or written here.
         clock: takes the time; its watch is told.
         command: what the user typed.
+        room: takes the pixels of pictures; None for memory.
 
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
@@ -406,7 +438,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         else:
             watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: every process does the whole scan, the first writes it")
     clock.stage("encoding")
-    encoded = encode.encode(dataset, what.spec, place)
+    encoded = encode.encode(dataset, what.spec, place, room)
     clock.stage("training")
     limit = house_options.seconds(options.time_limit)
     costs = Costs()
@@ -564,6 +596,8 @@ def read(data: Any, options: ScanOptions) -> Dataset:
     from zcurate import columns, readers, source
     from zcurate.dataset import Origin
 
+    if isinstance(data, source.Source):
+        return readers.read(data, options)
     if isinstance(data, str) or hasattr(data, "__fspath__"):
         return readers.read(source.locate(str(data), options.input_format), options)
     import pyarrow as pa

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from zcurate.bulk import rows_at_once
+from zcurate.cellar import Cellar
 from zcurate.dataset import Skipped
 from zcurate.errors import InputError
 
@@ -26,6 +28,10 @@ SIZES = (8, 32)
 """Smallest and largest training side [pixels]; by taste, for a CPU's sake."""
 SAMPLE = 256
 """Pictures that size and colour are decided on."""
+
+
+DECODED_ROWS = 4096
+"""Pictures decoded into a file at a time."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +136,14 @@ def training_shape(sample: Iterable[np.ndarray]) -> tuple[int, int]:
     return side, max(channels for _, channels in shapes)
 
 
-def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str) -> Pictures:
+def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str, room: Cellar | None = None) -> Pictures:
     """All pictures at training size.
 
     Args:
         n_rows: N.
         load: row to picture; raises ValueError or OSError when it cannot be read.
         place: the input, for messages.
+        room: takes the pixels; None for memory.
 
     Raises:
         InputError: not one picture can be read.
@@ -159,19 +166,23 @@ def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str) -> Pictu
             reason = next(iter(skipped.values()), "no rows")
             raise InputError(f"{place}: none of {n_rows} pictures can be read — {reason} — check the paths (--root) and the files")
         side, channels = training_shape(sample)
-        pixels = np.zeros((n_rows, channels, side, side), np.uint8)
+        shape = (n_rows, channels, side, side)
+        pixels = np.zeros(shape, np.uint8) if room is None else room.zeros(shape, np.uint8)
 
         def fill(row: int) -> None:
             array = attempt(row)
             if array is not None:
                 pixels[row] = fitted(array, side, channels)
 
-        list(pool.map(fill, range(n_rows), chunksize=64))
+        for begin, end in rows_at_once(n_rows, DECODED_ROWS):
+            list(pool.map(fill, range(begin, end), chunksize=64))
+            if room is not None:
+                room.release()
     return Pictures(pixels, tuple(Skipped(row, skipped[row]) for row in sorted(skipped)))
 
 
-def from_bytes(column: pa.Array, place: str) -> Pictures:
-    """A column of encoded pictures: binary, or Hugging Face's struct of bytes and path."""
+def from_bytes(column: pa.Array, place: str, room: Cellar | None = None) -> Pictures:
+    """A column of encoded pictures: binary, or Hugging Face's struct of bytes and path; other arguments as for `collect`."""
     if pa.types.is_struct(column.type):
         column = column.field("bytes")
 
@@ -181,15 +192,16 @@ def from_bytes(column: pa.Array, place: str) -> Pictures:
             raise ValueError("no picture in this row")
         return decode(content)
 
-    return collect(len(column), load, place)
+    return collect(len(column), load, place, room)
 
 
-def from_paths(paths: list[str | None], place: str) -> Pictures:
+def from_paths(paths: list[str | None], place: str, room: Cellar | None = None) -> Pictures:
     """Picture files.
 
     Args:
         paths: (N) path of each file; None where the row names none.
         place: the input, for messages.
+        room: as for `collect`.
     """
 
     def load(row: int) -> np.ndarray:
@@ -201,7 +213,7 @@ def from_paths(paths: list[str | None], place: str) -> Pictures:
         with open(path, "rb") as file:
             return decode(file.read())
 
-    return collect(len(paths), load, place)
+    return collect(len(paths), load, place, room)
 
 
 def from_array(images: np.ndarray, place: str) -> Pictures:

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from zcurate import parts, remote
+from zcurate.cellar import Cellar
 from zcurate.dataset import Origin
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.pictures import SUFFIXES as PICTURE_SUFFIXES
@@ -53,6 +54,8 @@ class Source:
     """The folder below which `name=value` folders are partition columns; empty where there are none to look for."""
     remote: Remote | None = field(default=None, repr=False)
     """Where the files are; None for this machine."""
+    room: Cellar | None = field(default=None, repr=False, compare=False)
+    """Where decoded pictures are kept; None for memory."""
     passed: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False, compare=False)
     """Size and hash of each remote file whose bytes have passed through; filled by `open`."""
 

@@ -55,6 +55,8 @@ NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES}
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
+ASKED_ROWS, ASKED_PIXELS = 2048, 1 << 20
+"""Rows that members are asked about at a time, and pixels of one channel at most."""
 LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
 """From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
 rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
@@ -358,3 +360,12 @@ def epochs_for(n_rows: int, pictures: bool) -> int:
     if n_rows >= LARGE_ROWS:
         return max(FEWEST_EPOCHS, round(LARGE_EPOCHS * (100_000 / n_rows) ** 0.37))
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))
+
+
+def asked_at_once(picture: tuple[int, ...] | None) -> int:
+    """Rows that members are asked about at a time: what passes through a network of pictures is many times the pictures.
+
+    Args:
+        picture: channels, height, width; None for tables.
+    """
+    return ASKED_ROWS if picture is None else max(32, min(ASKED_ROWS, ASKED_PIXELS // (picture[1] * picture[2])))

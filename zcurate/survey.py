@@ -103,12 +103,12 @@ def reason_not_to(seen: Glimpse, source: Source) -> str:
     """Why an input cannot be scanned piece by piece; empty where it can."""
     if source.content is not None:
         return "standard input is read as a whole"
+    if seen.data.pictures is not None:
+        return f"pictures in {source.format} are read as a whole" if source.format in ("npz", "idx") else ""
     if source.format not in streaming.HEADS.where:
         return f"{source.format} is read as a whole"
     if source.remote is not None and source.format not in streaming.COUNTS.where:
         return f"{source.format} at an address is read as a whole"
-    if seen.data.pictures is not None:
-        return "pictures are decoded into memory"
     text = [column.name for column in seen.data.roles.features if column.kind == "text"]
     return f"column '{text[0]}' is text, whose words are counted in memory" if text else ""
 

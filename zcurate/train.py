@@ -29,7 +29,7 @@ from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
-from zcurate.spec import PACKED, ModelSpec
+from zcurate.spec import PACKED, ModelSpec, asked_at_once
 from zcurate.together import Alone
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
@@ -51,7 +51,6 @@ PLANT_SHARE, MOST_PLANTED_ALONE = 0.04, 2000
 """Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
 HARD_SHARE, MOST_HARD, HARD_BLEND = 0.1, 2000, 0.6
 """Share of the rows that hard cases are made of, how many at most, and what share of such a row is its own."""
-HELDOUT_BATCH = 2048
 SECOND_RATE = 0.5
 """Learning rate of the second split, as a share of the peak: high, so that what is not held fast is forgotten."""
 FEWEST_EPOCHS = 3
@@ -166,7 +165,7 @@ def shards_of(n_rows: int) -> list[slice]:
 
 def n_segments(encoded: Encoded) -> int:
     """How many segments an epoch's visits come in: one where the rows are in memory."""
-    if encoded.cellar is None:
+    if encoded.cellar is None and encoded.mapped is None:
         return 1
     a_row = sum(part[:1].nbytes for part in (encoded.x, encoded.dense, encoded.codes, encoded.images) if part is not None)
     return max(1, ceil(encoded.n_rows / max(4 * BLOCK_ROWS, min(SEGMENT_ROWS, SEGMENT_BYTES // max(1, a_row)))))
@@ -211,15 +210,20 @@ def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int) ->
     return fold
 
 
-def in_order(chosen: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Each member's rows in row order, (K, b) with their weights, padded as in `visits`, in batches of `HELDOUT_BATCH`."""
+def in_order(chosen: Tensor, at_once: int) -> list[tuple[Tensor, Tensor]]:
+    """Each member's rows in row order, (K, b) with their weights, padded as in `visits`.
+
+    Args:
+        chosen: (K, N) bool.
+        at_once: rows of a batch at most.
+    """
     if len(chosen) == 1:
         ids = torch.nonzero(chosen[0])[:, 0][None]
         weight = torch.ones(ids.shape, device=ids.device)
     else:
         ids = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(chosen.sum(1).max())]
         weight = chosen.gather(1, ids).float()
-    n_batches = max(1, ceil(ids.shape[1] / HELDOUT_BATCH))
+    n_batches = max(1, ceil(ids.shape[1] / at_once))
     return list(zip(ids.tensor_split(n_batches, 1), weight.tensor_split(n_batches, 1), strict=True))
 
 
@@ -276,6 +280,7 @@ class Trainer:
         self.encoded, self.spec, self.build = encoded, spec, build
         self.packed = packed and not shared_out(spec, encoded.device) and encoded.cellar is None
         self.n_segments = n_segments(encoded)
+        self.at_once = asked_at_once(None if encoded.images is None else tuple(encoded.images.shape[1:]))
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
         self.observer = None if encoded.regression else observer
@@ -329,8 +334,7 @@ class Trainer:
                         for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch, part), teams)):  # noqa: B023
                             ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
                             self.watch.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(teams) + number + 1, n_all)
-                        if encoded.cellar is not None:
-                            encoded.cellar.release()
+                        encoded.release()
                     over = epoch == self.n_epochs - 1 or self.crowd.agreed(self.clock.up())
                     if each_epoch or over:
                         list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
@@ -427,7 +431,7 @@ class Team:
         mine = torch.zeros(encoded.n_rows, dtype=torch.bool, device=encoded.device)
         mine[own] = True
         self.own, self.first_row = mine, own.start
-        self.asked = in_order(blind & mine) if encoded.cellar is None else []
+        self.asked = in_order(blind & mine, trainer.at_once) if encoded.cellar is None else []
 
     def state(self) -> dict[str, Tensor]:
         """All that the members remember, by name; the generators' states are copies."""
@@ -460,7 +464,7 @@ class Team:
         if cellar is None:
             return
         for begin, end in rows_at_once(self.blind.shape[1], SEGMENT_ROWS):
-            for ids, weight in in_order(self.blind[:, begin:end]):
+            for ids, weight in in_order(self.blind[:, begin:end], self.trainer.at_once):
                 yield ids + begin, weight
             cellar.release()
 
@@ -473,7 +477,7 @@ class Team:
             readmit: probability that a visit is let in whatever its z.
             part: which segment, where the rows lie in files.
         """
-        if self.trainer.encoded.cellar is not None and self.trainer.n_segments > 1:
+        if self.trainer.n_segments > 1:
             blocks = device.generator(chosen.device, *self.seeds, epoch, -1)
             chosen = chosen & segment(chosen.shape[1], part, self.trainer.n_segments, blocks)[None]
         shards, n_visits = [], 0
@@ -557,7 +561,7 @@ class Team:
             ledger: takes the record.
         """
         spec, model = self.trainer.spec, self.model
-        first = in_order(self.taught & self.own)
+        first = in_order(self.taught & self.own, self.trainer.at_once)
         split = self.blind & self.trainer.encoded.labelled()[None]
         for epoch in range(spec.second_split):
             model.train()
@@ -615,7 +619,7 @@ class Team:
         if trainer.hard is None:
             return
         self.model.eval()
-        for ids, weight in in_order(self.blind[:, trainer.hard_row]):
+        for ids, weight in in_order(self.blind[:, trainer.hard_row], trainer.at_once):
             with self.precision():
                 p = self.model(trainer.hard.inputs(ids)).float().softmax(2)
             trainer.hard_heldout.index_add_(0, ids.reshape(-1), (p * weight[..., None]).reshape(-1, p.shape[2]))
@@ -630,8 +634,8 @@ class Team:
         self.model.eval()
         chosen = observer.keys(int(self.taught.sum(1).min()), encoded.n_rows, encoded.device)
         keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.taught])
-        taught_space = look(encoded.inputs(keys)).float()
-        for ids, weight in in_order(self.blind) if encoded.cellar is None else self.to_ask():
+        taught_space = torch.cat([look(encoded.inputs(some)).float() for some in keys.split(self.trainer.at_once, 1)], 1)
+        for ids, weight in in_order(self.blind, self.trainer.at_once) if encoded.cellar is None else self.to_ask():
             space = look(encoded.inputs(ids)).float()
             for member, real in enumerate(weight > 0):
                 rows = ids[member, real]

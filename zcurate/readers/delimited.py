@@ -60,7 +60,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
         before += table.num_rows
         tables.append(table)
-    return columns.dataset(columns.joined(tables, source), origin(), options, tuple(skipped))
+    return columns.dataset(columns.joined(tables, source), origin(), options, tuple(skipped), source.room)
 
 
 def beside(work: Callable[[], Origin]) -> Callable[[], Origin]:

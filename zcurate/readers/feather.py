@@ -29,7 +29,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     for name in source.files or (None,):
         with understood(source, name):
             tables.append(table_of(source.open(name).read()))
-    return columns.dataset(columns.joined(tables, source), source.origin(), options)
+    return columns.dataset(columns.joined(tables, source), source.origin(), options, room=source.room)
 
 
 @contextmanager

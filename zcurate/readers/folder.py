@@ -19,7 +19,7 @@ from zcurate.source import Source
 def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all pictures, classes and files in the order of their names."""
     paths, labels = listing(source)
-    found = pictures.from_paths([os.path.join(source.path, path) for path in paths], source.path)
+    found = pictures.from_paths([os.path.join(source.path, path) for path in paths], source.path, source.room)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     settled = ScanOptions(**{**options.__dict__, "label": "label"})
     return infer.dataset(table, source.origin(), settled, found.pixels, table.column("path").combine_chunks(), found.skipped, os.path.abspath(source.path))

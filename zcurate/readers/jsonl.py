@@ -34,7 +34,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         except OSError as error:
             raise InputError(f"{name or source.path}: cannot be read ({error}) — is the file complete?") from error
         parts.append(table_of(content, name or source.path, (options.label, options.id, options.group, *infer.USUAL_LABELS)))
-    return columns.dataset(columns.joined(parts, source, loose=True), source.origin(), options)
+    return columns.dataset(columns.joined(parts, source, loose=True), source.origin(), options, room=source.room)
 
 
 def table_of(content: bytes, place: str, as_written: tuple[str | None, ...] = ()) -> pa.Table:

@@ -33,7 +33,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     for name in source.files or (None,):
         with opened(source, name, whole=True) as file:
             tables.append(file.read())
-    return columns.dataset(columns.joined(tables, source), source.origin(), options)
+    return columns.dataset(columns.joined(tables, source), source.origin(), options, room=source.room)
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def raw_space(encoded: Encoded) -> Tensor | None:
 
     One unit of a number is one robust deviation, logarithmic beyond; two different categories are one unit apart.
     """
-    parts = [softened(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded.images)) if x is not None]
+    parts = [softened(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
     if encoded.codes is not None:
         generator = torch.Generator(device="cpu").manual_seed(7)
         width = min(8, WIDEST)
@@ -153,6 +153,7 @@ def fingerprint(encoded: Encoded) -> Tensor:
             values = part[rows].reshape(len(rows), width)
             whole = values.view(torch.int32) if values.dtype == torch.float32 else values
             total[rows] += ((whole.long() + 1) * weight).sum(1)
+            encoded.release()
     if encoded.term is not None and encoded.term_start is not None and encoded.n_terms:
         weight = torch.randint(-(2**62), 2**62, (encoded.n_terms,), generator=generator).to(total.device)
         row = torch.repeat_interleave(torch.arange(encoded.n_rows, device=total.device), encoded.term_start.diff()[: encoded.n_rows])

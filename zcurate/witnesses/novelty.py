@@ -19,11 +19,13 @@ from zcurate.encode import Encoded
 columns = ("distance",)
 FIRST_ROWS, RELEASED_ROWS = 100_000, 262_144
 """Rows in files: how many of the first tell the spread, and after how many their memory is given back."""
+PICTURES = 512
+"""Pictures looked at at a time."""
 
 
 def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     """`distance` (N,) float64: root mean square of the columns' robust deviations; NaN where there is nothing to measure."""
-    parts = [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded.images)) if x is not None]
+    parts = [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
     width = sum(part.shape[1] for part in parts) + (0 if encoded.codes is None else encoded.codes.shape[1])
     if not width:
         return {"distance": np.full(encoded.n_rows, np.nan)}
@@ -74,9 +76,14 @@ def spread(x: Tensor) -> tuple[Tensor, Tensor]:
     return middle, torch.where(scale > 1e-12, scale, torch.inf)
 
 
-def picture_features(images: Tensor) -> Tensor:
+def picture_features(encoded: Encoded) -> Tensor:
     """(N, 19) float32: mean brightness in a 4 x 4 grid, overall contrast, roughness across and down."""
-    grey = images.float().mean(1, keepdim=True)
-    grid = F.adaptive_avg_pool2d(grey, 4).flatten(1)
-    across, down = (grey.diff(dim=dim).abs().mean((1, 2, 3)) for dim in (3, 2))
-    return torch.cat([grid, grey.std((1, 2, 3))[:, None], across[:, None], down[:, None]], 1)
+    assert encoded.images is not None  # crack: narrows types only
+    found = []
+    for images in encoded.images.split(PICTURES):
+        grey = images.float().mean(1, keepdim=True)
+        grid = F.adaptive_avg_pool2d(grey, 4).flatten(1)
+        across, down = (grey.diff(dim=dim).abs().mean((1, 2, 3)) for dim in (3, 2))
+        found.append(torch.cat([grid, grey.std((1, 2, 3))[:, None], across[:, None], down[:, None]], 1))
+        encoded.release()
+    return torch.cat(found)
