@@ -28,7 +28,7 @@ from zcurate.errors import ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 from zcurate.watch import Silent, Watch
 
-LARGE_FILE = 16_000_000
+LARGE_FILE, ENDS = 16_000_000, 1 << 16
 """Bytes from which reading takes long enough to import torch beside it."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
@@ -384,7 +384,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
 
     check_first(options)
     clock.stage("reading")
-    load_torch_beside(data)
+    load_torch_beside(data, (options.label, options.id, options.group))
     dataset = known or read(data, options)
     if dataset.n_rows >= LARGE_ROWS:
         # Arrow keeps for later what it parsed the text in, more than the table takes.
@@ -398,10 +398,21 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
     return dataset
 
 
-def load_torch_beside(data: Any) -> None:
-    """Begin to import torch on another thread where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first."""
+def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
+    """Begin to import torch on another thread where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first.
+
+    Args:
+        data: as for `scan`.
+        named: columns that options name; where one is nowhere in the file's first and last bytes, the reading is likely to fail.
+    """
     with contextlib.suppress(OSError, TypeError, ValueError):
-        if os.path.isfile(data) and os.path.getsize(data) >= LARGE_FILE:
+        if not os.path.isfile(data) or os.path.getsize(data) < LARGE_FILE:
+            return
+        with open(data, "rb") as file:
+            ends = file.read(ENDS)
+            file.seek(-ENDS, os.SEEK_END)
+            ends += file.read()
+        if all(name is None or name.encode() in ends for name in named):
             threading.Thread(target=importlib.import_module, args=("torch",)).start()
 
 

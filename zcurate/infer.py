@@ -66,6 +66,18 @@ def need_column(names: list[str], wanted: str | None, flag: str, place: str) -> 
         raise UsageError(f"{place}: no column '{wanted}' — columns: {listed(names)}{did_you_mean(wanted, names, flag + ' {}')}")
 
 
+def need_roles(names: list[str], options: ScanOptions, place: str) -> str:
+    """The label column, where all columns that options name are there.
+
+    Raises:
+        UsageError: one is not.
+    """
+    label = find_label(names, options.label, place)
+    need_column(names, options.id, "--id", place)
+    need_column(names, options.group, "--group", place)
+    return label
+
+
 def plain(column: pa.ChunkedArray) -> pa.Array:
     """One array, dictionaries decoded, string views and large strings made plain strings."""
     # Arrow copies even a single chunk.
@@ -374,9 +386,7 @@ def dataset(
     place, names = origin.path, table.column_names
     if table.num_rows == 0:
         raise InputError(f"{place}: no rows — expected a header and data — is this the right file?")
-    label = find_label(names, options.label, place)
-    need_column(names, options.id, "--id", place)
-    need_column(names, options.group, "--group", place)
+    label = need_roles(names, options, place)
     excluded = excluded_columns(names, options.exclude, place)
     if task is None:
         given, task = label_task(plain(table.column(label)), options.task, place, label)

@@ -94,9 +94,9 @@ def table_in(source: Source, name: str | None, options: ScanOptions) -> tuple[pa
     place = name or source.path
     text = text_in(source, name)
     try:
-        return table_of(text or whole_text(source, name), source.format, options, place, source.verbatim)
+        return table_of(text or whole_text(source, name), source, options, place)
     except UnicodeError:
-        return table_of(whole_text(source, name), source.format, options, place, source.verbatim)
+        return table_of(whole_text(source, name), source, options, place)
 
 
 def text_in(source: Source, name: str | None) -> Text | None:
@@ -186,22 +186,25 @@ def dialect(head: str, kind: str) -> tuple[str, str]:
     return best, "," if commas > points else "."
 
 
-def table_of(text: Text, kind: str, options: ScanOptions, place: str, verbatim: bool) -> tuple[pa.Table, list[Skipped]]:
+def table_of(text: Text, source: Source, options: ScanOptions, place: str) -> tuple[pa.Table, list[Skipped]]:
     """One file as a table with every data row at its place, and the rows that did not fit.
 
-    Label, id and group are kept as text, as written; with `verbatim` every column is.
+    Label, id and group are kept as text, as written; of a verbatim source every column is.
 
     Raises:
         InputError: a header without rows.
+        UsageError: the only file lacks a column that an option names.
         UnicodeError: text that was taken for UTF-8 is none.
     """
     head = text.head.decode("utf-8", "ignore")
     head = head[: head.rfind("\n") + 1] or head
-    delimiter, decimal = dialect(head, kind)
+    delimiter, decimal = dialect(head, source.format)
     names = columns.unique_names(next(csv.reader(io.StringIO(head), delimiter=delimiter), []))
+    if len(source.files) == 1 and not source.base:
+        infer.need_roles(names, options, place)
     usual = [name for name in names if name.strip().lower() in infer.USUAL_LABELS]
     label = options.label if options.label in names else usual[0] if len(usual) == 1 else None
-    kept = names if verbatim else [name for name in (label, options.id, options.group) if name in names]
+    kept = names if source.verbatim else [name for name in (label, options.id, options.group) if name in names]
     types = {str(name): pa.string() for name in kept}
     table, bad = parse(text, names, delimiter, decimal, types, place)
     if table.num_rows == 0 and not bad:
