@@ -314,6 +314,24 @@ def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monk
     assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.8
 
 
+def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path, monkeypatch):
+    _, table, _ = parts
+    whole = tmp_path / "t.parquet"
+    pq.write_table(table, whole)
+    settings = {"epochs": 3, "model": quick, "label": "label", "id": "key"}
+    at_once = zcurate.scan(str(whole), output=str(tmp_path / "a.zcurate.parquet"), **settings)
+    monkeypatch.setattr(flow, "LARGE_REPORT", 0)
+    monkeypatch.setattr(piecewise, "CHUNK_ROWS", 700)
+    in_turn = zcurate.scan(str(whole), output=str(tmp_path / "b.zcurate.parquet"), **settings)
+    assert pq.ParquetFile(tmp_path / "b.zcurate.parquet").metadata.num_row_groups == 5
+    for name in at_once.table.column_names:
+        assert at_once.table.column(name).to_pylist() == in_turn.table.column(name).to_pylist(), name
+    # Rows that could not be read have no place in the evidence: such a report is made as a whole.
+    (tmp_path / "t.csv").write_text("x,label\n" + "".join(f"{at % 7}{',b,c' if at == 5 else ',' + 'ab'[at % 2]}\n" for at in range(400)))
+    found = zcurate.scan(str(tmp_path / "t.csv"), output=str(tmp_path / "c.zcurate.parquet"), epochs=3, model=quick)
+    assert found.counts()["skipped"] == 1 and len(found) == 400
+
+
 class Two:
     """Two processes played by two threads."""
 

@@ -74,7 +74,7 @@ def build(
             fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
         return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
 
-    made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes)]
+    made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
     return Report(pa.table({name: column for fields in side_by_side(made, n) for name, column in fields.items()}), card)
 
 

@@ -19,6 +19,7 @@ import threading
 import time
 import typing
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from zcurate.errors import ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ScanOptions
 from zcurate.watch import Silent, Watch
 
+LARGE_REPORT = 262_144
+"""Rows from which a report is written chunk by chunk as it is made."""
 LARGE_FILE, ENDS = 16_000_000, 1 << 16
 """Bytes from which reading takes long enough to import torch beside it."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
@@ -109,7 +112,7 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
         options: every setting.
         watch: told of progress.
         command: what the user typed.
-        brief: of a report written piece by piece return only the columns that the closing words need.
+        brief: of a large report that is written return only the columns that the closing words need.
     """
     from zcurate.cellar import cellar
 
@@ -119,16 +122,16 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
         room = None if options.memory is None else until.enter_context(cellar())
         large = too_large(data, options, watch, room)
         if large is None:
-            return in_memory(opened(data, options, clock), options, clock, command)
+            return in_memory(opened(data, options, clock), options, clock, command, brief)
         where, seen = large
         if seen.data.pictures is None:
             return in_pieces(where, seen, options, clock, command, brief)
         where = where if room else dataclasses.replace(where, room=until.enter_context(cellar()))
         whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
-        return in_memory(opened(where, options, clock, whole), options, clock, command, where.room)
+        return in_memory(opened(where, options, clock, whole), options, clock, command, brief, where.room)
 
 
-def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Report:
+def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, room: Cellar | None = None) -> Report:
     """Examine what was opened, unless that is done already, and save the report.
 
     Args:
@@ -136,6 +139,7 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
         options: every setting.
         clock: takes the time; its watch is told.
         command: what the user typed.
+        brief: of a large report return only the columns that the closing words need.
         room: takes the pixels of pictures; None for memory.
     """
     if options.resume and not dataset.origin.digest:
@@ -144,11 +148,20 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
         clock.watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
         return before
     found = examine(dataset, options, clock, command, room)
-    if options.output is not None:
+    if options.output is None:
+        return found.report
+    from zcurate import piecewise, report
+
+    if not found.whole or dataset.n_rows < LARGE_REPORT:
         found.report.save(options.output)
-        if found.checkpoint is not None and not found.report.card["partial"]:
-            found.checkpoint.clear()
-    return found.report
+        result = found.report
+    else:
+        with report.whole_file(options.output) as temporary:
+            piecewise.write_in_turn(temporary, dataset, found.evidence, found.verdicts, found.card, found.decided, found.target)
+        result = report.load(options.output, BRIEF.__contains__ if brief else None)
+    if found.checkpoint is not None and not found.card["partial"]:
+        found.checkpoint.clear()
+    return result
 
 
 def finished(dataset: Dataset, options: ScanOptions) -> Report | None:
@@ -299,11 +312,11 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     crowd = others or together.Alone()
     if n_processes > 1 and what.spec.z.z_scale == "mad":
         raise UsageError(NO_MEDIANS)
-    spare_memory()
+    lean.spare_memory()
     with cellar() as files:
         clock.stage("encoding")
         encoded = encode.stored(found, what.spec, files, place)
-        spare_memory()
+        lean.spare_memory()
         clock.stage("training")
         limit, costs, clues = house_options.seconds(options.time_limit), Costs(), what.spec.judged_by
         observer = neighbours.observer(clues)
@@ -311,7 +324,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         with device.kept_memory():
             evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, crowd=crowd)
         clock.stage("judging")
-        spare_memory()
+        lean.spare_memory()
         extra: dict[str, np.ndarray] = {}
         for witness in what.spec.witnesses:
             with costs(witness):
@@ -329,7 +342,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
             cards, n_rows = zip(*crowd.gathered((card, found.n_own)), strict=True)
             card = crowd.gathered(pooled(list(cards), list(n_rows)))[0]
         clock.stage("writing")
-        spare_memory()
+        lean.spare_memory()
         path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
         told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, crowd)
         if n_processes == 1:
@@ -344,27 +357,40 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         return result
 
 
-def spare_memory() -> None:
-    """Give what Arrow and glibc keep for later back to the system."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 @dataclass(frozen=True)
 class Scanned:
-    """A data set once scanned: the report, and what it was made from."""
+    """A data set once scanned, and all that its report is made from."""
 
-    report: Report
-    """One row per input row, N."""
+    dataset: Dataset
+    """N input rows."""
     evidence: Evidence
     """All that was seen of the M encoded rows."""
     row: np.ndarray
     """(M,) int64, position in the input of each encoded row."""
+    verdicts: Verdicts
+    """Of the M encoded rows."""
+    card: dict[str, Any]
+    """The run card."""
+    decided: np.ndarray
+    """(M,) predicted class, or standardised target."""
+    target: Any
+    """Regression's `TargetScale`, or None."""
     checkpoint: Checkpoint | None = None
     """What the scan kept on the way; None where it kept nothing."""
+
+    @property
+    def whole(self) -> bool:
+        """Every input row is encoded, and they stand in the input's order."""
+        import numpy
+
+        return numpy.array_equal(self.row, numpy.arange(self.dataset.n_rows)) and self.dataset.pictures is None
+
+    @cached_property
+    def report(self) -> Report:
+        """One row per input row."""
+        from zcurate import compose
+
+        return compose.build(self.dataset, self.row, self.evidence, self.verdicts, self.card, self.decided, self.target)
 
 
 def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | None = None) -> Dataset:
@@ -388,7 +414,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
     dataset = known or read(data, options)
     if dataset.n_rows >= LARGE_ROWS:
         # Arrow keeps for later what it parsed the text in, more than the table takes.
-        spare_memory()
+        lean.spare_memory()
     if options.output is not None:
         from zcurate.report import check_output
 
@@ -429,12 +455,12 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
     """
-    from zcurate.spec import plan
+    from zcurate.spec import LARGE_ROWS, plan
 
     watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import compose, cutoff, device, encode, judge, together, train
+    from zcurate import cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
@@ -471,6 +497,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
     clock.stage("judging")
+    if dataset.n_rows >= LARGE_ROWS:
+        lean.spare_memory()
     for columns in looked_at:
         evidence = evidence.seen_by(columns)
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
@@ -484,8 +512,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
-    result = compose.build(dataset, row, evidence, verdicts, card, decided, target)
-    return Scanned(result, evidence, row, kept)
+    if dataset.n_rows >= LARGE_ROWS:
+        lean.spare_memory()
+    return Scanned(dataset, evidence, row, verdicts, card, decided, target, kept)
 
 
 def looked(witness: Any, encoded: Encoded, name: str, costs: Costs) -> dict[str, np.ndarray]:

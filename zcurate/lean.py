@@ -1,10 +1,12 @@
-"""Start-up: what heavy libraries would do though nobody asked, and which of several processes this is; before Arrow or torch is imported.
+"""Start-up: what heavy libraries would do though nobody asked, which of several processes this is, memory handed back; before Arrow or torch is imported.
 
 Leaves: numbers. Enters: the environment.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 import types
@@ -58,3 +60,12 @@ def threads() -> int:
     """CPU threads to compute with: the cores this process may use, or fewer where `OMP_NUM_THREADS` says so."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
+
+
+def spare_memory() -> None:
+    """Give what Arrow and glibc keep for later back to the system."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

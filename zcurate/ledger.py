@@ -26,7 +26,7 @@ PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
 MOST_HELDOUT = 10_000_000
 """Rows x classes above which the parts are not kept apart."""
-FROZEN_ROWS = 131_072
+FROZEN_ROWS = 32_768
 """Rows that are frozen at a time."""
 LEARNED_RUN = 2
 """Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""

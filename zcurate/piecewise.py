@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil, sqrt
 from typing import Any
 
@@ -17,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate import compose, cutoff, report
-from zcurate.bulk import rows_at_once
+from zcurate.bulk import rows_at_once, sample
 from zcurate.cellar import Cellar
+from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, Round, merge
 from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge
 from zcurate.ledger import asked_once
@@ -247,27 +249,100 @@ def write(
     n_before, done = len(before.given), 0
     for unit in [None] if others.size == 1 else found.units:
         number, of = (0, 1) if unit is None else (unit.number, found.n_units)
-        shift, writer = 0 if unit is None else unit.begin - done, None
-        for table in chunks(found, unit):
-            places = place[done : done + table.num_rows]
-            order = np.argsort(places)
-            rows = places[order]
-            evidence = evidence_of(seen, rows, extra, cellar)
-            mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
-            of_chunk = together([without_rows(verdicts)], mine)
-            decided = cutoff.decided(evidence, decision)
-            made = compose.build(
-                found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
-            ).table.slice(n_before)
-            made = made.set_column(0, "row", pa.array(np.arange(done, done + table.num_rows) + shift))
-            if writer is None:
-                schema = made.schema.with_metadata({report.KEY: json.dumps(card, allow_nan=False).encode()})
-                writer = pq.ParquetWriter(path_of(number, of), schema, **report.packed_as(made.schema))
-            writer.write_table(made.cast(schema))
-            done += table.num_rows
-            cellar.release()
-        if writer is not None:
-            writer.close()
+        shift = 0 if unit is None else unit.begin - done
+        with Pen(path_of(number, of), card) as pen:
+            for table in chunks(found, unit):
+                places = place[done : done + table.num_rows]
+                order = np.argsort(places)
+                rows = places[order]
+                evidence = evidence_of(seen, rows, extra, cellar)
+                mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
+                of_chunk = together([without_rows(verdicts)], mine)
+                decided = cutoff.decided(evidence, decision)
+                made = compose.build(
+                    found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
+                )
+                pen.write(made.table.slice(n_before), done + shift)
+                done += table.num_rows
+                cellar.release()
+
+
+class Pen:
+    """Writes a report's rows as row groups of one file."""
+
+    def __init__(self, path: str, card: dict[str, Any]) -> None:
+        self.path, self.card = path, card
+        self.writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Pen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def write(self, made: pa.Table, first_row: int) -> None:
+        """Append rows.
+
+        Args:
+            made: columns of the report; `row` is put right.
+            first_row: position in the input of the first of them.
+        """
+        made = made.set_column(0, "row", pa.array(np.arange(first_row, first_row + made.num_rows)))
+        if self.writer is None:
+            schema = made.schema.with_metadata({report.KEY: json.dumps(self.card, allow_nan=False).encode()})
+            self.writer = pq.ParquetWriter(self.path, schema, **report.packed_as(made.schema))
+        self.writer.write_table(made.cast(self.writer.schema))
+
+
+def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any) -> None:
+    """Write the report of rows in memory, all encoded and in the input's order: each chunk is made while the one before it is written.
+
+    The rows are those of `compose.build`; only a chunk of the report is ever held.
+
+    Args:
+        where: file to fill.
+        data: N rows.
+        evidence: of the same rows.
+        verdicts: of the same rows.
+        card: run card.
+        decided: (N,) as for `compose.build`.
+        target: as for `compose.build`.
+    """
+    rank = compose.ranked(np.arange(data.n_rows), verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    some = sample(data.n_rows, CENTRE_ROWS)
+    before = {name: array.take(pa.array(some)) for name, array in data.arrays.items()}
+    given, table = data.given.take(pa.array(some)), data.table.take(pa.array(some))
+
+    def chunk(begin: int, end: int) -> pa.Table:
+        part = slice(begin, end)
+        rows = dataclasses.replace(
+            data,
+            table=pa.concat_tables([table, data.table.slice(begin, end - begin)]),
+            given=pa.concat_arrays([given, data.given.slice(begin, end - begin)]),
+            arrays={name: pa.concat_arrays([before[name], array.slice(begin, end - begin)]) for name, array in data.arrays.items()},
+        )
+        seen = dataclasses.replace(
+            evidence,
+            columns={name: column[part] for name, column in evidence.columns.items()},
+            curves={name: curve[:, part] for name, curve in evidence.curves.items()},
+            heldout=evidence.heldout[part],
+            y=evidence.y[part],
+        )
+        judged = together([without_rows(verdicts)], {name: values[part] for name, values in arrays_of(verdicts).items()})
+        at = len(some) + np.arange(end - begin)
+        return compose.build(rows, at, seen, judged, card, decided[part], target, rank[part], np.arange(len(some))).table.slice(len(some))
+
+    with ThreadPoolExecutor(1) as maker, Pen(where, card) as pen:
+        ends = list(rows_at_once(data.n_rows, CHUNK_ROWS))
+        coming = maker.submit(chunk, *ends[0])
+        for at, (begin, _) in enumerate(ends):
+            made = coming.result()
+            if at + 1 < len(ends):
+                coming = maker.submit(chunk, *ends[at + 1])
+            pen.write(made, begin)
+            del made
+            pa.default_memory_pool().release_unused()
 
 
 def rank_among(rank: np.ndarray, verdicts: Verdicts, others: Others) -> None:

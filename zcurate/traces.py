@@ -43,7 +43,9 @@ def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool, rows: n
         return np.abs(error) if regression else np.logaddexp(0, error)
 
 
-def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...]) -> list[Callable[[], dict[str, pa.Array]]]:
+def columns(
+    n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...], n_in_all: int
+) -> list[Callable[[], dict[str, pa.Array]]]:
     """Functions, each independent of the others, that make the columns of `COLUMNS`, (N,) lists each; those of held-out classes only where there are classes.
 
     Args:
@@ -52,8 +54,9 @@ def columns(n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts
         evidence: of the encoded rows.
         verdicts: of the encoded rows.
         classes: names in class order; empty for regression.
+        n_in_all: rows of the whole report, of which these may be some.
     """
-    places, coarse = list(verdicts.places.values()), n_rows > MANY_ROWS
+    places, coarse = list(verdicts.places.values()), n_in_all > MANY_ROWS
 
     def curve(name: str) -> dict[str, pa.Array]:
         n_epochs = len(evidence.curves["error" if name == "loss" else name])

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zcurate import augment, confusion, device, noise
+from zcurate import augment, confusion, device, lean, noise
 from zcurate.bulk import rows_at_once
 from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
@@ -350,6 +350,8 @@ class Trainer:
             team.finish(ledger, at == n_rounds - 1)
         ledger.join(self.crowd)
         self.join()
+        if not each_epoch:
+            lean.spare_memory()
         self.clock.next()
         found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
@@ -511,7 +513,8 @@ class Team:
         gathering = self.gathering if part else Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
         visited, edges = self.order(epoch, self.taught, spec.z.readmit, part).batched(spec.batch)
         labels, n_full, n_batches = self.labels[visited.ids], visited.n_full(), len(edges) - 1
-        seen: list[Scored] = []
+        found: Scored | None = None
+        done = 0
         model.train()
         for number, (begin, end) in enumerate(itertools.pairwise(edges)):
             if self.trainer.stopped:
@@ -532,11 +535,14 @@ class Team:
             loss.backward()
             self.trainer.crowd.reduce(self.optimiser.parameters)
             self.optimiser.step(spec.learning_rate * learning_rate(progress))
-            seen.append(scored._replace(loss=scored.loss.detach()))
+            found = found or scored.room(visited.ids.shape[1])
+            found.put(begin, scored)
+            done = end
         self.gathering = gathering
         if by_epoch and part == n_parts - 1:
             self.running = gathering
-        return visited.part(0, edges[len(seen)]), Scored(seen[-1].loss, *(torch.cat(parts, 1) for parts in list(zip(*seen, strict=True))[1:]))
+        assert found is not None  # crack: narrows types only
+        return visited.part(0, done), found.first(done)
 
     def finish(self, ledger: Ledger, last: bool) -> None:
         """What is done with members that have learned all they will.

@@ -59,8 +59,8 @@ def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> 
     kinds = kinds_for(data, options)
     watch.note("scan 1 of 2: the data as given")
     first = flow.examine(data, options, clock, command)
-    if not first.report.card["judged"]:
-        return unjudged((first.report,), first.report.card["why_unjudged"])
+    if not first.card["judged"]:
+        return unjudged((first.report,), first.card["why_unjudged"])
     planted = plant(data, first, kinds, share(options.share, "--share"), options.seed)
     if len(planted.row) < len(kinds):
         why = f"--share {options.share} comes to {len(planted.row)} planted errors, {len(kinds)} needed, one of each kind — try a larger share"
@@ -69,8 +69,8 @@ def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> 
     again = dataclasses.replace(options, seed=options.seed + 1)
     second = flow.examine(mislabelled(data, planted), again, flow.Stopwatch(watch), command)
     reports = (first.report, second.report)
-    if not second.report.card["judged"]:
-        return unjudged(reports, f"with {len(planted.row)} errors planted: {second.report.card['why_unjudged']}")
+    if not second.card["judged"]:
+        return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")
     rows = compared(first, second, planted)
     spent = prioritised(first, second, rows.planted) if options.prioritise else None
     return Trial(reports, {**described(reports, ""), **counted(rows, *reports), "prioritise": spent, "rows": listed(data, rows, planted)})

@@ -71,6 +71,24 @@ class Scored(NamedTuple):
     sieve: Tensor
     """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
 
+    def room(self, n: int) -> Scored:
+        """The same of n rows, to be filled batch by batch."""
+        return Scored(self.loss.detach(), *(part.new_empty(part.shape[0], n) for part in self[1:]))
+
+    def put(self, begin: int, batch: Scored) -> None:
+        """Take in a batch.
+
+        Args:
+            begin: place of its first row.
+            batch: (K, B).
+        """
+        for whole, part in zip(self[1:], batch[1:], strict=True):
+            whole[:, begin : begin + part.shape[1]] = part
+
+    def first(self, n: int) -> Scored:
+        """The first n rows."""
+        return Scored(self.loss, *(part[:, :n] for part in self[1:]))
+
 
 def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Row losses, errors, margins and CORES scores of a classification batch.
