@@ -710,7 +710,7 @@ def train(
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
         # Where rows lie apart every step waits for the others: packed members wait together.
-        trainer.crowd, trainer.packed = crowd, crowd.apart
+        trainer.crowd, trainer.packed = crowd, packed and crowd.apart
         trainer.n_segments = max(crowd.gathered(trainer.n_segments)) if crowd.apart else trainer.n_segments
     rounds: list[Round] = []
     for at in range(spec.rounds):
