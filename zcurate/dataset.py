@@ -50,6 +50,10 @@ class Roles:
     left_out: tuple[LeftOut, ...] = ()
     """Columns the model does not see, and why."""
 
+    def named(self) -> tuple[str, ...]:
+        """Label, id and group, those that there are: columns that are kept as written."""
+        return tuple(name for name in (self.label, self.id, self.group) if name)
+
 
 @dataclass(frozen=True)
 class Task:

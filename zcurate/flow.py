@@ -11,11 +11,9 @@ import ctypes
 import dataclasses
 import glob
 import hashlib
-import importlib
 import json
 import os
 import sys
-import threading
 import time
 import typing
 from dataclasses import dataclass
@@ -125,7 +123,7 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
             return in_memory(opened(data, options, clock), options, clock, command, brief)
         where, seen = large
         if seen.data.pictures is None:
-            return in_pieces(where, seen, options, clock, command, brief)
+            return in_pieces(where, seen, options, clock, command, brief, room or until.enter_context(cellar()))
         where = where if room else dataclasses.replace(where, room=until.enter_context(cellar()))
         whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
         return in_memory(opened(where, options, clock, whole), options, clock, command, brief, where.room)
@@ -261,7 +259,7 @@ def is_vast(path: str) -> bool:
     return size > estimate.available_bytes() / 40
 
 
-def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool) -> Report:
+def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, files: Cellar) -> Report:
     """A scan whose rows never lie in memory all at once: surveyed, stored in files in a random order, learned, judged and written piece by piece.
 
     Args:
@@ -271,6 +269,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         clock: takes the time; its watch is told.
         command: what the user typed.
         brief: return only the columns that the closing words need.
+        files: takes the rows and all that is seen of them.
 
     Raises:
         UsageError: an option, a column or a place to write cannot be used.
@@ -280,7 +279,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
 
     from zcurate import parts, report, shards, survey
     from zcurate.card import pooled
-    from zcurate.cellar import cellar
+    from zcurate.readers import csv_pieces
     from zcurate.spec import plan
 
     watch = clock.watch
@@ -297,6 +296,9 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
 
         others = together.join_apart(device.pick("cpu"))
     clock.stage("reading")
+    lean.torch_beside()
+    if n_processes == 1 and where.format in ("csv", "tsv") and not where.base:
+        where = csv_pieces.spooled(where, seen.data.roles.named(), files.folder)
     found = survey.survey(where, seen, options, others)
     for text in found.data.warnings:
         watch.warn(text)
@@ -313,48 +315,47 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     if n_processes > 1 and what.spec.z.z_scale == "mad":
         raise UsageError(NO_MEDIANS)
     lean.spare_memory()
-    with cellar() as files:
-        clock.stage("encoding")
-        encoded = encode.stored(found, what.spec, files, place)
-        lean.spare_memory()
-        clock.stage("training")
-        limit, costs, clues = house_options.seconds(options.time_limit), Costs(), what.spec.judged_by
-        observer = neighbours.observer(clues)
-        model = builder(what.spec.name)
-        with device.kept_memory():
-            evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, crowd=crowd)
-        clock.stage("judging")
-        lean.spare_memory()
-        extra: dict[str, np.ndarray] = {}
-        for witness in what.spec.witnesses:
-            with costs(witness):
-                extra |= WITNESSES.load(witness)(encoded)
-            files.release()
-        short = too_short(len(evidence.rounds[0].error), cut_short)
-        judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd)
-        for text in doubts(found.data, clues, evidence):
-            watch.warn(text)
-        card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
-        card = piecewise.exact(card, judged, evidence)
-        card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
-        card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
-        if n_processes > 1:
-            cards, n_rows = zip(*crowd.gathered((card, found.n_own)), strict=True)
-            card = crowd.gathered(pooled(list(cards), list(n_rows)))[0]
-        clock.stage("writing")
-        lean.spare_memory()
-        path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
-        told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, crowd)
-        if n_processes == 1:
-            with report.whole_file(path) as temporary:
-                piecewise.write(lambda number, of: temporary, *told)
-        else:
-            with shards.filled_by_all(path, crowd) as folder:
-                piecewise.write(lambda number, of: os.path.join(folder, parts.part_name(number, of)), *told)
-        wanted = BRIEF.__contains__ if brief and options.output is not None else None
-        result = report.load(path, wanted) if lean.rank() == 0 else report.Report(pa.table({}), card)
-        crowd.leave()
-        return result
+    clock.stage("encoding")
+    encoded = encode.stored(found, what.spec, files, place)
+    lean.spare_memory()
+    clock.stage("training")
+    limit, costs, clues = house_options.seconds(options.time_limit), Costs(), what.spec.judged_by
+    observer = neighbours.observer(clues)
+    model = builder(what.spec.name)
+    with device.kept_memory():
+        evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, crowd=crowd)
+    clock.stage("judging")
+    lean.spare_memory()
+    extra: dict[str, np.ndarray] = {}
+    for witness in what.spec.witnesses:
+        with costs(witness):
+            extra |= WITNESSES.load(witness)(encoded)
+        files.release()
+    short = too_short(len(evidence.rounds[0].error), cut_short)
+    judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd)
+    for text in doubts(found.data, clues, evidence):
+        watch.warn(text)
+    card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
+    card = piecewise.exact(card, judged, evidence)
+    card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
+    card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
+    if n_processes > 1:
+        cards, n_rows = zip(*crowd.gathered((card, found.n_own)), strict=True)
+        card = crowd.gathered(pooled(list(cards), list(n_rows)))[0]
+    clock.stage("writing")
+    lean.spare_memory()
+    path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
+    told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, crowd)
+    if n_processes == 1:
+        with report.whole_file(path) as temporary:
+            piecewise.write(lambda number, of: temporary, *told)
+    else:
+        with shards.filled_by_all(path, crowd) as folder:
+            piecewise.write(lambda number, of: os.path.join(folder, parts.part_name(number, of)), *told)
+    wanted = BRIEF.__contains__ if brief and options.output is not None else None
+    result = report.load(path, wanted) if lean.rank() == 0 else report.Report(pa.table({}), card)
+    crowd.leave()
+    return result
 
 
 @dataclass(frozen=True)
@@ -425,7 +426,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
 
 
 def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
-    """Begin to import torch on another thread where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first.
+    """`lean.torch_beside` where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first.
 
     Args:
         data: as for `scan`.
@@ -439,7 +440,7 @@ def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
             file.seek(-ENDS, os.SEEK_END)
             ends += file.read()
         if all(name is None or name.encode() in ends for name in named):
-            threading.Thread(target=importlib.import_module, args=("torch",)).start()
+            lean.torch_beside()
 
 
 def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Scanned:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import sys
+import threading
 import types
 import warnings
 
@@ -69,3 +71,8 @@ def spare_memory() -> None:
     pyarrow.default_memory_pool().release_unused()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def torch_beside() -> None:
+    """Begin to import torch on another thread."""
+    threading.Thread(target=importlib.import_module, args=("torch",)).start()

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil, sqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,8 @@ from zcurate.readers.streaming import Others
 from zcurate.survey import OwnUnit, Survey
 from zcurate.telling import CENTRE_ROWS
 from zcurate.watch import Costs
+
+T = TypeVar("T")
 
 BLOCK_ROWS = 131_072
 """Rows judged at a time."""
@@ -247,24 +249,30 @@ def write(
         rank_among(rank, verdicts, others)
     before = found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))
     n_before, done = len(before.given), 0
+
+    def made(unit: OwnUnit | None) -> Iterator[pa.Table]:
+        nonlocal done
+        for table in chunks(found, unit):
+            places = place[done : done + table.num_rows]
+            order = np.argsort(places)
+            rows = places[order]
+            evidence = evidence_of(seen, rows, extra, cellar)
+            mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
+            of_chunk = together([without_rows(verdicts)], mine)
+            decided = cutoff.decided(evidence, decision)
+            whole = compose.build(
+                found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
+            )
+            done += table.num_rows
+            yield whole.table.slice(n_before)
+            cellar.release()
+
     for unit in [None] if others.size == 1 else found.units:
-        number, of = (0, 1) if unit is None else (unit.number, found.n_units)
-        shift = 0 if unit is None else unit.begin - done
+        number, of, first_row = (0, 1, 0) if unit is None else (unit.number, found.n_units, unit.begin)
         with Pen(path_of(number, of), card) as pen:
-            for table in chunks(found, unit):
-                places = place[done : done + table.num_rows]
-                order = np.argsort(places)
-                rows = places[order]
-                evidence = evidence_of(seen, rows, extra, cellar)
-                mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
-                of_chunk = together([without_rows(verdicts)], mine)
-                decided = cutoff.decided(evidence, decision)
-                made = compose.build(
-                    found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
-                )
-                pen.write(made.table.slice(n_before), done + shift)
-                done += table.num_rows
-                cellar.release()
+            for part in ahead(made(unit)):
+                pen.write(part, first_row)
+                first_row += part.num_rows
 
 
 class Pen:
@@ -333,16 +341,25 @@ def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdi
         at = len(some) + np.arange(end - begin)
         return compose.build(rows, at, seen, judged, card, decided[part], target, rank[part], np.arange(len(some))).table.slice(len(some))
 
-    with ThreadPoolExecutor(1) as maker, Pen(where, card) as pen:
-        ends = list(rows_at_once(data.n_rows, CHUNK_ROWS))
-        coming = maker.submit(chunk, *ends[0])
-        for at, (begin, _) in enumerate(ends):
-            made = coming.result()
-            if at + 1 < len(ends):
-                coming = maker.submit(chunk, *ends[at + 1])
+    with Pen(where, card) as pen:
+        for made, begin in ahead((chunk(begin, end), begin) for begin, end in rows_at_once(data.n_rows, CHUNK_ROWS)):
             pen.write(made, begin)
             del made
             pa.default_memory_pool().release_unused()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made on another thread while the one before it is used.
+
+    Args:
+        items: not None.
+    """
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield item
+            del item
 
 
 def rank_among(rank: np.ndarray, verdicts: Verdicts, others: Others) -> None:

@@ -56,6 +56,8 @@ class Source:
     """Where the files are; None for this machine."""
     room: Cellar | None = field(default=None, repr=False, compare=False)
     """Where decoded pictures are kept; None for memory."""
+    original: Source | None = field(default=None, repr=False, compare=False)
+    """The input that the files are a copy of, in another format; None where they are the input."""
     passed: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False, compare=False)
     """Size and hash of each remote file whose bytes have passed through; filled by `open`."""
 
@@ -155,6 +157,8 @@ class Source:
 
     def origin(self) -> Origin:
         """Path, size and hash for the run card."""
+        if self.original is not None:
+            return self.original.origin()
         if self.content is not None:
             return Origin(self.path, self.format, len(self.content), hashlib.blake2b(self.content, digest_size=16).hexdigest())
         if os.path.isdir(self.path) and self.format == "folder":

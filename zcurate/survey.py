@@ -127,7 +127,7 @@ def survey(source: Source, seen: Glimpse, options: ScanOptions, others: Others |
         UsageError: a column that is not there; fewer units than processes.
     """
     roles, place, crowd = seen.data.roles, source.path, others or streaming.Nobody()
-    written = tuple(name for name in (roles.label, roles.id, roles.group) if name) if source.format in ("csv", "tsv") else ()
+    written = roles.named() if source.format in ("csv", "tsv") else ()
     schema, own = streaming.layout(source, written, others)
     units = streaming.units(source) if crowd.size > 1 else [Unit(at, None) for at in range(len(own))]
     if len(units) < crowd.size:
