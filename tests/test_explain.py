@@ -21,8 +21,7 @@ from zcurate import cli, columns, dossier, exhibit, likeness
 from zcurate.dataset import Column, Origin
 from zcurate.errors import UsageError
 from zcurate.options import ScanOptions
-from zcurate.report import Report, load
-from zcurate.traces import COLUMNS
+from zcurate.report import TRACES, Report, load
 
 SAMPLES = ROOT / "sample_data"
 
@@ -219,7 +218,7 @@ def test_a_page_in_a_pipe_fits_80_columns_without_colour(folder, name):
     table = load(str(folder / f"{name}.zcurate.parquet")).table
     words = [str(table.column("verdict").to_pylist().index(verdict)) for verdict in set(table.column("verdict").to_pylist())]
     command = [sys.executable, "-m", "zcurate", "explain", f"{name}.zcurate.parquet", "--by-row", *words]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TRACES": "200"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -247,13 +246,13 @@ def test_changed_data_are_named_and_the_rest_is_told(folder, run):
 def test_a_report_of_an_older_version_says_what_it_lacks(folder, run):
     whole = load(str(folder / "penguins.zcurate.parquet"))
     card = {name: value for name, value in whole.card.items() if name not in ("bands", "clue_names")}
-    Report(whole.table.drop_columns(list(COLUMNS)), card).save(str(folder / "old.parquet"))
+    Report(whole.table.drop_columns(list(TRACES)), card).save(str(folder / "old.parquet"))
     code, out, _ = run("explain", "old.parquet", "P002")
     facts = json.loads(run("explain", "old.parquet", "P002", "--json")[1])
     assert code == 0
     assert "older zcurate: no loss_curve" in out
     assert "Where the cut lies" in out
-    assert facts["missing"] == list(COLUMNS)
+    assert facts["missing"] == list(TRACES)
     assert (facts["curves"], facts["clues"], facts["heldout"]) == (None, None, None)
 
 

@@ -13,6 +13,7 @@ import pytest
 from zcurate import traces
 from zcurate.evidence import Round
 from zcurate.noise import Planted
+from zcurate.report import TRACES
 
 NAN = np.nan
 
@@ -84,7 +85,7 @@ def test_an_unjudged_scan_has_curves_but_no_clues():
     evidence = SimpleNamespace(curves=one.curves, heldout=np.array([[0.6, 0.4], [0.5, 0.5]], np.float32))
     made = traces.columns(3, np.array([0, 2]), evidence, SimpleNamespace(places={}), ("a", "b"), 3)
     fields = {name: column for one in made for name, column in one().items()}
-    assert tuple(fields) == traces.COLUMNS
+    assert tuple(fields) == TRACES
     assert fields["clues"].to_pylist() == [None, None, None]
     assert fields["margin_curve"].to_pylist() == [[-1.0, -2.0], None, None]
 

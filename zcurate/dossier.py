@@ -18,7 +18,7 @@ from zcurate.dataset import Dataset
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
 from zcurate.likeness import Nearest, nearest
 from zcurate.reasons import REASON_OF, REASONS
-from zcurate.report import REGRESSION_ONLY, Report
+from zcurate.report import REGRESSION_ONLY, TRACES, Report
 from zcurate.sinks.cells import text_of
 from zcurate.sinks.json_lines import plain
 
@@ -127,7 +127,7 @@ def of_row(report: Report, path: str, row: int, data: Dataset | None, like: Near
     table, card = report.table, report.card
     values = {name: plain(value, table.schema.field(name).type) for name, value in table.slice(row, 1).to_pylist()[0].items()}
     regression = card["task"]["kind"] == "regression"
-    wanted = [name for name in traces.COLUMNS if not (regression and name.startswith("top_"))]
+    wanted = [name for name in TRACES if not (regression and name.startswith("top_"))]
     ranked = table.num_rows - table.column("rank").null_count
     told = values.get("telling") or ([] if data is None else telling_of(data, row, values))
     skipped = [entry["reason"] for entry in card["skipped"] if entry["row"] == row]

@@ -15,8 +15,7 @@ from zcurate import readers, source
 from zcurate.dataset import Dataset
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.options import ReportOptions, ScanOptions
-from zcurate.report import COLUMN_DOCS, SELECTED_BY, Report, select
-from zcurate.traces import COLUMNS as TRACES
+from zcurate.report import COLUMN_DOCS, SELECTED_BY, TRACES, Report, select
 
 READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
 """Settings of the scan that say how the input is read."""

@@ -30,6 +30,8 @@ SCHEMA_VERSION = 1
 KEY = b"zcurate"
 ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
+TRACES = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
+"""List columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
 COLUMN_DOCS = {
     "row": "0-based position in the input",
     "id": "value of `--id`",

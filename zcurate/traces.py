@@ -17,8 +17,6 @@ from zcurate.evidence import Evidence, Round
 from zcurate.judge import Verdicts
 
 CURVES = ("loss", "margin", "z")
-COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
-"""The report's list columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
 BAND = (0.1, 0.5, 0.9)
 """Quantiles of a band: its lower end, middle and upper end."""
 MOST_CLASSES = 3
@@ -46,7 +44,7 @@ def curve_of(curves: dict[str, np.ndarray], name: str, regression: bool, rows: n
 def columns(
     n_rows: int, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, classes: tuple[str, ...], n_in_all: int
 ) -> list[Callable[[], dict[str, pa.Array]]]:
-    """Functions, each independent of the others, that make the columns of `COLUMNS`, (N,) lists each; those of held-out classes only where there are classes.
+    """Functions, each independent of the others, that make the report's `TRACES`, (N,) lists each; those of held-out classes only where there are classes.
 
     Args:
         n_rows: N input rows.
