@@ -29,7 +29,7 @@ from zcurate.watch import Silent, Watch
 
 LARGE_REPORT = 262_144
 """Rows from which a report is written chunk by chunk as it is made."""
-LARGE_FILE, ENDS = 16_000_000, 1 << 16
+LARGE_FILE, ENDS = 1_000_000, 1 << 16
 """Bytes from which reading takes long enough to import torch beside it."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
@@ -437,6 +437,7 @@ def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
             return
         with open(data, "rb") as file:
             ends = file.read(ENDS)
+            # Parquet names its columns at the end.
             file.seek(-ENDS, os.SEEK_END)
             ends += file.read()
         if all(name is None or name.encode() in ends for name in named):
