@@ -18,11 +18,11 @@ from zcurate.spec import LARGE_ROWS, ModelSpec, Plan, asked_at_once
 
 START_SECONDS = 2.4
 """Starting Python, loading torch and Arrow."""
-READ_BYTES = {"csv": 60e6, "tsv": 60e6, "jsonl": 30e6, "parquet": 90e6, "feather": 500e6, "npz": 200e6, "idx": 200e6}
+READ_BYTES = {"csv": 100e6, "tsv": 100e6, "jsonl": 30e6, "parquet": 90e6, "feather": 500e6, "npz": 200e6, "idx": 200e6}
 """Bytes read in a second, roles and hash included."""
 PICTURE_SECONDS = 0.6e-3
 """Finding, decoding and fitting one small picture."""
-ENCODE_SECONDS = 40e-9
+ENCODE_SECONDS = 14e-9
 """Per number or category of a row."""
 TERM_SECONDS, PIECE_SECONDS = 2.2e-6, 0.4e-3
 """Per TF-IDF term of a row, and per word piece of a sentence embedding."""
@@ -34,20 +34,20 @@ TERM_PASS_SECONDS = 20e-9
 """Per TF-IDF term and output of a row's pass."""
 STEP_SECONDS = 1.2e-3
 """What a step costs whatever its batch."""
-TOGETHER, ALONE, PACKED_ROWS = 0.7, 1.1, 5000
+TOGETHER, ALONE, PACKED_ROWS = 0.85, 1.1, 5000
 """Share of each core that members side by side make use of; how much faster packed members are on several cores; rows up to which they are packed."""
 PAIR_SECONDS = 8e-9
 """Comparing a row with another one, for neighbours."""
 MOST_KEYS, MOST_PAIRS = 8192, 1_600_000_000
 """Rows that each row is compared with at most, and pairs in all."""
-JUDGE_SECONDS, JUDGE_CLASS_SECONDS, SAVE_SECONDS = 1.4e-6, 0.12e-6, 2.3e-6
+JUDGE_SECONDS, JUDGE_CLASS_SECONDS, SAVE_SECONDS = 1.0e-6, 0.12e-6, 1.2e-6
 """Per row; per row and class; per row of the report written."""
 LATER_ROUNDS = 0.5
 """Share of the first round's passes that a later one makes."""
 
 FLOOR_BYTES = 330e6
 """Python, torch, Arrow and their libraries' own memory."""
-JUDGED_BYTES = 740
+JUDGED_BYTES = 300
 """Per row: evidence as the rounds leave it, the judge's arrays, the report's columns."""
 EPOCH_BYTES, OUTPUT_BYTES = 28, 20
 """Per row and epoch, and per row and class: ledger, curves, held-out sums, their columns in the report."""
