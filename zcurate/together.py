@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from zcurate.lean import processes
+from zcurate.readers.streaming import Nobody
 
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a process waits for the others: one may still be reading."""
 
 
-class Alone:
+class Alone(Nobody):
     """One process."""
 
     rank, size = 0, 1
@@ -71,14 +72,6 @@ class Alone:
     def agreed(self, value: bool) -> bool:
         """What the first process says."""
         return value
-
-    def gathered(self, thing: Any) -> list[Any]:
-        """What each process hands in, in order of their ranks: small things only."""
-        return [thing]
-
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of each process in turn, in order of their ranks; arrays may differ in length."""
-        yield x
 
     def leave(self) -> None:
         """The work is done."""
