@@ -103,7 +103,7 @@ def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
 
 def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
     folder, _, wrong = parts
-    (tmp_path / "two.toml").write_text("rounds = 2\nfolds = 2\n")
+    (tmp_path / "two.toml").write_text("rounds = 2\nfolds = 2\nensemble = []\n")
     same = {"id": "key", "epochs": 4, "model": str(tmp_path / "two.toml")}
     inside = zcurate.scan(str(folder), **same)
     outside = zcurate.scan(str(folder), **same, memory="1MB", output=str(tmp_path / "r.zcurate.parquet"))

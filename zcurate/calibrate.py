@@ -17,6 +17,8 @@ from zcurate.ranking import ranks
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 BEYOND_CHANCE, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.4, 0.04
 """A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most."""
+PLANTED_SHARE = 0.25
+"""How much their density counts where confident rows tell all of the noise."""
 LEAST_PLANTED = 20
 """Planted errors below which their density says nothing."""
 DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1.0, 40)[1:-1]])
@@ -104,7 +106,7 @@ def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np
     own = wrong_at(real, np.concatenate([one.planted.row for one in evidence.rounds]).astype(np.int64))[0]
     weight = planted_weights(evidence, real, own)
     known = ~np.isnan(planted) & (weight > 0)
-    share = real.confusion.trust / 2
+    share = real.confusion.trust * PLANTED_SHARE
     if share > 0 and known.sum() >= LEAST_PLANTED:
         p += share * (planted_density(at, planted[known], weight[known], float(p.mean())) - p)
     out = np.full(len(s), np.nan)

@@ -102,10 +102,10 @@ def crew(n_jobs: int, device: torch.device, small: bool = False) -> Iterator[Cal
 
 @contextmanager
 def beside() -> Iterator[Callable[..., Future[Any]]]:
-    """A function that starts a call on one more thread, on one core; the calls run one after another."""
+    """A function that starts a call on another thread, on one core; two calls at a time, as one of them mostly waits for another process."""
     threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool.submit
     finally:
         torch.set_num_threads(threads)

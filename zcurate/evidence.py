@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,6 +83,15 @@ class Round:
     def error(self) -> np.ndarray:
         """(E, N) float32 mean error at each epoch."""
         return self.curves["error"]
+
+
+class Held(NamedTuple):
+    """What another kind of model than the members says of rows that it never saw."""
+
+    rows: np.ndarray
+    """(N, C) float32 held-out probabilities."""
+    hard: np.ndarray
+    """(H, C) float32 probabilities of the last round's hard cases."""
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,13 @@ if TYPE_CHECKING:
     from zcurate.dataset import Dataset
     from zcurate.encode import Encoded
     from zcurate.estimate import Estimate
-    from zcurate.evidence import Evidence
+    from zcurate.evidence import Evidence, Held
     from zcurate.judge import Cut, Verdicts
     from zcurate.readers.glimpse import Glimpse
     from zcurate.report import Report
     from zcurate.source import Source
     from zcurate.spec import Plan
+    from zcurate.trees import Grove
     from zcurate.watch import Costs
 
 
@@ -303,6 +304,8 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     for text in found.data.warnings:
         watch.warn(text)
     what = plan(options, found.data)
+    # Trees and naive Bayes learn from all rows at once.
+    what = dataclasses.replace(what, spec=dataclasses.replace(what.spec, ensemble=()))
     clock.stage("loading torch")
     from zcurate import device, encode, piecewise, together, train
     from zcurate.models import builder
@@ -462,7 +465,10 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     watch = clock.watch
     what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import cutoff, device, encode, judge, together, train
+    from zcurate import trees
+
+    grove = trees.Grove(what.spec.ensemble)
+    from zcurate import blend, cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
     from zcurate.witnesses import WITNESSES, neighbours
@@ -484,16 +490,18 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     model = builder(what.spec.name)
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
-    with device.kept_memory(), device.beside() as start:
-        # Inputs are looked at while members learn: those of small tables leave a core free.
+    with device.kept_memory(), device.beside() as start, grove:
+        # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free.
+        asked = start(said_beside, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
         looks = [start(looked, WITNESSES.load(witness), encoded, witness, costs) for witness in what.spec.witnesses]
         evidence, cut_short = train.train(
             encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
         )
+        said = asked.result()
     row, target, dtype = encoded.row, encoded.target, str(encoded.dtype).removeprefix("torch.")
     looked_at = [look.result() for look in looks]
     # What the members saw is needed no more; the judge wants the room.
-    del encoded, looks
+    del encoded, looks, asked
     n_epochs = len(evidence.rounds[0].error)
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
@@ -503,6 +511,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         lean.spare_memory()
     for columns in looked_at:
         evidence = evidence.seen_by(columns)
+    if grove.trouble:
+        watch.warn(f"trees: {grove.trouble} — the members judge alone")
+    evidence, weights = blend.blended(evidence, said)
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
     for text in doubts(dataset, what.spec.judged_by, evidence):
         watch.warn(text)
@@ -511,6 +522,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
     card["print"], card["dtype"] = marks, dtype
+    card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
     card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
     card["seconds"] = clock.seconds()
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
@@ -530,6 +542,29 @@ def looked(witness: Any, encoded: Encoded, name: str, costs: Costs) -> dict[str,
     """
     with costs(name):
         return dict(witness(encoded))
+
+
+def said_beside(grove: Grove, encoded: Encoded, wanted: tuple[str, ...], seed: int, limit: float | None, costs: Costs) -> dict[str, Held]:
+    """What other kinds of models say of the rows, their seconds counted.
+
+    Args:
+        grove: where trees grow.
+        encoded: N rows.
+        wanted: `ModelSpec.ensemble`.
+        seed: of the scan.
+        limit: seconds to wait for trees at most.
+        costs: takes the seconds.
+    """
+    from zcurate.train import for_trees, of_bayes
+
+    said: dict[str, Held] = {}
+    if grove.wanted:
+        with costs("trees"):
+            said |= grove.ask(for_trees(encoded, seed), limit)
+    if "bayes" in wanted:
+        with costs("bayes"):
+            said |= of_bayes(encoded, seed)
+    return said
 
 
 def check_crowd(size: int, options: ScanOptions, what: Plan) -> None:

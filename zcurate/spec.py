@@ -49,14 +49,18 @@ DEFAULT_CLUES = (
 """What earned its cost (tests/bench/README.md)."""
 WITNESSES = ("novelty", "neighbours")
 """Every witness on the shelf; a test holds them to its list."""
+ENSEMBLE = ("boosted", "forest", "bayes")
+"""Kinds of models beside the members: gradient boosting on histograms, extremely randomised trees, naive Bayes on the terms of texts."""
 SECOND_SPLIT_EPOCHS = 3
-NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES}
+NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES, "ensemble": ENSEMBLE}
 """Settings that are lists of names, and what they may hold."""
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
 ASKED_ROWS, ASKED_PIXELS = 2048, 1 << 20
 """Rows that members are asked about at a time, and pixels of one channel at most."""
+TREES_ROWS = 300
+"""Fewer rows than that do not tell whether trees help."""
 LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
 """From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
 rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
@@ -154,6 +158,9 @@ class ModelSpec:
     """How `predicted` is read off the outputs: `argmax`, or `crossing` of each class's two output distributions."""
     loss: str = "zerror"
     """`zerror`, `discrim` (DiscrimLoss) or `plain`."""
+    ensemble: tuple[str, ...] = ()
+    """Other kinds of models beside the members, of `ENSEMBLE`, for classes; their held-out predictions count as far as they make the given labels
+    likelier. By default trees for tables of `TREES_ROWS` rows up to `LARGE_ROWS`, `bayes` where there is text."""
     witnesses: tuple[str, ...] = WITNESSES
     """What looks at the inputs beside the model, of `WITNESSES`."""
     clues: tuple[str, ...] = DEFAULT_CLUES
@@ -246,7 +253,7 @@ def from_toml(path: str) -> dict[str, Any]:
     check_name(settings.setdefault("name", "auto"), path)
     if settings.get("text") in ("embedding", "both") and not can_embed():
         raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]'")
-    for key in ("hidden", "clues", "without", "witnesses"):
+    for key in ("hidden", *NAMES):
         if isinstance(settings.get(key), list):
             settings[key] = tuple(settings[key])
     for key, known in NAMES.items():
@@ -310,6 +317,8 @@ def plan(options: ScanOptions, data: Dataset) -> Plan:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
     z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in names_of(made)}) for made in (ZSettings, DiscrimSettings))
     settings |= {"name": name, "z": z, "discrim": discrim, "text": text_encoding(settings.get("text", "auto"), data)}
+    if data.task.kind == "regression":
+        settings["ensemble"] = ()
     spec = ModelSpec(**{**defaults(name, data), **settings})
     if name == "resnet" and any(width % 16 for width in spec.hidden):
         raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
@@ -348,9 +357,18 @@ def defaults(name: str, data: Dataset) -> dict[str, Any]:
         base = {"rounds": 1, "folds": 2, "batch": batch, "learning_rate": 0.008, "witnesses": ("novelty",), "clues": clues}
     if data.task.kind == "regression":
         base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
+    base["ensemble"] = beside(name, data)
     if name == "linear":
         base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, epochs_for(data.n_rows, False))}
     return base
+
+
+def beside(name: str, data: Dataset) -> tuple[str, ...]:
+    """`ModelSpec.ensemble` where the user says nothing: what gained on the tuning half of the bench and on simulated sets."""
+    if data.task.kind == "regression" or name not in PACKED:
+        return ()
+    trees = ("boosted", "forest") if name == "mlp" and TREES_ROWS <= data.n_rows < LARGE_ROWS else ()
+    return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
 
 
 def epochs_for(n_rows: int, pictures: bool) -> int:

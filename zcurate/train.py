@@ -20,17 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zcurate import augment, confusion, device, lean, noise
+from zcurate import augment, bayes, confusion, device, lean, noise, trees
 from zcurate.bulk import rows_at_once
 from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
-from zcurate.evidence import Evidence, Round, merge
+from zcurate.evidence import Evidence, Held, Round, merge
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
 from zcurate.spec import PACKED, ModelSpec, asked_at_once
 from zcurate.together import Alone
+from zcurate.trees import Table
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
 
@@ -51,6 +52,8 @@ PLANT_SHARE, MOST_PLANTED_ALONE = 0.04, 2000
 """Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
 HARD_SHARE, MOST_HARD, HARD_BLEND = 0.1, 2000, 0.6
 """Share of the rows that hard cases are made of, how many at most, and what share of such a row is its own."""
+HARD_SEED, BESIDE_SEED = 11, 13
+"""What the choice of hard cases, and the folds of the models beside the members, depend on with the user's seed."""
 SECOND_RATE = 0.5
 """Learning rate of the second split, as a share of the peak: high, so that what is not held fast is forgotten."""
 FEWEST_EPOCHS = 3
@@ -286,7 +289,7 @@ class Trainer:
         self.observer = None if encoded.regression else observer
         self.costs = costs or Costs()
         self.seen: dict[str, Tensor] = {}
-        self.hard, self.hard_row = make_hard(encoded, device.generator(encoded.device, seed, 11))
+        self.hard, self.hard_row = make_hard(encoded, device.generator(encoded.device, seed, HARD_SEED))
         self.hard_heldout = torch.zeros(len(self.hard_row), encoded.n_outputs, device=encoded.device)
         self.leave_out: np.ndarray | None = None
         """(N,) bool rows that the next round must not train on."""
@@ -668,6 +671,45 @@ def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | N
     differ = encoded.y[mine] != encoded.y[other]
     made = augment.hard_cases(encoded, mine[differ], other[differ], HARD_BLEND) if differ.any() else None
     return made, nobody if made is None else mine[differ]
+
+
+def for_trees(encoded: Encoded, seed: int) -> Table:
+    """What trees see of the rows and of the hard cases that the members are asked about: numbers, vectors, and categories' codes.
+
+    Args:
+        encoded: N rows of classes.
+        seed: of the scan.
+    """
+    hard, hard_row = make_hard(encoded, device.generator(encoded.device, seed, HARD_SEED))
+
+    def columns(rows: Encoded) -> np.ndarray:
+        own = [x.cpu().numpy() for x in (rows.x, rows.dense, rows.codes) if x is not None]
+        return np.concatenate([np.zeros((len(rows.y), 0), np.float32), *own], 1, dtype=np.float32)
+
+    x = columns(encoded)
+    n_codes = 0 if encoded.codes is None else encoded.codes.shape[1]
+    category = np.arange(x.shape[1]) >= x.shape[1] - n_codes
+    least = np.where(category, x.min(0), 0).astype(np.float32)
+    asked = x[:0] if hard is None else columns(hard)
+    return Table(x - least, category, encoded.y.cpu().numpy(), beside_folds(encoded, seed), encoded.n_outputs, seed, asked - least, hard_row.cpu().numpy())
+
+
+def of_bayes(encoded: Encoded, seed: int) -> dict[str, Held]:
+    """What naive Bayes says of the rows' texts; nothing where there are none.
+
+    Args:
+        encoded: N rows of classes.
+        seed: of the scan.
+    """
+    if encoded.term is None or encoded.term_start is None or encoded.term_weight is None:
+        return {}
+    term, start, weight = (part.cpu().numpy() for part in (encoded.term, encoded.term_start, encoded.term_weight))
+    return bayes.naive(term, start, weight, encoded.n_terms, encoded.y.cpu().numpy(), beside_folds(encoded, seed), encoded.n_outputs)
+
+
+def beside_folds(encoded: Encoded, seed: int) -> np.ndarray:
+    """(N,) int64 folds of the models beside the members."""
+    return folds(encoded.fold_key, encoded.y.cpu().numpy(), trees.FOLDS, np.random.default_rng([seed, BESIDE_SEED]))
 
 
 def train(

@@ -1,0 +1,91 @@
+"""Held-out predictions of several kinds of models put together."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tests.test_judge import made
+from zcurate.blend import SHARES, blended, mixed, unlikely
+from zcurate.evidence import Held
+
+
+def predictions(truth, sure, seed):
+    """(N, 3) noisy probabilities of the true class."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1, (len(truth), 3))
+    logits[np.arange(len(truth)), truth] += sure
+    p = np.exp(logits)
+    return (p / p.sum(1, keepdims=True)).astype(np.float32)
+
+
+def evidence_and_truth(sure=2.0, n=2000):
+    evidence, wrong = made(n=n, sure=sure)
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, n)
+    assert ((evidence.y != truth) == wrong).all()
+    return evidence, truth
+
+
+def held(rows, n_hard=0):
+    return Held(rows, rows[:n_hard])
+
+
+def test_nobody_else_leaves_the_evidence_as_it_is():
+    evidence, _ = evidence_and_truth()
+    same, weights = blended(evidence, {})
+    assert same is evidence
+    assert weights == {"members": 1.0}
+
+
+def test_a_better_kind_counts_most_and_a_useless_one_nothing():
+    evidence, truth = evidence_and_truth(sure=1.0)
+    found, weights = blended(evidence, {"forest": held(predictions(truth, 6.0, 1)), "bayes 0.1": held(predictions(truth, 0.0, 2))})
+    share = weights["forest"]
+    assert share in SHARES[1:]
+    assert weights == {"members": 1 - share, "forest": share}
+    np.testing.assert_allclose(found.heldout, (1 - share) * evidence.heldout + share * predictions(truth, 6.0, 1), atol=1e-6)
+
+
+def test_two_equal_halves_are_better_than_either():
+    evidence, truth = evidence_and_truth(sure=2.0)
+    found, weights = blended(evidence, {"forest": held(predictions(truth, 2.0, 5))})
+    assert 0.15 <= weights["forest"] <= 0.75
+    assert (found.heldout.argmax(1) == truth).mean() > (evidence.heldout.argmax(1) == truth).mean()
+
+
+def test_the_likeliest_setting_of_a_kind_is_taken():
+    evidence, truth = evidence_and_truth(sure=1.0)
+    said = {f"boosted {stage}": held(predictions(truth, sure, stage)) for stage, sure in ((15, 1.0), (30, 5.0), (60, 0.5))}
+    assert set(blended(evidence, said)[1]) == {"members", "boosted 30"}
+
+
+def test_few_rows_keep_to_the_members():
+    evidence, truth = evidence_and_truth(sure=3.0, n=150)
+    assert blended(evidence, {"forest": held(predictions(truth, 1.5, 3))})[1] == {"members": 1.0}
+
+
+def test_hard_cases_are_mixed_with_the_same_weights():
+    evidence, truth = evidence_and_truth(sure=1.0)
+    own, others = predictions(truth[:7], 1.0, 8), predictions(truth, 6.0, 1)
+    last = dataclasses.replace(evidence.rounds[-1], hard_row=np.arange(7), hard_heldout=own)
+    found, weights = blended(dataclasses.replace(evidence, rounds=(*evidence.rounds[:-1], last)), {"forest": Held(others, others[:7])})
+    share = weights["forest"]
+    np.testing.assert_allclose(found.rounds[-1].hard_heldout, mixed(own, others[:7], share))
+
+
+def test_unlabelled_rows_are_mixed_and_do_not_choose():
+    evidence, truth = evidence_and_truth(sure=1.0)
+    y = evidence.y.copy()
+    y[:100] = -1
+    found, weights = blended(dataclasses.replace(evidence, y=y), {"forest": held(predictions(truth, 6.0, 1))})
+    assert weights["forest"] in SHARES[1:]
+    assert (found.heldout[:100].argmax(1) == truth[:100]).mean() > 0.95
+
+
+def test_a_model_that_repeats_wrong_labels_is_no_likelier_than_one_that_does_not():
+    evidence, truth = evidence_and_truth(sure=4.0)
+    robust, parrot = predictions(truth, 5.0, 1), predictions(evidence.y, 0.0, 1)
+    parrot = mixed(parrot, np.eye(3, dtype=np.float32)[evidence.y], 0.05)
+    assert unlikely(robust, evidence.y).mean() < unlikely(parrot, evidence.y).mean()

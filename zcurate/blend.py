@@ -1,0 +1,93 @@
+"""Held-out predictions of several kinds of models put together, by how likely they make the given labels once noise is reckoned with.
+
+Leaves: `Evidence`, weights. Enters: `Evidence`, what other kinds of models say. No torch. Weights are chosen by the likelihood of the labels
+as `confusion` sees them, not by accuracy on them: that would favour a model that learns the wrong labels too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from math import sqrt
+
+import numpy as np
+
+from zcurate import confusion
+from zcurate.bulk import sample
+from zcurate.evidence import Evidence, Held
+
+BLEND_ROWS = 8000
+"""Rows that weights are chosen on."""
+SHARES = (0.25, 0.5, 0.75)
+"""What a further kind may count for beside those before it."""
+
+
+def blended(evidence: Evidence, said: dict[str, Held]) -> tuple[Evidence, dict[str, float]]:
+    """The evidence with the held-out probabilities of members and other kinds of models together; and what each counts for, 1 in all.
+
+    Of each kind the likeliest setting counts. One kind after another joins, with the smallest share that is within one standard error of the
+    best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
+
+    Args:
+        evidence: of classes.
+        said: kind and setting, such as `boosted 30` -> what it says of all rows and of the last round's hard cases.
+    """
+    if not said:
+        return evidence, {"members": 1.0}
+    labelled = np.flatnonzero(evidence.y >= 0)
+    rows = labelled[sample(len(labelled), BLEND_ROWS)]
+    y, heldout, last = evidence.y[rows], evidence.heldout, evidence.rounds[-1]
+    hard = last.hard_heldout
+    weights = {"members": 1.0}
+    before = unlikely(heldout[rows], y)
+    alone = {name: unlikely(held.rows[rows], y).mean() for name, held in said.items()}
+    kinds = {name.split()[0]: name for name in sorted(said, key=alone.__getitem__, reverse=True)}
+    for name in sorted(kinds.values(), key=list(said).index):
+        share, found = join(heldout[rows], said[name].rows[rows], y, before)
+        if share:
+            before = found
+            heldout = mixed(heldout, said[name].rows, share)
+            hard = mixed(hard, said[name].hard, share) if len(hard) else hard
+            weights = {**{kind: weight * (1 - share) for kind, weight in weights.items()}, name: share}
+    rounds = (*evidence.rounds[:-1], dataclasses.replace(last, hard_heldout=hard))
+    return dataclasses.replace(evidence, heldout=heldout, rounds=rounds), weights
+
+
+def join(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) -> tuple[float, np.ndarray]:
+    """The share, 0 or one of `SHARES`, with which another kind joins, and `unlikely` of the mixture.
+
+    Args:
+        p: (n, C) probabilities so far.
+        other: (n, C) the other kind's.
+        y: (n,) given classes.
+        before: (n,) `unlikely` of `p`.
+    """
+    found = [before, *(unlikely(mixed(p, other, share), y) for share in SHARES)]
+    best = found[int(np.argmin([each.mean() for each in found]))]
+    for share, each in zip((0.0, *SHARES), found, strict=True):
+        worse = each - best
+        if worse.mean() <= worse.std() / sqrt(len(y)):
+            return share, each
+    return 0.0, before
+
+
+def mixed(p: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    """(N, C) float32 weighted mean of probabilities.
+
+    Args:
+        p: (N, C).
+        other: (N, C).
+        share: of `other`.
+    """
+    return ((1 - share) * p + share * other).astype(np.float32)
+
+
+def unlikely(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) float64 negative log-likelihood [nats] of the given labels under sharpened probabilities sent through the noise that confident rows show.
+
+    Args:
+        p: (n, C) held-out probabilities.
+        y: (n,) given classes.
+    """
+    found = confusion.estimate(p, y)
+    likelihood = (confusion.columns_of(p, found.sharpness) * found.noise[:, y]).sum(0)
+    return -np.log(np.maximum(likelihood, 1e-3))
