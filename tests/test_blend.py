@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.test_judge import made
 from zcurate.blend import SHARES, blended, mixed, unlikely
-from zcurate.evidence import Held
+from zcurate.trees import Held
 
 
 def predictions(truth, sure, seed):

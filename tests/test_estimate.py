@@ -62,6 +62,26 @@ def test_a_machine_of_more_cores_or_with_bfloat16_takes_less(table):
     assert seconds == sorted(seconds, reverse=True)
 
 
+def test_trees_cost_time_on_one_core_and_memory_on_any(table, tmp_path):
+    path = tmp_path / "alone.toml"
+    path.write_text("ensemble = []")
+    one = estimate.Machine(1, True)
+    with_trees, without = (of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
+    assert with_trees.seconds["training"] > without.seconds["training"] + 1
+    assert with_trees.peak_bytes > without.peak_bytes
+    assert "beside them boosted, forest" in "\n".join(estimate.lines(with_trees))
+    assert "beside" not in "\n".join(estimate.lines(without))
+
+
+def test_trees_that_would_cost_too_much_are_not_counted():
+    wide = flow.read(made(n_rows=400, n_columns=300), ScanOptions())
+    assert estimate.trees_of(spec.plan(ScanOptions(), wide).spec, estimate.shape_of(wide, spec.plan(ScanOptions(), wide).spec)).boosted == 1
+    huge = dataclasses.replace(wide, n_in_all=49_000)
+    plan = spec.plan(ScanOptions(), huge)
+    assert estimate.trees_of(plan.spec, estimate.shape_of(huge, plan.spec)).boosted == 0
+    assert estimate.trees_seconds(plan.spec, estimate.shape_of(huge, plan.spec)) < 30
+
+
 def test_the_total_is_the_sum_of_the_stages(table):
     seconds = of(table).seconds
     assert seconds["total"] == pytest.approx(sum(value for name, value in seconds.items() if name != "total"), abs=0.01)

@@ -69,15 +69,16 @@ def test_a_process_of_its_own_says_the_same(said):
         np.testing.assert_array_equal(held.hard, said[name].hard)
 
 
-def test_where_no_process_can_be_started_trees_grow_here(said, monkeypatch):
+def test_where_no_process_can_be_started_nothing_is_said_and_why(monkeypatch):
     def fails(*args, **settings):
-        raise OSError("no more processes")
+        raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(trees.subprocess, "Popen", fails)
     with Grove(("forest",)) as grove:
-        here = grove.ask(table(hard=20))
-    assert list(here) == ["forest"]
-    np.testing.assert_array_equal(here["forest"].rows, said["forest"].rows)
+        assert grove.ask(table()) == {}
+    assert grove.trouble == "their process cannot be started (Resource temporarily unavailable)"
+    monkeypatch.setattr(trees.sys, "frozen", True, raising=False)
+    assert Grove(("forest",)).trouble == "there is no Python to start a process with"
 
 
 def test_a_process_that_dies_is_told_of_and_nothing_is_said():
@@ -85,6 +86,48 @@ def test_a_process_that_dies_is_told_of_and_nothing_is_said():
         grove.child.kill()
         assert grove.ask(table()) == {}
     assert grove.trouble == "their process ended with code -9"
+
+
+def test_what_went_wrong_in_the_process_is_told():
+    with Grove(("forest",)) as grove:
+        assert grove.ask(table()._replace(fold=np.zeros(3, np.int64))) == {}
+    assert grove.trouble.startswith("their process ended with code 1 (")
+    assert "Error" in grove.trouble
+
+
+def test_the_process_runs_nothing_of_the_user_s_folder(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("open('ran', 'w').close(); raise RuntimeError('mine')")
+    monkeypatch.chdir(tmp_path)
+    with Grove(("forest",)) as grove:
+        assert list(grove.ask(table())) == ["forest"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("seed", [20_261_122, 2**40, -3])
+def test_any_seed_will_do(seed):
+    held = grown(table()._replace(seed=seed), trees.KINDS)
+    again = grown(table()._replace(seed=seed), trees.KINDS)
+    assert len(held) == 4
+    np.testing.assert_array_equal(held["forest"].rows, again["forest"].rows)
+
+
+def test_trees_of_many_classes_grow_some_at_a_time(monkeypatch):
+    data = table(n_classes=6)
+    held = grown(data, ("forest",))["forest"]
+    monkeypatch.setattr(trees, "TREE_BYTES", trees.FOLDS * trees.tree_bytes(400, 6))
+    few = grown(data, ("forest",))["forest"]
+    np.testing.assert_allclose(few.rows.sum(1), 1, atol=1e-5)
+    assert np.corrcoef(few.rows[:, 0], held.rows[:, 0])[0, 1] > 0.98
+    monkeypatch.setattr(trees, "TREE_BYTES", trees.TREE_BYTES - 1)
+    assert grown(data, ("forest",)) == {}
+
+
+def test_sizes_shrink_with_what_trees_would_cost():
+    assert trees.sizes(20_000, 14, 2, trees.KINDS) == (1, 30, 7)
+    assert trees.sizes(6_000, 20, 4, trees.KINDS).boosted == 4
+    assert trees.sizes(49_000, 300, 2, trees.KINDS).boosted == 0
+    assert 0 < trees.sizes(49_000, 1000, 2, trees.KINDS).forest < 30
+    assert trees.sizes(20_000, 14, 2, ("bayes",))[:2] == (0, 0)
 
 
 def test_trees_that_take_too_long_are_left_out():

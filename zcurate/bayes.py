@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.evidence import Held
+from zcurate.trees import Held
 
 SMOOTHINGS = (0.1, 0.3)
 """Weight that every term is granted in every class; what suits the data better is used. Chosen among .02, .1, .3, 1 on the tuning half and simulated sets."""
@@ -42,8 +42,8 @@ def naive(term: np.ndarray, start: np.ndarray, weight: np.ndarray, n_terms: int,
         total = (member @ x[taught]).toarray().astype(np.float64)
         prior = np.log(np.maximum(np.bincount(y[taught], minlength=n_classes), 0.5) / len(taught))
         for smoothing, p in zip(SMOOTHINGS, out.values(), strict=True):
-            share = (total + smoothing) / (total + smoothing).sum(1, keepdims=True)
-            score = x[own] @ np.log(share).T + prior
+            granted = total + smoothing
+            score = x[own] @ np.log(granted / granted.sum(1, keepdims=True)).T + prior
             likelihood = np.exp(score - score.max(1, keepdims=True))
             p[own] = likelihood / likelihood.sum(1, keepdims=True)
     return {name: Held(p, np.zeros((0, n_classes), np.float32)) for name, p in out.items()}

@@ -13,7 +13,8 @@ import numpy as np
 
 from zcurate import confusion
 from zcurate.bulk import sample
-from zcurate.evidence import Evidence, Held
+from zcurate.evidence import Evidence
+from zcurate.trees import Held
 
 BLEND_ROWS = 8000
 """Rows that weights are chosen on."""
@@ -37,19 +38,29 @@ def blended(evidence: Evidence, said: dict[str, Held]) -> tuple[Evidence, dict[s
     rows = labelled[sample(len(labelled), BLEND_ROWS)]
     y, heldout, last = evidence.y[rows], evidence.heldout, evidence.rounds[-1]
     hard = last.hard_heldout
-    weights = {"members": 1.0}
-    before = unlikely(heldout[rows], y)
-    alone = {name: unlikely(held.rows[rows], y).mean() for name, held in said.items()}
-    kinds = {name.split()[0]: name for name in sorted(said, key=alone.__getitem__, reverse=True)}
-    for name in sorted(kinds.values(), key=list(said).index):
-        share, found = join(heldout[rows], said[name].rows[rows], y, before)
+    weights, before = {"members": 1.0}, unlikely(heldout[rows], y)
+    for name in likeliest(said, rows, y):
+        share, before = join(heldout[rows], said[name].rows[rows], y, before)
         if share:
-            before = found
             heldout = mixed(heldout, said[name].rows, share)
             hard = mixed(hard, said[name].hard, share) if len(hard) else hard
             weights = {**{kind: weight * (1 - share) for kind, weight in weights.items()}, name: share}
     rounds = (*evidence.rounds[:-1], dataclasses.replace(last, hard_heldout=hard))
     return dataclasses.replace(evidence, heldout=heldout, rounds=rounds), weights
+
+
+def likeliest(said: dict[str, Held], rows: np.ndarray, y: np.ndarray) -> list[str]:
+    """One setting of each kind, the kinds in their order: the one that makes the labels of some rows likeliest.
+
+    Args:
+        said: kind and setting -> what it says.
+        rows: (n,) int64.
+        y: (n,) given classes.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in said:
+        kinds.setdefault(name.split()[0], []).append(name)
+    return [names[0] if len(names) == 1 else min(names, key=lambda name: unlikely(said[name].rows[rows], y).mean()) for names in kinds.values()]
 
 
 def join(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) -> tuple[float, np.ndarray]:
@@ -62,12 +73,8 @@ def join(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) ->
         before: (n,) `unlikely` of `p`.
     """
     found = [before, *(unlikely(mixed(p, other, share), y) for share in SHARES)]
-    best = found[int(np.argmin([each.mean() for each in found]))]
-    for share, each in zip((0.0, *SHARES), found, strict=True):
-        worse = each - best
-        if worse.mean() <= worse.std() / sqrt(len(y)):
-            return share, each
-    return 0.0, before
+    best = min(found, key=np.mean)
+    return next((share, each) for share, each in zip((0.0, *SHARES), found, strict=True) if (each - best).mean() <= (each - best).std() / sqrt(len(y)))
 
 
 def mixed(p: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:

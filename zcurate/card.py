@@ -115,7 +115,7 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
 def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
     """The given -> other pairs with the most expected wrong rows: rows called incorrect, expected wrong rows with a 95 % interval.
 
-    A row's other class is the one suggested, else the best other class of members that never saw it.
+    A row's other class is the one suggested, else the best other class of models that never saw it.
     """
     judged = (evidence.y >= 0) & ~np.isnan(verdicts.p_incorrect) if data.task.classes else np.zeros(0, bool)
     if not judged.any():

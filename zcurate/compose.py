@@ -204,7 +204,7 @@ def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
 
 
 def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
-    """What members that never trained on each row say of it."""
+    """What models that never trained on each row say of it."""
     view = bare(evidence)
     if regression:
         far = heldout_residual.spread(view)

@@ -101,11 +101,15 @@ def crew(n_jobs: int, device: torch.device, small: bool = False) -> Iterator[Cal
 
 
 @contextmanager
-def beside() -> Iterator[Callable[..., Future[Any]]]:
-    """A function that starts a call on another thread, on one core; two calls at a time, as one of them mostly waits for another process."""
+def beside(n_jobs: int = 1) -> Iterator[Callable[..., Future[Any]]]:
+    """A function that starts a call on another thread, on one core.
+
+    Args:
+        n_jobs: calls at a time; the others wait for their turn.
+    """
     threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(n_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool.submit
     finally:
         torch.set_num_threads(threads)

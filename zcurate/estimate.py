@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 import pyarrow.compute as pc
 
+from zcurate import trees
 from zcurate.dataset import Dataset
+from zcurate.errors import listed
 from zcurate.spec import LARGE_ROWS, ModelSpec, Plan, asked_at_once
 
 START_SECONDS = 2.4
@@ -36,6 +39,8 @@ STEP_SECONDS = 1.2e-3
 """What a step costs whatever its batch."""
 TOGETHER, ALONE, PACKED_ROWS = 0.85, 1.1, 5000
 """Share of each core that members side by side make use of; how much faster packed members are on several cores; rows up to which they are packed."""
+TREES_START, TREE_SECONDS, BOOSTED_SECONDS, FOREST_SECONDS = 0.3, 1.2e-3, 1.2e-8, 4.5e-9
+"""Loading their library longer than torch takes; per tree; per row and column of a boosted tree; per row, level and column tried of a forest's."""
 PAIR_SECONDS = 8e-9
 """Comparing a row with another one, for neighbours."""
 MOST_KEYS, MOST_PAIRS = 8192, 1_600_000_000
@@ -62,6 +67,8 @@ MAPPED_BYTES = 300e6
 """Of pictures in files: what is mapped at any time."""
 STREAMED_BYTES, STREAMED_ROW_BYTES = 600e6, 55
 """With the rows in files: whatever their number, and per row."""
+TREES_BYTES, TREES_COPIES, SAID_COPIES = 160e6, 6, 4
+"""The process in which trees grow: its libraries, and how many times the inputs are held on their way there and in it, and what is said on its way back."""
 NEIGHBOUR_BYTES = 90e6
 """Blocks of distances."""
 
@@ -190,13 +197,14 @@ def estimate(plan: Plan, shape: Shape, machine: Machine, is_exact: bool = True) 
         "starting": START_SECONDS,
         "reading": shape.n_bytes / READ_BYTES[shape.format] if shape.format in READ_BYTES else shape.n_rows * PICTURE_SECONDS * (shape.format == "folder"),
         "encoding": shape.n_rows * (ENCODE_SECONDS * (shape.n_numbers + shape.n_categories) + TERM_SECONDS * shape.n_terms + PIECE_SECONDS * shape.n_pieces),
-        "training": training_seconds(plan, shape, machine) + looks // 2 * compared,
+        "training": (max if machine.n_threads > 1 else add)(training_seconds(plan, shape, machine) + looks // 2 * compared, trees_seconds(spec, shape)),
         "judging": judged + min(looks, 1) * compared,
         "saving": shape.n_rows * SAVE_SECONDS,
     }
     seconds = {name: round(value, 3) for name, value in seconds.items()}
     model = {
         "name": spec.name, "hidden": list(spec.hidden) if spec.name != "linear" else [], "inputs": width_of(shape, spec), "outputs": shape.n_outputs,
+        "ensemble": list(spec.ensemble),
         "members": spec.folds, "rounds": spec.rounds, "epochs": plan.n_epochs, "batch": spec.batch, "dtype": dtype_of(plan, shape, machine),
     }  # fmt: skip
     return Estimate(shape.n_rows, is_exact, model, {**seconds, "total": round(sum(seconds.values()), 3)}, peak_bytes(plan, shape), machine)
@@ -256,6 +264,30 @@ def training_seconds(plan: Plan, shape: Shape, machine: Machine) -> float:
     return (passes * (trained + steps) + asked * n * (forward / rate + beside / 2)) / together
 
 
+def trees_of(spec: ModelSpec, shape: Shape) -> trees.Sizes:
+    """How many trees grow beside the members."""
+    return trees.sizes(shape.n_rows, shape.n_numbers + shape.n_dense + shape.n_categories, shape.n_outputs, spec.ensemble)
+
+
+def trees_seconds(spec: ModelSpec, shape: Shape) -> float:
+    """Trees beside the members, on one core."""
+    size, width = trees_of(spec, shape), shape.n_numbers + shape.n_dense + shape.n_categories
+    boosted = size.boosted * trees.BOOSTED_STAGES[-1] * trees.FOLDS * (TREE_SECONDS + BOOSTED_SECONDS * shape.n_rows * width)
+    forest = size.forest * trees.FOLDS * (TREE_SECONDS + FOREST_SECONDS * shape.n_rows * float(np.log2(shape.n_rows + 2)) * size.tried)
+    return (TREES_START if set(trees.KINDS) & set(spec.ensemble) else 0.0) + boosted + forest
+
+
+def ensemble_bytes(spec: ModelSpec, shape: Shape) -> float:
+    """Memory of the models beside the members, that of their own process among it."""
+    size, n = trees_of(spec, shape), shape.n_rows
+    out = 0.0
+    if set(trees.KINDS) & set(spec.ensemble):
+        n_said = len(trees.BOOSTED_STAGES) * (size.boosted > 0) + (size.forest > 0)
+        held = min(trees.TREE_BYTES, trees.FOLDS * size.forest * trees.tree_bytes(n, shape.n_outputs))
+        out = TREES_BYTES + held + n * 4 * (TREES_COPIES * (shape.n_numbers + shape.n_dense + shape.n_categories) + SAID_COPIES * n_said * shape.n_outputs)
+    return out + ("bayes" in spec.ensemble) * n * 4 * SAID_COPIES * shape.n_outputs
+
+
 def peak_bytes(plan: Plan, shape: Shape) -> int:
     """Memory at most, from the largest to the smallest of what is held at the end of the judging."""
     spec, n = plan.spec, shape.n_rows
@@ -266,7 +298,7 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     looks = NEIGHBOUR_BYTES * min(1.0, n / MOST_KEYS) if "neighbours" in spec.witnesses else 0
     at_once, copies = max(spec.batch, asked_at_once(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
-    return int(FLOOR_BYTES + n * a_row + min(at_once, n / spec.folds) * copies * 4 * inputs + looks)
+    return int(FLOOR_BYTES + ensemble_bytes(spec, shape) + n * a_row + min(at_once, n / spec.folds) * copies * 4 * inputs + looks)
 
 
 def least_bytes(plan: Plan, shape: Shape) -> int:
@@ -290,11 +322,12 @@ def lines(found: Estimate) -> list[str]:
     """What to tell a person."""
     model, seconds = found.model, found.seconds
     hidden = "x".join(str(width) for width in model["hidden"]) if isinstance(model["hidden"], list) and model["hidden"] else "no hidden layer"
+    beside = f"; beside them {listed(list(model['ensemble']))}" if isinstance(model["ensemble"], list) and model["ensemble"] else ""
     stages = ", ".join(f"{name} {spoken(value)}" for name, value in seconds.items() if name != "total")
     return [
         f"rows      {found.n_rows if found.is_exact else f'about {found.n_rows}, by the bytes of the first ones'}",
         f"model     {model['name']} {hidden}, {model['inputs']} inputs, {model['outputs']} outputs, {model['dtype']}",
-        f"training  {model['rounds']} rounds of {model['members']} members, {model['epochs']} epochs, {model['batch']} rows a step",
+        f"training  {model['rounds']} rounds of {model['members']} members, {model['epochs']} epochs, {model['batch']} rows a step{beside}",
         f"time      about {spoken(seconds['total'])} on {found.machine.n_threads} free CPU cores: {stages}",
         f"memory    about {size(found.peak_bytes)}",
     ]

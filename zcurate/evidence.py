@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class View:
     label: np.ndarray
     """(N,) int64 classes or float targets; -1 or NaN = unlabelled."""
     heldout: np.ndarray
-    """(N, C) float32 probabilities, or (N, 2) location and log scale, from members that never trained on the row."""
+    """(N, C) float32 probabilities, or (N, 2) location and log scale, from models that never trained on the row."""
     columns: dict[str, np.ndarray]
     """Per-row columns (N,), named as in `DOCS`."""
     curves: dict[str, np.ndarray]
@@ -85,15 +84,6 @@ class Round:
         return self.curves["error"]
 
 
-class Held(NamedTuple):
-    """What another kind of model than the members says of rows that it never saw."""
-
-    rows: np.ndarray
-    """(N, C) float32 held-out probabilities."""
-    hard: np.ndarray
-    """(H, C) float32 probabilities of the last round's hard cases."""
-
-
 @dataclass(frozen=True)
 class Evidence:
     """All rounds, and the columns they agree on."""
@@ -105,7 +95,7 @@ class Evidence:
     curves: dict[str, np.ndarray]
     """Each (E, N) float32 as in `Round`, of the first round that showed the row its own label."""
     heldout: np.ndarray
-    """(N, C) float32 mean held-out probabilities, or (N, 2) location and log scale."""
+    """(N, C) float32 held-out probabilities, the members' mean or blended with other kinds of models', or (N, 2) location and log scale."""
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
 

@@ -96,7 +96,7 @@ def cut(facts: dict[str, Any], console: Console) -> None:
 
 
 def heldout(facts: dict[str, Any], console: Console) -> None:
-    """What members that never trained on the row predict."""
+    """What models that never trained on the row predict."""
     found = facts["heldout"]
     if found is None or facts["verdict"] == "skipped":
         return

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
     from zcurate.dataset import Dataset
     from zcurate.encode import Encoded
     from zcurate.estimate import Estimate
-    from zcurate.evidence import Evidence, Held
+    from zcurate.evidence import Evidence
     from zcurate.judge import Cut, Verdicts
     from zcurate.readers.glimpse import Glimpse
     from zcurate.report import Report
     from zcurate.source import Source
     from zcurate.spec import Plan
-    from zcurate.trees import Grove
+    from zcurate.trees import Grove, Held
     from zcurate.watch import Costs
 
 
@@ -448,7 +448,7 @@ def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
 
 
 def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Scanned:
-    """Train on a data set in memory and judge every row: one readable page.
+    """Train on a data set in memory and judge every row.
 
     Args:
         dataset: N rows.
@@ -460,14 +460,31 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
     """
-    from zcurate.spec import LARGE_ROWS, plan
+    from zcurate import trees
+    from zcurate.spec import plan
+
+    what = plan(options, dataset)
+    # Their process loads its libraries while torch is loaded here.
+    with trees.Grove(what.spec.ensemble) as grove:
+        return learned(dataset, options, what, grove, clock, command, room)
+
+
+def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, clock: Stopwatch, command: str | None, room: Cellar | None) -> Scanned:
+    """`examine` once it is known what is trained: one readable page; arguments as there.
+
+    Args:
+        dataset: as there.
+        options: as there.
+        what: will be trained.
+        grove: where trees grow.
+        clock: as there.
+        command: as there.
+        room: as there.
+    """
+    from zcurate.spec import LARGE_ROWS
 
     watch = clock.watch
-    what = plan(options, dataset)
     clock.stage("loading torch")
-    from zcurate import trees
-
-    grove = trees.Grove(what.spec.ensemble)
     from zcurate import blend, cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
@@ -490,8 +507,8 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     model = builder(what.spec.name)
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
-    with device.kept_memory(), device.beside() as start, grove:
-        # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free.
+    # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees.
+    with device.kept_memory(), device.beside(2 if grove.child else 1) as start:
         asked = start(said_beside, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
         looks = [start(looked, WITNESSES.load(witness), encoded, witness, costs) for witness in what.spec.witnesses]
         evidence, cut_short = train.train(
@@ -502,9 +519,9 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     looked_at = [look.result() for look in looks]
     # What the members saw is needed no more; the judge wants the room.
     del encoded, looks, asked
-    n_epochs = len(evidence.rounds[0].error)
+    epochs = [len(one.error) for one in evidence.rounds]
     if cut_short:
-        watch.warn(f"--time-limit: training was cut short, {n_epochs} of {what.n_epochs} epochs in the first round — probabilities are less sure")
+        watch.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
     clock.stage("judging")
     if dataset.n_rows >= LARGE_ROWS:
@@ -512,15 +529,18 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     for columns in looked_at:
         evidence = evidence.seen_by(columns)
     if grove.trouble:
-        watch.warn(f"trees: {grove.trouble} — the members judge alone")
-    evidence, weights = blend.blended(evidence, said)
-    verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(n_epochs, cut_short), costs)
+        watch.warn(f"no trees beside the members: {grove.trouble} — the verdicts are less sure")
+    evidence = judge.trusted(evidence)
+    with costs("blend"):
+        evidence, weights = blend.blended(evidence, said)
+    verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(epochs[0], cut_short), costs)
     for text in doubts(dataset, what.spec.judged_by, evidence):
         watch.warn(text)
     if options.precision is not None and verdicts.threshold >= 1:
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
+    card["model"]["n_epochs"] = epochs
     card["print"], card["dtype"] = marks, dtype
     card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
     card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams

@@ -110,7 +110,6 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     why = forbidden or too_few(evidence) or ("" if skill.enough else no_skill(skill))
     if why:
         return unjudged(evidence, skill, why)
-    evidence = trusted(evidence)
     real, planted_views = views(evidence)
     regression = evidence.y.dtype.kind == "f"
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
@@ -161,7 +160,7 @@ def trusted(evidence: Evidence) -> Evidence:
     """The evidence with or without the rounds that left out the surest wrong rows, as planted errors are ranked better.
 
     Such rounds make some data clearer and have others confirm their own mistakes; what decides is the held-out margin of planted errors
-    near the boundary among all rows'.
+    near the boundary among all rows'. To be asked before other kinds of models join the members, whose rounds are compared.
     """
     plain = tuple(one for one in evidence.rounds if not one.left_out)
     if len(plain) == len(evidence.rounds) or evidence.y.dtype.kind == "f":

@@ -22,7 +22,7 @@ from zcurate.bulk import rows_at_once, sample
 from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, Round, merge
-from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge
+from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge, trusted
 from zcurate.ledger import asked_once
 from zcurate.noise import Planted
 from zcurate.readers.streaming import Others
@@ -128,7 +128,7 @@ def blocks(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: C
         begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
         rows = np.union1d(np.arange(begin, end), shared)
         evidence = evidence_of(found, rows, extra, cellar)
-        one = judge(evidence, cut, clues, forbidden or (every[0].why if every else ""), costs)
+        one = judge(trusted(evidence), cut, clues, forbidden or (every[0].why if every else ""), costs)
         mine = (rows >= begin) & (rows < end)
         for name, values in arrays_of(one).items():
             if name not in arrays:

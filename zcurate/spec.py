@@ -54,6 +54,8 @@ ENSEMBLE = ("boosted", "forest", "bayes")
 SECOND_SPLIT_EPOCHS = 3
 NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES, "ensemble": ENSEMBLE}
 """Settings that are lists of names, and what they may hold."""
+NOUNS = {"without": "clues", "ensemble": "kinds of models"}
+"""What those hold, where the key does not say so."""
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
@@ -281,7 +283,7 @@ def check_type(path: str, key: str, value: Any, default: Any) -> None:
         UsageError: naming the key, the value and what was expected.
     """
     if key in NAMES:
-        good, expected = isinstance(value, list) and all(isinstance(v, str) for v in value), f"a list of {key if key != 'without' else 'clues'}"
+        good, expected = isinstance(value, list) and all(isinstance(v, str) for v in value), f"a list of {NOUNS.get(key, key)}"
     elif isinstance(default, tuple):
         good, expected = isinstance(value, list) and all(isinstance(v, int) and v > 0 for v in value), "a list of whole numbers above 0"
     elif isinstance(default, bool):

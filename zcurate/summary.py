@@ -81,6 +81,8 @@ def details(card: dict[str, Any]) -> list[str]:
     skill = card["skill"]
     out.append(f"skill     held-out {skill['measure']} {skill['value']:.3f}, chance {skill['chance']:.3f}")
     out.append(f"rounds    {card['model']['n_epochs']} epochs, {card['model']['folds']} members each")
+    if "heldout" in card:
+        out.append("held-out  " + ", ".join(f"{name} {weight:.2g}" for name, weight in card["heldout"].items()))
     out.append("clues     " + ", ".join(f"{name} {weight:.2g}" for name, weight in card["clues"].items()))
     out.append("cost      " + ", ".join(f"{name} {spent:.2f} s" for name, spent in card["costs"].items()))
     out.append("seconds   " + ", ".join(f"{name} {spent:.2f}" for name, spent in card["seconds"].items()))

@@ -25,13 +25,13 @@ from zcurate.bulk import rows_at_once
 from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
-from zcurate.evidence import Evidence, Held, Round, merge
+from zcurate.evidence import Evidence, Round, merge
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
 from zcurate.spec import PACKED, ModelSpec, asked_at_once
 from zcurate.together import Alone
-from zcurate.trees import Table
+from zcurate.trees import Held, Table
 from zcurate.watch import Costs, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
 
