@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from tests.test_judge import made
-from zcurate.blend import SHARES, blended, mixed, unlikely
+from zcurate import confusion
+from zcurate.blend import SHARES, blended, mixed, tempered, unlikely
 from zcurate.trees import Held
 
 
@@ -45,7 +46,17 @@ def test_a_better_kind_counts_most_and_a_useless_one_nothing():
     share = weights["forest"]
     assert share in SHARES[1:]
     assert weights == {"members": 1 - share, "forest": share}
-    np.testing.assert_allclose(found.heldout, (1 - share) * evidence.heldout + share * predictions(truth, 6.0, 1), atol=1e-6)
+    assert (found.heldout.argmax(1) == truth).mean() > 0.95
+    np.testing.assert_allclose(found.heldout.sum(1), 1, atol=1e-5)
+
+
+def test_a_blurred_kind_is_made_as_sharp_as_the_members():
+    evidence, truth = evidence_and_truth(sure=3.0)
+    rows, p = np.arange(2000), predictions(truth, 3.0, 4)
+    blurred = (p**0.5 / (p**0.5).sum(1, keepdims=True)).astype(np.float32)
+    sharpness = confusion.estimate(p, evidence.y).sharpness
+    np.testing.assert_allclose(tempered(held(blurred, 9), rows, evidence.y, sharpness).rows, p, atol=0.02)
+    np.testing.assert_allclose(tempered(held(blurred, 9), rows, evidence.y, sharpness).hard, p[:9], atol=0.02)
 
 
 def test_two_equal_halves_are_better_than_either():
@@ -71,8 +82,8 @@ def test_hard_cases_are_mixed_with_the_same_weights():
     own, others = predictions(truth[:7], 1.0, 8), predictions(truth, 6.0, 1)
     last = dataclasses.replace(evidence.rounds[-1], hard_row=np.arange(7), hard_heldout=own)
     found, weights = blended(dataclasses.replace(evidence, rounds=(*evidence.rounds[:-1], last)), {"forest": Held(others, others[:7])})
-    share = weights["forest"]
-    np.testing.assert_allclose(found.rounds[-1].hard_heldout, mixed(own, others[:7], share))
+    tempered_others = tempered(Held(others, others[:7]), np.arange(2000), evidence.y, confusion.estimate(evidence.heldout, evidence.y).sharpness)
+    np.testing.assert_allclose(found.rounds[-1].hard_heldout, mixed(own, tempered_others.hard, weights["forest"]), atol=1e-6)
 
 
 def test_unlabelled_rows_are_mixed_and_do_not_choose():

@@ -25,8 +25,8 @@ SHARES = (0.25, 0.5, 0.75)
 def blended(evidence: Evidence, said: dict[str, Held]) -> tuple[Evidence, dict[str, float]]:
     """The evidence with the held-out probabilities of members and other kinds of models together; and what each counts for, 1 in all.
 
-    Of each kind the likeliest setting counts. One kind after another joins, with the smallest share that is within one standard error of the
-    best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
+    Of each kind the likeliest setting counts, as blurred as the members are. One kind after another joins, with the smallest share that is within
+    one standard error of the best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
 
     Args:
         evidence: of classes.
@@ -39,11 +39,13 @@ def blended(evidence: Evidence, said: dict[str, Held]) -> tuple[Evidence, dict[s
     y, heldout, last = evidence.y[rows], evidence.heldout, evidence.rounds[-1]
     hard = last.hard_heldout
     weights, before = {"members": 1.0}, unlikely(heldout[rows], y)
+    sharpness = confusion.estimate(heldout[rows], y).sharpness
     for name in likeliest(said, rows, y):
-        share, before = join(heldout[rows], said[name].rows[rows], y, before)
+        held = tempered(said[name], rows, y, sharpness)
+        share, before = join(heldout[rows], held.rows[rows], y, before)
         if share:
-            heldout = mixed(heldout, said[name].rows, share)
-            hard = mixed(hard, said[name].hard, share) if len(hard) else hard
+            heldout = mixed(heldout, held.rows, share)
+            hard = mixed(hard, held.hard, share) if len(hard) else hard
             weights = {**{kind: weight * (1 - share) for kind, weight in weights.items()}, name: share}
     rounds = (*evidence.rounds[:-1], dataclasses.replace(last, hard_heldout=hard))
     return dataclasses.replace(evidence, heldout=heldout, rounds=rounds), weights
@@ -61,6 +63,19 @@ def likeliest(said: dict[str, Held], rows: np.ndarray, y: np.ndarray) -> list[st
     for name in said:
         kinds.setdefault(name.split()[0], []).append(name)
     return [names[0] if len(names) == 1 else min(names, key=lambda name: unlikely(said[name].rows[rows], y).mean()) for names in kinds.values()]
+
+
+def tempered(held: Held, rows: np.ndarray, y: np.ndarray, sharpness: float) -> Held:
+    """What a kind says, as blurred as what the members say, so that it does not depend on the shares how sure the mixture is.
+
+    Args:
+        held: what it says.
+        rows: (n,) int64 rows to measure on.
+        y: (n,) their given classes.
+        sharpness: the members'.
+    """
+    power = confusion.estimate(held.rows[rows], y).sharpness / sharpness
+    return Held(*(confusion.sharpened(p, power).astype(np.float32) for p in held))
 
 
 def join(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) -> tuple[float, np.ndarray]:

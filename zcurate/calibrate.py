@@ -5,6 +5,7 @@ Leaves: probabilities, intervals, the calibration table. Enters: suspicions of a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -25,8 +26,9 @@ DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1
 """Quantiles of the suspicion between which planted errors are counted; finer where rows are suspicious."""
 PASSES, FEW_BLOCKS = 50, 1000
 """Rounds of pooling neighbours all at once, at most, and blocks below which they are pooled one by one."""
-TAIL_SHAPES = (3.0, 5.0, 8.0, 30.0)
-"""Regression: how heavy the tail of right rows may be; 30 is nearly exponential."""
+LOMAX_SHAPES, WEIBULL_SHAPES = (3.0, 5.0, 8.0, 30.0), (1.0, 1.05)
+"""Regression: how heavy the tail of right rows may be, up to exponential (1.0) and a little lighter, as the mean of two spreads is. Lighter still,
+1.1, likelihood takes hard rows for wrong; chosen on the tuning half."""
 
 
 def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -187,7 +189,7 @@ def support(real: View, rows: np.ndarray) -> np.ndarray:
 def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """(N,) p_incorrect from a mixture: right rows, and each planted kind as it looks in this data.
 
-    Right rows follow a Lomax tail in the spread (a Laplace residual whose scale varies), the kinds their own histograms. The
+    Right rows follow a Lomax tail in the spread (a Laplace residual whose scale varies) or a Weibull one, the kinds their own histograms. The
     weights come from the data by EM, the tail's shape and scale by likelihood over a grid, so the kind of error that the data
     shows decides, not the one that was planted most.
 
@@ -202,9 +204,9 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
     count = np.bincount(np.searchsorted(edges, every), minlength=len(edges) + 1)
     wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
     best, p = -np.inf, np.zeros(len(count))
-    for shape in TAIL_SHAPES:
+    for beyond in tails():
         for scale in np.median(known) / np.log(2) * np.geomspace(0.5, 1.5, 21):
-            above = np.concatenate([[1.0], (1 + edges / (shape * scale)) ** -shape, [0.0]])
+            above = np.concatenate([[1.0], beyond(edges / scale), [0.0]])
             parts = np.vstack([-np.diff(above), wrong])
             weight = mixture_weights(parts, count)
             likelihood = float(count @ np.log(weight @ parts + 1e-300))
@@ -214,6 +216,12 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
     out = np.full(len(u), np.nan)
     out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(every)), ranks(every))
     return out
+
+
+def tails() -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Shares of right rows whose spread is beyond x scales, for x >= 0: Lomax (1 + x / k)^-k, Weibull exp(-x^k)."""
+    lomax = [lambda x, k=k: (1 + x / k) ** -k for k in LOMAX_SHAPES]
+    return [*lomax, *(lambda x, k=k: np.exp(-(x**k)) for k in WEIBULL_SHAPES)]
 
 
 def histogram(x: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ COLUMN_DOCS = {
     "margin_mean": "area under the margin: mean logit of the given class minus the best other",
     "learned_epoch": "first epoch from which the label was predicted right twice running; the number of epochs when never",
     "n_forgotten": "turns from right to wrong",
-    "predicted": "prediction of members that never trained on the row",
+    "predicted": "prediction of models that never trained on the row",
     "p_given": "their probability of the given label (regression: of a target at least as far out)",
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
     "entropy_heldout": "entropy of their prediction [nats]",
@@ -71,7 +71,7 @@ COLUMN_DOCS = {
     "margin_curve": "margin at each epoch",
     "z_curve": "signed z at each epoch",
     "clues": "place of each clue among all rows, 0 to 1 = most suspicious, in the order of the run card's `clue_names`; null = cannot tell",
-    "top_classes": "the three most probable classes to members that never trained on the row",
+    "top_classes": "the three most probable classes to models that never trained on the row",
     "top_probabilities": "their probabilities",
 }
 """Every column of the schema, in order, and its meaning."""
