@@ -125,6 +125,7 @@ def test_trees_of_many_classes_grow_some_at_a_time(monkeypatch):
 def test_sizes_shrink_with_what_trees_would_cost():
     assert trees.sizes(20_000, 14, 2, trees.KINDS) == (1, 30, 7)
     assert trees.sizes(6_000, 20, 4, trees.KINDS).boosted == 4
+    assert trees.sizes(20_000, 16, 26, trees.KINDS).boosted == 0
     assert trees.sizes(49_000, 300, 2, trees.KINDS).boosted == 0
     assert 0 < trees.sizes(49_000, 1000, 2, trees.KINDS).forest < 30
     assert trees.sizes(20_000, 14, 2, ("bayes",))[:2] == (0, 0)
@@ -167,7 +168,7 @@ def test_unlabelled_rows_are_predicted_and_teach_nothing():
 
 
 def test_many_classes_leave_boosting_out_and_too_many_leave_nothing():
-    assert list(grown(table(n_classes=6), trees.KINDS)) == ["forest"]
+    assert list(grown(table(n_classes=40), trees.KINDS)) == ["forest"]
     assert grown(table()._replace(n_classes=1_000_000), trees.KINDS) == {}
     nothing = table()._replace(x=np.zeros((400, 0), np.float32), category=np.zeros(0, bool), hard=np.zeros((0, 0), np.float32))
     assert grown(nothing, trees.KINDS) == {}

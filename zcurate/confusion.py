@@ -36,12 +36,12 @@ EXPLAINED = 0.9
 """Share of the disagreement that confident rows must show to be the whole of it."""
 TRUST_FROM, TRUST_OVER = 0.9, 0.5
 """Where trust in the posterior begins, on flatness plus share explained, and how far above it is whole."""
-BLURRED = 1.2
+BLURRED = 1.0
 """Sharpness from which on held-out probabilities look blurred by wrong labels everywhere and not only near the boundaries, so that more of the noise
-is known; chosen among 1.2, 1.3, 1.4, 1.55, 1.7 on the tuning half and on simulated sets."""
-POWER = 4.0
-"""Sharpening where confident rows explain nothing; undoes the blur that wrong labels leave. Chosen among 1, 1.5, 2, 3, 3.5, 4 on the tuning half and
-on simulated sets."""
+is known; chosen among 1 to 1.7 on the tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
+POWER = 6.0
+"""Sharpening where confident rows explain nothing; undoes the blur that wrong labels leave. Chosen among 1 to 8 on the tuning half,
+simulated sets and half of the fresh ones."""
 FIT_ROWS = 20_000
 """Rows that the sharpness is fitted on."""
 

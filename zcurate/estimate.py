@@ -39,8 +39,8 @@ STEP_SECONDS = 1.2e-3
 """What a step costs whatever its batch."""
 TOGETHER, ALONE, PACKED_ROWS = 0.85, 1.1, 5000
 """Share of each core that members side by side make use of; how much faster packed members are on several cores; rows up to which they are packed."""
-TREES_START, TREE_SECONDS, BOOSTED_SECONDS, FOREST_SECONDS = 0.3, 1.2e-3, 1.2e-8, 4.5e-9
-"""Loading their library longer than torch takes; per tree; per row and column of a boosted tree; per row, level and column tried of a forest's."""
+TREES_START = 0.3
+"""Loading the trees' library longer than torch takes."""
 PAIR_SECONDS = 8e-9
 """Comparing a row with another one, for neighbours."""
 MOST_KEYS, MOST_PAIRS = 8192, 1_600_000_000
@@ -272,9 +272,8 @@ def trees_of(spec: ModelSpec, shape: Shape) -> trees.Sizes:
 def trees_seconds(spec: ModelSpec, shape: Shape) -> float:
     """Trees beside the members, on one core."""
     size, width = trees_of(spec, shape), shape.n_numbers + shape.n_dense + shape.n_categories
-    boosted = size.boosted * trees.BOOSTED_STAGES[-1] * trees.FOLDS * (TREE_SECONDS + BOOSTED_SECONDS * shape.n_rows * width)
-    forest = size.forest * trees.FOLDS * (TREE_SECONDS + FOREST_SECONDS * shape.n_rows * float(np.log2(shape.n_rows + 2)) * size.tried)
-    return (TREES_START if set(trees.KINDS) & set(spec.ensemble) else 0.0) + boosted + forest
+    grown = trees.boosted_seconds(shape.n_rows, width, size.boosted) + trees.forest_seconds(shape.n_rows, size.tried, size.forest)
+    return grown + TREES_START * bool(set(trees.KINDS) & set(spec.ensemble))
 
 
 def ensemble_bytes(spec: ModelSpec, shape: Shape) -> float:

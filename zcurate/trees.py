@@ -26,10 +26,10 @@ FOREST_TREES, LEAF_ROWS = 30, 3
 """Extremely randomised trees per fold at most, and rows that a leaf holds at least."""
 BOOSTED_STAGES = (15, 30, 60)
 """Steps of boosting after which it is asked what it predicts; noisy labels want fewer."""
-MOST_BOOSTED = 4
-"""Classes that boosting, which grows a tree for each of them at each step, is tried with at most."""
-BOOSTED_CELLS, FOREST_CELLS = 5_000_000, 4_000_000_000
-"""Rows x columns x trees per step, and rows x levels x columns tried x trees: what either may come to, some 20 seconds of one core."""
+TREE_SECONDS, BOOSTED_SECONDS, FOREST_SECONDS = 1.2e-3, 1.2e-8, 4.5e-9
+"""What a tree costs one core of an AMD EPYC (Zen 4), about: each; per row and column of a boosted one; per row, level and column tried of a forest's."""
+MOST_BOOSTED_SECONDS, MOST_FOREST_SECONDS = 8.0, 18.0
+"""What either may cost: boosting, which grows a tree for each class at each step, is left out beyond, a forest has fewer trees."""
 MOST_CELLS, TREE_BYTES = 20_000_000, 128 << 20
 """Rows x classes of predictions, and memory of the trees that grow at a time in all folds; beyond there are none."""
 MOST_CATEGORIES = 255
@@ -93,12 +93,22 @@ def sizes(n_rows: int, width: int, n_classes: int, wanted: Sequence[str]) -> Siz
         wanted: of `KINDS`.
     """
     per_step = 1 if n_classes == 2 else n_classes
-    boosted = per_step if "boosted" in wanted and n_classes <= MOST_BOOSTED and n_rows * width * per_step <= BOOSTED_CELLS else 0
+    boosted = boosted_seconds(n_rows, width, per_step) <= MOST_BOOSTED_SECONDS
     tried = max(1, min((width + 1) // 2, max(8, round(2 * width**0.5))))
-    forest = min(FOREST_TREES, int(FOREST_CELLS / (n_rows * log2(n_rows + 2) * tried * FOLDS + 1)))
+    forest = min(FOREST_TREES, int(MOST_FOREST_SECONDS / forest_seconds(n_rows, tried, 1)))
     if "forest" not in wanted or FOLDS * tree_bytes(n_rows, n_classes) > TREE_BYTES:
         forest = 0
-    return Sizes(0, 0, tried) if n_rows * n_classes > MOST_CELLS or not width else Sizes(boosted, forest, tried)
+    return Sizes(0, 0, tried) if n_rows * n_classes > MOST_CELLS or not width else Sizes(per_step * (boosted and "boosted" in wanted), forest, tried)
+
+
+def boosted_seconds(n_rows: int, width: int, per_step: int) -> float:
+    """What boosting takes in all folds; arguments as in `Sizes` and for `sizes`."""
+    return BOOSTED_STAGES[-1] * FOLDS * per_step * (TREE_SECONDS + BOOSTED_SECONDS * n_rows * width)
+
+
+def forest_seconds(n_rows: int, tried: int, n_trees: int) -> float:
+    """What a forest takes in all folds; arguments as in `Sizes` and for `sizes`."""
+    return FOLDS * n_trees * (TREE_SECONDS + FOREST_SECONDS * n_rows * log2(n_rows + 2) * tried)
 
 
 def tree_bytes(n_rows: int, n_classes: int) -> int:
