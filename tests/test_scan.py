@@ -338,3 +338,72 @@ def test_pairs_and_classes_say_how_many_rows_are_expected_to_be_wrong(scanned):
     assert pairs and all(entry["low"] <= entry["expected"] <= entry["high"] for entry in pairs)
     assert sum(entry["expected"] for entry in pairs) == pytest.approx(np.nansum(p), rel=0.1)
     assert sum(entry["rows"] for entry in pairs) <= report.counts()["incorrect"]
+
+
+@pytest.fixture(scope="module")
+def rules():
+    """500 rows whose class follows from two thresholds, which trees learn from fewer rows than a perceptron; 50 labels wrong."""
+    rng = np.random.default_rng(2)
+    x = rng.random((500, 6))
+    truth = ((x[:, 0] > 0.4) ^ (x[:, 1] > 0.6)).astype(int)
+    wrong = rng.permutation(500) < 50
+    return pd.DataFrame(x, columns=list("abcdef")).assign(label=np.array(["no", "yes"])[np.where(wrong, 1 - truth, truth)]), wrong
+
+
+def test_other_models_count_beside_the_members_and_find_more(rules, tmp_path):
+    frame, wrong = rules
+    (tmp_path / "alone.toml").write_text("ensemble = []")
+    both, alone = zcurate.scan(frame), zcurate.scan(frame, model=str(tmp_path / "alone.toml"))
+    assert alone.card["heldout"] == {"members": 1.0}
+    assert set(both.card["heldout"]) > {"members"}
+    assert sum(both.card["heldout"].values()) == pytest.approx(1, abs=0.01)
+    assert both.card["model"]["ensemble"] == ("boosted", "forest") and "trees" in both.card["costs"]
+    found = [wrong[np.argsort(column(one, "rank"))[:50]].mean() for one in (both, alone)]
+    assert found[0] >= found[1]
+    assert (both.table.column("predicted").to_numpy() == frame["label"]).mean() > 0.8
+
+
+def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
+    from zcurate import trees
+    from zcurate.watch import Silent
+
+    class Heard(Silent):
+        def __init__(self):
+            self.warned = []
+
+        def warn(self, text):
+            self.warned.append(text)
+
+    def fails(*args, **settings):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(trees.subprocess, "Popen", fails)
+    heard = Heard()
+    report = zcurate.scan(rules[0], watch=heard)
+    assert report.card["heldout"] == {"members": 1.0}
+    assert [text for text in heard.warned if "Resource temporarily unavailable" in text]
+
+
+def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
+    from zcurate import encode, trees
+
+    made = []
+    started = trees.Grove.started
+    monkeypatch.setattr(trees.Grove, "started", lambda self: made.append(started(self)) or made[-1])
+
+    def fails(*args):
+        raise UsageError("no")
+
+    monkeypatch.setattr(encode, "encode", fails)
+    with pytest.raises(UsageError):
+        zcurate.scan(rules[0])
+    assert [child.returncode is not None for child in made] == [True]
+
+
+def test_kinds_of_models_that_are_not_there_are_refused(blobs_csv, tmp_path):
+    (tmp_path / "m.toml").write_text('ensemble = ["forrest"]')
+    with pytest.raises(UsageError, match="forrest"):
+        zcurate.scan(str(blobs_csv[0]), model=str(tmp_path / "m.toml"))
+    (tmp_path / "m.toml").write_text('ensemble = "forest"')
+    with pytest.raises(UsageError, match="a list of kinds of models"):
+        zcurate.scan(str(blobs_csv[0]), model=str(tmp_path / "m.toml"))
