@@ -353,7 +353,7 @@ def rules():
 def test_other_models_count_beside_the_members_and_find_more(rules, tmp_path):
     frame, wrong = rules
     (tmp_path / "alone.toml").write_text("ensemble = []")
-    both, alone = zcurate.scan(frame), zcurate.scan(frame, model=str(tmp_path / "alone.toml"))
+    both, alone = (zcurate.scan(frame, epochs=8, model=model) for model in ("auto", str(tmp_path / "alone.toml")))
     assert alone.card["heldout"] == {"members": 1.0}
     assert set(both.card["heldout"]) > {"members"}
     assert sum(both.card["heldout"].values()) == pytest.approx(1, abs=0.01)
@@ -379,7 +379,7 @@ def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
 
     monkeypatch.setattr(trees.subprocess, "Popen", fails)
     heard = Heard()
-    report = zcurate.scan(rules[0], watch=heard)
+    report = zcurate.scan(rules[0], epochs=4, watch=heard)
     assert report.card["heldout"] == {"members": 1.0}
     assert [text for text in heard.warned if "Resource temporarily unavailable" in text]
 

@@ -34,8 +34,8 @@ MOST_CELLS, TREE_BYTES = 20_000_000, 128 << 20
 """Rows x classes of predictions, and memory of the trees that grow at a time in all folds; beyond there are none."""
 MOST_CATEGORIES = 255
 """Values of a category that boosting takes as such; others as numbers, in order of their codes."""
-START = "import sys; sys.path.append(sys.argv.pop(1)); from zcurate.trees import serve; serve()"
-"""What the process runs; from the folder that this package lies in, and from nothing in the user's."""
+START = "import sys; here = sys.argv.pop(1); here in sys.path or sys.path.insert(0, here); from zcurate.trees import serve; serve()"
+"""What the process runs: this very package, wherever it lies, and nothing of the user's folder."""
 
 
 class Table(NamedTuple):
