@@ -33,7 +33,6 @@ def run(capsysbinary, monkeypatch):
 
     def call(*words, stdin=None):
         monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, words)])
-        before = signal.getsignal(signal.SIGPIPE)
         if stdin is not None:
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         try:
@@ -41,8 +40,6 @@ def run(capsysbinary, monkeypatch):
             code = 0
         except SystemExit as stop:
             code = int(stop.code or 0)
-        finally:
-            signal.signal(signal.SIGPIPE, before)
         out, err = capsysbinary.readouterr()
         return code, out.decode(), err.decode()
 

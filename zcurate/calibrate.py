@@ -91,7 +91,7 @@ def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np
     """(N,) p_incorrect, monotone in the suspicion; and the two shares of wrong labels between which it lies.
 
     The mean of `confusion.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
-    trusted, half of it is replaced by how dense planted errors lie there, weighted to be confused as the data are, which knows all clues.
+    trusted, `PLANTED_SHARE` of it is replaced by how dense planted errors lie there, weighted to be confused as the data are, which knows all clues.
 
     Args:
         evidence: the planted rows and their own labels.
