@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from zcurate import trees
+from zcurate.spec import ENSEMBLE
 from zcurate.trees import Grove, Table, grown
 
 
@@ -144,6 +145,10 @@ def test_the_block_s_end_ends_the_process_though_nobody_asked():
         pass
     assert grove.child.returncode is not None
     assert time.perf_counter() - begin < 5
+
+
+def test_the_spec_names_every_kind():
+    assert (*trees.KINDS, "bayes") == ENSEMBLE
 
 
 def test_nothing_is_started_where_no_trees_are_wanted():

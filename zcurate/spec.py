@@ -50,7 +50,8 @@ DEFAULT_CLUES = (
 WITNESSES = ("novelty", "neighbours")
 """Every witness on the shelf; a test holds them to its list."""
 ENSEMBLE = ("boosted", "forest", "bayes")
-"""Kinds of models beside the members: gradient boosting on histograms, extremely randomised trees, naive Bayes on the terms of texts."""
+"""Kinds of models beside the members: gradient boosting on histograms, extremely randomised trees, naive Bayes on the terms of texts; a
+test holds them to `trees.KINDS`."""
 SECOND_SPLIT_EPOCHS = 3
 NAMES = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES, "ensemble": ENSEMBLE}
 """Settings that are lists of names, and what they may hold."""
