@@ -42,9 +42,21 @@ def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_
 
     evidence, _ = made()
     share = np.where(np.arange(600) < 300, 0.1, 0.9)
-    real, _ = views(evidence.seen_by({"neighbour_other": share}))
-    assert calibrate.support(real, np.arange(300)).max() < 0.05 < 0.95 < calibrate.support(real, np.arange(300, 600)).min()
+    against = np.full((600, evidence.heldout.shape[1]), 0.05, np.float32)
+    against[np.arange(600), (evidence.y + 1) % 3] = 0.9
+    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": share}), heldout=against))
+    assert calibrate.support(real, np.arange(300)).max() < 0.05 < 0.9 < calibrate.support(real, np.arange(300, 600)).min()
     assert (calibrate.support(views(evidence)[0], np.arange(600)) == 1).all()
+
+
+def test_predictions_that_hardly_prefer_a_class_bear_nothing_out():
+    from zcurate.evidence import views
+
+    evidence, _ = made()
+    flat = np.full((600, 3), 0.32, np.float32)
+    flat[np.arange(600), (evidence.y + 1) % 3] = 0.36
+    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
+    assert calibrate.support(real, np.arange(600)).max() < 0.3
 
 
 def test_isotonic_values_rise_and_keep_the_mean():

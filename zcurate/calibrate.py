@@ -16,8 +16,9 @@ from zcurate.evidence import Evidence, View
 from zcurate.ranking import ranks
 
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-BEYOND_CHANCE, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.4, 0.04
-"""A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most."""
+BEYOND_CHANCE, BEYOND_PRIOR, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.2, 0.4, 0.04
+"""A prediction against the label is borne out when so much more than 1 / C of the nearest rows carry another label, or so much at most, and another
+class is held so much more probable than 1 / C, or so much at most."""
 PLANTED_SHARE = 0.25
 """How much their density counts where confident rows tell all of the noise."""
 LEAST_PLANTED = 20
@@ -170,9 +171,10 @@ def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate
 
 
 def support(real: View, rows: np.ndarray) -> np.ndarray:
-    """(M,) in [0, 1]: whether enough of the nearest rows carry one other label; 1 for two classes and where there are no neighbours.
+    """(M,) in [0, 1]: whether enough of the nearest rows carry one other label and the models prefer one by enough; 1 for two classes and without neighbours.
 
-    Where the labels around are of every class (inputs that say nothing), a prediction against the given label means little.
+    Where the labels around are of every class, or held-out probabilities hardly differ (inputs that say nothing), a prediction against
+    the given label means little, however it is sharpened.
 
     Args:
         real: N rows.
@@ -181,9 +183,13 @@ def support(real: View, rows: np.ndarray) -> np.ndarray:
     n_classes = real.heldout.shape[1]
     if n_classes < 3 or "neighbour_other" not in real.columns:
         return np.ones(len(rows))
-    share = real.column("neighbour_other")[rows]
-    least = min(MOST_SUPPORT, 1 / n_classes + BEYOND_CHANCE)
-    return np.where(np.isnan(share), 1.0, 1 / (1 + np.exp(-(share - least) / SUPPORT_WIDTH)))
+    share, others = real.column("neighbour_other")[rows], real.heldout[rows].copy()
+    others[np.arange(len(rows)), np.maximum(real.label[rows], 0)] = 0
+    out = np.ones(len(rows))
+    for value, beyond in ((share, BEYOND_CHANCE), (others.max(1), BEYOND_PRIOR)):
+        least = min(MOST_SUPPORT, 1 / n_classes + beyond)
+        out *= np.where(np.isnan(value), 1.0, 1 / (1 + np.exp(-(value - least) / SUPPORT_WIDTH)))
+    return out
 
 
 def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) -> np.ndarray:
