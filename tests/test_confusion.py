@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zcurate import confusion
+from zcurate import confusion, heldout
 
 
 def noisy(noise, n=6000, sure=3.0, blur=1.0, seed=0):
@@ -93,5 +93,5 @@ def test_margins_and_rivals_are_those_counted_row_by_row(monkeypatch):
     others = np.where(np.arange(3)[None] == y[:, None], -1, p)
     expected = np.where(y >= 0, p[rows, y] - others.max(1), falling[:, 0] - falling[:, 1])
     np.testing.assert_array_equal(confusion.margins(p, y), expected)
-    np.testing.assert_array_equal(confusion.rivals(p, np.maximum(y, 0))[y >= 0], others.argmax(1)[y >= 0])
-    np.testing.assert_array_equal(confusion.likeliest(p), p.argmax(1))
+    np.testing.assert_array_equal(heldout.rivals(p, np.maximum(y, 0))[y >= 0], others.argmax(1)[y >= 0])
+    np.testing.assert_array_equal(heldout.likeliest(p), p.argmax(1))

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 HOUSE = [
-    "lean", "errors", "registry", "options", "watch", "bulk", "cellar", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "noise", "spec", "trees", "estimate", "survey",
+    "lean", "errors", "registry", "options", "watch", "bulk", "cellar", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "heldout", "noise", "spec", "trees", "estimate", "survey",
     "device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "bayes", "blend", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "compose", "shards", "card", "listing", "sinks", "likeness", "dossier", "piecewise", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",

@@ -14,6 +14,7 @@ import numpy as np
 from zcurate import confusion
 from zcurate.bulk import sample
 from zcurate.evidence import Evidence
+from zcurate.heldout import TopK
 from zcurate.trees import Held
 
 BLEND_ROWS = 8000
@@ -29,10 +30,10 @@ def blended(evidence: Evidence, said: dict[str, Held]) -> tuple[Evidence, dict[s
     one standard error of the best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
 
     Args:
-        evidence: of classes.
+        evidence: of classes; where only the best few of them are kept nothing joins.
         said: kind and setting, such as `boosted 30` -> what it says of all rows and of the last round's hard cases.
     """
-    if not said:
+    if not said or isinstance(evidence.heldout, TopK):
         return evidence, {"members": 1.0}
     labelled = np.flatnonzero(evidence.y >= 0)
     rows = labelled[sample(len(labelled), BLEND_ROWS)]

@@ -13,6 +13,7 @@ import numpy as np
 from zcurate import confusion
 from zcurate.bulk import sample, sampled
 from zcurate.evidence import Evidence, View
+from zcurate.heldout import given, rivals, taken
 from zcurate.ranking import ranks
 
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -124,7 +125,7 @@ def wrong_at(real: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
         real: N rows.
         rows: (M,) int64 those wanted.
     """
-    return confusion.probability(real.heldout[rows], real.label[rows], real.confusion, support(real, rows))
+    return confusion.probability(taken(real.heldout, rows), real.label[rows], real.confusion, support(real, rows))
 
 
 def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.ndarray:
@@ -183,10 +184,10 @@ def support(real: View, rows: np.ndarray) -> np.ndarray:
     n_classes = real.heldout.shape[1]
     if n_classes < 3 or "neighbour_other" not in real.columns:
         return np.ones(len(rows))
-    share, others = real.column("neighbour_other")[rows], real.heldout[rows].copy()
-    others[np.arange(len(rows)), np.maximum(real.label[rows], 0)] = 0
+    share, p = real.column("neighbour_other")[rows], taken(real.heldout, rows)
+    other = given(p, rivals(p, np.maximum(real.label[rows], 0)))
     out = np.ones(len(rows))
-    for value, beyond in ((share, BEYOND_CHANCE), (others.max(1), BEYOND_PRIOR)):
+    for value, beyond in ((share, BEYOND_CHANCE), (other, BEYOND_PRIOR)):
         least = min(MOST_SUPPORT, 1 / n_classes + beyond)
         out *= np.where(np.isnan(value), 1.0, 1 / (1 + np.exp(-(value - least) / SUPPORT_WIDTH)))
     return out

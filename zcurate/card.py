@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from zcurate.confusion import rivals
 from zcurate.cutoff import class_cutoffs
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence
+from zcurate.heldout import rivals, taken
 from zcurate.judge import Verdicts
 from zcurate.traces import bands
 
@@ -122,7 +122,7 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
         return []
     names, given = data.task.classes, evidence.y[judged]
     suggested = verdicts.suggested[judged]
-    other = np.where((suggested >= 0) & (suggested != given), suggested, rivals(evidence.heldout[judged], given))
+    other = np.where((suggested >= 0) & (suggested != given), suggested, rivals(taken(evidence.heldout, judged), given))
     p = verdicts.p_incorrect[judged].astype(np.float64)
     pairs, place = np.unique(given * len(names) + other, return_inverse=True)
     expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from zcurate.errors import UsageError
 from zcurate.evidence import Round
+from zcurate.heldout import TopK
 from zcurate.noise import Planted
 
 ENDING = ".checkpoint"
@@ -113,7 +114,8 @@ class Checkpoint:
 
     def keep_round(self, at: int, one: Round) -> None:
         """Keep a finished round."""
-        arrays = {name: getattr(one, name) for name in ARRAYS}
+        held = one.heldout
+        arrays = {name: getattr(one, name) for name in ARRAYS} | {"heldout": held.kept if isinstance(held, TopK) else held}
         arrays |= {f"columns.{name}": column for name, column in one.columns.items()} | {f"curves.{name}": curve for name, curve in one.curves.items()}
         kinds = sorted(set(one.planted.kind.tolist()))
         arrays |= {
@@ -121,7 +123,8 @@ class Checkpoint:
             "planted.shown": one.planted.shown,
             "planted.kind": np.searchsorted(kinds, one.planted.kind).astype(np.int64),
         }
-        self.save(f"round-{at}", arrays, {"kinds": kinds, "best": one.best, "left_out": one.left_out})
+        n_classes = held.n_classes if isinstance(held, TopK) else 0
+        self.save(f"round-{at}", arrays, {"kinds": kinds, "best": one.best, "left_out": one.left_out, "best_of": n_classes})
 
     def round(self, at: int) -> Round | None:
         """A finished round; None where there is none."""
@@ -135,7 +138,8 @@ class Checkpoint:
         kind = np.array(facts["kinds"] or [""])[arrays["planted.kind"]]
         planted = Planted(arrays["planted.row"], arrays["planted.shown"], kind)
         shown, heldout, hard_row, hard_heldout = (arrays[name] for name in ARRAYS)
-        return Round(shown, planted, parts["columns"], heldout, parts["curves"], facts["best"], hard_row, hard_heldout, facts["left_out"])
+        predictions = TopK(heldout, facts["best_of"]) if facts["best_of"] else heldout
+        return Round(shown, planted, parts["columns"], predictions, parts["curves"], facts["best"], hard_row, hard_heldout, facts["left_out"])
 
     def there(self) -> bool:
         """Whether anything was kept."""

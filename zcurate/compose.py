@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.bulk import falling, pieces, side_by_side
-from zcurate.confusion import margins
+from zcurate.bulk import falling, side_by_side
+from zcurate.confusion import entropies, margins
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, bare
+from zcurate.heldout import given
 from zcurate.judge import VERDICTS, Verdicts
 from zcurate.reasons import CODES
 from zcurate.report import Report
@@ -210,14 +211,9 @@ def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dic
         far = heldout_residual.spread(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
         return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
-    own, margin, entropy = (np.empty(len(view.label), np.float32) for _ in range(3))
-    for part in pieces(len(own), evidence.heldout.shape[1]):
-        p, label = evidence.heldout[part].T.astype(np.float64, order="C"), view.label[part]
-        labelled = label >= 0
-        own[part] = np.where(labelled, p[np.maximum(label, 0), np.arange(len(label))], np.nan)
-        margin[part] = np.where(labelled, margins(evidence.heldout[part], label), np.nan)
-        entropy[part] = -(p * np.log(np.maximum(p, 1e-12))).sum(0)
-    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropy)}
+    own = np.where(view.labelled, given(evidence.heldout, np.maximum(view.label, 0)), np.nan)
+    margin = np.where(view.labelled, margins(evidence.heldout, view.label), np.nan)
+    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropies(evidence.heldout))}
 
 
 def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
@@ -226,7 +222,7 @@ def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts
     A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
     of the held-out spreads of the rows with p_incorrect <= 0.5.
     """
-    location, log_scale = evidence.heldout.T.astype(np.float64)
+    location, log_scale = np.asarray(evidence.heldout).T.astype(np.float64)
     given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[spread.row]
     predicted = target.back(location)
     far = np.abs(evidence.y - location) * np.exp(-log_scale)

@@ -15,6 +15,7 @@ from math import sqrt
 import numpy as np
 
 from zcurate.bulk import falling, pieces
+from zcurate.heldout import KEPT, Heldout, TopK, given, likeliest, parts, picked, taken
 
 SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares of each predicted class, most confident first, in which disagreement is counted."""
@@ -70,7 +71,7 @@ def nothing() -> Confusion:
     return Confusion(none, none, none, 1.0, 0.0, 0.0)
 
 
-def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
+def estimate(heldout: Heldout, y: np.ndarray) -> Confusion:
     """Read the confusion off held-out predictions.
 
     Args:
@@ -78,10 +79,10 @@ def estimate(heldout: np.ndarray, y: np.ndarray) -> Confusion:
         y: (N,) int64 given classes, -1 = unlabelled.
     """
     labelled = y >= 0
-    p, y = (heldout, y) if labelled.all() else (heldout[labelled], y[labelled])
+    p, y = (heldout, y) if labelled.all() else (taken(heldout, labelled), y[labelled])
     n_classes = p.shape[1]
     predicted = likeliest(p)
-    surest = falling(p[np.arange(len(p)), predicted])
+    surest = falling(given(p, predicted))
     by_class = np.split(surest[np.argsort(predicted[surest], kind="stable")], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
     counted = counts(predicted, y, n_classes)
     confused = off_diagonal(counted)
@@ -170,7 +171,7 @@ def confident(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndar
     return out
 
 
-def wrong(heldout: np.ndarray, y: np.ndarray, noise: np.ndarray, power: float = 1.0) -> np.ndarray:
+def wrong(heldout: Heldout, y: np.ndarray, noise: np.ndarray, power: float = 1.0) -> np.ndarray:
     """(N,) float64 probability that another class than the given one is true: 1 - p_y^s T[y, y] / sum_j p_j^s T[j, y]; NaN where unlabelled.
 
     Args:
@@ -179,44 +180,34 @@ def wrong(heldout: np.ndarray, y: np.ndarray, noise: np.ndarray, power: float = 
         noise: (C, C) T.
         power: s.
     """
-    out = np.full(len(y), np.nan)
-    for part in pieces(len(y), heldout.shape[1]):
-        given = np.maximum(y[part], 0)
-        share = columns_of(heldout[part], power) * noise[:, given]
-        own = share[given, np.arange(len(given))] / share.sum(0)
-        out[part] = np.where(y[part] >= 0, 1 - own, np.nan)
+    out, label = np.full(len(y), np.nan), np.maximum(y, 0)
+    if isinstance(heldout, TopK):
+        for part, some in parts(heldout):
+            own, (p, rest), code = label[part], some.sharpened(power), some.code()
+            out[part] = 1 - picked(code, p, rest, own) * noise[own, own] / explained_by(code, p, rest, own, noise)
+    else:
+        for part in pieces(len(y), heldout.shape[1]):
+            share = columns_of(heldout[part], power) * noise[:, label[part]]
+            out[part] = 1 - share[label[part], np.arange(share.shape[1])] / share.sum(0)
+    out[y < 0] = np.nan
     return out
 
 
-def likeliest(p: np.ndarray) -> np.ndarray:
-    """(N,) uint16 most probable class of each row, the first among equals.
+def explained_by(code: np.ndarray, p: np.ndarray, rest: np.ndarray, own: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """(n,) float64 probability of each row's label: sum over the classes j of p_j T[j, label].
 
     Args:
-        p: (N, C) probabilities.
+        code: (n, KEPT) classes.
+        p: (n, KEPT) their probabilities.
+        rest: (n,) that of every other class.
+        own: (n,) int64 labels.
+        noise: (C, C) T.
     """
-    if p.shape[1] == 2:
-        return (p[:, 1] > p[:, 0]).astype(np.uint16)
-    return p.argmax(1).astype(np.uint16)
+    share = noise[code, own[:, None]]
+    return (p * share).sum(1) + rest * np.maximum(0.0, noise.sum(0)[own] - share.sum(1))
 
 
-def rivals(p: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """(N,) int64 most probable class but the row's own, the first among equals.
-
-    Args:
-        p: (N, C) probabilities.
-        own: (N,) int64 classes.
-    """
-    if p.shape[1] == 2:
-        return 1 - own
-    out = np.empty(len(own), np.int64)
-    for part in pieces(len(own), p.shape[1]):
-        others = p[part].copy()
-        others[np.arange(len(others)), own[part]] = -1
-        out[part] = others.argmax(1)
-    return out
-
-
-def margins(p: np.ndarray, label: np.ndarray, power: float | None = None) -> np.ndarray:
+def margins(p: Heldout, label: np.ndarray, power: float | None = None) -> np.ndarray:
     """(N,) p(label) - max p(other), float32, or float64 where probabilities are sharpened; for unlabelled rows best minus second best.
 
     Args:
@@ -225,7 +216,14 @@ def margins(p: np.ndarray, label: np.ndarray, power: float | None = None) -> np.
         power: to sharpen with, or None to take them as they are.
     """
     out = np.empty(len(label), p.dtype if power is None else np.float64)
-    for part in pieces(len(label), p.shape[1]):
+    if isinstance(p, TopK):
+        for part, some in parts(p):
+            code = some.code()
+            value, rest = (some.p(), some.rest()) if power is None else some.sharpened(power)
+            at = np.where(label[part] >= 0, label[part], code[:, 0])
+            out[part] = picked(code, value, rest, at) - np.where(code == at[:, None], -1, value).max(1)
+        return out
+    for part in pieces(len(out), p.shape[1]):
         column = p[part].T.copy() if power is None else columns_of(p[part], power)
         at, row = label[part], np.arange(column.shape[1])
         if (at < 0).any():
@@ -234,6 +232,28 @@ def margins(p: np.ndarray, label: np.ndarray, power: float | None = None) -> np.
         column[at, row] = -1
         out[part] = own - column.max(0)
     return out
+
+
+def entropies(p: Heldout) -> np.ndarray:
+    """(N,) float32 entropy of each row's probabilities [nats].
+
+    Args:
+        p: (N, C).
+    """
+    out = np.empty(len(p), np.float32)
+    if isinstance(p, TopK):
+        for part, some in parts(p):
+            rest = some.rest()
+            out[part] = surprise(some.p().astype(np.float64)).sum(1) + surprise(rest) * (p.n_classes - KEPT)
+        return out
+    for part in pieces(len(out), p.shape[1]):
+        out[part] = surprise(p[part].T.astype(np.float64, order="C")).sum(0)
+    return out
+
+
+def surprise(p: np.ndarray) -> np.ndarray:
+    """-p log p [nats]."""
+    return -(p * np.log(np.maximum(p, 1e-12)))
 
 
 def columns_of(p: np.ndarray, power: float) -> np.ndarray:
@@ -245,7 +265,7 @@ def columns_of(p: np.ndarray, power: float) -> np.ndarray:
     return q
 
 
-def probability(heldout: np.ndarray, y: np.ndarray, found: Confusion, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
+def probability(heldout: Heldout, y: np.ndarray, found: Confusion, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
     """Probability that each given label is wrong, and the share of wrong labels if confident rows told all and if they told nothing.
 
     As far as confident rows tell of the disagreement, under the noise they show, held-out probabilities sharpened as the given labels'
@@ -291,7 +311,7 @@ def sharpened(p: np.ndarray, power: float) -> np.ndarray:
     return columns_of(p, power).T
 
 
-def sharpness(p: np.ndarray, y: np.ndarray, noise: np.ndarray) -> float:
+def sharpness(p: Heldout, y: np.ndarray, noise: np.ndarray) -> float:
     """The power s for which p^s, sent through the noise, predicts the given labels best; between .5 and 8.
 
     Args:
@@ -300,15 +320,20 @@ def sharpness(p: np.ndarray, y: np.ndarray, noise: np.ndarray) -> float:
         noise: (C, C).
     """
     step = max(1, len(y) // FIT_ROWS)
-    p, y = p[::step], y[::step]
-    given = noise[:, y]
-
-    def loss(log_power: float) -> float:
-        likelihood = (columns_of(p, float(np.exp(log_power))) * given).sum(0)
-        return float(-np.log(np.maximum(likelihood, 1e-3)).mean())
-
+    some, y = taken(p, slice(None, None, step)), y[::step]
     if not len(y):
         return 1.0
+    code, share = (some.code(), np.zeros(0)) if isinstance(some, TopK) else (None, noise[:, y])
+
+    def loss(log_power: float) -> float:
+        power = float(np.exp(log_power))
+        if code is None:
+            likelihood = (columns_of(some, power) * share).sum(0)
+        else:
+            kept, rest = some.sharpened(power)
+            likelihood = explained_by(code, kept, rest, y, noise)
+        return float(-np.log(np.maximum(likelihood, 1e-3)).mean())
+
     return float(np.exp(lowest(loss, float(np.log(0.5)), float(np.log(8)))))
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.bulk import sampled
-from zcurate.confusion import likeliest
+from zcurate.bulk import pieces, sample, sampled
 from zcurate.evidence import Evidence
+from zcurate.heldout import MOST_CELLS, likeliest
 
 
 def crossing(wrong: np.ndarray, right: np.ndarray) -> float:
@@ -36,11 +36,7 @@ def crossing(wrong: np.ndarray, right: np.ndarray) -> float:
 
 
 def class_logits(heldout: np.ndarray) -> np.ndarray:
-    """(N, C) float64 log-odds of each class.
-
-    Args:
-        heldout: (N, C) probabilities.
-    """
+    """float64 log-odds of probabilities, whatever the shape."""
     p = np.clip(heldout.astype(np.float64), 1e-6, 1 - 1e-6)
     return np.log(p) - np.log1p(-p)
 
@@ -48,8 +44,10 @@ def class_logits(heldout: np.ndarray) -> np.ndarray:
 def class_cutoffs(evidence: Evidence) -> np.ndarray:
     """(C,) probability of each class at which its two output distributions cross, each within 2 deviations of its mean."""
     rows = sampled(evidence.y >= 0)
+    rows = rows[sample(len(rows), max(1, MOST_CELLS // evidence.heldout.shape[1]))]
     y, out = evidence.y[rows], []
-    for code, logit in enumerate(class_logits(evidence.heldout[rows]).T):
+    for code, p in enumerate(evidence.heldout[rows].T):
+        logit = class_logits(p)
         out.append(crossing(inliers(logit[y != code]), inliers(logit[y == code])))
     return 1 / (1 + np.exp(-np.array(out)))
 
@@ -71,4 +69,5 @@ def decided(evidence: Evidence, decision: str) -> np.ndarray:
     if decision == "argmax":
         return likeliest(evidence.heldout)
     cut = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
-    return (class_logits(evidence.heldout) - np.log(cut / (1 - cut))).argmax(1)
+    parts = pieces(*evidence.heldout.shape)
+    return np.concatenate([(class_logits(evidence.heldout[part]) - np.log(cut / (1 - cut))).argmax(1) for part in parts])

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from zcurate import trees
 from zcurate.dataset import Dataset
 from zcurate.errors import listed
+from zcurate.heldout import KEPT, kept_whole
 from zcurate.spec import LARGE_ROWS, ModelSpec, Plan, asked_at_once
 
 START_SECONDS = 2.4
@@ -190,7 +191,7 @@ def estimate(plan: Plan, shape: Shape, machine: Machine, is_exact: bool = True) 
         is_exact: the rows were counted.
     """
     spec = plan.spec
-    judged = shape.n_rows * (JUDGE_SECONDS + JUDGE_CLASS_SECONDS * shape.n_outputs + ENCODE_SECONDS / 2 * shape.n_numbers)
+    judged = shape.n_rows * (JUDGE_SECONDS + JUDGE_CLASS_SECONDS * n_kept(shape) + ENCODE_SECONDS / 2 * shape.n_numbers)
     looks = ("neighbours" in spec.witnesses) + ("neighbour_labels" in spec.judged_by and not shape.regression and width_of(shape, spec) > 0)
     compared = n_pairs(shape.n_rows) * PAIR_SECONDS / min(machine.n_threads, 2) ** 0.5
     seconds = {
@@ -287,12 +288,17 @@ def ensemble_bytes(spec: ModelSpec, shape: Shape) -> float:
     return out + ("bayes" in spec.ensemble) * n * 4 * SAID_COPIES * shape.n_outputs
 
 
+def n_kept(shape: Shape) -> int:
+    """Held-out numbers that are kept of a row."""
+    return shape.n_outputs if shape.regression or kept_whole(shape.n_rows, shape.n_outputs) else 2 * KEPT
+
+
 def peak_bytes(plan: Plan, shape: Shape) -> int:
     """Memory at most, from the largest to the smallest of what is held at the end of the judging."""
     spec, n = plan.spec, shape.n_rows
     pixels = 0 if shape.picture is None else int(np.prod(shape.picture))
     encoded = 4 * (shape.n_numbers + shape.n_dense) + 8 * shape.n_categories + 16 * shape.n_terms + 2 * pixels
-    outputs = (OUTPUT_BYTES if n >= LARGE_ROWS else PARTS_BYTES) * shape.n_outputs
+    outputs = (OUTPUT_BYTES if n >= LARGE_ROWS else PARTS_BYTES) * n_kept(shape)
     a_row = shape.table_bytes + encoded + JUDGED_BYTES + EPOCH_BYTES * plan.n_epochs + outputs + ROUND_BYTES * (spec.rounds - 1)
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     looks = NEIGHBOUR_BYTES * min(1.0, n / MOST_KEYS) if "neighbours" in spec.witnesses else 0

@@ -12,6 +12,7 @@ import numpy as np
 
 from zcurate.bulk import pieces
 from zcurate.confusion import Confusion, estimate, nothing
+from zcurate.heldout import Heldout, mean, taken
 from zcurate.noise import Planted
 
 
@@ -21,7 +22,7 @@ class View:
 
     label: np.ndarray
     """(N,) int64 classes or float targets; -1 or NaN = unlabelled."""
-    heldout: np.ndarray
+    heldout: Heldout
     """(N, C) float32 probabilities, or (N, 2) location and log scale, from models that never trained on the row."""
     columns: dict[str, np.ndarray]
     """Per-row columns (N,), named as in `DOCS`."""
@@ -57,7 +58,7 @@ class Round:
     """Rows shown wrong on purpose."""
     columns: dict[str, np.ndarray]
     """Per-row columns (N,), named as in `DOCS`."""
-    heldout: np.ndarray
+    heldout: Heldout
     """(N, C) float32 probabilities, or (N, 2) location and log scale, from members that never trained on the row."""
     curves: dict[str, np.ndarray]
     """Over the epochs, mean of the members that train on the row, each (E, N) float32, NaN where not trained on: `error`, `margin`, `z`,
@@ -94,7 +95,7 @@ class Evidence:
     """Per-row columns (N,), taken over the rounds that showed the row its own label."""
     curves: dict[str, np.ndarray]
     """Each (E, N) float32 as in `Round`, of the first round that showed the row its own label."""
-    heldout: np.ndarray
+    heldout: Heldout
     """(N, C) float32 held-out probabilities, the members' mean or blended with other kinds of models', or (N, 2) location and log scale."""
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
@@ -145,8 +146,7 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
         own[at, one.planted.row] = False
     own[0, ~own.any(0)] = True
     columns = {name: together(rounds, own, name) for name in rounds[-1].columns}
-    heldout = rounds[0].heldout if len(rounds) == 1 else sum((one.heldout for one in rounds[1:]), rounds[0].heldout) / np.float32(len(rounds))
-    return Evidence(rounds, columns, first_curves(rounds, own), heldout, y)
+    return Evidence(rounds, columns, first_curves(rounds, own), mean([one.heldout for one in rounds], y), y)
 
 
 def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarray:
@@ -213,7 +213,7 @@ def views(evidence: Evidence) -> tuple[View, list[View]]:
         at = one.planted.row
         columns, curves = one.of_planted()
         columns = {**columns, **{name: evidence.columns[name][at] for name in OF_THE_INPUT if name in evidence.columns}}
-        planted.append(View(one.shown[at], evidence.heldout[at], columns, curves, confusion, real))
+        planted.append(View(one.shown[at], taken(evidence.heldout, at), columns, curves, confusion, real))
     return real, planted
 
 

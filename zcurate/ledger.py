@@ -1,7 +1,8 @@
 """The door out: columns on the device that record what every row did, and `freeze` to leave with them.
 
 Written once per epoch and member, in row order, no synchronisation. A fixed number of bytes per row and round: 12 per epoch (16 where the
-clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums, 4 per class and part of the run.
+clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums: 4 per class and part of the run, or where classes or rows are too many
+for that the best few, `heldout.ROW_BYTES`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from zcurate.bulk import rows_at_once
 from zcurate.cellar import Cellar
 from zcurate.evidence import Evidence, Round
+from zcurate.heldout import KEPT, MOST_CELLS, TopK
 from zcurate.noise import Planted
 from zcurate.together import Alone
 from zcurate.zerror import Scored
@@ -24,8 +26,6 @@ CURVES = {"z": Z, "error": ERROR, "margin": MARGIN, "sieve": SIEVE}
 """Where each curve's sums lie."""
 PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
-MOST_HELDOUT = 10_000_000
-"""Rows x classes above which the parts are not kept apart."""
 FROZEN_ROWS = 32_768
 """Rows that are frozen at a time."""
 LEARNED_RUN = 2
@@ -37,9 +37,24 @@ class Ledger:
 
     def __init__(
         self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
-        n_parts: int = PARTS, cellar: Cellar | None = None,
+        n_parts: int = PARTS, cellar: Cellar | None = None, own: Tensor | None = None,
     ) -> None:  # fmt: skip
-        self.regression, self.cellar = regression, cellar
+        """Nothing seen yet.
+
+        Args:
+            n_rows: N.
+            n_epochs: E.
+            n_outputs: C, or 2.
+            regression: outputs are location and log scale.
+            device: where the record lies.
+            n_second: epochs of the second split.
+            sieve: the clue of that name is wanted.
+            n_parts: parts of the run whose held-out predictions are kept apart, where there is room for them.
+            cellar: takes the record of rows in files.
+            own: (N,) int64 given classes, -1 for none: of each row's held-out probabilities the best few and that of its own class are kept, and
+                it is asked about once; None where they are kept whole.
+        """
+        self.regression, self.cellar, self.own, self.n_outputs = regression, cellar, own, n_outputs
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, device=device) if cellar is None else torch.from_numpy(cellar.zeros(shape, np.float32))
@@ -51,8 +66,8 @@ class Ledger:
         """Visits in one epoch; visits masked in all."""
         self.second = zeros(n_second, 2, n_rows)
         self.z_max = zeros(n_rows).fill_(float("-inf"))
-        n_parts = n_parts if n_rows * n_outputs <= MOST_HELDOUT else 1
-        self.heldout = zeros(n_parts, n_rows, n_outputs)
+        n_parts = n_parts if n_rows * n_outputs <= MOST_CELLS else 1
+        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * KEPT)
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
@@ -99,6 +114,8 @@ class Ledger:
         part = epoch * len(self.heldout) // len(self.epoch)
         flat = ids.reshape(-1)
         value = output if self.regression else output.softmax(2)
+        if self.own is not None:
+            value = best_few(value, self.own[ids])
         self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
@@ -123,7 +140,9 @@ class Ledger:
         """
         own = np.ones(len(shown), bool)
         own[planted.row] = False
-        if self.cellar is None:
+        if self.own is not None:
+            heldout, best = self.heldout.cpu().numpy()[0], 1.0
+        elif self.cellar is None:
             heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
         else:
             heldout, best = self.heldout.numpy()[0], 1.0
@@ -131,7 +150,7 @@ class Ledger:
                 heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
                 self.cellar.release()
         columns, curves = self.means(best)
-        return Round(shown, planted, columns, heldout, curves, best)
+        return Round(shown, planted, columns, heldout if self.own is None else TopK(heldout, self.n_outputs), curves, best)
 
     def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
@@ -156,6 +175,19 @@ class Ledger:
             if self.cellar is not None:
                 self.cellar.release()
         return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
+
+
+def best_few(p: Tensor, own: Tensor) -> Tensor:
+    """(K, B, 2 x KEPT) float32 as `heldout.TopK` keeps them, of whole probabilities.
+
+    Args:
+        p: (K, B, C).
+        own: (K, B) int64 class that is kept in any case; -1 for none.
+    """
+    code = p.topk(KEPT, 2).indices
+    away = (own >= 0) & (code != own[..., None]).all(2)
+    code[..., -1] = torch.where(away, own, code[..., -1])
+    return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)
 
 
 def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zcurate.bulk import pieces
+from zcurate.heldout import Heldout, given, rivals, taken
+
 CLASS_KINDS = ("uniform", "confused", "boundary")
 TARGET_KINDS = ("swap", "shift", "scale")
 
@@ -33,7 +36,7 @@ class Planted:
 
 
 def plant_classes(
-    y: np.ndarray, candidates: np.ndarray, n_classes: int, n: int, kinds: tuple[str, ...], p: np.ndarray | None, rng: np.random.Generator
+    y: np.ndarray, candidates: np.ndarray, n_classes: int, n: int, kinds: tuple[str, ...], p: Heldout | None, rng: np.random.Generator
 ) -> Planted:
     """Choose `n` rows and a wrong class for each, the kinds in equal parts.
 
@@ -65,7 +68,7 @@ def plant_classes(
     return Planted(np.concatenate(rows), np.concatenate(shown), np.concatenate(names))
 
 
-def plant_confused(y: np.ndarray, rows: np.ndarray, p: np.ndarray, n: int, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def plant_confused(y: np.ndarray, rows: np.ndarray, p: Heldout, n: int, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows and wrong classes of kind `confused` or `boundary`.
 
     A row that the model already holds for wrong is left alone in proportion: flipping it could make it right.
@@ -78,25 +81,23 @@ def plant_confused(y: np.ndarray, rows: np.ndarray, p: np.ndarray, n: int, kind:
         kind: `confused` or `boundary`.
         rng: source of every choice.
     """
-    own = p[rows, y[rows]]
-    others = p[rows].copy()
-    others[np.arange(len(rows)), y[rows]] = 0
-    best = others.max(1)
+    some = taken(p, rows)
+    own, rival = given(some, y[rows]), rivals(some, y[rows])
     weight = own.astype(float) + 1e-6
     if kind == "boundary":
-        margin = own - best
+        margin = own - given(some, rival)
         weight = np.where(margin > 0, (1 - margin**2) / 2, 0.0) + 1e-6
     at = rng.choice(len(rows), min(n, len(rows)), replace=False, p=weight / weight.sum())
     if kind == "boundary":
-        return rows[at], others[at].argmax(1)
+        return rows[at], rival[at]
     confusion = confusion_rows(y, p)
     draw = rng.random(len(at))[:, None]
     label = (np.cumsum(confusion[y[rows[at]]], 1) < draw).sum(1).clip(max=p.shape[1] - 1)
     same = label == y[rows[at]]
-    return rows[at], np.where(same, others[at].argmax(1), label)
+    return rows[at], np.where(same, rival[at], label)
 
 
-def confusion_rows(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+def confusion_rows(y: np.ndarray, p: Heldout) -> np.ndarray:
     """(C, C) float64: for each given class, the mean held-out probability of every other class, summing to 1.
 
     Args:
@@ -106,7 +107,9 @@ def confusion_rows(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     n_classes = p.shape[1]
     total = np.full((n_classes, n_classes), 1e-6)
     labelled = y >= 0
-    np.add.at(total, y[labelled], p[labelled])
+    for part in pieces(len(y), n_classes):
+        mine = labelled[part]
+        np.add.at(total, y[part][mine], p[part][mine])
     np.fill_diagonal(total, 0)
     return total / total.sum(1, keepdims=True)
 

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zcurate import compose, cutoff, report
+from zcurate import compose, cutoff, heldout, report
 from zcurate.bulk import rows_at_once, sample
 from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, Round, merge
+from zcurate.heldout import Heldout, TopK
 from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge, trusted
 from zcurate.ledger import asked_once
 from zcurate.noise import Planted
@@ -61,6 +62,11 @@ def taken(values: np.ndarray, rows: np.ndarray, cellar: Cellar) -> np.ndarray:
     return out
 
 
+def predictions(held: Heldout, rows: np.ndarray, cellar: Cellar) -> Heldout:
+    """`taken` of held-out predictions."""
+    return TopK(taken(held.kept, rows, cellar), held.n_classes) if isinstance(held, TopK) else taken(held, rows, cellar)
+
+
 def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
     """One round's record of some rows; arguments as for `evidence_of`."""
     planted, hard = np.isin(one.planted.row, rows), np.isin(one.hard_row, rows)
@@ -69,7 +75,7 @@ def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
         shown=np.array(one.shown[rows]),
         planted=Planted(np.searchsorted(rows, one.planted.row[planted]), one.planted.shown[planted], one.planted.kind[planted]),
         columns={name: taken(column, rows, cellar) for name, column in one.columns.items()},
-        heldout=taken(one.heldout, rows, cellar),
+        heldout=predictions(one.heldout, rows, cellar),
         curves={
             name: np.stack([taken(epoch, rows, cellar) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
             for name, curve in one.curves.items()
@@ -334,7 +340,7 @@ def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdi
             evidence,
             columns={name: column[part] for name, column in evidence.columns.items()},
             curves={name: curve[:, part] for name, curve in evidence.curves.items()},
-            heldout=evidence.heldout[part],
+            heldout=heldout.taken(evidence.heldout, part),
             y=evidence.y[part],
         )
         judged = together([without_rows(verdicts)], {name: values[part] for name, values in arrays_of(verdicts).items()})

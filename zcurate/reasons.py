@@ -10,6 +10,7 @@ import numpy as np
 from zcurate.bulk import leading
 from zcurate.confusion import margins
 from zcurate.evidence import View
+from zcurate.heldout import given, likeliest, taken
 from zcurate.ranking import rank_known
 
 REASONS = {
@@ -130,8 +131,9 @@ def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndar
         parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64), rows)
         parts["sparse_region"] = rank_known(real.column("isolation"), rows)
     else:
-        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margins(real.heldout[rows], real.label[rows])))
-        parts["unsure"] = 1 - real.heldout[rows].max(1)
+        p = taken(real.heldout, rows)
+        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margins(p, real.label[rows])))
+        parts["unsure"] = 1 - given(p, likeliest(p))
         parts["learned_late"] = rank_known(learned, rows) * (learned[rows] < last)
         parts["forgotten"] = rank_known(columns["n_forgotten"], rows)
     parts["far_from_data"] = p_outlier[rows]

@@ -10,8 +10,8 @@ from math import erf, sqrt
 
 import numpy as np
 
-from zcurate.confusion import likeliest
 from zcurate.evidence import Evidence
+from zcurate.heldout import likeliest
 from zcurate.ranking import ranks
 
 LEAST_ROWS, LEAST_CLASSES, LEAST_PER_CLASS = 20, 2, 3

@@ -16,6 +16,7 @@ from typing import Any
 
 from zcurate.dataset import Dataset
 from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.heldout import kept_whole
 from zcurate.options import ScanOptions, one_of
 
 BUILT_IN = ("linear", "mlp", "resnet")
@@ -320,7 +321,7 @@ def plan(options: ScanOptions, data: Dataset) -> Plan:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
     z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in names_of(made)}) for made in (ZSettings, DiscrimSettings))
     settings |= {"name": name, "z": z, "discrim": discrim, "text": text_encoding(settings.get("text", "auto"), data)}
-    if data.task.kind == "regression":
+    if data.task.kind == "regression" or not kept_whole(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
     spec = ModelSpec(**{**defaults(name, data), **settings})
     if name == "resnet" and any(width % 16 for width in spec.hidden):

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from zcurate.bulk import leading, pieces
 from zcurate.evidence import Evidence, Round
+from zcurate.heldout import Heldout, TopK, taken
 from zcurate.judge import Verdicts
 
 CURVES = ("loss", "margin", "z")
@@ -122,7 +123,7 @@ def in_lists(flat: pa.Array, length: np.ndarray, empty: bool = False) -> pa.Arra
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=None if empty or not nobody.any() else pa.array(nobody))
 
 
-def best_classes(n_rows: int, row: np.ndarray, heldout: np.ndarray, classes: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:
+def best_classes(n_rows: int, row: np.ndarray, heldout: Heldout, classes: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:
     """(N,) list<string> and list<float32>: the most probable held-out classes, best first, and their probabilities.
 
     Args:
@@ -134,10 +135,11 @@ def best_classes(n_rows: int, row: np.ndarray, heldout: np.ndarray, classes: tup
     n_best = min(MOST_CLASSES, len(classes))
     code, p = np.zeros((n_rows, n_best), np.int32), np.full((n_rows, n_best), np.nan, np.float32)
     for part in pieces(len(row), len(classes)):
-        mine = heldout[part]
-        best = leading(mine.T.copy(), n_best).T
+        mine = taken(heldout, part)
+        best = mine.code()[:, :n_best] if isinstance(mine, TopK) else leading(mine.T.copy(), n_best).T
+        of_best = mine.p()[:, :n_best] if isinstance(mine, TopK) else np.take_along_axis(mine, best, 1)
         code[row[part]] = best
-        p[row[part]] = np.round(np.take_along_axis(mine, best, 1).astype(np.float64), DECIMALS) + 0.0
+        p[row[part]] = np.round(of_best.astype(np.float64), DECIMALS) + 0.0
     known = ~np.isnan(p).any(1)
     length = np.where(known, n_best, 0)
     names = pa.array(classes, pa.string()).take(pa.array(code[known].reshape(-1)))

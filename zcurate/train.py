@@ -26,6 +26,7 @@ from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
 from zcurate.encode import Encoded, Inputs
 from zcurate.evidence import Evidence, Round, merge
+from zcurate.heldout import ASKED_OFTEN, kept_whole, mean, taken
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
@@ -69,8 +70,6 @@ SEGMENT_ROWS, SEGMENT_BYTES, BLOCK_ROWS = 524_288, 64_000_000, 16_384
 """Rows in files are visited segment by segment: how many rows and bytes of inputs at most, in blocks of neighbouring rows drawn at random."""
 DRAWN_ROWS = 200_000
 """Rows in files, which lie in a random order, that errors are planted in and hard cases made of: the first ones."""
-HELDOUT_EACH_EPOCH = 50_000
-"""From this many rows on, members are asked about the rows they never saw after the last epoch only."""
 
 
 @dataclass(frozen=True)
@@ -311,11 +310,13 @@ class Trainer:
             planted: which of them are wrong on purpose.
         """
         encoded, spec, n_folds = self.encoded, self.spec, self.spec.folds
-        each_epoch = encoded.n_rows < HELDOUT_EACH_EPOCH and encoded.cellar is None
+        whole = encoded.regression or kept_whole(encoded.n_rows, encoded.n_outputs)
+        each_epoch = encoded.n_rows < ASKED_OFTEN and encoded.cellar is None
         own = self.own_rows()
         ledger = Ledger(
             own.stop - own.start, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
             sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1, cellar=encoded.cellar,
+            own=None if whole else encoded.y[own],
         )  # fmt: skip
         labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
@@ -789,7 +790,7 @@ def surely_wrong(rounds: list[Round], y: np.ndarray, above: float, planted: Plan
     """
     if above >= 1:
         return None
-    heldout = np.mean([one.heldout for one in rounds], 0)
+    heldout = mean([one.heldout for one in rounds], y)
     out = np.nan_to_num(confusion.probability(heldout, y, confusion.estimate(heldout, y))[0]) > above
     out[planted.row] = False
     return out
@@ -802,6 +803,6 @@ def plant(encoded: Encoded, y: np.ndarray, candidates: np.ndarray, n_labelled: i
         targets = encoded.target.back(y)
         planted = noise.plant_targets(targets, candidates, n, rng)
         return Planted(planted.row, encoded.target.forward(planted.shown), planted.kind)
-    p = np.mean([one.heldout[: len(y)] for one in rounds], 0) if rounds else None
+    p = mean([taken(one.heldout, slice(len(y))) for one in rounds], y) if rounds else None
     kinds = noise.CLASS_KINDS if rounds else ("uniform",)
     return noise.plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

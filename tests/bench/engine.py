@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.bench import made
-from zcurate import encode, flow, spec, train
+from zcurate import encode, flow, heldout, spec, train
 from zcurate.encode import Encoded
 from zcurate.ledger import Ledger
 from zcurate.models import builder
@@ -188,7 +188,7 @@ def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = 
         for team in teams:
             visits, scored = team.learn(epoch)
             ledger.record(epoch, visits.ids, scored, visits.weight)
-            if epoch == n_epochs - 1 or encoded.n_rows < train.HELDOUT_EACH_EPOCH:
+            if epoch == n_epochs - 1 or encoded.n_rows < heldout.ASKED_OFTEN:
                 team.ask(ledger, epoch)
     return clock(encoded.device) - begin
 

@@ -2,7 +2,7 @@
 
 `blob`: 12 informative columns, 4 Gaussian clusters per class on the corners of a cube, each with a correlation of its own, 2 columns
 that are sums of those, the rest noise; the recipe of scikit-learn's `make_classification`. `tree`: the sign of a sum of 60 random
-axis-aligned trees of depth 4 on 12 columns. Two classes, both. The flipped rows are the truth: that many of every `CHUNK` rows,
+axis-aligned trees of depth 4 on 12 columns. Two classes, both. `many`: 500 classes, a Gaussian each. The flipped rows are the truth: that many of every `CHUNK` rows,
 drawn at random. Chunk k depends on the seed and k alone, so a longer table begins with the rows of a shorter one.
 """
 
@@ -19,11 +19,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 FAMILIES = ("blob", "tree")
+"""Those of two classes, which speed is measured on."""
 CHUNK = 100_000
 """Rows that are drawn, flipped and written at once."""
 COLUMNS, INFORMATIVE = 20, 12
 FLIPPED = 0.1
 NAMES = np.array(["no", "yes"])
+MANY = 500
+"""Classes of `many`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Made:
 
 class Blob:
     """Clusters on the corners of a cube."""
+
+    names = NAMES
 
     def __init__(self, columns: int, rng: np.random.Generator) -> None:
         corners = rng.choice(2**INFORMATIVE, 8, replace=False)
@@ -59,6 +64,8 @@ class Blob:
 
 class Tree:
     """A sum of trees."""
+
+    names = NAMES
 
     def __init__(self, columns: int, rng: np.random.Generator) -> None:
         self.columns = columns
@@ -84,6 +91,23 @@ class Tree:
         return x, (self.total(x) > self.middle).astype(np.int64)
 
 
+class Many:
+    """A Gaussian per class."""
+
+    names = np.array([f"c{code:03d}" for code in range(MANY)])
+
+    def __init__(self, columns: int, rng: np.random.Generator) -> None:
+        self.centre = rng.normal(size=(MANY, columns))
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(n, F) float64 rows and (n,) int64 classes."""
+        y = rng.integers(0, MANY, n)
+        return self.centre[y] + rng.normal(0, 0.7, (n, self.centre.shape[1])), y
+
+
+SOURCES = {"blob": Blob, "tree": Tree, "many": Many}
+
+
 def flips(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
     """(n,) bool, exactly round(share * n) of them True."""
     out = np.zeros(n, bool)
@@ -95,22 +119,24 @@ def chunks(family: str, rows: int, columns: int = COLUMNS, share: float = FLIPPE
     """A table of `rows` rows, `CHUNK` at a time, each with (n,) bool which labels are flipped.
 
     Args:
-        family: `blob` or `tree`.
+        family: of `SOURCES`.
         rows: N.
         columns: F, 14 or more.
         share: of the labels to flip.
         seed: what every draw depends on.
     """
-    source = {"blob": Blob, "tree": Tree}[family](columns, np.random.default_rng([seed, FAMILIES.index(family)]))
+    number = list(SOURCES).index(family)
+    source = SOURCES[family](columns, np.random.default_rng([seed, number]))
     for at in range(0, rows, CHUNK):
         n = min(CHUNK, rows - at)
-        rng = np.random.default_rng([seed, FAMILIES.index(family), 1 + at // CHUNK])
+        rng = np.random.default_rng([seed, number, 1 + at // CHUNK])
         x, y = source.draw(CHUNK, rng)
         x, y = x[:n], y[:n]
         flipped = flips(n, share, rng)
+        away = rng.integers(1, len(source.names), n)
         # Four decimals, so that a CSV cell is as long as people's are.
         cells = {f"x{k:02d}": np.round(x[:, k], 4).astype(np.float32) for k in range(columns)}
-        yield pa.table({**cells, "label": NAMES[np.where(flipped, 1 - y, y)]}), flipped
+        yield pa.table({**cells, "label": source.names[np.where(flipped, (y + away) % len(source.names), y)]}), flipped
 
 
 def write_csv(path: Path, pieces: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
@@ -152,7 +178,7 @@ def table(folder: Path, family: str, rows: int, form: str = "csv", columns: int 
 
     Args:
         folder: keeps made data.
-        family: `blob` or `tree`.
+        family: of `SOURCES`.
         rows: N.
         form: `csv` or `parquet` for one file, `parts` for a folder of Parquet files.
         columns: F.

@@ -59,6 +59,14 @@ def test_memory_of_a_scan_is_imports_and_features_and_little_a_row(speed, settle
     settle(lines)
 
 
+def test_many_classes_take_little_more_than_two(speed, settle):
+    rows = speed.sizes(200_000)[0]
+    two, many = (speed.scan(speed.table(family, rows).path, f"classes_{family}") for family in ("blob", "many"))
+    bytes_more = (many.megabytes - two.megabytes) * 2**20 / rows
+    text = f"{rows} x 20, {made.MANY} classes: {many.megabytes:.0f} MB, {many.seconds:.1f} s; two classes: {two.megabytes:.0f} MB, {two.seconds:.1f} s"
+    settle([Line("S3", "", f"{text}: {bytes_more:.0f} bytes a row more, whole probabilities alone would be {4 * made.MANY}", bytes_more)])
+
+
 def test_streamed_memory_stays_flat_as_rows_grow(request, speed, settle):
     needs("--memory")
     sizes, lines, peaks = speed.sizes(10_000_000, 30_000_000), [], []

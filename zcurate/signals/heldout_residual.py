@@ -15,7 +15,7 @@ needs = ("heldout",)
 
 def spread(view: View) -> np.ndarray:
     """(N,) float64: absolute held-out residual in predicted scales; NaN where unlabelled."""
-    location, log_scale = view.heldout.T.astype(np.float64)
+    location, log_scale = np.asarray(view.heldout).T.astype(np.float64)
     return np.minimum(np.abs(view.label - location) * np.exp(-log_scale), 1e9)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.confusion import rivals
 from zcurate.evidence import View, squashed
+from zcurate.heldout import rivals
 
 needs = ("margin_mean", "heldout", "confusion")
 
