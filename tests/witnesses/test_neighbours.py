@@ -31,6 +31,18 @@ def test_the_nearest_rows_are_those_that_a_loop_finds():
     np.testing.assert_allclose(far.numpy(), np.sort(distance, 1)[:, :5], rtol=1e-3, atol=1e-4)
 
 
+def test_the_smallest_of_very_many_are_found_in_groups():
+    generator = torch.Generator().manual_seed(2)
+    space = torch.randn(1500, 6, generator=generator)
+    keys = torch.randperm(1500, generator=generator)[:1331].sort().values
+    far, near = neighbours.nearest_rows(space, space[keys], keys, 20, torch.arange(1500))
+    every = torch.cdist(space, space[keys])
+    every[torch.arange(1500)[:, None] == keys[None]] = float("inf")
+    expected = every.topk(20, 1, largest=False)
+    torch.testing.assert_close(far, expected.values, atol=1e-3, rtol=1e-3)
+    assert (near == keys[expected.indices]).float().mean() > 0.999
+
+
 def test_a_row_is_not_its_own_neighbour():
     space = torch.zeros(6, 2)
     _, near = neighbours.nearest_rows(space, space, torch.arange(6), 5, torch.arange(6))

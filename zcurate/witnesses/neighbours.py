@@ -24,8 +24,8 @@ columns = ("isolation", "copies_other", "neighbour_gap")
 NEAREST = 20
 LEAST_KEYS, MOST_KEYS, MOST_PAIRS = 1024, 8192, 1_600_000_000
 """Rows that each row is compared with, at least and at most, and pairs in all: exact up to 8 192 rows, against a sample beyond."""
-CHUNK, BLOCK = 1024, 16_384
-"""Rows of one product, and rows whose neighbours are held at a time."""
+CHUNK, GROUP, BLOCK = 256, 32, 16_384
+"""Rows of one product, distances of which only the least is looked at first, and rows whose neighbours are held at a time."""
 NEAR = 0.01
 """Distance [robust deviations] below which two rows count as copies."""
 WIDEST = 256
@@ -119,7 +119,7 @@ def nearest_rows(asked: Tensor, key_space: Tensor, keys: Tensor, k: int, itself:
     Args:
         asked: (Q, D) float32.
         key_space: (M, D) float32.
-        keys: (M,) int64 numbers of the keys' rows.
+        keys: (M,) int64 numbers of the keys' rows, rising.
         k: neighbours; fewer where there are not so many.
         itself: (Q,) int64 numbers of the rows asked about, to be left out where they are keys too; None where they are none.
 
@@ -127,17 +127,39 @@ def nearest_rows(asked: Tensor, key_space: Tensor, keys: Tensor, k: int, itself:
         (Q, k) float32 and (Q, k) int64, nearest first.
     """
     k = max(1, min(k, len(keys) - (itself is not None)))
-    length = key_space.square().sum(1)
+    spare = -len(keys) % GROUP
+    # Rows that stand in for keys at the end are infinitely far.
+    space, length = F.pad(key_space, (0, 0, 0, spare)).T, F.pad(key_space.square().sum(1), (0, spare), value=float("inf"))
+    at = None if itself is None else torch.searchsorted(keys, itself).clamp_max(len(keys) - 1)
     far, near = [], []
     for rows in torch.arange(len(asked), device=asked.device).split(CHUNK):
         mine = asked[rows]
-        squared = torch.addmm(length[None], mine, key_space.T, alpha=-2)
-        if itself is not None:
-            squared.masked_fill_(itself[rows, None] == keys[None], float("inf"))
-        top = squared.topk(k, 1, largest=False)
-        far.append((top.values + mine.square().sum(1, keepdim=True)).clamp_min(0).sqrt())
-        near.append(keys[top.indices])
+        squared = torch.addmm(length, mine, space, alpha=-2)
+        if at is not None and itself is not None:
+            own = rows[keys[at[rows]] == itself[rows]]
+            squared[own - rows[0], at[own]] = float("inf")
+        least, place = smallest(squared, k)
+        far.append((least + mine.square().sum(1, keepdim=True)).clamp_min(0).sqrt())
+        near.append(keys[place])
     return torch.cat(far), torch.cat(near)
+
+
+def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """(Q, k) the k smallest values of each row, smallest first, and (Q, k) int64 their places.
+
+    They lie in the k groups of neighbouring values whose least are smallest, so only those are sorted.
+
+    Args:
+        x: (Q, M), M a multiple of `GROUP`.
+        k: at most M.
+    """
+    groups = x.view(len(x), -1, GROUP)
+    if k >= groups.shape[1]:
+        least = x.topk(k, 1, largest=False)
+        return least.values, least.indices
+    best = groups.amin(2).topk(k, 1, largest=False, sorted=False).indices
+    least = groups.gather(1, best[:, :, None].expand(-1, -1, GROUP)).flatten(1).topk(k, 1, largest=False)
+    return least.values, best.gather(1, least.indices // GROUP) * GROUP + least.indices % GROUP
 
 
 def fingerprint(encoded: Encoded) -> Tensor:
