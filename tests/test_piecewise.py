@@ -152,18 +152,21 @@ def test_every_row_is_visited_once_whatever_the_segments(monkeypatch):
     monkeypatch.setattr(train, "BLOCK_ROWS", 10)
     n_rows, parts = 1003, []
     for part in range(4):
-        parts.append(train.segment(n_rows, part, 4, torch.Generator().manual_seed(3)))
-    assert torch.equal(torch.stack(parts).sum(0), torch.ones(n_rows, dtype=torch.int64))
-    assert not torch.equal(parts[0], train.segment(n_rows, 0, 4, generator))
+        blocks = train.segment(n_rows, part, 4, torch.Generator().manual_seed(3))
+        parts.append(torch.cat([train.rows_of(blocks, shard) for shard in (slice(0, 400), slice(400, 405), slice(405, n_rows))]))
+        assert (parts[-1].diff() > 0).all()
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(n_rows))
+    assert not torch.equal(parts[0], train.rows_of(train.segment(n_rows, 0, 4, generator), slice(0, n_rows)))
 
 
 def test_dealt_folds_are_even_in_each_class():
     y = np.random.default_rng(0).integers(-1, 3, 1000)
-    fold = train.dealt_folds(np.arange(1000), y, 4, 1)
+    fold = np.empty(1000, np.uint8)
+    train.dealt_folds(np.arange(1000), y, 4, 1, fold)
     counts = np.array([np.bincount(fold[y == label], minlength=4) for label in range(3)])
     assert (counts.max(1) - counts.min(1) <= 1).all()
     groups = np.random.default_rng(1).integers(0, 50, 1000)
-    fold = train.dealt_folds(groups * 1_000_003, y, 4, 1)
+    train.dealt_folds(groups * 1_000_003, y, 4, 1, fold)
     assert all(len(set(fold[groups == group])) == 1 for group in range(50))
     assert len(set(fold)) == 4
 

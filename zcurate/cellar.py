@@ -10,7 +10,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,12 +51,19 @@ class Cellar:
         self.held.append(np.memmap(path, kind, "w+", shape=shape))
         return self.held[-1]
 
-    def copy(self, values: np.ndarray) -> np.ndarray:
-        """A new array with the same values."""
-        out = self.zeros(values.shape, values.dtype)
+    def copy(self, values: np.ndarray, kind: Any = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """A new array with the same values.
+
+        Args:
+            values: (N, ...), in memory or in files.
+            kind: numpy type, None for the same.
+            change: what becomes of some rows on the way; None for nothing.
+        """
+        out = self.zeros(values.shape, kind or values.dtype)
         for at in range(0, len(out), 1 << 20):
-            out[at : at + (1 << 20)] = values[at : at + (1 << 20)]
-        self.release()
+            some = values[at : at + (1 << 20)]
+            out[at : at + (1 << 20)] = some if change is None else change(some)
+            self.release()
         return out
 
     def touch(self, n_rows: int, row_bytes: int) -> None:

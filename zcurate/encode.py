@@ -141,9 +141,15 @@ class Encoded:
             if one is not None:
                 one.release()
 
-    def labelled(self) -> Tensor:
-        """(N,) bool."""
-        return ~self.y.isnan() if self.regression else self.y >= 0
+    def labelled(self, rows: slice = slice(None)) -> Tensor:
+        """(n,) bool, of all rows or of some."""
+        return ~self.y[rows].isnan() if self.regression else self.y[rows] >= 0
+
+    def zeros(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        """A new tensor of zeros where the rows are: in memory, or in files."""
+        if self.cellar is None:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        return torch.from_numpy(self.cellar.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
 
     def inputs(self, ids: Tensor) -> Inputs:
         """The inputs of rows `ids`.
@@ -684,9 +690,10 @@ def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: in
         lengths += np.bincount(np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin), minlength=n_buckets)
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     free, done = begins.copy(), 0
-    drawn = np.concatenate(
-        [np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin).astype(np.int32) for begin, end in rows_at_once(n, BUCKET_ROWS)]
-    )
+    drawn = cellar.zeros((n,), np.int32)
+    for begin, end in rows_at_once(n, BUCKET_ROWS):
+        drawn[begin:end] = np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin)
+        cellar.release()
     for batch in found.pieces(found.columns()):
         part = found.part(pa.Table.from_batches([batch]))
         made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}

@@ -33,8 +33,6 @@ LARGE_FILE, ENDS = 1_000_000, 1 << 16
 """Bytes from which reading takes long enough to import torch beside it."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
-BRIEF = ("row", "given", "verdict", "p_incorrect", "z_score", "mask_frequency")
-"""Columns that the closing words of a scan need."""
 CUTS = ("threshold", "precision", "budget")
 """Options that move the verdicts and not the evidence: a finished report with another cut is not the one asked for."""
 FEW_ROWS = 10
@@ -111,7 +109,7 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
         options: every setting.
         watch: told of progress.
         command: what the user typed.
-        brief: of a large report that is written return only the columns that the closing words need.
+        brief: of a large report that is written return only a glance, which is what the closing words need.
     """
     from zcurate.cellar import cellar
 
@@ -138,7 +136,7 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
         options: every setting.
         clock: takes the time; its watch is told.
         command: what the user typed.
-        brief: of a large report return only the columns that the closing words need.
+        brief: of a large report return only a glance.
         room: takes the pixels of pictures; None for memory.
     """
     if options.resume and not dataset.origin.digest:
@@ -157,7 +155,7 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
     else:
         with report.whole_file(options.output) as temporary:
             piecewise.write_in_turn(temporary, dataset, found.evidence, found.verdicts, found.card, found.decided, found.target)
-        result = report.load(options.output, BRIEF.__contains__ if brief else None)
+        result = report.glance(options.output) if brief else report.load(options.output)
     if found.checkpoint is not None and not found.card["partial"]:
         found.checkpoint.clear()
     return result
@@ -269,7 +267,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         options: every setting.
         clock: takes the time; its watch is told.
         command: what the user typed.
-        brief: return only the columns that the closing words need.
+        brief: return only a glance.
         files: takes the rows and all that is seen of them.
 
     Raises:
@@ -339,7 +337,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     for text in doubts(found.data, clues, evidence):
         watch.warn(text)
     card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
-    card = piecewise.exact(card, judged, evidence)
+    card = piecewise.exact(card, judged, evidence, files)
     card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     if n_processes > 1:
@@ -355,8 +353,10 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     else:
         with shards.filled_by_all(path, crowd) as folder:
             piecewise.write(lambda number, of: os.path.join(folder, parts.part_name(number, of)), *told)
-    wanted = BRIEF.__contains__ if brief and options.output is not None else None
-    result = report.load(path, wanted) if lean.rank() == 0 else report.Report(pa.table({}), card)
+    if lean.rank() != 0:
+        result = report.Report(pa.table({}), card)
+    else:
+        result = report.glance(path) if brief and options.output is not None else report.load(path)
     crowd.leave()
     return result
 

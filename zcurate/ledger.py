@@ -65,7 +65,11 @@ class Ledger:
         self.seen, self.masked = (zeros(n_rows) for _ in range(2))
         """Visits in one epoch; visits masked in all."""
         self.second = zeros(n_second, 2, n_rows)
-        self.z_max = zeros(n_rows).fill_(float("-inf"))
+        self.z_max = zeros(n_rows)
+        for begin, end in rows_at_once(n_rows, FROZEN_ROWS):
+            self.z_max[begin:end] = float("-inf")
+            if cellar is not None:
+                cellar.release()
         n_parts = n_parts if n_rows * n_outputs <= MOST_CELLS else 1
         self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * KEPT)
         self.n_heldout = zeros(n_parts, n_rows)
@@ -138,11 +142,11 @@ class Ledger:
             shown: (N,) labels the members were shown.
             planted: which of them are wrong on purpose.
         """
-        own = np.ones(len(shown), bool)
-        own[planted.row] = False
         if self.own is not None:
             heldout, best = self.heldout.cpu().numpy()[0], 1.0
         elif self.cellar is None:
+            own = np.ones(len(shown), bool)
+            own[planted.row] = False
             heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
         else:
             heldout, best = self.heldout.numpy()[0], 1.0

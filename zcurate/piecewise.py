@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from zcurate import compose, cutoff, heldout, report
 from zcurate.bulk import rows_at_once, sample
-from zcurate.cellar import Cellar
+from zcurate.cellar import MAPPED_AT_ONCE, Cellar
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, Round, merge
 from zcurate.heldout import Heldout, TopK
@@ -37,6 +37,10 @@ BLOCK_ROWS = 131_072
 """Rows judged at a time."""
 CHUNK_ROWS = 65_536
 """Rows of the report made and written at a time."""
+MOST_MAPPED = 1 << 27
+"""Bytes of an array up to which all of it may be mapped while rows that lie scattered in it are looked at."""
+WINDOW_ROWS, MOST_WINDOWS = 1_048_576, 16
+"""Rows of an array that are filled at a time where they come in any order, and windows at most, each of which reads all places."""
 
 
 def evidence_of(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], cellar: Cellar) -> Evidence:
@@ -49,16 +53,19 @@ def evidence_of(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray],
         cellar: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
     """
     rounds = tuple(round_of(one, rows, cellar) for one in found.rounds)
-    merged = merge(rounds, np.array(found.y[rows]))
+    merged = merge(rounds, taken(found.y, rows, cellar))
     if len(rounds) == 1:
         merged = asked_once(merged, rounds[0].planted.row)
-    return merged.seen_by({name: np.array(column[rows]) for name, column in extra.items()})
+    return merged.seen_by({name: taken(column, rows, cellar) for name, column in extra.items()})
 
 
 def taken(values: np.ndarray, rows: np.ndarray, cellar: Cellar) -> np.ndarray:
     """Some rows of an array in files, in memory; arguments as for `evidence_of`."""
-    out = np.array(values[rows])
-    cellar.release()
+    out = np.empty((len(rows), *values.shape[1:]), values.dtype)
+    step = len(rows) if values.nbytes <= MOST_MAPPED else MOST_MAPPED // MAPPED_AT_ONCE
+    for begin, end in rows_at_once(len(rows), max(1, step)):
+        out[begin:end] = values[rows[begin:end]]
+        cellar.release()
     return out
 
 
@@ -72,7 +79,7 @@ def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
     planted, hard = np.isin(one.planted.row, rows), np.isin(one.hard_row, rows)
     return dataclasses.replace(
         one,
-        shown=np.array(one.shown[rows]),
+        shown=taken(one.shown, rows, cellar),
         planted=Planted(np.searchsorted(rows, one.planted.row[planted]), one.planted.shown[planted], one.planted.kind[planted]),
         columns={name: taken(column, rows, cellar) for name, column in one.columns.items()},
         heldout=predictions(one.heldout, rows, cellar),
@@ -188,13 +195,14 @@ def together(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
     )
 
 
-def exact(card: dict[str, Any], judged: Judged, found: Evidence) -> dict[str, Any]:
+def exact(card: dict[str, Any], judged: Judged, found: Evidence, cellar: Cellar) -> dict[str, Any]:
     """The run card with what was counted in the first block counted in all rows, or for pairs of classes scaled up to them.
 
     Args:
         card: made from the first block.
         judged: all rows' verdicts.
         found: all rows' labels.
+        cellar: where they lie.
     """
     size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
     for begin, end in rows_at_once(len(found.y), BLOCK_ROWS):
@@ -203,6 +211,7 @@ def exact(card: dict[str, Any], judged: Judged, found: Evidence) -> dict[str, An
             size += np.bincount(y[y >= 0], minlength=len(size))
             for word, n in called.items():
                 n += np.bincount(y[(y >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
+        cellar.release()
     classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
     times = len(found.y) / len(judged.evidence.y)
     pairs = []
@@ -247,9 +256,7 @@ def write(
     """
     n, verdicts = len(row), judged.verdicts
     place, rank = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
-    for begin, end in rows_at_once(n, BLOCK_ROWS):
-        place[row[begin:end]] = np.arange(begin, end)
-        cellar.release()
+    scatter(place, row, lambda part: np.arange(part.start, part.stop), cellar)
     rank_all(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
     if others.size > 1:
         rank_among(rank, verdicts, others)
@@ -412,19 +419,42 @@ def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.
     for part in parts:
         size += np.bincount(np.searchsorted(edges, suspicion(verdicts, part), "right"), minlength=len(size))
     begins = np.cumsum(size) - size
-    free, dealt = begins.copy(), cellar.zeros((n,), np.int64)
+    # What ranks depend on goes along, as the rows of a bin lie scattered among all.
+    told = (row, verdicts.p_incorrect, verdicts.p_outlier, z_score)
+    free, dealt, ranks = begins.copy(), cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
+    along = [cellar.zeros((n,), values.dtype) for values in told]
     for part in parts:
         bins = np.searchsorted(edges, suspicion(verdicts, part), "right")
         order, mine = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=len(size))
         into = np.arange(len(bins)) - np.repeat(np.cumsum(mine) - mine, mine) + np.repeat(free, mine)
         dealt[into] = order + part.start
+        for values, carried in zip(told, along, strict=True):
+            carried[into] = values[part][order]
         free += mine
         cellar.release()
     for at in range(1, len(size)):
-        rows = np.sort(dealt[begins[at] : begins[at] + size[at]])
-        own = compose.ranked(row[rows], verdicts.p_incorrect[rows], verdicts.p_outlier[rows], z_score[rows], np.zeros(len(rows), bool))
-        rank[rows] = own + int(size[at + 1 :].sum())
+        span = slice(begins[at], begins[at] + size[at])
+        place, p_incorrect, p_outlier, z = (carried[span] for carried in along)
+        ranks[span] = compose.ranked(place, p_incorrect, p_outlier, z, np.zeros(size[at], bool)) + int(size[at + 1 :].sum())
         cellar.release()
+    scatter(rank, dealt, lambda part: ranks[part], cellar)
+
+
+def scatter(out: np.ndarray, at: np.ndarray, values: Callable[[slice], np.ndarray], cellar: Cellar) -> None:
+    """`out[at] = values`, window by window of `out`, so that no more of it than a window is ever in memory.
+
+    Args:
+        out: (N,) to fill.
+        at: (N,) int64 places, each once.
+        values: of a run of rows.
+        cellar: where both lie.
+    """
+    for begin, end in rows_at_once(len(out), max(WINDOW_ROWS, ceil(len(out) / MOST_WINDOWS))):
+        for ends in rows_at_once(len(at), WINDOW_ROWS):
+            part = slice(*ends)
+            here = np.flatnonzero((at[part] >= begin) & (at[part] < end))
+            out[at[part][here]] = values(part)[here]
+            cellar.release()
 
 
 def chunks(found: Survey, unit: OwnUnit | None) -> Iterator[pa.Table]:

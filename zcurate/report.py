@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ SCHEMA_VERSION = 1
 KEY = b"zcurate"
 ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
+VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
+"""In which verdicts are told."""
+GLANCED, GLANCE_ROWS = ("verdict", "p_incorrect", "z_score", "mask_frequency"), 1_000_000
+"""Columns and rows of a report at a glance."""
 TRACES = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
 """List columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
 COLUMN_DOCS = {
@@ -101,11 +106,15 @@ class Report:
         """Rows per verdict, in the order of the verdicts."""
         found = pc.value_counts(self.table.column("verdict"))
         known = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
-        return {word: int(known[word]) for word in ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged") if word in known}
+        return {word: int(known[word]) for word in VERDICT_ORDER if word in known}
 
     def called(self, word: str) -> np.ndarray:
         """(N,) bool: the rows with this verdict."""
         return pc.equal(self.table.column("verdict"), word).to_numpy()
+
+    def below_cut(self) -> int:
+        """Rows more likely wrong than right that are not called incorrect."""
+        return int(pc.sum(pc.and_not(pc.greater(self.table.column("p_incorrect"), 0.5), pc.equal(self.table.column("verdict"), "incorrect"))).as_py() or 0)
 
     def content(self) -> bytes:
         """The Parquet file's bytes."""
@@ -126,6 +135,29 @@ class Report:
         """
         with whole_file(path) as temporary:
             self.write(temporary)
+
+
+@dataclass(frozen=True)
+class Glance(Report):
+    """Of a long report: an even sample of the rows in the columns that the closing words need, and what is counted in all."""
+
+    n_rows: int
+    """N."""
+    n_of: dict[str, int]
+    """As `counts` of all rows."""
+    n_below: int
+    """As `below_cut` of all rows."""
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def counts(self) -> dict[str, int]:
+        """Rows per verdict, of all rows."""
+        return self.n_of
+
+    def below_cut(self) -> int:
+        """Rows more likely wrong than right that are not called incorrect, of all rows."""
+        return self.n_below
 
 
 def packed_as(schema: pa.Schema) -> dict[str, Any]:
@@ -246,6 +278,30 @@ def load(path: str, wanted: Callable[[str], bool] | None = None) -> Report:
     if problem is not None:
         raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")
     return from_parts([from_table(table_of(where, name, wanted), name) for name in where.files], where.files)
+
+
+def glance(path: str) -> Glance:
+    """A long report at a glance; no more of it is ever held than `GLANCE_ROWS`.
+
+    Args:
+        path: as for `load`.
+
+    Raises:
+        ReportError: as for `load`.
+    """
+    where = located(path)
+    card, n_rows = card_of(path), sum(pq.read_metadata(name).num_rows for name in where.files)
+    kept, every = list[pa.Table](), max(1, -(-n_rows // GLANCE_ROWS))
+    n_of, n_below, done = Counter[str](), 0, 0
+    for name in where.files:
+        with pq.ParquetFile(name) as file:
+            for batch in file.iter_batches(columns=list(GLANCED), batch_size=GLANCE_ROWS // 16):
+                part = Report(pa.Table.from_batches([batch]), card)
+                n_of.update(part.counts())
+                n_below += part.below_cut()
+                kept.append(part.table.take(pa.array(np.arange(-done % every, len(part), every))))
+                done += len(part)
+    return Glance(pa.concat_tables(kept), card, n_rows, {word: n_of[word] for word in VERDICT_ORDER if word in n_of}, n_below)
 
 
 def located(path: str) -> Source:

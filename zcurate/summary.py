@@ -129,8 +129,7 @@ def findings(card: dict[str, Any]) -> list[str]:
 
 def below_cut(report: Report) -> list[str]:
     """How many rows are more likely wrong than right but lie below the cut, whatever they are called."""
-    p = report.table.column("p_incorrect").to_numpy().astype(float)
-    n = int(((p > 0.5) & ~report.called("incorrect")).sum())
+    n = report.below_cut()
     return [f"below the cut: {n} rows more likely wrong than right (zcurate report --top {report.counts().get('incorrect', 0) + n})"] if n else []
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, cos, pi
 from typing import Any, NamedTuple, Protocol
 
@@ -174,7 +175,7 @@ def n_segments(encoded: Encoded) -> int:
 
 
 def segment(n_rows: int, part: int, n_parts: int, generator: torch.Generator) -> Tensor:
-    """(N,) bool: the rows of one segment of an epoch, blocks of neighbouring rows drawn at random, as many in each.
+    """(B,) int64, rising: the blocks of neighbouring rows of one segment of an epoch, drawn at random, as many in each.
 
     Args:
         n_rows: N.
@@ -182,34 +183,41 @@ def segment(n_rows: int, part: int, n_parts: int, generator: torch.Generator) ->
         n_parts: segments.
         generator: the same for all segments of an epoch.
     """
-    n_blocks = ceil(n_rows / BLOCK_ROWS)
-    mine = torch.zeros(n_blocks, dtype=torch.bool, device=generator.device)
-    mine[torch.randperm(n_blocks, generator=generator, device=generator.device).tensor_split(n_parts)[part]] = True
-    return mine.repeat_interleave(BLOCK_ROWS)[:n_rows]
+    return torch.randperm(ceil(n_rows / BLOCK_ROWS), generator=generator, device=generator.device).tensor_split(n_parts)[part].sort().values
 
 
-def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """(N,) `folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
+def rows_of(blocks: Tensor, shard: slice) -> Tensor:
+    """(n,) int64, rising: the rows of some blocks that lie in a shard.
+
+    Args:
+        blocks: (B,) int64, rising.
+        shard: a run of rows.
+    """
+    runs = [range(max(at * BLOCK_ROWS, shard.start), min((at + 1) * BLOCK_ROWS, shard.stop)) for at in blocks.tolist()]
+    return torch.cat([torch.arange(run.start, max(run.start, run.stop), device=blocks.device) for run in runs])
+
+
+def dealt_folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold: np.ndarray) -> None:
+    """`folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
 
     Args:
         fold_key: (N,) int64 hashes of groups, or distinct numbers.
         y: (N,) labels.
         n_folds: F.
         seed: changes which fold a group falls into.
+        fold: (N,) uint8, filled.
     """
     some = fold_key[:DRAWN_ROWS]
-    if len(np.unique(some)) < len(some):
-        return ((fold_key // 7 + seed * 31) * 2_654_435_761 >> 12) % n_folds
-    if y.dtype.kind == "f":
-        return np.resize(((np.arange(n_folds) + seed) % n_folds).astype(np.uint8), len(y))
-    fold, had = np.empty(len(y), np.uint8), np.full(int(y.max()) + 2, seed)
+    grouped, had = len(np.unique(some)) < len(some), np.full(2 if y.dtype.kind == "f" else int(y.max()) + 2, seed)
     for begin, end in rows_at_once(len(y), DRAWN_ROWS):
-        own = y[begin:end] + 1
+        if grouped:
+            fold[begin:end] = ((fold_key[begin:end] // 7 + seed * 31) * 2_654_435_761 >> 12) % n_folds
+            continue
+        own = np.zeros(end - begin, np.int64) if y.dtype.kind == "f" else y[begin:end] + 1
         order, size = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(had))
         start = np.cumsum(size) - size
         fold[begin:end][order] = (np.arange(end - begin) - start[own[order]] + had[own[order]]) % n_folds
         had += size
-    return fold
 
 
 def in_order(chosen: Tensor, at_once: int) -> list[tuple[Tensor, Tensor]]:
@@ -318,14 +326,14 @@ class Trainer:
             sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1, cellar=encoded.cellar,
             own=None if whole else encoded.y[own],
         )  # fmt: skip
-        labels = torch.from_numpy(shown).to(encoded.device)
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
-        if encoded.cellar is not None:
-            labels = torch.from_numpy(encoded.cellar.copy(shown.astype(np.float32) if encoded.regression else shown))
-            labels = labels.nan_to_num_(0.0) if encoded.regression else labels.clamp_min_(0)
-        else:
-            labels = labels.float().nan_to_num(0.0) if encoded.regression else labels.clamp_min(0)
-        blind = torch.from_numpy(fold).to(encoded.device)[None] == torch.arange(n_folds, device=encoded.device)[:, None]
+        cleared, kind = (np.nan_to_num, np.float32) if encoded.regression else (partial(np.maximum, 0), np.int64)
+        known = cleared(shown).astype(kind) if encoded.cellar is None else encoded.cellar.copy(shown, kind, cleared)
+        labels = torch.from_numpy(known).to(encoded.device)
+        blind, member = encoded.zeros(n_folds, encoded.n_rows, dtype=torch.bool), torch.arange(n_folds, device=encoded.device)
+        for begin, end in rows_at_once(encoded.n_rows, SEGMENT_ROWS):
+            blind[:, begin:end] = torch.from_numpy(fold[begin:end]).to(encoded.device)[None] == member[:, None]
+            encoded.release()
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         members = [(number, size) for number, size in enumerate(sizes) if self.crowd.trains(number)]
         teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in members]
@@ -430,14 +438,15 @@ class Team:
         self.running = Statistics.new(len(blind), encoded.n_outputs if per_class else 1, encoded.device)
         self.gathering = self.running
         self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
-        self.taught = ~blind & encoded.labelled()[None]
-        if trainer.leave_out is not None:
-            self.taught &= ~torch.from_numpy(trainer.leave_out).to(encoded.device)
-        own = trainer.own_rows()
-        mine = torch.zeros(encoded.n_rows, dtype=torch.bool, device=encoded.device)
-        mine[own] = True
-        self.own, self.first_row = mine, own.start
-        self.asked = in_order(blind & mine, trainer.at_once) if encoded.cellar is None else []
+        self.taught = encoded.zeros(*blind.shape, dtype=torch.bool)
+        for begin, end in rows_at_once(encoded.n_rows, SEGMENT_ROWS):
+            part = slice(begin, end)
+            self.taught[:, part] = ~blind[:, part] & encoded.labelled(part)[None]
+            if trainer.leave_out is not None:
+                self.taught[:, part] &= ~torch.from_numpy(trainer.leave_out[part]).to(encoded.device)
+            encoded.release()
+        self.own = trainer.own_rows()
+        self.asked = list(self.own_in_order(blind)) if encoded.cellar is None else []
 
     def state(self) -> dict[str, Tensor]:
         """All that the members remember, by name; the generators' states are copies."""
@@ -463,6 +472,15 @@ class Team:
         own = getattr(self.model, "generator", None)
         return [self.generator, *([own] if isinstance(own, torch.Generator) else [])]
 
+    def own_in_order(self, chosen: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """`in_order` of this process's rows.
+
+        Args:
+            chosen: (K, N) bool.
+        """
+        for ids, weight in in_order(chosen[:, self.own], self.trainer.at_once):
+            yield ids + self.own.start, weight
+
     def to_ask(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rows that the members never train on, as `in_order`; those in files some at a time."""
         yield from self.asked
@@ -483,20 +501,22 @@ class Team:
             readmit: probability that a visit is let in whatever its z.
             part: which segment, where the rows lie in files.
         """
+        blocks = None
         if self.trainer.n_segments > 1:
-            blocks = device.generator(chosen.device, *self.seeds, epoch, -1)
-            chosen = chosen & segment(chosen.shape[1], part, self.trainer.n_segments, blocks)[None]
+            blocks = segment(chosen.shape[1], part, self.trainer.n_segments, device.generator(chosen.device, *self.seeds, epoch, -1))
         shards, n_visits = [], 0
         every = shards_of(chosen.shape[1])
         mine = self.trainer.crowd.mine(len(every))
         for number, shard in enumerate(every):
+            rows = None if blocks is None else rows_of(blocks, shard)
+            there = chosen[:, shard] if rows is None else chosen[:, rows]
             if number in mine:
                 generator = device.generator(chosen.device, *self.seeds, epoch, number + SHARDS * part)
-                drawn = visits(chosen[:, shard], generator, readmit)
-                shards.append(drawn._replace(ids=drawn.ids + shard.start))
+                drawn = visits(there, generator, readmit)
+                shards.append(drawn._replace(ids=drawn.ids + shard.start if rows is None else rows[drawn.ids]))
                 n_visits += drawn.ids.shape[1]
             else:
-                n_visits += int(chosen[:, shard].sum(1).max())
+                n_visits += int(there.sum(1).max())
         if self.trainer.crowd.apart:
             n_visits = sum(self.trainer.crowd.gathered(n_visits))
         return Order(tuple(shards), n_visits)
@@ -571,7 +591,7 @@ class Team:
             ledger: takes the record.
         """
         spec, model = self.trainer.spec, self.model
-        first = in_order(self.taught & self.own, self.trainer.at_once)
+        first = list(self.own_in_order(self.taught))
         split = self.blind & self.trainer.encoded.labelled()[None]
         for epoch in range(spec.second_split):
             model.train()
@@ -606,7 +626,7 @@ class Team:
 
     def local(self, ids: Tensor, weight: Tensor) -> Tensor:
         """(K, B) where this process's ledger has the rows; padding, which may be anyone's row, goes to its first."""
-        return torch.where(weight > 0, ids - self.first_row, 0)
+        return torch.where(weight > 0, ids - self.own.start, 0)
 
     @torch.no_grad()
     def ask(self, ledger: Ledger, epoch: int) -> None:
@@ -665,7 +685,7 @@ def make_hard(encoded: Encoded, generator: torch.Generator) -> tuple[Encoded | N
     nobody = torch.zeros(0, dtype=torch.int64, device=encoded.device)
     if encoded.regression:
         return None, nobody
-    labelled = torch.nonzero(encoded.labelled()[: None if encoded.cellar is None else DRAWN_ROWS])[:, 0]
+    labelled = torch.nonzero(encoded.labelled(slice(None if encoded.cellar is None else DRAWN_ROWS)))[:, 0]
     n = min(MOST_HARD, int(HARD_SHARE * len(labelled)))
     chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).topk(2 * n, largest=False).indices]
     mine, other = chosen[:n], chosen[n : 2 * n]
@@ -746,9 +766,11 @@ def train(
     Returns:
         What was seen, of rows in files round by round, not yet merged; and whether the limit cut it short.
     """
-    y = encoded.y.cpu().numpy().astype(np.float64) if encoded.regression else encoded.y.cpu().numpy()
-    free = encoded.labelled().cpu().numpy().copy()
-    n_labelled, drawn = int(free.sum()), slice(None if encoded.cellar is None else DRAWN_ROWS)
+    y, n_labelled = encoded.y.cpu().numpy(), sum(int(encoded.labelled(slice(*ends)).sum()) for ends in rows_at_once(encoded.n_rows, SEGMENT_ROWS))
+    if encoded.regression:
+        y = encoded.zeros(encoded.n_rows, dtype=torch.float64).copy_(encoded.y).cpu().numpy()
+    drawn = slice(None if encoded.cellar is None else DRAWN_ROWS)
+    free = encoded.labelled(drawn).cpu().numpy().copy()
     trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
@@ -761,8 +783,9 @@ def train(
         if encoded.cellar is None:
             fold = folds(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
         else:
-            fold = dealt_folds(encoded.fold_key, y, spec.folds, seed + at)
-        planted = plant(encoded, y[drawn], np.flatnonzero(free[drawn]), n_labelled, rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
+            fold = encoded.cellar.zeros((encoded.n_rows,), np.uint8)
+            dealt_folds(encoded.fold_key, y, spec.folds, seed + at, fold)
+        planted = plant(encoded, y[drawn], np.flatnonzero(free), n_labelled, rounds, rng, MOST_PLANTED_ALONE if spec.rounds == 1 else len(y))
         free[planted.row] = False
         shown = y.copy() if encoded.cellar is None else encoded.cellar.copy(y)
         shown[planted.row] = planted.shown

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zcurate.bulk import pieces
+from zcurate.bulk import pieces, rows_at_once
 from zcurate.encode import Encoded
 
 columns = ("distance",)
@@ -29,7 +29,7 @@ def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     width = sum(part.shape[1] for part in parts) + (0 if encoded.codes is None else encoded.codes.shape[1])
     if not width:
         return {"distance": np.full(encoded.n_rows, np.nan)}
-    total = torch.zeros(encoded.n_rows, device=encoded.device)
+    total = encoded.zeros(encoded.n_rows, dtype=torch.float32)
     for part in parts:
         for rows, deviation in softened_pieces(part, None if encoded.cellar is None else FIRST_ROWS):
             total[rows] += deviation.square_().sum(1)
@@ -40,7 +40,11 @@ def observe(encoded: Encoded) -> dict[str, np.ndarray]:
         rarity = (-share.clamp_min(1e-9).log() / 3).square()
         for rows in pieces(encoded.n_rows, encoded.codes.shape[1]):
             total[rows] += rarity[encoded.codes[rows]].sum(1)
-    return {"distance": (total / width).sqrt().double().cpu().numpy()}
+    out = encoded.zeros(encoded.n_rows, dtype=torch.float64)
+    for begin, end in rows_at_once(encoded.n_rows, RELEASED_ROWS):
+        out[begin:end] = (total[begin:end] / width).sqrt()
+        encoded.release()
+    return {"distance": out.cpu().numpy()}
 
 
 def softened(x: Tensor) -> Tensor:
