@@ -159,6 +159,19 @@ def test_every_row_is_visited_once_whatever_the_segments(monkeypatch):
     assert not torch.equal(parts[0], train.rows_of(train.segment(n_rows, 0, 4, generator), slice(0, n_rows)))
 
 
+def test_an_array_is_filled_window_by_window(monkeypatch):
+    monkeypatch.setattr(piecewise, "WINDOW_ROWS", 64)
+    at = np.random.default_rng(0).permutation(1003)
+    with cellar() as files:
+        out = files.zeros((1003,), np.int64)
+        piecewise.scatter(out, at, lambda part: np.arange(part.start, part.stop) + 5, files)
+        assert (out[at] == np.arange(1003) + 5).all()
+        monkeypatch.setattr(piecewise, "MOST_MAPPED", 1 << 16)
+        rows = np.sort(at[:300])
+        big = files.copy(np.arange(40_000.0).reshape(-1, 2))
+        np.testing.assert_array_equal(piecewise.taken(big, rows, files), big[rows])
+
+
 def test_dealt_folds_are_even_in_each_class():
     y = np.random.default_rng(0).integers(-1, 3, 1000)
     fold = np.empty(1000, np.uint8)

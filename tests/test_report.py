@@ -230,6 +230,20 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
     assert some.card == small().card
 
 
+def test_a_long_report_is_told_of_at_a_glance(tmp_path, monkeypatch):
+    whole = small(203)
+    z = pa.array(np.arange(203, dtype=np.float32))
+    whole = Report(whole.table.append_column("z_score", z).append_column("mask_frequency", z), whole.card)
+    whole.save(str(tmp_path / "a.zcurate.parquet"))
+    monkeypatch.setattr(room, "GLANCE_ROWS", 50)
+    seen = room.glance(str(tmp_path / "a.zcurate.parquet"))
+    assert len(seen) == 203 and seen.counts() == whole.counts() and seen.card == whole.card
+    assert seen.below_cut() == whole.below_cut() > 0
+    assert seen.table.column("z_score").to_pylist() == list(range(0, 203, 5))
+    p, flagged = whole.table.column("p_incorrect").to_numpy(), whole.called("incorrect")
+    assert whole.below_cut() == ((p > 0.5) & ~flagged).sum()
+
+
 def test_rows_and_ranks_are_stored_by_their_differences(tmp_path):
     small(4000).save(str(tmp_path / "a.zcurate.parquet"))
     group = pq.ParquetFile(tmp_path / "a.zcurate.parquet").metadata.row_group(0)
