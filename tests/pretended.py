@@ -14,7 +14,24 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 CUDA = torch.device("cuda", 0)
-MOVES = ("to", "cuda", "cpu", "copy_", "__get__", "__set__", "numpy", "tolist", "item", "set_", "__bool__", "__int__", "__float__", "__repr__", "__index__", "_has_compatible_shallow_copy_type")
+MOVES = (
+    "to",
+    "cuda",
+    "cpu",
+    "copy_",
+    "__get__",
+    "__set__",
+    "numpy",
+    "tolist",
+    "item",
+    "set_",
+    "__bool__",
+    "__int__",
+    "__float__",
+    "__repr__",
+    "__index__",
+    "_has_compatible_shallow_copy_type",
+)
 MIXED = ("__getitem__", "__setitem__")
 """Places may be given by CPU tensors."""
 

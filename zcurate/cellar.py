@@ -66,6 +66,25 @@ class Cellar:
             self.release()
         return out
 
+    @contextmanager
+    def pen(self, array: np.ndarray) -> Iterator[Callable[[int, np.ndarray], None]]:
+        """Writes rows at a place of an array of these without mapping it; for many places, of each of which the system would map far more.
+
+        Args:
+            array: one of `zeros`, itself and no part of it.
+        """
+        if not isinstance(array, np.memmap):
+            yield lambda at, values: array.__setitem__(slice(at, at + len(values)), values)
+            return
+        a_row = array.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+        with open(str(array.filename), "r+b") as file:
+
+            def put(at: int, values: np.ndarray) -> None:
+                file.seek(at * a_row)
+                file.write(np.ascontiguousarray(values, array.dtype).data)
+
+            yield put
+
     def touch(self, n_rows: int, row_bytes: int) -> None:
         """Some rows were looked at: from time to time the memory that such looks took is given back.
 

@@ -8,6 +8,7 @@ TF-IDF row, a sentence embedding or both; pictures stay uint8.
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -694,23 +695,24 @@ def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: in
     for begin, end in rows_at_once(n, BUCKET_ROWS):
         drawn[begin:end] = np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin)
         cellar.release()
-    for batch in found.pieces(found.columns()):
-        part = found.part(pa.Table.from_batches([batch]))
-        made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}
-        made["row"] = np.arange(done, done + batch.num_rows)
-        if "fold_key" in arrays:
-            made["fold_key"] = group_keys(part)
-        bucket = drawn[done : done + batch.num_rows]
-        order = np.argsort(bucket, kind="stable")
-        edge = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])
-        for name, array in arrays.items():
-            values = made[name][order]
-            for at in range(n_buckets):
-                m = edge[at + 1] - edge[at]
-                array[free[at] : free[at] + m] = values[edge[at] : edge[at + 1]]
-        free += np.diff(edge)
-        done += batch.num_rows
-        cellar.release()
+    with ExitStack() as until:
+        pens = {name: until.enter_context(cellar.pen(array)) for name, array in arrays.items()}
+        for batch in found.pieces(found.columns()):
+            part = found.part(pa.Table.from_batches([batch]))
+            made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}
+            made["row"] = np.arange(done, done + batch.num_rows)
+            if "fold_key" in arrays:
+                made["fold_key"] = group_keys(part)
+            bucket = drawn[done : done + batch.num_rows]
+            order = np.argsort(bucket, kind="stable")
+            edge = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])
+            for name, write in pens.items():
+                values = made[name][order]
+                for at in range(n_buckets):
+                    write(int(free[at]), values[edge[at] : edge[at + 1]])
+            free += np.diff(edge)
+            done += batch.num_rows
+            cellar.release()
     return [int(begin) for begin in begins]
 
 

@@ -334,10 +334,10 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
         files.release()
     short = too_short(len(evidence.rounds[0].error), cut_short)
     judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd)
-    for text in doubts(found.data, clues, evidence):
-        watch.warn(text)
     card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
     card = piecewise.exact(card, judged, evidence, files)
+    for text in doubts(found.data, clues, card):
+        watch.warn(text)
     card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
     if n_processes > 1:
@@ -534,12 +534,12 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     with costs("blend"):
         evidence, weights = blend.blended(evidence, said)
     verdicts = judge.judge(evidence, cut_of(options), what.spec.judged_by, too_short(epochs[0], cut_short), costs)
-    for text in doubts(dataset, what.spec.judged_by, evidence):
-        watch.warn(text)
     if options.precision is not None and verdicts.threshold >= 1:
         watch.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest(verdicts):.4f} — no row is called incorrect")
     decided = cutoff.decided(evidence, what.spec.decision)
     card = run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
+    for text in doubts(dataset, what.spec.judged_by, card):
+        watch.warn(text)
     card["model"]["n_epochs"] = epochs
     card["print"], card["dtype"] = marks, dtype
     card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
@@ -640,13 +640,13 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
     return found
 
 
-def doubts(dataset: Dataset, clues: tuple[str, ...], evidence: Evidence) -> list[str]:
+def doubts(dataset: Dataset, clues: tuple[str, ...], card: dict[str, Any]) -> list[str]:
     """What the user should know before trusting the verdicts: classes of few rows, clues that do not apply."""
     from zcurate.signals import CLASS_SIGNALS, TARGET_SIGNALS
 
     shelf = CLASS_SIGNALS if dataset.task.classes else TARGET_SIGNALS
     out = [] if set(clues) & set(shelf.names()) else [f"none of the clues asked for is for {dataset.task.kind}: the default ones are used"]
-    rare = [name for code, name in enumerate(dataset.task.classes or ()) if (evidence.y == code).sum() < FEW_ROWS]
+    rare = [entry["name"] for entry in card["classes"] if entry["rows"] < FEW_ROWS]
     if rare:
         out.append(f"too few rows to judge well (under {FEW_ROWS}): {listed(rare, 5)}")
     return out

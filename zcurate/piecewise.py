@@ -401,43 +401,34 @@ def suspicion(verdicts: Verdicts, part: slice) -> np.ndarray:
 
 
 def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: Cellar) -> None:
-    """`compose.ranked` of all rows, piece by piece: they are dealt into bins of rising suspicion, then each bin is ranked.
+    """`compose.ranked` of all rows, bin by bin of falling suspicion.
 
     Args:
         rank: (N,) int64 to fill.
         row: (N,) position in the input.
         verdicts: of all rows.
         z_score: (N,).
-        cellar: takes the bins.
+        cellar: takes what is found.
     """
     n = len(row)
-    # The first rows are an even sample; those without a label are a bin of their own.
-    inner = np.quantile(suspicion(verdicts, slice(BLOCK_ROWS)), np.linspace(0, 1, ceil(n / BLOCK_ROWS) + 1)[1:-1])
-    edges = np.unique(np.concatenate([[0.0], inner])).astype(np.float32)
     parts = [slice(*ends) for ends in rows_at_once(n, BLOCK_ROWS)]
-    size = np.zeros(len(edges) + 1, np.int64)
-    for part in parts:
-        size += np.bincount(np.searchsorted(edges, suspicion(verdicts, part), "right"), minlength=len(size))
-    begins = np.cumsum(size) - size
-    # What ranks depend on goes along, as the rows of a bin lie scattered among all.
-    told = (row, verdicts.p_incorrect, verdicts.p_outlier, z_score)
-    free, dealt, ranks = begins.copy(), cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
-    along = [cellar.zeros((n,), values.dtype) for values in told]
-    for part in parts:
-        bins = np.searchsorted(edges, suspicion(verdicts, part), "right")
-        order, mine = np.argsort(bins, kind="stable"), np.bincount(bins, minlength=len(size))
-        into = np.arange(len(bins)) - np.repeat(np.cumsum(mine) - mine, mine) + np.repeat(free, mine)
-        dealt[into] = order + part.start
-        for values, carried in zip(told, along, strict=True):
-            carried[into] = values[part][order]
-        free += mine
-        cellar.release()
-    for at in range(1, len(size)):
-        span = slice(begins[at], begins[at] + size[at])
-        place, p_incorrect, p_outlier, z = (carried[span] for carried in along)
-        ranks[span] = compose.ranked(place, p_incorrect, p_outlier, z, np.zeros(size[at], bool)) + int(size[at + 1 :].sum())
-        cellar.release()
-    scatter(rank, dealt, lambda part: ranks[part], cellar)
+    # The first rows are an even sample; those without a label are a bin of their own, the lowest.
+    n_bins = min(MOST_WINDOWS, ceil(n / WINDOW_ROWS))
+    inner = np.quantile(suspicion(verdicts, slice(BLOCK_ROWS)), np.linspace(0, 1, n_bins + 1)[1:-1])
+    edges = np.unique(np.concatenate([[0.0], inner])).astype(np.float32)
+    told, done = (row, verdicts.p_incorrect, verdicts.p_outlier, z_score), 0
+    ranked, ranks = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
+    for number in range(len(edges), 0, -1):
+        found: list[tuple[np.ndarray, ...]] = []
+        for part in parts:
+            here = np.flatnonzero(np.searchsorted(edges, suspicion(verdicts, part), "right") == number)
+            found.append((part.start + here, *(values[part][here] for values in told)))
+            cellar.release()
+        rows, place, p_incorrect, p_outlier, z = (np.concatenate(values) for values in zip(*found, strict=True))
+        span = slice(done, done + len(rows))
+        ranked[span], ranks[span] = rows, compose.ranked(place, p_incorrect, p_outlier, z, np.zeros(len(rows), bool)) + done
+        done += len(rows)
+    scatter(rank, ranked[:done], lambda part: ranks[part], cellar)
 
 
 def scatter(out: np.ndarray, at: np.ndarray, values: Callable[[slice], np.ndarray], cellar: Cellar) -> None:
@@ -445,7 +436,7 @@ def scatter(out: np.ndarray, at: np.ndarray, values: Callable[[slice], np.ndarra
 
     Args:
         out: (N,) to fill.
-        at: (N,) int64 places, each once.
+        at: (M,) int64 places, each once.
         values: of a run of rows.
         cellar: where both lie.
     """
