@@ -59,7 +59,7 @@ def small_limit(monkeypatch):
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     path = tmp_path_factory.mktemp("quick") / "quick.toml"
-    path.write_text("rounds = 1\nfolds = 2\nhidden = [48]\nbatch = 128\n")
+    path.write_text("rounds = 1\nfolds = 2\nhidden = [48]\nbatch = 128\nensemble = []\n")
     return str(path)
 
 

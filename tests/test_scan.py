@@ -218,7 +218,7 @@ def test_pictures_with_numbers_for_labels_are_a_regression(tmp_path):
     images = np.clip(bright[:, None, None] + rng.normal(0, 5, (120, 8, 8)), 0, 255).astype(np.uint8)
     path = tmp_path / "a.npz"
     np.savez(path, images=images, labels=bright / 10 + 0.001)
-    report = zcurate.scan(str(path), epochs=40)
+    report = zcurate.scan(str(path), epochs=25)
     assert report.card["task"]["kind"] == "regression"
     assert report.card["judged"]
     assert np.corrcoef(column(report, "predicted"), bright)[0, 1] > 0.8
