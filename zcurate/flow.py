@@ -353,6 +353,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     else:
         with shards.filled_by_all(path, crowd) as folder:
             piecewise.write(lambda number, of: os.path.join(folder, parts.part_name(number, of)), *told)
+    lean.spare_memory()
     if lean.rank() != 0:
         result = report.Report(pa.table({}), card)
     else:
