@@ -138,7 +138,7 @@ class Checkpoint:
         kind = np.array(facts["kinds"] or [""])[arrays["planted.kind"]]
         planted = Planted(arrays["planted.row"], arrays["planted.shown"], kind)
         shown, heldout, hard_row, hard_heldout = (arrays[name] for name in ARRAYS)
-        predictions = TopK(heldout, facts["best_of"]) if facts["best_of"] else heldout
+        predictions = TopK(heldout, facts["best_of"]) if facts.get("best_of") else heldout
         return Round(shown, planted, parts["columns"], predictions, parts["curves"], facts["best"], hard_row, hard_heldout, facts["left_out"])
 
     def there(self) -> bool:
