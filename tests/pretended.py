@@ -6,12 +6,16 @@ What runs under `Pretended` shows that every tensor of a computation is on the d
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from zcurate import replay
 
 CUDA = torch.device("cuda", 0)
 MOVES = (
@@ -111,6 +115,77 @@ class Pretended(TorchFunctionMode):
         return None if wanted is None else torch.device(wanted).type == "cuda"
 
 
+WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal", "aten::unique_dim", "aten::_unique2", "aten::masked_select"}
+"""What a GPU's stream must be waited for, which no recording may hold."""
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down the operations of a step with the tensors and numbers that they were given, as a CUDA graph does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[Any, Any, Any, Any]] = []
+        self.before: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, schema = kwargs or {}, func._schema
+        if schema.name in WAITS:
+            raise RuntimeError(f"operation not permitted when stream is capturing: {schema.name}")
+        given = [*zip(schema.arguments, args, strict=False), *((one, kwargs[one.name]) for one in schema.arguments if one.name in kwargs)]
+        written = [x for one, value in given if one.alias_info is not None and one.alias_info.is_write for x in tree_leaves(value)]
+        # Batch normalisation moves its running mean and variance without saying so.
+        moved = args[3:5] if schema.name in ("aten::native_batch_norm", "aten::cudnn_batch_norm") else ()
+        self.before += [(x, x.clone()) for x in (*written, *moved) if isinstance(x, torch.Tensor)]
+        out = func(*args, **kwargs)
+        if written or not any(one.alias_info is not None for one in schema.returns):
+            self.done.append((func, args, kwargs, None if written else out))
+        return out
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        """Put back what was written to: a recording does nothing."""
+        for x, was in reversed(self.before):
+            x.copy_(was)
+        self.before.clear()
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        """Do it all again on the same memory."""
+        for func, args, kwargs, out in self.done:
+            found = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(out), tree_leaves(found), strict=False) if out is not None else ():
+                if isinstance(old, torch.Tensor):
+                    old.copy_(new)
+
+
+class Recordings:
+    """`replay.record` without a GPU, and how often what it made was replayed."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.n_recorded, self.n_replayed = 0, 0
+        monkeypatch.setattr(replay, "record", self.record)
+        monkeypatch.setattr(replay, "aside", lambda step: step())
+        monkeypatch.setattr(replay, "renew", lambda generator, seed: generator.set_state(seed))
+
+    def record(self, step: Callable[[], None], generators: list[torch.Generator]) -> Callable[[], None]:
+        """As the real one: numbers and shapes are frozen, tensors are read anew, nothing is done yet."""
+        recorder, seeds = Recorder(), [one.get_state() for one in generators]
+        try:
+            with recorder:
+                step()
+        finally:
+            recorder.undo()
+            for one, seed in zip(generators, seeds, strict=True):
+                one.set_state(seed)
+        self.n_recorded += 1
+
+        def again() -> None:
+            self.n_replayed += 1
+            recorder.replay()
+
+        return again
+
+
 class OnCpu(torch.Generator):
     """A generator on the CPU, whatever device is asked for."""
 
@@ -124,5 +199,6 @@ def gpu(monkeypatch: Any) -> Any:
     monkeypatch.setattr(torch, "Generator", OnCpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(torch, "autocast", lambda *_: nullcontext())
+    Recordings(monkeypatch)
     with Pretended() as mode:
         yield mode

@@ -12,12 +12,27 @@ from tests.conftest import ROOT
 
 HOUSE = [
     "lean", "errors", "registry", "options", "watch", "bulk", "cellar", "dataset", "pictures", "parts", "remote", "source", "infer", "columns", "readers", "heldout", "noise", "spec", "trees", "estimate", "survey",
-    "device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "confusion", "evidence", "bayes", "blend", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
+    "device", "texts", "encode", "augment", "together", "zerror", "optimise", "replay", "discrim", "models", "confusion", "evidence", "bayes", "blend", "ledger", "checkpoint", "train", "witnesses", "signals", "ranking", "skill", "reasons", "calibrate", "cutoff", "judge",
     "telling", "traces", "report", "compose", "shards", "card", "listing", "sinks", "likeness", "dossier", "piecewise", "flow", "tally", "priority", "trial", "outcome", "surface", "talk", "summary",
     "standings", "charts", "exhibit",
     "commands", "cli", "__main__",
 ]  # fmt: skip
-TORCH_ROOMS = {"device", "texts", "encode", "augment", "together", "zerror", "optimise", "discrim", "models", "ledger", "checkpoint", "train", "witnesses"}
+TORCH_ROOMS = {
+    "device",
+    "texts",
+    "encode",
+    "augment",
+    "together",
+    "zerror",
+    "optimise",
+    "replay",
+    "discrim",
+    "models",
+    "ledger",
+    "checkpoint",
+    "train",
+    "witnesses",
+}
 SHELVES = {"readers": "READERS", "models": "MODELS", "witnesses": "WITNESSES", "sinks": "SINKS"}
 HELPERS = {"readers": {"streaming", "csv_pieces", "glimpse"}, "sinks": {"cells"}, "models": {"user"}}
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))

@@ -36,11 +36,11 @@ class Optimiser:
             one.grad = None
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float | Tensor) -> None:
         """Move every parameter that has a gradient.
 
         Args:
-            rate: learning rate of this step.
+            rate: learning rate of this step; a tensor () where it changes under a recorded step.
         """
         live = [at for at, one in enumerate(self.parameters) if one.grad is not None]
         parameters, first, counts = ([kept[at] for at in live] for kept in (self.parameters, self.first, self.counts))

@@ -61,8 +61,8 @@ NOUNS = {"without": "clues", "ensemble": "kinds of models"}
 PACKED = ("linear", "mlp")
 """Models whose members run side by side."""
 EPOCHS_AT_20K, FEWEST_EPOCHS, MOST_EPOCHS = 10, 3, 40
-ASKED_ROWS, ASKED_PIXELS = 2048, 1 << 20
-"""Rows that members are asked about at a time, and pixels of one channel at most."""
+ASKED_ROWS, ASKED_ON_GPU, ASKED_PIXELS = 2048, 16_384, 1 << 20
+"""Rows that members are asked about at a time, on the CPU and on a GPU, and pixels of one channel at most."""
 TREES_ROWS = 300
 """Fewer rows than that do not tell whether trees help."""
 LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
@@ -384,10 +384,13 @@ def epochs_for(n_rows: int, pictures: bool) -> int:
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))
 
 
-def asked_at_once(picture: tuple[int, ...] | None) -> int:
+def asked_at_once(picture: tuple[int, ...] | None, gpu: bool = False) -> int:
     """Rows that members are asked about at a time: what passes through a network of pictures is many times the pictures.
 
     Args:
         picture: channels, height, width; None for tables.
+        gpu: the members are on one.
     """
-    return ASKED_ROWS if picture is None else max(32, min(ASKED_ROWS, ASKED_PIXELS // (picture[1] * picture[2])))
+    if picture is None:
+        return ASKED_ON_GPU if gpu else ASKED_ROWS
+    return max(32, min(ASKED_ROWS, ASKED_PIXELS // (picture[1] * picture[2])))

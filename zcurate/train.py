@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zcurate import augment, bayes, confusion, device, lean, noise, trees
+from zcurate import augment, bayes, confusion, device, lean, noise, replay, trees
 from zcurate.bulk import rows_at_once
 from zcurate.checkpoint import Checkpoint
 from zcurate.discrim import DiscrimLoss
@@ -31,6 +31,7 @@ from zcurate.heldout import ASKED_OFTEN, kept_whole, mean, taken
 from zcurate.ledger import PARTS, Ledger, asked_once
 from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
+from zcurate.replay import Replay
 from zcurate.spec import PACKED, ModelSpec, asked_at_once
 from zcurate.together import Alone
 from zcurate.trees import Held, Table
@@ -115,6 +116,34 @@ class Visits(NamedTuple):
         """How many of the first visits are no padding for any member."""
         padded = torch.nonzero((self.weight == 0).any(0))
         return int(padded[0]) if len(padded) else self.weight.shape[1]
+
+
+class Tape(NamedTuple):
+    """An epoch's visits where replayed steps find them, and what they are told and say: the same memory in every epoch."""
+
+    visits: Visits
+    """(K, n)."""
+    labels: Tensor
+    """(K, n) shown labels."""
+    found: Scored
+    """(K, n)."""
+    thresholds: Tensor
+    """(n_batches,) float32, tau of each batch [sigma]."""
+    rates: Tensor
+    """(n_batches,) float32, learning rate of each batch."""
+    at: Tensor
+    """(2,) int64: place of the next batch's first row, and the batch's number."""
+
+
+def put(kept: Statistics, new: Statistics) -> None:
+    """Write statistics where the old ones are.
+
+    Args:
+        kept: (K, G), written to.
+        new: (K, G).
+    """
+    for one, value in zip(kept, new, strict=True):
+        one.copy_(value)
 
 
 def folds(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -290,7 +319,7 @@ class Trainer:
         self.encoded, self.spec, self.build = encoded, spec, build
         self.packed = packed and not shared_out(spec, encoded.device) and encoded.cellar is None
         self.n_segments = n_segments(encoded)
-        self.at_once = asked_at_once(None if encoded.images is None else tuple(encoded.images.shape[1:]))
+        self.at_once = asked_at_once(None if encoded.images is None else tuple(encoded.images.shape[1:]), encoded.device.type == "cuda")
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
         self.observer = None if encoded.regression else observer
@@ -306,6 +335,8 @@ class Trainer:
         """The processes that the rows are shared among."""
         self.stopped = False
         """Members should stop at their next batch."""
+        self.told = False
+        """The user knows that steps could not be recorded."""
 
     def run(self, at: int, n_rounds: int, fold: np.ndarray, shown: np.ndarray, planted: Planted) -> Round:
         """Train the round's members and record them.
@@ -360,6 +391,10 @@ class Trainer:
             raise
         for team in teams:
             team.finish(ledger, at == n_rounds - 1)
+        broken = {team.replay.why_not for team in teams if team.replay is not None and team.replay.why_not}
+        if broken and not self.told:
+            self.told = True
+            self.watch.note(f"GPU: steps are started one by one, which is slower: {min(broken)}")
         ledger.join(self.crowd)
         self.join()
         if not each_epoch:
@@ -436,7 +471,9 @@ class Team:
         self.optimiser = Optimiser(spec, self.model)
         per_class = spec.z.z_per == "class" and not encoded.regression
         self.running = Statistics.new(len(blind), encoded.n_outputs if per_class else 1, encoded.device)
-        self.gathering = self.running
+        self.gathering = Statistics.new(len(blind), self.running.centre.shape[1], encoded.device)
+        self.tape: Tape | None = None
+        self.replay: Replay | None = None
         self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
         self.taught = encoded.zeros(*blind.shape, dtype=torch.bool)
         for begin, end in rows_at_once(encoded.n_rows, SEGMENT_ROWS):
@@ -460,7 +497,7 @@ class Team:
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `state` gave."""
-        self.running = Statistics(*(tensors[f"running.{name}"].to(self.labels.device) for name in Statistics._fields))
+        put(self.running, Statistics(*(tensors[f"running.{name}"] for name in Statistics._fields)))
         for name, one in self.state().items():
             if not name.startswith(("running.", "generator.")):
                 one.copy_(tensors[name])
@@ -529,44 +566,115 @@ class Team:
             part: which segment.
 
         Returns:
-            The visits in their order, (K, n), and what the loss said of each.
+            The visits in their order, (K, n), and what the loss said of each; replayed steps write both anew in every epoch.
         """
-        spec, model = self.trainer.spec, self.model
-        by_epoch = spec.z.z_stats == "epoch"
-        n_parts = self.trainer.n_segments
-        gathering = self.gathering if part else Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device)
+        spec, n_parts = self.trainer.spec, self.trainer.n_segments
         visited, edges = self.order(epoch, self.taught, spec.z.readmit, part).batched(spec.batch)
-        labels, n_full, n_batches = self.labels[visited.ids], visited.n_full(), len(edges) - 1
-        found: Scored | None = None
+        n_full, n_batches = visited.n_full(), len(edges) - 1
+        progress = [(epoch + (part + number / n_batches) / n_parts) / self.trainer.n_epochs for number in range(n_batches)]
+        thresholds = [spec.z.threshold(at) if spec.loss == "zerror" else float("inf") for at in progress]
+        rates = [spec.learning_rate * learning_rate(at) for at in progress]
+        if not part:
+            put(self.gathering, Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device))
+        self.model.train()
+        tape = self.wound(visited, thresholds, rates)
+        found: Scored | None = None if tape is None else tape.found
+        labels = self.labels[visited.ids] if tape is None else tape.labels
         done = 0
-        model.train()
         for number, (begin, end) in enumerate(itertools.pairwise(edges)):
             if self.trainer.stopped:
                 break
-            progress = (epoch + (part + number / n_batches) / n_parts) / self.trainer.n_epochs
-            ids, weight, readmit = visited.part(begin, end)
-            y = labels[:, begin:end]
-            with self.precision():
-                output = model(self.inputs(ids)).float()
-            threshold = spec.z.threshold(progress) if spec.loss == "zerror" else float("inf")
-            scored, updated = score(output, y, None if end <= n_full else weight, self.running, spec.z, threshold, readmit, self.trainer.crowd)
-            if by_epoch:
-                gathering = gathered(gathering, updated)
+            full = end <= n_full
+            if tape is not None and self.replay is not None:
+                self.replay(end - begin, full)
             else:
-                self.running = updated
-            loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], ids, weight, progress)
-            self.optimiser.forget()
-            loss.backward()
-            self.trainer.crowd.reduce(self.optimiser.parameters)
-            self.optimiser.step(spec.learning_rate * learning_rate(progress))
-            found = found or scored.room(visited.ids.shape[1])
-            found.put(begin, scored)
+                batch = visited.part(begin, end)
+                scored = self.step(batch, labels[:, begin:end], full, thresholds[number], rates[number], progress[number])
+                found = found or scored.room(visited.ids.shape[1])
+                found.put(begin, scored)
             done = end
-        self.gathering = gathering
-        if by_epoch and part == n_parts - 1:
-            self.running = gathering
+        if spec.z.z_stats == "epoch" and part == n_parts - 1:
+            put(self.running, self.gathering)
         assert found is not None  # crack: narrows types only
         return visited.part(0, done), found.first(done)
+
+    def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> Scored:
+        """One batch: look, score, and move the parameters; all that lasts is changed in place.
+
+        Args:
+            batch: (K, B).
+            y: (K, B) shown labels.
+            full: no row is padding.
+            threshold: tau [sigma], or (1,).
+            rate: learning rate, or ().
+            progress: share of the run that is over.
+        """
+        spec = self.trainer.spec
+        with self.precision():
+            output = self.model(self.inputs(batch.ids)).float()
+        weight = None if full else batch.weight
+        scored, updated = score(output, y, weight, self.running, spec.z, threshold, batch.readmit, self.trainer.crowd)
+        if spec.z.z_stats == "epoch":
+            put(self.gathering, gathered(self.gathering, updated))
+        else:
+            put(self.running, updated)
+        loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress)
+        self.optimiser.forget()
+        loss.backward()
+        self.trainer.crowd.reduce(self.optimiser.parameters)
+        self.optimiser.step(rate)
+        return scored
+
+    def replayable(self) -> bool:
+        """Whether a step is the same kernels on the same memory each time, on a device that can record them."""
+        trainer, encoded = self.trainer, self.trainer.encoded
+        still = encoded.term is None and encoded.mapped is None and trainer.n_segments == 1 and self.discrim is None
+        alone = trainer.crowd.size == 1 and ".py:" not in trainer.spec.name
+        return replay.possible(encoded.device) and still and alone
+
+    def wound(self, visited: Visits, thresholds: list[float], rates: list[float]) -> Tape | None:
+        """The tape at its beginning, with an epoch's visits on it; None where steps are not replayed.
+
+        Args:
+            visited: (K, n).
+            thresholds: of each batch.
+            rates: of each batch.
+        """
+        if not self.replayable():
+            return None
+        labels = self.labels[visited.ids]
+        told = (torch.tensor(thresholds, device=labels.device), torch.tensor(rates, device=labels.device))
+        at = torch.zeros(2, dtype=torch.int64, device=labels.device)
+        if self.tape is None:
+            like = torch.zeros(visited.ids.shape, device=labels.device)
+            found = Scored(like[0, 0], like, like.clone(), like > 0, like.clone(), like.clone())
+            self.tape = Tape(visited, labels, found, *told, at)
+            state = [*self.model.state_dict().values(), *self.optimiser.state(), *self.running, *self.gathering, at]
+            self.replay = Replay(self.replayed, state, self.generators())
+        else:
+            for kept, new in zip([*self.tape.visits, self.tape.labels, *self.tape[3:]], [*visited, labels, *told, at], strict=True):
+                if kept is not None and new is not None:
+                    kept.copy_(new)
+        return self.tape
+
+    def replayed(self, size: int, full: bool) -> None:
+        """The next batch of the tape.
+
+        Args:
+            size: rows per member.
+            full: no row is padding.
+        """
+        tape = self.tape
+        assert tape is not None  # crack: narrows types only
+        place = tape.at[0] + torch.arange(size, device=tape.at.device)
+        ids, weight, readmit = tape.visits
+        batch = Visits(ids.index_select(1, place), weight.index_select(1, place), None if readmit is None else readmit.index_select(1, place))
+        threshold, rate = (one.index_select(0, tape.at[1:]) for one in (tape.thresholds, tape.rates))
+        scored = self.step(batch, tape.labels.index_select(1, place), full, threshold, rate[0], 0.0)
+        for whole, found in zip(tape.found[1:], scored[1:], strict=True):
+            whole.index_copy_(1, place, found)
+        tape.at[0].add_(size)
+        tape.at[1].add_(1)
 
     def finish(self, ledger: Ledger, last: bool) -> None:
         """What is done with members that have learned all they will.

@@ -39,7 +39,7 @@ class Statistics(NamedTuple):
     def new(n_members: int, n_groups: int, device: torch.device) -> Statistics:
         """Statistics of nothing."""
         zeros = torch.zeros(n_members, n_groups, device=device)
-        return Statistics(zeros, zeros + 1, zeros)
+        return Statistics(zeros, zeros + 1, zeros.clone())
 
 
 def gathered(so_far: Statistics, batch: Statistics) -> Statistics:
@@ -359,7 +359,7 @@ def score(
     weight: Tensor | None,
     running: Statistics,
     settings: ZSettings,
-    threshold: float,
+    threshold: float | Tensor,
     readmit: Tensor | None = None,
     crowd: Alone = ALONE,
 ) -> tuple[Scored, Statistics]:
@@ -371,7 +371,7 @@ def score(
         weight: (K, B) float32, 0 for padding; None where there is none.
         running: (K, G) statistics so far; G = C per class, 1 otherwise.
         settings: how z is taken.
-        threshold: tau of this step [sigma].
+        threshold: tau of this step [sigma]; a tensor (1,) where it changes under a recorded step.
         readmit: (K, B) bool, rows to keep whatever their z; None for none.
         crowd: the processes whose rows make one batch: z, mask and the number of rows kept are the whole batch's.
 
