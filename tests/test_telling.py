@@ -55,10 +55,10 @@ def test_the_most_telling_columns_come_in_order_the_earlier_first_among_equals()
     table = pa.table({"label": pa.array(["a", "b"] * (n // 2)), **{f"x{k}": same if k in (1, 3, 4) else rng.integers(0, 4, n) + 0.5 for k in range(6)}})
     data = infer.dataset(table, Origin("m", "arrow"), ScanOptions())
     columns, row, given = list(data.roles.features), np.arange(n), np.arange(n) % 2
-    asked = telling_room.Asked(given, given, 1 - given, 2)
-    strength = np.stack([telling_room.column_evidence(data.arrays[c.name], c.kind, row, row, asked) for c in columns])
+    asked, backdrop = telling_room.Asked(given, 1 - given), telling_room.Backdrop(data.arrays, given, 2)
+    strength = np.stack([telling_room.column_evidence(data.arrays[c.name], c, row, asked, backdrop) for c in columns])
     expected = np.argsort(-strength, axis=0, kind="stable")[:3].T
-    np.testing.assert_array_equal(telling_room.most_telling(data, columns, row, given, 1 - given, row), expected)
+    np.testing.assert_array_equal(telling_room.most_telling(data, columns, row, asked, backdrop), expected)
 
 
 def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):

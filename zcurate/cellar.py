@@ -42,7 +42,8 @@ class Cellar:
         """
         if 0 in shape:
             return np.zeros(shape, kind)
-        path = os.path.join(self.folder, f"{len(self.held):04d}")
+        # A copy of the process makes files of its own.
+        path = os.path.join(self.folder, f"{os.getpid()}-{len(self.held):04d}")
         n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
         free = shutil.disk_usage(self.folder).free
         if n_bytes > free:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from zcurate.bulk import falling, side_by_side
 from zcurate.confusion import entropies, margins
@@ -20,14 +19,14 @@ from zcurate.judge import VERDICTS, Verdicts
 from zcurate.reasons import CODES
 from zcurate.report import Report
 from zcurate.signals import heldout_residual
-from zcurate.telling import telling
+from zcurate.telling import Backdrop, classes_given, telling
 from zcurate.traces import columns as trace_columns
 from zcurate.traces import in_lists
 
 
 def build(
     data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
-    rank: np.ndarray | None = None, some: np.ndarray | None = None,
+    rank: np.ndarray | None = None, backdrop: Backdrop | None = None,
 ) -> Report:  # fmt: skip
     """Join what was seen and what was judged to the input's rows.
 
@@ -40,7 +39,7 @@ def build(
         decided: (M,) predicted class, or standardised target.
         target: regression's `TargetScale`, or None.
         rank: (M,) int64 ranks among more rows than these, 0 = none; None to rank these.
-        some: rows that statistics of columns are taken over; None for an even sample.
+        backdrop: rows that statistics of columns are taken over; None for an even sample of these.
     """
     n = data.n_rows
     spread = Spread(n, row)
@@ -66,7 +65,7 @@ def build(
         return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
 
     def told() -> dict[str, pa.Array]:
-        return {"telling": telling_column(data, spread, verdicts, decided, some)}
+        return {"telling": telling_column(data, spread, verdicts, decided, backdrop)}
 
     def seen() -> dict[str, pa.Array]:
         fields = dynamics_columns(spread, evidence) | {"predicted": label_column(data, spread, decided, target)}
@@ -167,15 +166,13 @@ def ranked(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_sc
     return out
 
 
-def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, some: np.ndarray | None = None) -> pa.Array:
+def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, backdrop: Backdrop | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
     wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
-    given = np.zeros(spread.n_rows, np.int64)
     other = np.full(spread.n_rows, -1)
     if data.task.classes:
-        given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
         other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
-    told = telling(data, wanted, given, other, some)
+    told = telling(data, wanted, classes_given(data), other, backdrop)
     length = np.zeros(spread.n_rows, np.int32)
     length[wanted] = np.diff(told.offsets.to_numpy())
     return in_lists(told.values, length, empty=True)

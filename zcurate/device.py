@@ -76,7 +76,9 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def crew(n_jobs: int, device: torch.device, small: bool = False) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
+def crew(
+    n_jobs: int, device: torch.device, small: bool = False, twins: bool = False
+) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
     """A `map` whose calls run side by side on CPU threads, each with its share of the cores; one after another where that gains nothing.
 
     Two single-threaded members finish sooner than two members with two threads each: nothing waits at the end of every product, and a busy
@@ -86,15 +88,17 @@ def crew(n_jobs: int, device: torch.device, small: bool = False) -> Iterator[Cal
         n_jobs: calls at a time, at most.
         device: where the tensors are.
         small: the products of one call are too small to be shared out: one core does them sooner.
+        twins: another process works beside this one and takes half of the cores. The calls are made on a new thread: OpenMP's helpers of the
+            thread that the process was copied on are not in the copy.
     """
     threads = torch.get_num_threads()
-    n = min(n_jobs, threads) if device.type == "cpu" else 1
+    n = 2 if twins else min(n_jobs, threads) if device.type == "cpu" else 1
     try:
         if n <= 1:
             torch.set_num_threads(1 if small and device.type == "cpu" else threads)
             yield map
             return
-        with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(threads // n,)) as pool:
+        with ThreadPoolExecutor(1 if twins else n, initializer=torch.set_num_threads, initargs=((lean.threads() if twins else threads) // n,)) as pool:
             yield pool.map
     finally:
         torch.set_num_threads(threads)

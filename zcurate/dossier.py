@@ -225,12 +225,11 @@ def telling_of(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
     """`column=value` of the columns that speak most against the label, for a row of which the report names none."""
     if values["verdict"] == "skipped":
         return []
-    given, other = np.zeros(data.n_rows, np.int64), np.full(data.n_rows, -1)
+    other = np.full(data.n_rows, -1)
     if data.task.classes:
-        given = pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
         rival = next((name for name in values.get("top_classes") or () if name != values["given"]), values.get("predicted"))
         other[row] = data.task.classes.index(rival) if rival in data.task.classes else -1
-    return telling.telling(data, np.array([row]), given, other).to_pylist()[0]
+    return telling.telling(data, np.array([row]), telling.classes_given(data), other).to_pylist()[0]
 
 
 def neighbours_of(report: Report, data: Dataset, row: int, like: Nearest, told: list[str]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import ctypes
 import dataclasses
 import glob
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -29,8 +30,8 @@ from zcurate.watch import Silent, Watch
 
 LARGE_REPORT = 262_144
 """Rows from which a report is written chunk by chunk as it is made."""
-LARGE_FILE, ENDS = 1_000_000, 1 << 16
-"""Bytes from which reading takes long enough to import torch beside it."""
+LARGE_FILE, ENDS, MANY_PARTS = 1_000_000, 1 << 16, 100
+"""Bytes from which reading takes long enough to import torch beside it; bytes of a file's beginning and end, and parts of a folder, that are looked at."""
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
 CUTS = ("threshold", "precision", "budget")
@@ -119,13 +120,13 @@ def run(data: Any, options: ScanOptions, watch: Watch, command: str | None, brie
         room = None if options.memory is None else until.enter_context(cellar())
         large = too_large(data, options, watch, room)
         if large is None:
-            return in_memory(opened(data, options, clock), options, clock, command, brief)
+            return in_memory(opened(data, options, clock, ours=command is not None), options, clock, command, brief)
         where, seen = large
         if seen.data.pictures is None:
             return in_pieces(where, seen, options, clock, command, brief, room or until.enter_context(cellar()))
         where = where if room else dataclasses.replace(where, room=until.enter_context(cellar()))
         whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
-        return in_memory(opened(where, options, clock, whole), options, clock, command, brief, where.room)
+        return in_memory(opened(where, options, clock, whole, command is not None), options, clock, command, brief, where.room)
 
 
 def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, room: Cellar | None = None) -> Report:
@@ -295,7 +296,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
 
         others = together.join_apart(device.pick("cpu"))
     clock.stage("reading")
-    lean.torch_beside()
+    lean.torch_beside(command is not None)
     if n_processes == 1 and where.format in ("csv", "tsv") and not where.base:
         where = csv_pieces.spooled(where, seen.data.roles.named(), files.folder)
     found = survey.survey(where, seen, options, others)
@@ -305,6 +306,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     # Trees and naive Bayes learn from all rows at once.
     what = dataclasses.replace(what, spec=dataclasses.replace(what.spec, ensemble=()))
     clock.stage("loading torch")
+    lean.load_torch(command is not None)
     from zcurate import device, encode, piecewise, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
@@ -324,7 +326,9 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     observer = neighbours.observer(clues)
     model = builder(what.spec.name)
     with device.kept_memory():
-        evidence, cut_short = train.train(encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, crowd=crowd)
+        evidence, cut_short = train.train(
+            encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, None, crowd, command is not None
+        )
     clock.stage("judging")
     lean.spare_memory()
     extra: dict[str, np.ndarray] = {}
@@ -333,7 +337,7 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
             extra |= WITNESSES.load(witness)(encoded)
         files.release()
     short = too_short(len(evidence.rounds[0].error), cut_short)
-    judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd)
+    judged = piecewise.judge_all(evidence, extra, files, cut_of(options), clues, short, costs, crowd, command is not None)
     card = run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
     card = piecewise.exact(card, judged, evidence, files)
     for text in doubts(found.data, clues, card):
@@ -398,7 +402,7 @@ class Scanned:
         return compose.build(self.dataset, self.row, self.evidence, self.verdicts, self.card, self.decided, self.target)
 
 
-def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | None = None) -> Dataset:
+def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | None = None, ours: bool = False) -> Dataset:
     """The input as read, everything that can be refused before training refused, its warnings said.
 
     Args:
@@ -406,6 +410,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
         options: every setting.
         clock: takes the time; its watch is told.
         known: the input, where it has been read.
+        ours: as for `lean.load_torch`.
 
     Raises:
         UsageError: an option, a column or the output path cannot be used.
@@ -415,7 +420,7 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
 
     check_first(options)
     clock.stage("reading")
-    load_torch_beside(data, (options.label, options.id, options.group))
+    load_torch_beside(data, (options.label, options.id, options.group), ours)
     dataset = known or read(data, options)
     if dataset.n_rows >= LARGE_ROWS:
         # Arrow keeps for later what it parsed the text in, more than the table takes.
@@ -429,14 +434,20 @@ def opened(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | N
     return dataset
 
 
-def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
-    """`lean.torch_beside` where a large file is going to be read: Arrow parses meanwhile. A small file's faults come first.
+def load_torch_beside(data: Any, named: tuple[str | None, ...], ours: bool) -> None:
+    """`lean.torch_beside` where a large file, or a folder of files, is going to be read: Arrow parses meanwhile. A small file's faults come first.
 
     Args:
         data: as for `scan`.
         named: columns that options name; where one is nowhere in the file's first and last bytes, the reading is likely to fail.
+        ours: as for `lean.load_torch`.
     """
     with contextlib.suppress(OSError, TypeError, ValueError):
+        if os.path.isdir(data):
+            some = itertools.islice((entry for entry in os.scandir(data)), MANY_PARTS)
+            if sum(LARGE_FILE // 10 if entry.is_dir() else entry.stat().st_size for entry in some) >= LARGE_FILE:
+                lean.torch_beside(ours)
+            return
         if not os.path.isfile(data) or os.path.getsize(data) < LARGE_FILE:
             return
         with open(data, "rb") as file:
@@ -445,7 +456,7 @@ def load_torch_beside(data: Any, named: tuple[str | None, ...]) -> None:
             file.seek(-ENDS, os.SEEK_END)
             ends += file.read()
         if all(name is None or name.encode() in ends for name in named):
-            lean.torch_beside()
+            lean.torch_beside(ours)
 
 
 def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Scanned:
@@ -486,6 +497,7 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
 
     watch = clock.watch
     clock.stage("loading torch")
+    lean.load_torch(command is not None)
     from zcurate import blend, cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
@@ -513,7 +525,19 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
         asked = start(said_beside, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
         looks = [start(looked, WITNESSES.load(witness), encoded, witness, costs) for witness in what.spec.witnesses]
         evidence, cut_short = train.train(
-            encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, neighbours.observer(what.spec.judged_by), costs, kept, crowd
+            encoded,
+            what.spec,
+            model,
+            what.packed,
+            what.n_epochs,
+            options.seed,
+            watch,
+            limit,
+            neighbours.observer(what.spec.judged_by),
+            costs,
+            kept,
+            crowd,
+            command is not None,
         )
         said = asked.result()
     row, target, dtype = encoded.row, encoded.target, str(encoded.dtype).removeprefix("torch.")

@@ -34,6 +34,8 @@ MOST_SENTENCES = 1000
 """Strings of several words with more distinct values are text, however many rows repeat them; by taste."""
 LEAK_PURITY = 0.995
 """A column whose values alone predict the label this well is warned of; by taste."""
+HASH = 0x9E3779B97F4A7C15
+"""Spreads the bits of numbers (Knuth 1973, 6.4)."""
 
 
 def find_label(names: list[str], wanted: str | None, place: str) -> str:
@@ -318,32 +320,56 @@ def text_kind(there: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind 
     return "category", ""
 
 
-def is_leak(array: pa.Array, kind: ColumnKind, given: pa.Array) -> bool:
-    """Whether the column alone determines the class: few values, each with (nearly) one label."""
+def is_leak(array: pa.Array, kind: ColumnKind, label: np.ndarray) -> bool:
+    """Whether the column alone determines the class: few values, each with (nearly) one label.
+
+    Args:
+        array: the column.
+        kind: how it is read.
+        label: (N,) int64 given classes, -1 for none.
+    """
     if kind not in ("category", "number"):
         return False
     if len(array) > HEAD and len(pc.unique(array.slice(0, HEAD))) == HEAD:
         return False  # by the birthday rule there are far more values than a leak can have
     if len(array) > FIT_ROWS:
-        take = pa.array(sample(len(array)))
-        array, given = array.take(take), given.take(take)
-    codes = array.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    label = given.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    both = ~(np.isnan(codes.astype(float)) | np.isnan(label.astype(float)))
-    codes, label = codes[both].astype(np.int64), label[both].astype(np.int64)
+        take = sample(len(array))
+        array, label = array.take(pa.array(take)), label[take]
+    chance = np.bincount(label[label >= 0]).max(initial=0) / max(1, (label >= 0).sum())
+    purity = max(LEAK_PURITY, 1 - (1 - chance) / 20)
+    if kind == "number" and not array.null_count:
+        # Where one value in sixteen has too many labels already, the others need not be looked at.
+        bits = array.to_numpy(zero_copy_only=False).astype(np.float64).view(np.uint64)
+        some = (bits * np.uint64(HASH) >> np.uint64(60) == 0) & (label >= 0)
+        if n_mixed(np.unique(bits[some], return_inverse=True)[1], label[some]) > (1 - purity) * len(label):
+            return False
+    codes = array.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    both = (codes >= 0) & (label >= 0)
+    codes, label = codes[both], label[both]
     if len(codes) < 20 or codes.max() + 1 > len(codes) / 5:
         return False
-    n_classes = label.max() + 1
-    pairs = np.unique(codes * n_classes + label, return_counts=True)
-    best = np.zeros(codes.max() + 1)
-    np.maximum.at(best, pairs[0] // n_classes, pairs[1])
-    chance = np.bincount(label).max() / len(label)
-    return bool(best.sum() / len(codes) > max(LEAK_PURITY, 1 - (1 - chance) / 20))
+    return bool(1 - n_mixed(codes, label) / len(codes) > purity)
+
+
+def n_mixed(codes: np.ndarray, label: np.ndarray) -> int:
+    """How many rows have another label than most rows of the same value.
+
+    Args:
+        codes: (n,) int64 values, numbered.
+        label: (n,) int64 classes.
+    """
+    if not len(codes):
+        return 0
+    pairs, n = np.unique(codes * (label.max() + 1) + label, return_counts=True)
+    best = np.zeros(codes.max() + 1, np.int64)
+    np.maximum.at(best, pairs // (label.max() + 1), n)
+    return len(codes) - int(best.sum())
 
 
 def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[LeftOut], list[str]]:
     """Normalised feature columns, how each is read, those left out and warnings of leaks."""
     arrays, columns, left_out, warnings = {}, [], [], []
+    label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) if task.classes else np.zeros(0, np.int64)
     for name in names:
         array = normalised(plain(table.column(name)))
         kind, why = column_kind(array)
@@ -352,7 +378,7 @@ def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> 
             continue
         arrays[name] = array
         columns.append(Column(name, kind))
-        if task.classes and is_leak(array, kind, given):
+        if task.classes and is_leak(array, kind, label):
             warnings.append(f"column '{name}' alone determines the label: wrong labels may look right — leave it out with --exclude {name}")
     return arrays, columns, left_out, warnings
 

@@ -18,7 +18,7 @@ from zcurate.cellar import Cellar
 from zcurate.evidence import Evidence, Round
 from zcurate.heldout import KEPT, MOST_CELLS, TopK
 from zcurate.noise import Planted
-from zcurate.together import Alone
+from zcurate.together import Alone, shared_zeros
 from zcurate.zerror import Scored
 
 Z, ERROR, MARGIN, SIEVE = range(4)
@@ -37,7 +37,7 @@ class Ledger:
 
     def __init__(
         self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
-        n_parts: int = PARTS, cellar: Cellar | None = None, own: Tensor | None = None,
+        n_parts: int = PARTS, cellar: Cellar | None = None, own: Tensor | None = None, shared: bool = False,
     ) -> None:  # fmt: skip
         """Nothing seen yet.
 
@@ -53,10 +53,13 @@ class Ledger:
             cellar: takes the record of rows in files.
             own: (N,) int64 given classes, -1 for none: of each row's held-out probabilities the best few and that of its own class are kept, and
                 it is asked about once; None where they are kept whole.
+            shared: a copy of this process will write into the record too.
         """
         self.regression, self.cellar, self.own, self.n_outputs = regression, cellar, own, n_outputs
 
         def zeros(*shape: int) -> Tensor:
+            if shared and cellar is None:
+                return shared_zeros(shape)
             return torch.zeros(shape, device=device) if cellar is None else torch.from_numpy(cellar.zeros(shape, np.float32))
 
         self.epoch = zeros(n_epochs, 4 if sieve else 3, n_rows)

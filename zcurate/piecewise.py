@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zcurate import compose, cutoff, heldout, report
-from zcurate.bulk import rows_at_once, sample
+from zcurate import compose, cutoff, heldout, lean, report
+from zcurate.bulk import rows_at_once
 from zcurate.cellar import MAPPED_AT_ONCE, Cellar
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence, Round, merge
@@ -28,7 +28,8 @@ from zcurate.ledger import asked_once
 from zcurate.noise import Planted
 from zcurate.readers.streaming import Others
 from zcurate.survey import OwnUnit, Survey
-from zcurate.telling import CENTRE_ROWS
+from zcurate.telling import CENTRE_ROWS, Backdrop
+from zcurate.together import can_fork, twins
 from zcurate.watch import Costs
 
 T = TypeVar("T")
@@ -105,8 +106,9 @@ class Judged:
 
 
 def judge_all(
-    found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs, others: Others
-) -> Judged:
+    found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs, others: Others,
+    may_fork: bool = False,
+) -> Judged:  # fmt: skip
     """Verdicts for N rows, block by block.
 
     Args:
@@ -118,40 +120,50 @@ def judge_all(
         forbidden: as for `judge`.
         costs: takes the seconds of each clue.
         others: the processes that judge rows of their own; all call at the mean of their cuts, and nothing where one of them cannot.
+        may_fork: the process is the program's own, and a copy of it may judge every other block.
     """
+    forks = may_fork and others.size == 1 and lean.threads() > 1 and can_fork()
     if (cut.precision is not None or cut.budget is not None) and (len(found.y) > BLOCK_ROWS or others.size > 1):
-        first = blocks(found, extra, cellar, Cut(), clues, forbidden, costs).verdicts
+        first = blocks(found, extra, cellar, Cut(), clues, forbidden, costs, forks).verdicts
         n_rows = sum(others.gathered(len(found.y)))
         mine = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * len(found.y) / n_rows))
         cut = Cut(threshold=float(np.mean(others.gathered(cut_at(mine, first.p_incorrect, first.trust)))))
-    judged = blocks(found, extra, cellar, cut, clues, forbidden, costs)
+    judged = blocks(found, extra, cellar, cut, clues, forbidden, costs, forks)
     whys = [why for why in others.gathered(judged.verdicts.why) if why]
-    return blocks(found, extra, cellar, cut, clues, whys[0], costs) if whys and not judged.verdicts.why else judged
+    return blocks(found, extra, cellar, cut, clues, whys[0], costs, forks) if whys and not judged.verdicts.why else judged
 
 
-def blocks(found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs) -> Judged:
-    """`judge_all` for a cut that needs no look at all rows."""
+def blocks(
+    found: Evidence, extra: dict[str, np.ndarray], cellar: Cellar, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Costs, forks: bool
+) -> Judged:
+    """`judge_all` for a cut that needs no look at all rows; the first block settles whether the others are called at all."""
     n = len(found.y)
     shared = np.unique(np.concatenate([part for one in found.rounds for part in (one.planted.row, one.hard_row)]))
     n_blocks = max(1, ceil(n / BLOCK_ROWS))
     arrays: dict[str, np.ndarray] = {}
-    every: list[Verdicts] = []
-    kept: tuple[Evidence, Verdicts] | None = None
-    for at in range(n_blocks):
+
+    def block(at: int, forbidden: str) -> tuple[Evidence, Verdicts]:
         begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
         rows = np.union1d(np.arange(begin, end), shared)
         evidence = evidence_of(found, rows, extra, cellar)
-        one = judge(trusted(evidence), cut, clues, forbidden or (every[0].why if every else ""), costs)
+        one = judge(trusted(evidence), cut, clues, forbidden, costs)
         mine = (rows >= begin) & (rows < end)
         for name, values in arrays_of(one).items():
             if name not in arrays:
                 arrays[name] = cellar.zeros((n, *values.shape[1:]), values.dtype)
             arrays[name][begin:end] = values[mine]
-        kept = kept or (evidence, one)
-        every.append(without_rows(one))
         cellar.release()
-    assert kept is not None  # crack: narrows types only
-    return Judged(together(every, arrays), *kept)
+        return evidence, one
+
+    kept = block(0, forbidden)
+    every = {0: without_rows(kept[1])}
+    with twins(forks and n_blocks > 2) as twin:
+        for at in range(1, n_blocks):
+            if twin.trains(at):
+                every[at] = without_rows(block(at, forbidden or kept[1].why)[1])
+        twin.word = every
+    every |= twin.word
+    return Judged(joined([every[at] for at in range(n_blocks)], arrays), *kept)
 
 
 ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "reasons")
@@ -168,7 +180,7 @@ def without_rows(one: Verdicts) -> Verdicts:
     return dataclasses.replace(one, **nothing, places=dict.fromkeys(one.places, np.zeros(0)))
 
 
-def together(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
+def joined(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
     """The blocks' verdicts as one: their arrays, and the means of what they say of the whole.
 
     Args:
@@ -260,8 +272,7 @@ def write(
     rank_all(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
     if others.size > 1:
         rank_among(rank, verdicts, others)
-    before = found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))
-    n_before, done = len(before.given), 0
+    backdrop, done = Backdrop.of(found.part(found.data.table.slice(0, CENTRE_ROWS).select(found.columns()))), 0
 
     def made(unit: OwnUnit | None) -> Iterator[pa.Table]:
         nonlocal done
@@ -271,13 +282,11 @@ def write(
             rows = places[order]
             evidence = evidence_of(seen, rows, extra, cellar)
             mine = {name: taken(values, rows, cellar) for name, values in arrays_of(verdicts).items()}
-            of_chunk = together([without_rows(verdicts)], mine)
+            of_chunk = joined([without_rows(verdicts)], mine)
             decided = cutoff.decided(evidence, decision)
-            whole = compose.build(
-                found.part(table, before), n_before + order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), np.arange(n_before)
-            )
+            whole = compose.build(found.part(table), order, evidence, of_chunk, card, decided, target, taken(rank, rows, cellar), backdrop)
             done += table.num_rows
-            yield whole.table.slice(n_before)
+            yield whole.table
             cellar.release()
 
     for unit in [None] if others.size == 1 else found.units:
@@ -331,17 +340,15 @@ def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdi
         target: as for `compose.build`.
     """
     rank = compose.ranked(np.arange(data.n_rows), verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
-    some = sample(data.n_rows, CENTRE_ROWS)
-    before = {name: array.take(pa.array(some)) for name, array in data.arrays.items()}
-    given, table = data.given.take(pa.array(some)), data.table.take(pa.array(some))
+    backdrop = Backdrop.of(data)
 
     def chunk(begin: int, end: int) -> pa.Table:
         part = slice(begin, end)
         rows = dataclasses.replace(
             data,
-            table=pa.concat_tables([table, data.table.slice(begin, end - begin)]),
-            given=pa.concat_arrays([given, data.given.slice(begin, end - begin)]),
-            arrays={name: pa.concat_arrays([before[name], array.slice(begin, end - begin)]) for name, array in data.arrays.items()},
+            table=data.table.slice(begin, end - begin),
+            given=data.given.slice(begin, end - begin),
+            arrays={name: array.slice(begin, end - begin) for name, array in data.arrays.items()},
         )
         seen = dataclasses.replace(
             evidence,
@@ -350,9 +357,8 @@ def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdi
             heldout=heldout.taken(evidence.heldout, part),
             y=evidence.y[part],
         )
-        judged = together([without_rows(verdicts)], {name: values[part] for name, values in arrays_of(verdicts).items()})
-        at = len(some) + np.arange(end - begin)
-        return compose.build(rows, at, seen, judged, card, decided[part], target, rank[part], np.arange(len(some))).table.slice(len(some))
+        judged = joined([without_rows(verdicts)], {name: values[part] for name, values in arrays_of(verdicts).items()})
+        return compose.build(rows, np.arange(end - begin), seen, judged, card, decided[part], target, rank[part], backdrop).table
 
     with Pen(where, card) as pen:
         for made, begin in ahead((chunk(begin, end), begin) for begin, end in rows_at_once(data.n_rows, CHUNK_ROWS)):

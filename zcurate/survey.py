@@ -82,20 +82,15 @@ class Survey:
         names = [roles.label, *(column.name for column in roles.features), roles.id, roles.group]
         return list(dict.fromkeys(name for name in names if name is not None))
 
-    def part(self, table: pa.Table, like: Dataset | None = None) -> Dataset:
+    def part(self, table: pa.Table) -> Dataset:
         """Some rows as a `Dataset` of their own: columns in the sample's types, labels in the task's.
 
         Args:
             table: (n) the columns of `columns`.
-            like: rows to put before them; None for none.
         """
         sample = self.data
         arrays = {column.name: fitted(infer.plain(table.column(column.name)), sample.arrays[column.name].type) for column in sample.roles.features}
         given = labels(infer.plain(table.column(sample.roles.label)), sample.task)
-        if like is not None:
-            arrays = {name: pa.concat_arrays([like.arrays[name], array]) for name, array in arrays.items()}
-            given = pa.concat_arrays([like.given, given])
-            table = pa.concat_tables([like.table.select(table.column_names), table])
         return dataclasses.replace(sample, table=table, given=given, arrays=arrays, n_in_all=None)
 
 

@@ -24,7 +24,63 @@ FEW_VALUES = 1000
 """Numbers up to which each is written by Python, which rounds exactly."""
 
 
-def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray, some: np.ndarray | None = None) -> pa.ListArray:
+def classes_given(data: Dataset) -> np.ndarray:
+    """(N,) int64 given classes, -1 = none; all 0 for regression.
+
+    Args:
+        data: N rows.
+    """
+    if not data.task.classes:
+        return np.zeros(len(data.given), np.int64)
+    return pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+class Backdrop:
+    """Rows that medians, spreads and shares are taken over, of numbers once for all rows that are set against them."""
+
+    def __init__(self, arrays: dict[str, pa.Array], given: np.ndarray, n_classes: int) -> None:
+        """Rows.
+
+        Args:
+            arrays: their columns, (S,) each.
+            given: (S,) int64 given classes, -1 = none.
+            n_classes: C.
+        """
+        self.arrays, self.given, self.n_classes = arrays, given, n_classes
+        self.centres: dict[str, np.ndarray] = {}
+
+    @staticmethod
+    def of(data: Dataset, given: np.ndarray | None = None, n_classes: int | None = None) -> Backdrop:
+        """An even sample of the rows of a data set.
+
+        Args:
+            data: N rows.
+            given: (N,) int64 given classes, -1 = none; None for `classes_given`.
+            n_classes: C; None for the task's.
+        """
+        given = classes_given(data) if given is None else given
+        some = sample(data.n_rows, CENTRE_ROWS)
+        whole = len(some) == data.n_rows
+        arrays = data.arrays if whole else {name: array.take(pa.array(some)) for name, array in data.arrays.items()}
+        return Backdrop(arrays, given[some], max(1, len(data.task.classes)) if n_classes is None else n_classes)
+
+    def centres_of(self, name: str) -> np.ndarray:
+        """(C + 1, 2) float64 median and spread of a column of numbers in each class; a class that no row has, and the last place, which -1 points
+        at, stand for all rows.
+
+        Args:
+            name: of the column.
+        """
+        if name not in self.centres:
+            x = numbers_of(self.arrays[name])
+            table = np.tile(centre(x), (self.n_classes + 1, 1))
+            for label in np.flatnonzero(np.bincount(self.given[self.given >= 0])):
+                table[label] = centre(x[self.given == label])
+            self.centres[name] = table
+        return self.centres[name]
+
+
+def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray, backdrop: Backdrop | None = None) -> pa.ListArray:
     """(M,) list<string>: for each wanted row its most telling columns, most telling first.
 
     Args:
@@ -32,14 +88,14 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
         row: (M,) rows wanted.
         given: (N,) int64 given classes, -1 = none; all 0 for regression.
         suggested: (N,) int64 classes to compare with; -1 compares with the rest of the data.
-        some: (S,) int64 rows that medians, spreads and shares are taken over; None for an even sample.
+        backdrop: rows that the wanted ones are set against; None for an even sample of these.
     """
-    some = sample(data.n_rows, CENTRE_ROWS) if some is None else some
     columns = [] if data.pictures is not None else [column for column in data.roles.features if column.kind != "vector"]
     n_shown = min(MOST_COLUMNS, len(columns))
     if n_shown == 0 or len(row) == 0:
         return pa.ListArray.from_arrays(pa.array(np.zeros(len(row) + 1, np.int32)), pa.array([], pa.string()))
-    best = most_telling(data, columns, row, given, suggested, some)
+    backdrop = backdrop or Backdrop.of(data, given, int(max(given.max(), suggested.max())) + 1)
+    best = most_telling(data, columns, row, Asked(given[row], suggested[row]), backdrop)
     words, places = [], []
     for k, column in enumerate(columns):
         place = np.flatnonzero(best.reshape(-1) == k)
@@ -51,22 +107,29 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
     return pa.ListArray.from_arrays(pa.array(np.arange(len(row) + 1, dtype=np.int32) * n_shown), pa.concat_arrays(words).take(pa.array(order)))
 
 
-def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: np.ndarray, suggested: np.ndarray, some: np.ndarray) -> np.ndarray:
+class Asked(NamedTuple):
+    """Classes of the rows wanted."""
+
+    given: np.ndarray
+    """(M,) int64 given classes, -1 = none."""
+    suggested: np.ndarray
+    """(M,) int64 classes to compare with, -1 = the rest of the data."""
+
+
+def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, asked: Asked, backdrop: Backdrop) -> np.ndarray:
     """(M, n_shown) int64: which columns tell most, most telling first, the earlier ones first among equals.
 
     Args:
         data: N rows.
         columns: those to choose from.
         row: (M,) rows wanted.
-        given: (N,) as for `telling`.
-        suggested: (N,) the same.
-        some: (S,) int64 as for `telling`.
+        asked: their classes.
+        backdrop: as for `telling`.
     """
     n_shown = min(MOST_COLUMNS, len(columns))
-    asked = Asked(given[some], given[row], suggested[row], int(max(given.max(), suggested.max())) + 1)
     strength, best = np.full((n_shown, len(row)), -np.inf), np.zeros((n_shown, len(row)), np.int64)
     for k, column in enumerate(columns):
-        mine, number = column_evidence(data.arrays[column.name], column.kind, some, row, asked), np.full(len(row), k)
+        mine, number = column_evidence(data.arrays[column.name], column, row, asked, backdrop), np.full(len(row), k)
         more = np.zeros(len(row), bool)
         for at in range(n_shown):
             # What is pushed down stays before its equals.
@@ -76,39 +139,26 @@ def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, given: n
     return best.T
 
 
-class Asked(NamedTuple):
-    """Classes of the rows that statistics are taken over, and of the rows wanted."""
-
-    of_some: np.ndarray
-    """(S,) int64 given classes of a sample of all rows, -1 = none."""
-    given: np.ndarray
-    """(M,) int64 given classes of the rows wanted, -1 = none."""
-    suggested: np.ndarray
-    """(M,) int64 classes to compare with, -1 = the rest of the data."""
-    n_classes: int
-    """C."""
-
-
-def column_evidence(array: pa.Array, kind: str, some: np.ndarray, row: np.ndarray, asked: Asked) -> np.ndarray:
+def column_evidence(array: pa.Array, column: Column, row: np.ndarray, asked: Asked, backdrop: Backdrop) -> np.ndarray:
     """(M,) float64: how much better the other class explains the value.
 
     Args:
         array: (N,) the column.
-        kind: how it is read.
-        some: (S,) int64 rows that statistics are taken over.
+        column: its name and how it is read.
         row: (M,) int64 rows wanted.
         asked: their classes.
+        backdrop: as for `telling`.
     """
-    if kind == "text":
+    if column.kind == "text":
         return np.full(len(row), 0.5)
-    if kind == "category":
-        if len(some) == len(array):
+    if column.kind == "category":
+        known = backdrop.arrays[column.name]
+        if known is array:
             code, n_values = codes_of(array)
-            return category_evidence(code, code[row], n_values, asked)
-        code, n_values = codes_of(pa.concat_arrays([array.take(pa.array(some)), array.take(pa.array(row))]))
-        return category_evidence(code[: len(some)], code[len(some) :], n_values, asked)
-    x = numbers_of(array)
-    return number_evidence(x[some], x[row], asked)
+            return category_evidence(code, code[row], n_values, asked, backdrop)
+        code, n_values = codes_of(pa.concat_arrays([known, array.take(pa.array(row))]))
+        return category_evidence(code[: len(known)], code[len(known) :], n_values, asked, backdrop)
+    return number_evidence(backdrop.centres_of(column.name), numbers_of(array)[row], asked)
 
 
 def numbers_of(array: pa.Array) -> np.ndarray:
@@ -127,19 +177,15 @@ def codes_of(array: pa.Array) -> tuple[np.ndarray, int]:
     return pc.fill_null(coded.indices.cast(pa.int64()), n_values).to_numpy(zero_copy_only=False), n_values + 1
 
 
-def number_evidence(of_some: np.ndarray, x: np.ndarray, asked: Asked) -> np.ndarray:
+def number_evidence(centres: np.ndarray, x: np.ndarray, asked: Asked) -> np.ndarray:
     """(M,) difference of absolute robust z-scores under the two classes; 0 where the value is missing.
 
     Args:
-        of_some: (S,) float64 values that medians and spreads are taken over.
+        centres: (C + 1, 2) median and spread of each class and of all rows.
         x: (M,) float64 values of the rows wanted.
         asked: their classes.
     """
-    # A class that no row has, and the last place, which -1 points at, stand for all rows.
-    table = np.tile(centre(of_some), (asked.n_classes + 1, 1))
-    for label in np.flatnonzero(np.bincount(asked.of_some[asked.of_some >= 0])):
-        table[label] = centre(of_some[asked.of_some == label])
-    own, other = table[asked.given], table[asked.suggested]
+    own, other = centres[asked.given], centres[asked.suggested]
     alone = np.abs((x - own[:, 0]) / own[:, 1])
     gain = alone - np.abs((x - other[:, 0]) / other[:, 1])
     gain = np.where((asked.given == asked.suggested) | (asked.suggested < 0), alone, gain)
@@ -155,7 +201,7 @@ def centre(x: np.ndarray) -> tuple[float, float]:
     return middle, float(1.4826 * np.median(np.abs(known - middle))) or float(known.std()) or 1.0
 
 
-def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, asked: Asked) -> np.ndarray:
+def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, asked: Asked, backdrop: Backdrop) -> np.ndarray:
     """(M,) log share of the value in the suggested class minus in the given class.
 
     Args:
@@ -163,10 +209,11 @@ def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, aske
         code: (M,) int64 values of the rows wanted.
         n_values: V.
         asked: their classes.
+        backdrop: whose classes those values have.
     """
-    labelled, n_classes = asked.of_some >= 0, asked.n_classes
+    labelled, n_classes = backdrop.given >= 0, backdrop.n_classes
     count = np.full((n_classes + 1, n_values), 0.5)
-    count[:n_classes] += np.bincount(asked.of_some[labelled] * n_values + of_some[labelled], minlength=n_classes * n_values).reshape(n_classes, n_values)
+    count[:n_classes] += np.bincount(backdrop.given[labelled] * n_values + of_some[labelled], minlength=n_classes * n_values).reshape(n_classes, n_values)
     count[n_classes] += count[:n_classes].sum(0)
     share = np.log(count / count.sum(1, keepdims=True))
     other = np.where(asked.suggested >= 0, asked.suggested, n_classes)

@@ -1,23 +1,35 @@
 """Several processes training the same members on their own rows: what they tell one another, and nothing else.
 
-Leaves: `Alone`, `Crowd`, `Apart`. Enters: torch.distributed, as `torchrun` sets it up. Rows belong to virtual shards, runs of rows whose number does
-not depend on the processes; each process holds neighbouring shards, or where the rows lie apart those that it read itself. One process is `Alone`
-and pays nothing.
+Leaves: `Alone`, `Twin`, `Crowd`, `Apart`. Enters: torch.distributed, as `torchrun` sets it up, or a fork. Rows belong to virtual shards, runs of
+rows whose number does not depend on the processes; each process holds neighbouring shards, or where the rows lie apart those that it read itself.
+One process is `Alone` and pays nothing.
 """
 
 from __future__ import annotations
 
+import ctypes
 import datetime
+import mmap
+import os
+import pickle
+import signal
+import sys
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zcurate import lean
 from zcurate.lean import processes
 from zcurate.readers.streaming import Nobody
 
+PR_SET_PDEATHSIG = 1
+"""Linux's name for prctl: be killed when the parent is gone."""
 PATIENCE = datetime.timedelta(minutes=30)
 """How long a process waits for the others: one may still be reading."""
 
@@ -31,6 +43,8 @@ class Alone(Nobody):
     """Among the groups of processes that share the members."""
     apart = False
     """Each process has rows of its own, that no other knows of; else all know all rows."""
+    word: Any = None
+    """Something small that a copy of the process has to say at its end, and that the process has heard then."""
 
     def mine(self, n_shards: int) -> range:
         """The virtual shards of this process.
@@ -75,6 +89,110 @@ class Alone(Nobody):
 
     def leave(self) -> None:
         """The work is done."""
+
+
+class Twin(Alone):
+    """This process or its copy: each trains every other member, and both write into one record, at rows of their own."""
+
+    n_teams = 2
+
+    def __init__(self, team: int) -> None:
+        """One of the two.
+
+        Args:
+            team: 0 for the process itself, 1 for its copy.
+        """
+        self.team = team
+
+
+@contextmanager
+def twins(wanted: bool) -> Iterator[Alone]:
+    """Go on in two processes; only the first comes out at the end, when the other is done. What both are to see lies in `shared_zeros`.
+
+    Members in threads of one process wait for each other's Python at every operation, a quarter of their time; a copy of the process costs
+    some milliseconds. Its memory is this one's until either writes to it.
+
+    Args:
+        wanted: False to go on alone.
+
+    Raises:
+        BaseException: what the copy ended with.
+    """
+    if not wanted:
+        yield Alone()
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    mine, (told, here), threads = os.getpid(), os.pipe(), torch.get_num_threads()
+    # The helpers that OpenMP keeps for this thread are not in a copy of it.
+    torch.set_num_threads(1)
+    lean.spare_memory()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        lost, twin = True, Twin(1)
+        try:
+            die_with(mine)
+            yield twin
+            tell(here, None, twin.word)
+            lost = False
+        except BaseException as error:
+            tell(here, error if isinstance(error, KeyboardInterrupt | MemoryError) else RuntimeError("".join(traceback.format_exception(error))), None)
+        finally:
+            os._exit(int(lost))
+    os.close(here)
+    twin = Twin(0)
+    try:
+        yield twin
+        with os.fdopen(told, "rb") as file:
+            words = file.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    _, status = os.waitpid(child, 0)
+    if not words:
+        raise MemoryError(f"a copy of the process was ended by signal {os.WTERMSIG(status)}")
+    wrong, twin.word = pickle.loads(words)
+    if wrong is not None:
+        raise wrong
+
+
+def tell(where: int, error: BaseException | None, word: Any) -> None:
+    """Say how it went.
+
+    Args:
+        where: pipe.
+        error: what went wrong, or None.
+        word: something small.
+    """
+    with suppress(OSError), os.fdopen(where, "wb") as file:
+        pickle.dump((error, word), file)
+
+
+def can_fork() -> bool:
+    """Whether a copy of this process can go on training: Linux's fork, no GPU, whose threads do not come along."""
+    return sys.platform == "linux" and not torch.cuda.is_available()
+
+
+def die_with(parent: int) -> None:
+    """Have the system end this process when its parent is gone.
+
+    Args:
+        parent: its number.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def shared_zeros(shape: tuple[int, ...]) -> Tensor:
+    """(shape) float32 in memory that copies of this process see and write too."""
+    if 0 in shape:
+        return torch.zeros(shape)
+    return torch.frombuffer(mmap.mmap(-1, 4 * prod(shape)), dtype=torch.float32).view(shape)
 
 
 class Crowd(Alone):

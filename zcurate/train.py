@@ -33,9 +33,9 @@ from zcurate.noise import Planted
 from zcurate.optimise import Optimiser
 from zcurate.replay import Replay
 from zcurate.spec import PACKED, ModelSpec, asked_at_once
-from zcurate.together import Alone
+from zcurate.together import Alone, Twin, can_fork, shared_zeros, twins
 from zcurate.trees import Held, Table
-from zcurate.watch import Costs, Watch
+from zcurate.watch import Costs, Silent, Watch
 from zcurate.zerror import Scored, Statistics, gathered, score, shares, terms
 
 
@@ -315,10 +315,13 @@ class Trainer:
         watch: Watch,
         observer: Observer | None = None,
         costs: Costs | None = None,
+        may_fork: bool = False,
     ) -> None:
-        self.encoded, self.spec, self.build = encoded, spec, build
+        self.encoded, self.spec, self.build, self.may_fork = encoded, spec, build, may_fork
         self.packed = packed and not shared_out(spec, encoded.device) and encoded.cellar is None
         self.n_segments = n_segments(encoded)
+        self.asks_often = encoded.n_rows < ASKED_OFTEN and encoded.cellar is None
+        """Members are asked about held-out rows after every epoch; else after the last."""
         self.at_once = asked_at_once(None if encoded.images is None else tuple(encoded.images.shape[1:]), encoded.device.type == "cuda")
         self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
         self.clock = Clock(None, 1)
@@ -350,12 +353,14 @@ class Trainer:
         """
         encoded, spec, n_folds = self.encoded, self.spec, self.spec.folds
         whole = encoded.regression or kept_whole(encoded.n_rows, encoded.n_outputs)
-        each_epoch = encoded.n_rows < ASKED_OFTEN and encoded.cellar is None
+        forks = self.forks()
+        if forks:
+            self.hard_heldout = shared_zeros(tuple(self.hard_heldout.shape))
         own = self.own_rows()
         ledger = Ledger(
             own.stop - own.start, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
-            sieve="sieve" in spec.judged_by, n_parts=PARTS if each_epoch else 1, cellar=encoded.cellar,
-            own=None if whole else encoded.y[own],
+            sieve="sieve" in spec.judged_by, n_parts=PARTS if self.asks_often else 1, cellar=encoded.cellar,
+            own=None if whole else encoded.y[own], shared=forks,
         )  # fmt: skip
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
         cleared, kind = (np.nan_to_num, np.float32) if encoded.regression else (partial(np.maximum, 0), np.int64)
@@ -366,20 +371,53 @@ class Trainer:
             blind[:, begin:end] = torch.from_numpy(fold[begin:end]).to(encoded.device)[None] == member[:, None]
             encoded.release()
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
-        members = [(number, size) for number, size in enumerate(sizes) if self.crowd.trains(number)]
-        teams = [Team(self, blind[size.start : size.stop], labels, (self.seed, at, number)) for number, size in members]
+        with twins(forks) as twin:
+            self.crowd = twin if forks else self.crowd
+            self.watched(at, n_rounds, ledger, labels, [(number, blind[size.start : size.stop]) for number, size in enumerate(sizes)])
+        self.crowd = Alone() if forks else self.crowd
+        ledger.join(self.crowd)
+        self.join()
+        if not self.asks_often:
+            lean.spare_memory()
+        self.clock.next()
+        found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
+        if at == n_rounds - 1 and self.hard is not None:
+            found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
+        found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
+        self.seen = {}
+        return found
+
+    def forks(self) -> bool:
+        """Whether the two members of a round train in two processes: their rows must lie apart, and nothing be asked of either meanwhile."""
+        return (
+            self.may_fork and self.crowd.n_teams * self.crowd.size == 1 and self.spec.folds == 2 and not self.packed and self.observer is None
+            and self.checkpoint is None and self.clock.limit is None and torch.get_num_threads() > 1 and can_fork()
+        )  # fmt: skip
+
+    def watched(self, at: int, n_rounds: int, ledger: Ledger, labels: Tensor, groups: list[tuple[int, Tensor]]) -> None:
+        """Train this process's members and record what they do.
+
+        Args:
+            at: number of the round.
+            n_rounds: R, for the progress bar.
+            ledger: takes the record.
+            labels: (N,) shown labels.
+            groups: number of each team, and the (K, N) bool rows that its members never train on.
+        """
+        own, self.watch = self.own_rows(), Silent() if self.crowd.team and isinstance(self.crowd, Twin) else self.watch
+        teams = [Team(self, blind, labels, (self.seed, at, number)) for number, blind in groups if self.crowd.trains(number)]
         begin = self.restored(at, teams, ledger)
         try:
-            with device.crew(len(teams) if self.crowd.size == 1 else 1, encoded.device, small=self.packed) as spread:
+            with device.crew(len(teams) if self.crowd.size == 1 else 1, self.encoded.device, self.packed, isinstance(self.crowd, Twin)) as spread:
                 n_all = n_rounds * self.n_epochs * self.n_segments * len(teams)
                 for epoch in range(begin, self.n_epochs):
                     for part in range(self.n_segments):
                         for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch, part), teams)):  # noqa: B023
                             ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
                             self.watch.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(teams) + number + 1, n_all)
-                        encoded.release()
+                        self.encoded.release()
                     over = epoch == self.n_epochs - 1 or self.crowd.agreed(self.clock.up())
-                    if each_epoch or over:
+                    if self.asks_often or over:
                         list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
                     if self.checkpoint is not None:
                         self.checkpoint.kept &= not self.clock.cut
@@ -395,17 +433,6 @@ class Trainer:
         if broken and not self.told:
             self.told = True
             self.watch.note(f"GPU: steps are started one by one, which is slower: {min(broken)}")
-        ledger.join(self.crowd)
-        self.join()
-        if not each_epoch:
-            lean.spare_memory()
-        self.clock.next()
-        found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
-        if at == n_rounds - 1 and self.hard is not None:
-            found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
-        found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
-        self.seen = {}
-        return found
 
     def own_rows(self) -> slice:
         """The rows of this process: all, or those of its virtual shards, which lie side by side."""
@@ -854,6 +881,7 @@ def train(
     costs: Costs | None = None,
     checkpoint: Checkpoint | None = None,
     crowd: Alone | None = None,
+    may_fork: bool = False,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
 
@@ -870,6 +898,7 @@ def train(
         costs: takes the seconds of what is not plain training.
         checkpoint: keeps what is learned, and may hold a part of it already.
         crowd: the processes that train together, each on its own shards; all return the same evidence.
+        may_fork: the process is the program's own, and two members may train in two copies of it.
 
     Returns:
         What was seen, of rows in files round by round, not yet merged; and whether the limit cut it short.
@@ -879,7 +908,7 @@ def train(
         y = encoded.zeros(encoded.n_rows, dtype=torch.float64).copy_(encoded.y).cpu().numpy()
     drawn = slice(None if encoded.cellar is None else DRAWN_ROWS)
     free = encoded.labelled(drawn).cpu().numpy().copy()
-    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs)
+    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs, may_fork)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
         # Where rows lie apart every step waits for the others: packed members wait together.

@@ -55,7 +55,7 @@ def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> 
     for word in words(options.kinds):
         one_of(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
     clock = flow.Stopwatch(watch)
-    data = flow.opened(data, options, clock)
+    data = flow.opened(data, options, clock, ours=command is not None)
     kinds = kinds_for(data, options)
     watch.note("scan 1 of 2: the data as given")
     first = flow.examine(data, options, clock, command)

@@ -6,6 +6,7 @@ ratio is taken within each pair and the median over the pairs.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import platform
@@ -131,8 +132,10 @@ def pinned(command: Sequence[str], cores: int) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment with this tree first on Python's path."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    """The environment with this tree first on Python's path, its modules compiled as those of an installed package are."""
+    compileall.compile_dir(ROOT / "zcurate", quiet=1)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 def zcurate(*arguments: object) -> list[str]:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from zcurate.encode import Encoded, Inputs
 from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.lean import whole_torch
 from zcurate.spec import ModelSpec
 
 WIDEST_ONE_HOT = 4096
@@ -54,6 +55,7 @@ def function_of(name: str) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location("zcurate_user_model", path)
     assert spec is not None and spec.loader is not None  # crack: narrows types only
     module = importlib.util.module_from_spec(spec)
+    whole_torch()
     try:
         spec.loader.exec_module(module)
     except Exception as error:
