@@ -42,7 +42,7 @@ def encoded():
 
 
 def learned(may_fork, build=None, watch=None, spec=SPEC):
-    return train.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or Silent(), may_fork=may_fork)[0]
+    return train.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or Silent(), beside=(lambda: None) if may_fork else None)[0]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
@@ -71,6 +71,19 @@ def test_members_are_in_two_processes_only_where_they_may_be():
 
         learned(may_fork, build)
         assert made.tolist() == [n, 2 - n]
+
+
+def test_what_goes_on_beside_begins_once_and_here_only():
+    for limit in (None, 60.0):
+        begun = together.shared_zeros((2,))
+        here = os.getpid()
+
+        def begin(begun=begun, here=here):
+            begun[int(os.getpid() != here)] += 1
+
+        spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
+        train.train(encoded(), spec, builder("mlp"), False, 3, 0, Silent(), limit_seconds=limit, beside=begin)
+        assert begun.tolist() == [1, 0]
 
 
 def failing(error):

@@ -66,7 +66,7 @@ BATCH_COPIES, PICTURE_COPIES = 20, 8
 pictures twice the first layer's outputs."""
 MAPPED_BYTES = 300e6
 """Of pictures in files: what is mapped at any time."""
-STREAMED_BYTES, STREAMED_ROW_BYTES = 660e6, 9
+STREAMED_BYTES, STREAMED_ROW_BYTES = 590e6, 9
 """With the rows in files: whatever their number, a copy of the process included, and per row."""
 TREES_BYTES, TREES_COPIES, SAID_COPIES = 160e6, 6, 4
 """The process in which trees grow: its libraries, and how many times the inputs are held on their way there and in it, and what is said on its way back."""

@@ -18,7 +18,7 @@ import sys
 import time
 import typing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -327,7 +327,19 @@ def in_pieces(where: Source, seen: Glimpse, options: ScanOptions, clock: Stopwat
     model = builder(what.spec.name)
     with device.kept_memory():
         evidence, cut_short = train.train(
-            encoded, what.spec, model, what.packed, what.n_epochs, options.seed, watch, limit, observer, costs, None, crowd, command is not None
+            encoded,
+            what.spec,
+            model,
+            what.packed,
+            what.n_epochs,
+            options.seed,
+            watch,
+            limit,
+            observer,
+            costs,
+            None,
+            crowd,
+            None if command is None else nothing,
         )
     clock.stage("judging")
     lean.spare_memory()
@@ -501,7 +513,7 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     from zcurate import blend, cutoff, device, encode, judge, together, train
     from zcurate.models import builder
     from zcurate.watch import Costs
-    from zcurate.witnesses import WITNESSES, neighbours
+    from zcurate.witnesses import neighbours
 
     place = device.pick(options.device)
     threads = device.use_threads()
@@ -523,7 +535,10 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees.
     with device.kept_memory(), device.beside(2 if grove.child else 1) as start:
         asked = start(said_beside, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
-        looks = [start(looked, WITNESSES.load(witness), encoded, witness, costs) for witness in what.spec.witnesses]
+        looks: list[Any] = []
+        look = partial(look_beside, looks, start, encoded, what.spec.witnesses, costs)
+        if command is None:
+            look()
         evidence, cut_short = train.train(
             encoded,
             what.spec,
@@ -537,13 +552,13 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
             costs,
             kept,
             crowd,
-            command is not None,
+            None if command is None else look,
         )
         said = asked.result()
     row, target, dtype = encoded.row, encoded.target, str(encoded.dtype).removeprefix("torch.")
-    looked_at = [look.result() for look in looks]
+    looked_at = [each.result() for each in looks]
     # What the members saw is needed no more; the judge wants the room.
-    del encoded, looks, asked
+    del encoded, looks, look, asked
     epochs = [len(one.error) for one in evidence.rounds]
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
@@ -574,6 +589,25 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     if dataset.n_rows >= LARGE_ROWS:
         lean.spare_memory()
     return Scanned(dataset, evidence, row, verdicts, card, decided, target, kept)
+
+
+def nothing() -> None:
+    """Nothing is to begin."""
+
+
+def look_beside(looks: list[Any], start: Any, encoded: Encoded, names: tuple[str, ...], costs: Costs) -> None:
+    """Have witnesses look at the inputs on another thread.
+
+    Args:
+        looks: takes what will be known of them.
+        start: begins a call there.
+        encoded: N rows.
+        names: of the witnesses.
+        costs: takes their seconds.
+    """
+    from zcurate.witnesses import WITNESSES
+
+    looks.extend(start(looked, WITNESSES.load(name), encoded, name, costs) for name in names)
 
 
 def looked(witness: Any, encoded: Encoded, name: str, costs: Costs) -> dict[str, np.ndarray]:

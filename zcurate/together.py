@@ -15,6 +15,7 @@ import pickle
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import prod
@@ -110,7 +111,8 @@ def twins(wanted: bool) -> Iterator[Alone]:
     """Go on in two processes; only the first comes out at the end, when the other is done. What both are to see lies in `shared_zeros`.
 
     Members in threads of one process wait for each other's Python at every operation, a quarter of their time; a copy of the process costs
-    some milliseconds. Its memory is this one's until either writes to it.
+    some milliseconds. Its memory is this one's until either writes to it. No other thread may be at work in a library meanwhile: a lock that it
+    holds would never open in the copy.
 
     Args:
         wanted: False to go on alone.
@@ -127,7 +129,10 @@ def twins(wanted: bool) -> Iterator[Alone]:
     # The helpers that OpenMP keeps for this thread are not in a copy of it.
     torch.set_num_threads(1)
     lean.spare_memory()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python warns of any fork beside threads; the caller sees to it that none of them holds a lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os.close(told)
         lost, twin = True, Twin(1)

@@ -90,12 +90,22 @@ class Order:
             size: of a batch, per member and in all processes, at most; all are as large, but for one row per shard.
         """
         n_batches = max(1, ceil(self.n_visits / size))
-        pieces = [[() if part is None else part.tensor_split(n_batches, 1) for part in shard] for shard in self.shards]
-        every = range(n_batches)
-        ids, weight, readmit = (None if not pieces[0][part] else torch.cat([one[part][at] for at in every for one in pieces], 1) for part in range(3))
+        sizes = np.array([[n // n_batches + (at < n % n_batches) for at in range(n_batches)] for n in (one.ids.shape[1] for one in self.shards)])
+        edges = np.concatenate([[0], np.cumsum(sizes.sum(0))])
+        # Where the visits of a shard in a batch go, less where they come from.
+        shift = edges[:-1] + np.cumsum(sizes, 0) - np.cumsum(sizes, 1)
+        parts: list[list[Tensor]] = [[] for _ in range(3)]
+        places = []
+        for one, moved, n in zip(self.shards, shift, sizes, strict=True):
+            device = one.ids.device
+            ways = torch.from_numpy(moved).to(device).repeat_interleave(torch.from_numpy(n).to(device), output_size=one.ids.shape[1])
+            places.append(ways + torch.arange(one.ids.shape[1], device=device))
+            for held, part in zip(parts, one, strict=True):
+                held += [] if part is None else [part]
+        place = torch.cat(places)
+        ids, weight, readmit = (torch.empty_like(whole := torch.cat(held, 1)).index_copy_(1, place, whole) if held else None for held in parts)
         assert ids is not None and weight is not None  # crack: narrows types only
-        sizes = [sum(one[0][at].shape[1] for one in pieces) for at in every]
-        return Visits(ids, weight, readmit), [0, *np.cumsum(sizes).tolist()]
+        return Visits(ids, weight, readmit), edges.tolist()
 
 
 class Visits(NamedTuple):
@@ -315,9 +325,9 @@ class Trainer:
         watch: Watch,
         observer: Observer | None = None,
         costs: Costs | None = None,
-        may_fork: bool = False,
+        beside: Callable[[], None] | None = None,
     ) -> None:
-        self.encoded, self.spec, self.build, self.may_fork = encoded, spec, build, may_fork
+        self.encoded, self.spec, self.build, self.beside = encoded, spec, build, beside
         self.packed = packed and not shared_out(spec, encoded.device) and encoded.cellar is None
         self.n_segments = n_segments(encoded)
         self.asks_often = encoded.n_rows < ASKED_OFTEN and encoded.cellar is None
@@ -373,6 +383,8 @@ class Trainer:
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         with twins(forks) as twin:
             self.crowd = twin if forks else self.crowd
+            if twin.team == 0:
+                self.go_on()
             self.watched(at, n_rounds, ledger, labels, [(number, blind[size.start : size.stop]) for number, size in enumerate(sizes)])
         self.crowd = Alone() if forks else self.crowd
         ledger.join(self.crowd)
@@ -387,10 +399,16 @@ class Trainer:
         self.seen = {}
         return found
 
+    def go_on(self) -> None:
+        """Begin what goes on beside, once."""
+        begin, self.beside = self.beside, None
+        if begin is not None:
+            begin()
+
     def forks(self) -> bool:
         """Whether the two members of a round train in two processes: their rows must lie apart, and nothing be asked of either meanwhile."""
         return (
-            self.may_fork and self.crowd.n_teams * self.crowd.size == 1 and self.spec.folds == 2 and not self.packed and self.observer is None
+            self.beside is not None and self.crowd.n_teams * self.crowd.size == 1 and self.spec.folds == 2 and not self.packed and self.observer is None
             and self.checkpoint is None and self.clock.limit is None and torch.get_num_threads() > 1 and can_fork()
         )  # fmt: skip
 
@@ -881,7 +899,7 @@ def train(
     costs: Costs | None = None,
     checkpoint: Checkpoint | None = None,
     crowd: Alone | None = None,
-    may_fork: bool = False,
+    beside: Callable[[], None] | None = None,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
 
@@ -898,7 +916,8 @@ def train(
         costs: takes the seconds of what is not plain training.
         checkpoint: keeps what is learned, and may hold a part of it already.
         crowd: the processes that train together, each on its own shards; all return the same evidence.
-        may_fork: the process is the program's own, and two members may train in two copies of it.
+        beside: begins what goes on in other threads; called when no copy of the process is to be made any more, as a thread's locks do not open
+            in a copy. None where the process is not the program's own and no copy may be made at all.
 
     Returns:
         What was seen, of rows in files round by round, not yet merged; and whether the limit cut it short.
@@ -908,7 +927,7 @@ def train(
         y = encoded.zeros(encoded.n_rows, dtype=torch.float64).copy_(encoded.y).cpu().numpy()
     drawn = slice(None if encoded.cellar is None else DRAWN_ROWS)
     free = encoded.labelled(drawn).cpu().numpy().copy()
-    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs, may_fork)
+    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs, beside)
     trainer.clock, trainer.checkpoint = Clock(limit_seconds, spec.rounds), checkpoint
     if crowd is not None and crowd.size * crowd.n_teams > 1:
         # Where rows lie apart every step waits for the others: packed members wait together.
@@ -933,6 +952,7 @@ def train(
             checkpoint.keep_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(FEWEST_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > FEWEST_EPOCHS else n_epochs
+    trainer.go_on()
     if encoded.cellar is not None:
         return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.clock.cut
     found = merge(tuple(rounds), y)
