@@ -663,9 +663,13 @@ class Team:
             put(self.gathering, gathered(self.gathering, updated))
         else:
             put(self.running, updated)
-        loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress)
         self.optimiser.forget()
-        loss.backward()
+        if self.discrim is not None:
+            self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress).backward()
+        elif scored.gradient is None:
+            scored.loss.backward()
+        else:
+            output.backward(scored.gradient)
         self.trainer.crowd.reduce(self.optimiser.parameters)
         self.optimiser.step(rate)
         return scored
@@ -692,7 +696,7 @@ class Team:
         at = torch.zeros(2, dtype=torch.int64, device=labels.device)
         if self.tape is None:
             like = torch.zeros(visited.ids.shape, device=labels.device)
-            found = Scored(like[0, 0], like, like.clone(), like > 0, like.clone(), like.clone())
+            found = Scored(like[0, 0], None, like, like.clone(), like > 0, like.clone(), like.clone())
             self.tape = Tape(visited, labels, found, *told, at)
             state = [*self.model.state_dict().values(), *self.optimiser.state(), *self.running, *self.gathering, at]
             self.replay = Replay(self.replayed, state, self.generators())
@@ -716,7 +720,7 @@ class Team:
         batch = Visits(ids.index_select(1, place), weight.index_select(1, place), None if readmit is None else readmit.index_select(1, place))
         threshold, rate = (one.index_select(0, tape.at[1:]) for one in (tape.thresholds, tape.rates))
         scored = self.step(batch, tape.labels.index_select(1, place), full, threshold, rate[0], 0.0)
-        for whole, found in zip(tape.found[1:], scored[1:], strict=True):
+        for whole, found in zip(tape.found.rows, scored.rows, strict=True):
             whole.index_copy_(1, place, found)
         tape.at[0].add_(size)
         tape.at[1].add_(1)

@@ -1,7 +1,7 @@
 """The Z-Error loss: standardise the row errors of a batch, leave the outliers out of the gradient.
 
 Leaves: `Scored`. Enters: logits or predictions, labels, running statistics (returned anew, never kept here). Pure tensor functions;
-the gradient is written out, so that a batch costs a dozen small operations and none of them twice.
+the gradient is written out, so that a batch costs some small operations and none of them twice.
 Source: arXiv:2506.02154 (G. Godin, 2025); classification as z of the given label's log-odds within the rows of its class.
 Known limits (a group of n rows cannot exceed |z| = (n-1)/sqrt(n); far outliers blind mean and std at 20 %) are why small groups
 use running statistics and why median and MAD are on offer.
@@ -9,7 +9,7 @@ use running statistics and why median and MAD are on offer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,7 +59,9 @@ class Scored(NamedTuple):
     """What the loss says of a batch."""
 
     loss: Tensor
-    """() float32: sum over the members of the mean loss of the rows kept; carries the gradient to the output."""
+    """() float32: sum over the members of the mean loss of the rows kept."""
+    gradient: Tensor | None
+    """(K, B, C) float32: its derivative by the output; None where `loss` carries it itself."""
     error: Tensor
     """(K, B) float32, high = bad (regression: signed)."""
     z: Tensor
@@ -71,9 +73,14 @@ class Scored(NamedTuple):
     sieve: Tensor
     """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
 
+    @property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What is said of each row."""
+        return self.error, self.z, self.keep, self.margin, self.sieve
+
     def room(self, n: int) -> Scored:
         """The same of n rows, to be filled batch by batch."""
-        return Scored(self.loss.detach(), *(part.new_empty(part.shape[0], n) for part in self[1:]))
+        return Scored(self.loss.detach(), None, *(part.new_empty(part.shape[0], n) for part in self.rows))
 
     def put(self, begin: int, batch: Scored) -> None:
         """Take in a batch.
@@ -82,12 +89,12 @@ class Scored(NamedTuple):
             begin: place of its first row.
             batch: (K, B).
         """
-        for whole, part in zip(self[1:], batch[1:], strict=True):
+        for whole, part in zip(self.rows, batch.rows, strict=True):
             whole[:, begin : begin + part.shape[1]] = part
 
     def first(self, n: int) -> Scored:
         """The first n rows."""
-        return Scored(self.loss, *(part[:, :n] for part in self[1:]))
+        return Scored(self.loss, None, *(part[:, :n] for part in self.rows))
 
 
 def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -101,10 +108,10 @@ def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
         loss (K, B) = -log p_y; error (K, B) = log(1 - p_y) - log p_y, high = bad; margin (K, B) = f_y - max_{k != y} f_k;
         sieve (K, B) = CE_y - mean_k CE_k (arXiv:2010.02347), high = bad.
     """
-    own = logits.gather(2, y[..., None]).squeeze(2)
     if logits.shape[2] == 2:
-        error = logits.gather(2, 1 - y[..., None]).squeeze(2) - own
+        error = (logits[..., 0] - logits[..., 1]).mul_(2.0 * y - 1)
         return F.softplus(error), error, -error, error / 2
+    own = logits.gather(2, y[..., None]).squeeze(2)
     others = logits.scatter(2, y[..., None], float("-inf"))
     error = others.logsumexp(2) - own
     return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
@@ -165,29 +172,6 @@ def slope(output: Tensor, y: Tensor, error: Tensor) -> Tensor:
     return (target_slope if y.dtype.is_floating_point else class_slope)(output, y, error)
 
 
-class WithGradient(torch.autograd.Function):
-    """A loss whose gradient by the output is known already."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
-        """The loss, ().
-
-        Args:
-            ctx: keeps the gradient.
-            output: (K, B, C).
-            loss: ().
-            gradient: (K, B, C) derivative of the loss by the output.
-        """
-        ctx.save_for_backward(gradient)
-        return loss.clone()
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient kept, times what comes from above."""
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream, None, None
-
-
 def standardise(
     error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZSettings, crowd: Alone = ALONE
 ) -> tuple[Tensor, Statistics]:
@@ -211,17 +195,19 @@ def standardise(
     spread = spread_about_median if settings.z_scale == "mad" else spread_about_mean
     batch = spread_of_all(error) if weight is None else spread(error, group, weight, running.centre.shape[1])
     batch = batch if crowd.size == 1 else pooled(*crowd.stacked(torch.stack(batch)).unbind(1))
+    several = weight is None and crowd.size == 1 and error.shape[1] > 1
     fresh = running.weight == 0
     if settings.z_stats == "epoch":
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))
-        return scaled(error, group, used), batch
-    rate = torch.where(fresh, 1.0, 0.1).to(error.dtype) * (batch.weight > 1)
+        return scaled(error, group, used, several), batch
+    rate = torch.where(fresh, 1.0, 0.1).to(error.dtype)
+    rate = rate if several else rate * (batch.weight > 1)
     updated = Statistics(running.centre.lerp(batch.centre, rate), running.scale.lerp(batch.scale, rate), running.weight + batch.weight)
     if settings.z_stats == "batch":
         enough = batch.weight >= SMALL_GROUP
         used = Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True)))
-        return scaled(error, group, used), updated
-    return scaled(error, group, updated), updated
+        return scaled(error, group, used, several), updated
+    return scaled(error, group, updated, several), updated
 
 
 def pooled(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
@@ -238,18 +224,19 @@ def pooled(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
     return Statistics(mean.float(), (squares / (total - 1).clamp_min(1)).sqrt().float(), total.float())
 
 
-def scaled(error: Tensor, group: Tensor | None, statistics: Statistics) -> Tensor:
+def scaled(error: Tensor, group: Tensor | None, statistics: Statistics, several: bool) -> Tensor:
     """(error - centre) / scale of the row's group; 0 where the scale is 0 or unknown.
 
     Args:
         error: (K, B) float32.
         group: (K, B) int64, or None for one group.
         statistics: (K, G).
+        several: they are known to be of more than one row.
     """
     centre, scale, weight = statistics if group is None else (part.gather(1, group) for part in statistics)
     # Rounding leaves a spread of some 1e-7 of the centre between equal errors.
-    usable = (scale > 1e-6 * (1 + centre.abs())) & (weight > 1)
-    return (error - centre).mul_(usable / scale.clamp_min(1e-12))
+    usable = scale > centre.abs().add_(1).mul_(1e-6)
+    return (error - centre).mul_((usable if several else usable & (weight > 1)) / scale.clamp_min(1e-12))
 
 
 def spread_of_all(error: Tensor) -> Statistics:
@@ -393,5 +380,4 @@ def score(
             keep = keep | readmit
         share = shares(keep, weight, crowd)
         value, gradient = (share * loss).sum(), slope(fixed, y, error).mul_(share[..., None])
-    carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
-    return Scored(carried, error, z, keep, margin, sieve), updated
+    return Scored(value, gradient, error, z, keep, margin, sieve), updated
