@@ -69,10 +69,10 @@ def recordings(monkeypatch):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("packed", [True, False])
-def test_replayed_steps_train_as_the_steps_do(recordings, monkeypatch, settings, packed):
+def test_replayed_steps_train_as_the_steps_do(recordings, monkeypatch, settings):
     spec = ModelSpec(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
     encoded = table(spec)
+    packed = settings != {}
     wanted, _ = learned(encoded, spec, packed)
     assert not recordings.n_recorded
     monkeypatch.setattr(replay, "possible", lambda device: True)
