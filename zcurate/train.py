@@ -663,13 +663,9 @@ class Team:
             put(self.gathering, gathered(self.gathering, updated))
         else:
             put(self.running, updated)
+        loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress)
         self.optimiser.forget()
-        if self.discrim is not None:
-            self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress).backward()
-        elif scored.gradient is None:
-            scored.loss.backward()
-        else:
-            output.backward(scored.gradient)
+        loss.backward()
         self.trainer.crowd.reduce(self.optimiser.parameters)
         self.optimiser.step(rate)
         return scored
@@ -696,7 +692,7 @@ class Team:
         at = torch.zeros(2, dtype=torch.int64, device=labels.device)
         if self.tape is None:
             like = torch.zeros(visited.ids.shape, device=labels.device)
-            found = Scored(like[0, 0], None, like, like.clone(), like > 0, like.clone(), like.clone())
+            found = Scored(like[0, 0], like, like.clone(), like > 0, like.clone(), like.clone())
             self.tape = Tape(visited, labels, found, *told, at)
             state = [*self.model.state_dict().values(), *self.optimiser.state(), *self.running, *self.gathering, at]
             self.replay = Replay(self.replayed, state, self.generators())

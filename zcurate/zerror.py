@@ -9,7 +9,7 @@ use running statistics and why median and MAD are on offer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,9 +59,7 @@ class Scored(NamedTuple):
     """What the loss says of a batch."""
 
     loss: Tensor
-    """() float32: sum over the members of the mean loss of the rows kept."""
-    gradient: Tensor | None
-    """(K, B, C) float32: its derivative by the output; None where `loss` carries it itself."""
+    """() float32: sum over the members of the mean loss of the rows kept; carries the gradient to the output."""
     error: Tensor
     """(K, B) float32, high = bad (regression: signed)."""
     z: Tensor
@@ -80,7 +78,7 @@ class Scored(NamedTuple):
 
     def room(self, n: int) -> Scored:
         """The same of n rows, to be filled batch by batch."""
-        return Scored(self.loss.detach(), None, *(part.new_empty(part.shape[0], n) for part in self.rows))
+        return Scored(self.loss.detach(), *(part.new_empty(part.shape[0], n) for part in self.rows))
 
     def put(self, begin: int, batch: Scored) -> None:
         """Take in a batch.
@@ -94,7 +92,7 @@ class Scored(NamedTuple):
 
     def first(self, n: int) -> Scored:
         """The first n rows."""
-        return Scored(self.loss, None, *(part[:, :n] for part in self.rows))
+        return Scored(self.loss, *(part[:, :n] for part in self.rows))
 
 
 def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -170,6 +168,29 @@ def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def slope(output: Tensor, y: Tensor, error: Tensor) -> Tensor:
     """`target_slope` of float targets, `class_slope` of classes."""
     return (target_slope if y.dtype.is_floating_point else class_slope)(output, y, error)
+
+
+class WithGradient(torch.autograd.Function):
+    """A loss whose gradient by the output is known already. Handing that to `Tensor.backward` instead would import sympy, .4 s."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        """The loss, ().
+
+        Args:
+            ctx: keeps the gradient.
+            output: (K, B, C).
+            loss: ().
+            gradient: (K, B, C) derivative of the loss by the output.
+        """
+        ctx.save_for_backward(gradient)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient kept, times what comes from above."""
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream, None, None
 
 
 def standardise(
@@ -380,4 +401,5 @@ def score(
             keep = keep | readmit
         share = shares(keep, weight, crowd)
         value, gradient = (share * loss).sum(), slope(fixed, y, error).mul_(share[..., None])
-    return Scored(value, gradient, error, z, keep, margin, sieve), updated
+    carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
+    return Scored(carried, error, z, keep, margin, sieve), updated

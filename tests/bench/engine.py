@@ -148,7 +148,7 @@ def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, 
     loss = F.cross_entropy(output.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)
     seen = loss.detach()
     weight = torch.ones_like(seen) if weight is None else weight
-    return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), None, seen, seen, weight > 0, seen, seen), running
+    return Scored((loss * weight).sum(1).div(weight.sum(1)).sum(), seen, seen, weight > 0, seen, seen), running
 
 
 @contextmanager
