@@ -1,7 +1,7 @@
 """The loop: rounds of members, each member blind to one fold, all of them watched.
 
 Leaves: `Evidence`. Enters: `Encoded` and `ModelSpec`. A narrow model on few rows, or on a GPU, packs the members of a round into one
-batched product; elsewhere they train side by side on threads of their own, or one after another. All give, in one run, in-sample dynamics
+batched product; elsewhere they train side by side in two copies of the process, on threads of their own, or one after another. All give, in one run, in-sample dynamics
 from the members that train on a row and held-out predictions from the one that does not.
 """
 
@@ -97,9 +97,9 @@ class Order:
         parts: list[list[Tensor]] = [[] for _ in range(3)]
         places = []
         for one, moved, n in zip(self.shards, shift, sizes, strict=True):
-            device = one.ids.device
-            ways = torch.from_numpy(moved).to(device).repeat_interleave(torch.from_numpy(n).to(device), output_size=one.ids.shape[1])
-            places.append(ways + torch.arange(one.ids.shape[1], device=device))
+            here = one.ids.device
+            ways = torch.from_numpy(moved).to(here).repeat_interleave(torch.from_numpy(n).to(here), output_size=one.ids.shape[1])
+            places.append(ways + torch.arange(one.ids.shape[1], device=here))
             for held, part in zip(parts, one, strict=True):
                 held += [] if part is None else [part]
         place = torch.cat(places)
