@@ -1,8 +1,8 @@
 """The loop: rounds of members, each member blind to one fold, all of them watched.
 
 Leaves: `Evidence`. Enters: `Encoded` and `ModelSpec`. A narrow model on few rows, or on a GPU, packs the members of a round into one
-batched product; elsewhere they train side by side in two copies of the process, on threads of their own, or one after another. All give, in one run, in-sample dynamics
-from the members that train on a row and held-out predictions from the one that does not.
+batched product; elsewhere they train side by side in two copies of the process, on threads of their own, or one after another. All give, in
+one run, in-sample dynamics from the members that train on a row and held-out predictions from the one that does not.
 """
 
 from __future__ import annotations
