@@ -50,3 +50,21 @@ def test_only_versions_that_were_tried_are_cut_short(monkeypatch, tried, known):
 def test_libraries_that_are_not_there_are_no_matter(monkeypatch):
     monkeypatch.setattr(lean, "LIBRARIES", ("libnothing.so",))
     lean.load_libraries()
+
+
+@pytest.mark.slow
+def test_libraries_are_loaded_without_pythons_lock():
+    code = """
+import threading, time
+loading = threading.Thread(target=lean.load_libraries)
+begin = last = time.perf_counter()
+stall = 0
+loading.start()
+while loading.is_alive():
+    now = time.perf_counter()
+    stall, last = max(stall, now - last), now
+print(int(stall < (time.perf_counter() - begin) / 2))
+import torch
+print(int(torch.ones(2).sum()))
+"""
+    assert said(code) == ["1", "2"]

@@ -158,17 +158,17 @@ class Encoded:
         Args:
             ids: (K, B) int64 encoded rows.
         """
-        codes = None if self.codes is None else self.codes[ids]
-        images = None if self.images is None else self.images[ids]
+        codes = None if self.codes is None else rows_of(self.codes, ids)
+        images = None if self.images is None else rows_of(self.images, ids)
         if images is not None and self.mapped is not None:
             self.mapped.touch(ids.numel(), images[0, 0].nbytes)
         return Inputs(self.numbers(ids), codes, *self.texts(ids), images)
 
     def numbers(self, ids: Tensor) -> Tensor | None:
         """(K, B, D) float32: piecewise-linear numbers beside the vectors, or None where there are neither."""
-        parts = [] if self.x is None else self.binned(self.x.index_select(0, ids.reshape(-1)).view(*ids.shape, -1))
+        parts = [] if self.x is None else self.binned(rows_of(self.x, ids))
         if self.dense is not None:
-            parts.append(self.dense[ids].to(self.dtype))
+            parts.append(rows_of(self.dense, ids).to(self.dtype))
         return torch.cat(parts, 2) if len(parts) > 1 else parts[0] if parts else None
 
     def binned(self, x: Tensor) -> list[Tensor]:
@@ -200,6 +200,11 @@ class Encoded:
         out_start = length.cumsum(0) - length
         at = torch.repeat_interleave(start - out_start, length) + torch.arange(int(length.sum()), device=ids.device)
         return self.term[at], out_start, self.term_weight[at]
+
+
+def rows_of(values: Tensor, ids: Tensor) -> Tensor:
+    """Rows (K, B) of an (N, ...) tensor, (K, B, ...): what `values[ids]` gives, in a half to a twentieth of the time."""
+    return values.index_select(0, ids.reshape(-1)).view(*ids.shape, *values.shape[1:])
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ SPARED, TRIED = "torch._meta_registrations", ("2.13.",)
 BUILDS_ON_IT = ("torch._decomp", "torch._refs")
 NEEDED = "torch._prims.rng_prims"
 """What `SPARED` would have imported and generators cannot do without."""
-LIBRARIES = ("libtorch_global_deps.so", "libtorch_python.so")
-"""Of torch, in the order in which it loads them itself."""
+LIBRARIES = ("libtorch_global_deps.so", "libtorch_cpu.so")
+"""Of torch, in the order in which it loads them itself: all but the small one that knows Python."""
 
 
 def start() -> None:
@@ -86,13 +86,17 @@ def spare_memory() -> None:
 
 
 def load_libraries() -> None:
-    """Load torch's libraries as it would itself; that takes no lock of Python's, so that other threads go on meanwhile."""
+    """Load torch's libraries as it would itself, but without Python's lock, which `ctypes.CDLL` keeps for the third of a second that it takes."""
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
         return
-    with contextlib.suppress(OSError):
+    folder = os.path.join(os.path.dirname(found.origin), "lib")
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        load = ctypes.CDLL(None).dlopen
+        load.argtypes, load.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
         for name in LIBRARIES:
-            ctypes.CDLL(os.path.join(os.path.dirname(found.origin), "lib", name), mode=ctypes.RTLD_GLOBAL if "global" in name else ctypes.DEFAULT_MODE)
+            if not load(os.fsencode(os.path.join(folder, name)), os.RTLD_NOW | (os.RTLD_GLOBAL if "global" in name else os.RTLD_LOCAL)):
+                return
 
 
 def load_torch(ours: bool) -> None:
