@@ -236,6 +236,21 @@ def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [-10, 10])
+def test_an_input_with_other_rows_at_the_end_than_at_the_beginning_is_refused(more, parts, small_limit, tmp_path, monkeypatch, quick):
+    folder, table, _ = parts
+    data, judge_all = shutil.copytree(folder, tmp_path / "data"), piecewise.judge_all
+
+    def meanwhile(*given):
+        pq.write_table(pa.concat_tables([table, table]).slice(1200, table.num_rows - 1200 + more), data / "part-2.parquet")
+        return judge_all(*given)
+
+    monkeypatch.setattr(piecewise, "judge_all", meanwhile)
+    with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
+        zcurate.scan(str(data), memory="1MB", epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
+    assert not (tmp_path / "r.parquet").exists()
+
+
 @pytest.mark.slow
 def test_the_files_are_gone_after_an_interruption(tmp_path):
     table, _ = made(60_000)

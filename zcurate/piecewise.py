@@ -21,6 +21,7 @@ from zcurate import compose, cutoff, heldout, lean, report
 from zcurate.bulk import rows_at_once
 from zcurate.cellar import MAPPED_AT_ONCE, Cellar
 from zcurate.dataset import Dataset
+from zcurate.errors import InputError
 from zcurate.evidence import Evidence, Round, merge
 from zcurate.heldout import Heldout, TopK
 from zcurate.judge import VERDICTS, Cut, Verdicts, cut_at, judge, trusted
@@ -278,6 +279,7 @@ def write(
         nonlocal done
         for table in chunks(found, unit):
             places = place[done : done + table.num_rows]
+            check_same(len(places) == table.num_rows, found)
             order = np.argsort(places)
             rows = places[order]
             evidence = evidence_of(seen, rows, extra, cellar)
@@ -295,6 +297,17 @@ def write(
             for part in ahead(made(unit)):
                 pen.write(part, first_row)
                 first_row += part.num_rows
+    check_same(done == n, found)
+
+
+def check_same(same: bool, found: Survey) -> None:
+    """Refuse an input that has changed since it was first read.
+
+    Raises:
+        InputError: it has other rows now.
+    """
+    if not same:
+        raise InputError(f"{found.source.path}: other rows than when the scan began — expected an input that stays as it is — scan it again")
 
 
 class Pen:
