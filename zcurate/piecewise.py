@@ -78,20 +78,36 @@ def predictions(held: Heldout, rows: np.ndarray, cellar: Cellar) -> Heldout:
 
 def round_of(one: Round, rows: np.ndarray, cellar: Cellar) -> Round:
     """One round's record of some rows; arguments as for `evidence_of`."""
-    planted, hard = np.isin(one.planted.row, rows), np.isin(one.hard_row, rows)
+    (planted, planted_at), (hard, hard_at) = (among(rows, wanted) for wanted in (one.planted.row, one.hard_row))
     return dataclasses.replace(
         one,
         shown=taken(one.shown, rows, cellar),
-        planted=Planted(np.searchsorted(rows, one.planted.row[planted]), one.planted.shown[planted], one.planted.kind[planted]),
+        planted=Planted(planted_at, one.planted.shown[planted], one.planted.kind[planted]),
         columns={name: taken(column, rows, cellar) for name, column in one.columns.items()},
         heldout=predictions(one.heldout, rows, cellar),
         curves={
             name: np.stack([taken(epoch, rows, cellar) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
             for name, curve in one.curves.items()
         },
-        hard_row=np.searchsorted(rows, one.hard_row[hard]),
+        hard_row=hard_at,
         hard_heldout=one.hard_heldout[hard],
     )
+
+
+def among(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of some rows are among others, and where.
+
+    Args:
+        rows: (n,) int64, rising.
+        wanted: (m,) int64.
+
+    Returns:
+        (m,) bool, and (k,) int64 places in `rows` of those that are there.
+    """
+    at = np.searchsorted(rows, wanted)
+    there = at < len(rows)
+    there[there] = rows[at[there]] == wanted[there]
+    return there, at[there]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +156,13 @@ def blocks(
     """`judge_all` for a cut that needs no look at all rows; the first block settles whether the others are called at all."""
     n = len(found.y)
     shared = np.unique(np.concatenate([part for one in found.rounds for part in (one.planted.row, one.hard_row)]))
-    n_blocks = max(1, ceil(n / BLOCK_ROWS))
+    # After the first, two processes have equally many.
+    n_blocks = max(1, ceil(n / BLOCK_ROWS)) | 1
     arrays: dict[str, np.ndarray] = {}
 
     def block(at: int, forbidden: str) -> tuple[Evidence, Verdicts]:
         begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
-        rows = np.union1d(np.arange(begin, end), shared)
+        rows = np.concatenate([shared[shared < begin], np.arange(begin, end), shared[shared >= end]])
         evidence = evidence_of(found, rows, extra, cellar)
         one = judge(trusted(evidence), cut, clues, forbidden, costs)
         mine = (rows >= begin) & (rows < end)
