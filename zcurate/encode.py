@@ -339,7 +339,7 @@ def features(data: Dataset, row: np.ndarray, spec: ModelSpec, device: torch.devi
     for column in data.roles.features:
         array = data.arrays[column.name] if all_rows else data.arrays[column.name].take(pa.array(row))
         if column.kind == "number":
-            numbers.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+            numbers.append(as_numbers(array))
         elif column.kind == "time":
             numbers += time_parts(array)
         elif column.kind == "category":
@@ -387,7 +387,7 @@ def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
     Columns with all `n_bins` bins come first.
 
     Args:
-        numbers: (N,) float64 each.
+        numbers: (N,) each, as `as_numbers` has them.
         n_bins: bins at most.
     """
     made: list[tuple[np.ndarray, float | None]] = []
@@ -415,10 +415,10 @@ def middle_and_bins(values: np.ndarray, n_bins: int) -> tuple[float, list[tuple[
     """A column's median, its bins as `edges` and whether values are missing; None where none is known.
 
     Args:
-        values: (N,) float64.
+        values: (N,) as `as_numbers` has them.
         n_bins: bins at most.
     """
-    known = values[np.isfinite(values)]
+    known = values[np.isfinite(values)].astype(np.float64, copy=False)
     if len(known) == 0:
         return None
     known = np.clip(known, -LARGEST, LARGEST)
@@ -428,7 +428,7 @@ def middle_and_bins(values: np.ndarray, n_bins: int) -> tuple[float, list[tuple[
 
 def centred_on(values: np.ndarray, centre: float) -> np.ndarray:
     """(n,) float64 values clipped, less the centre; 0 where they are not finite."""
-    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST) - centre, 0.0)
+    return np.where(np.isfinite(values), np.clip(values.astype(np.float64, copy=False), -LARGEST, LARGEST) - centre, 0.0)
 
 
 def bin_fields(bins: list[list[tuple[float, float]]], n_bins: int) -> tuple[list[int], dict[str, Any]]:
@@ -588,16 +588,22 @@ class Code:
 
 
 def numbers_of(data: Dataset, parts: dict[str, list[int]]) -> list[np.ndarray]:
-    """(n,) float64 of each column of numbers, and of those parts of times that vary."""
+    """(n,) as `as_numbers` has each column of numbers, and float64 of those parts of times that vary."""
     out = []
     for column in data.roles.features:
         array = data.arrays[column.name]
         if column.kind == "number":
-            out.append(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+            out.append(as_numbers(array))
         elif column.kind == "time":
             every = all_time_parts(array)
             out += [every[at] for at in parts[column.name]]
     return out
+
+
+def as_numbers(array: pa.Array) -> np.ndarray:
+    """(N,) a column of numbers as it lies in memory, where none is missing; else float64 with NaN."""
+    whole = not array.null_count and (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type))
+    return array.to_numpy() if whole else array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def as_text(array: pa.Array) -> pa.Array:
