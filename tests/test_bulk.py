@@ -40,6 +40,23 @@ def test_places_count_those_below_and_half_of_those_equal(tied):
     assert len(bulk.middles(tied[:0])[1]) == 0
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8", "i4", "u2", "constant", "far apart"])
+@pytest.mark.parametrize("n", [0, 1, 2000])
+def test_argsort_is_the_stable_order(kind, n):
+    rng = np.random.default_rng(0)
+    if kind[0] == "f" and kind != "far apart":
+        x = rng.normal(0, 100, n).round(1).astype(kind)
+        x[::5], x[1::50], x[2::70] = np.where(rng.random(len(x[::5])) < 0.5, -0.0, 0.0), np.inf, -np.inf
+        x[3::9] *= 1e-40 if kind == "f4" else 1e-320
+    elif kind == "far apart":
+        x = rng.choice([np.iinfo(np.int64).min, -1, 0, np.iinfo(np.int64).max], n)
+    else:
+        x = np.full(n, 7) if kind == "constant" else rng.integers(0, 60_000, n).astype(kind) * (1 if kind == "u2" else 3)
+    given = x.copy()
+    np.testing.assert_array_equal(bulk.argsort(x), np.argsort(x, kind="stable"))
+    np.testing.assert_array_equal(x, given)
+
+
 def test_falling_is_a_stable_order(tied):
     np.testing.assert_array_equal(bulk.falling(tied), np.argsort(-tied, kind="stable"))
 

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 
 from zcurate import confusion
-from zcurate.bulk import sample, sampled
+from zcurate.bulk import argsort, sample, sampled
 from zcurate.evidence import Evidence, View
 from zcurate.heldout import given, rivals, taken
 from zcurate.ranking import ranks
@@ -45,7 +45,7 @@ def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> 
     Returns:
         (m,) float64, non-decreasing in `at`.
     """
-    order = np.argsort(x, kind="stable")
+    order = argsort(x)
     mass = weight[order]
     starts, level = pooled(y[order], mass)
     middle = np.add.reduceat(mass * x[order], starts) / np.add.reduceat(mass, starts)

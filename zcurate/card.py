@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.bulk import argsort
 from zcurate.cutoff import class_cutoffs
 from zcurate.dataset import Dataset
 from zcurate.evidence import Evidence
@@ -91,7 +92,7 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
     incorrect, hard = verdicts.called("incorrect"), verdicts.called("hard")
-    rows_of = np.split(np.argsort(evidence.y, kind="stable"), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
+    rows_of = np.split(argsort(evidence.y), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
     for name, mine in zip(data.task.classes, rows_of, strict=True):
         p = verdicts.p_incorrect[mine]
         p = p[~np.isnan(p)]

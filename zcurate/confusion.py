@@ -14,7 +14,7 @@ from math import sqrt
 
 import numpy as np
 
-from zcurate.bulk import falling, pieces
+from zcurate.bulk import argsort, falling, pieces
 from zcurate.heldout import KEPT, Heldout, TopK, given, likeliest, parts, picked, taken
 
 SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
@@ -83,7 +83,7 @@ def estimate(heldout: Heldout, y: np.ndarray) -> Confusion:
     n_classes = p.shape[1]
     predicted = likeliest(p)
     surest = falling(given(p, predicted))
-    by_class = np.split(surest[np.argsort(predicted[surest], kind="stable")], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
+    by_class = np.split(surest[argsort(predicted[surest])], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
     counted = counts(predicted, y, n_classes)
     confused = off_diagonal(counted)
     shape = FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))

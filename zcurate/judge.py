@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zcurate import confusion
-from zcurate.bulk import pieces, sample, sampled
+from zcurate.bulk import argsort, pieces, sample, sampled
 from zcurate.calibrate import calibration_table, class_probability, noise_interval, target_probability, wilson
 from zcurate.evidence import Evidence, Round, View, bare, hard_view, known_mean, merge, views
 from zcurate.ranking import clue_places, clue_weights, likest, suspicion, together
@@ -202,7 +202,7 @@ def hard_called(
     if not cases:
         return 0, 0
     judged = sampled(~np.isnan(s))
-    order = judged[np.argsort(s[judged], kind="stable")]
+    order = judged[argsort(s[judged])]
     at = np.interp(suspicion(cases, weights), s[order], wrong[order])
     trusted_label = np.nan_to_num(wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
     return int(trusted_label.sum()), int((at[trusted_label] > threshold).sum())
@@ -215,7 +215,7 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
         known = ~np.isnan(far)
         place = np.full(len(far), np.nan)
         weight = p_right[known]
-        order = np.argsort(far[known])
+        order = argsort(far[known])
         place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
         return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
     margin = confusion.margins(real.heldout, real.label, real.confusion.sharpness)
