@@ -532,8 +532,9 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     model = builder(what.spec.name)
     marks = footprint(dataset, options, what)
     kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
-    # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees.
-    with device.kept_memory(), device.beside(2 if grove.child else 1) as start:
+    # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees;
+    # where there are but two cores the other's turn comes after that, as three at work would keep the members waiting.
+    with device.kept_memory(), device.beside(2 if grove.child and threads > 2 else 1) as start:
         asked = start(said_beside, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
         looks: list[Any] = []
         look = partial(look_beside, looks, start, encoded, what.spec.witnesses, costs)
