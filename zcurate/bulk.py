@@ -157,3 +157,19 @@ def side_by_side(jobs: Sequence[Callable[[], T]], n_rows: int) -> list[T]:
 
     with ThreadPoolExecutor(n_threads) as pool:
         return [each.result() for each in [pool.submit(job) for job in jobs]]
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made on another thread while the one before it is used.
+
+    Args:
+        items: not None.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, items, None)
+            yield item
+            del item

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zcurate import texts
-from zcurate.bulk import rows_at_once, side_by_side
+from zcurate.bulk import ahead, argsort, rows_at_once, side_by_side
 from zcurate.cellar import Cellar
 from zcurate.dataset import Dataset
 from zcurate.device import has_bfloat16
@@ -708,14 +708,14 @@ def deal(found: Survey, code: Code, arrays: dict[str, np.ndarray], n_buckets: in
         cellar.release()
     with ExitStack() as until:
         pens = {name: until.enter_context(cellar.pen(array)) for name, array in arrays.items()}
-        for batch in found.pieces(found.columns()):
+        for batch in ahead(found.pieces(found.columns())):
             part = found.part(pa.Table.from_batches([batch]))
             made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}
             made["row"] = np.arange(done, done + batch.num_rows)
             if "fold_key" in arrays:
                 made["fold_key"] = group_keys(part)
             bucket = drawn[done : done + batch.num_rows]
-            order = np.argsort(bucket, kind="stable")
+            order = argsort(bucket)
             edge = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])
             for name, write in pens.items():
                 values = made[name][order]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from math import ceil, sqrt
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate import compose, cutoff, heldout, lean, report
-from zcurate.bulk import rows_at_once
+from zcurate.bulk import ahead, rows_at_once
 from zcurate.cellar import MAPPED_AT_ONCE, Cellar
 from zcurate.dataset import Dataset
 from zcurate.errors import InputError
@@ -395,20 +394,6 @@ def write_in_turn(where: str, data: Dataset, evidence: Evidence, verdicts: Verdi
             pen.write(made, begin)
             del made
             pa.default_memory_pool().release_unused()
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made on another thread while the one before it is used.
-
-    Args:
-        items: not None.
-    """
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
-            yield item
-            del item
 
 
 def rank_among(rank: np.ndarray, verdicts: Verdicts, others: Others) -> None:
