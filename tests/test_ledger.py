@@ -15,7 +15,8 @@ CPU = torch.device("cpu")
 
 
 def scored(error, z, keep, margin):
-    return Scored(torch.tensor(0.0), *(torch.tensor(part) for part in (error, z, keep, margin, margin)))
+    nothing = torch.tensor(0.0)
+    return Scored(nothing, nothing, *(torch.tensor(part) for part in (error, z, keep, margin, margin)))
 
 
 def test_visits_are_summed_per_row_over_members_and_batches():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from zcurate import zerror
 from zcurate.spec import ZSettings
-from zcurate.zerror import Statistics
+from zcurate.zerror import Scored, Statistics
 
 BATCH = ZSettings(z_stats="batch")
 
@@ -236,6 +236,8 @@ def test_the_gradient_written_out_is_autograds(n_classes):
     torch.testing.assert_close(zerror.slope(logits.detach(), y, zerror.terms(logits.detach(), y)[1]), expected)
     others = logits.masked_fill(F.one_hot(y, n_classes).bool(), -math.inf)
     own = logits.gather(2, y[..., None])[..., 0]
+    assert (margin is None) == (sieve is None) == (n_classes == 2)
+    _, error, margin, sieve = Scored(loss, logits, error, error, error > 0, margin, sieve).curves
     for found, wanted in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
         torch.testing.assert_close(found, wanted)
 

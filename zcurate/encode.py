@@ -136,6 +136,13 @@ class Encoded:
         assert self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
         return -self.bin_start * self.bin_scale - 0.5
 
+    @cached_property
+    def regular_bins(self) -> tuple[Tensor, Tensor]:
+        """`offset` and `bin_scale` of the columns that `regular` counts, (columns, bins) each."""
+        assert self.bin_scale is not None  # crack: narrows types only
+        n_columns, n_bins = self.regular
+        return self.offset[: n_columns * n_bins].view(self.regular), self.bin_scale[: n_columns * n_bins].view(self.regular)
+
     def release(self) -> None:
         """Give back the memory that rows in files take at the moment."""
         for one in (self.cellar, self.mapped):
@@ -180,13 +187,12 @@ class Encoded:
         assert self.bin_column is not None and self.bin_scale is not None  # crack: narrows types only
         n_columns, n_bins = self.regular
         at, parts = n_columns * n_bins, []
-        offset = self.offset
         if at:
-            shape = (n_columns, n_bins)
-            block = torch.addcmul(offset[:at].view(shape), x[..., :n_columns, None], self.bin_scale[:at].view(shape))
+            offset, scale = self.regular_bins
+            block = torch.addcmul(offset, x[..., :n_columns, None], scale)
             parts.append(block.clamp_(-0.5, 0.5).to(self.dtype).flatten(2))
         if at < len(self.bin_column):
-            block = torch.addcmul(offset[at:], x.index_select(2, self.bin_column[at:]), self.bin_scale[at:])
+            block = torch.addcmul(self.offset[at:], x.index_select(2, self.bin_column[at:]), self.bin_scale[at:])
             parts.append(block.clamp_(-0.5, 0.5).to(self.dtype))
         return parts
 

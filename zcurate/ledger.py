@@ -104,7 +104,7 @@ class Ledger:
         if epoch == 0:
             self.seen.index_add_(0, flat, counted)
         self.masked.index_add_(0, flat, (~scored.keep).reshape(-1) * counted)
-        for field, value in zip(self.epoch[epoch], (scored.z, scored.error, scored.margin, scored.sieve), strict=False):
+        for field, value in zip(self.epoch[epoch], scored.curves, strict=False):
             field.index_add_(0, flat, value.reshape(-1) * counted)
         visible = torch.where(counted > 0, scored.z.reshape(-1), float("-inf"))
         self.z_max.scatter_reduce_(0, flat, visible, "amax")

@@ -118,14 +118,28 @@ class Visits(NamedTuple):
     readmit: Tensor | None
     """(K, n) bool, visits that are not masked whatever their z; None for none."""
 
-    def part(self, begin: int, end: int) -> Visits:
-        """The visits from `begin` to before `end`."""
-        return Visits(self.ids[:, begin:end], self.weight[:, begin:end], None if self.readmit is None else self.readmit[:, begin:end])
+    def first(self, n: int) -> Visits:
+        """The first n visits."""
+        return Visits(self.ids[:, :n], self.weight[:, :n], None if self.readmit is None else self.readmit[:, :n])
+
+    def cut(self, sizes: list[int]) -> Iterator[Visits]:
+        """Batch after batch.
+
+        Args:
+            sizes: of each.
+        """
+        ids, weight = (part.split(sizes, 1) for part in self[:2])
+        return map(Visits, ids, weight, itertools.repeat(None) if self.readmit is None else self.readmit.split(sizes, 1))
 
     def n_full(self) -> int:
         """How many of the first visits are no padding for any member."""
         padded = torch.nonzero((self.weight == 0).any(0))
         return int(padded[0]) if len(padded) else self.weight.shape[1]
+
+
+def sizes_of(edges: list[int]) -> list[int]:
+    """How long the runs are between neighbouring edges."""
+    return [end - begin for begin, end in itertools.pairwise(edges)]
 
 
 class Tape(NamedTuple):
@@ -520,6 +534,9 @@ class Team:
         self.tape: Tape | None = None
         self.replay: Replay | None = None
         self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
+        by_hand = self.discrim is None and getattr(self.model, "by_hand", False)
+        self.looked: Callable[[Inputs], tuple[Tensor, Callable[[Tensor], None]]] | None = getattr(self.model, "taught") if by_hand else None  # noqa: B009
+        """Gives a batch's output and takes its gradient, of a model that does so without autograd."""
         self.taught = encoded.zeros(*blind.shape, dtype=torch.bool)
         for begin, end in rows_at_once(encoded.n_rows, SEGMENT_ROWS):
             part = slice(begin, end)
@@ -624,24 +641,23 @@ class Team:
         self.model.train()
         tape = self.wound(visited, thresholds, rates)
         found: Scored | None = None if tape is None else tape.found
-        labels = self.labels[visited.ids] if tape is None else tape.labels
-        done = 0
-        for number, (begin, end) in enumerate(itertools.pairwise(edges)):
+        sizes, done = sizes_of(edges), 0
+        batches = [] if tape is not None else list(zip(visited.cut(sizes), self.labels[visited.ids].split(sizes, 1), strict=True))
+        for number, (size, end) in enumerate(zip(sizes, edges[1:], strict=True)):
             if self.trainer.stopped:
                 break
             full = end <= n_full
-            if tape is not None and self.replay is not None:
-                self.replay(end - begin, full)
+            if self.replay is not None:
+                self.replay(size, full)
             else:
-                batch = visited.part(begin, end)
-                scored = self.step(batch, labels[:, begin:end], full, thresholds[number], rates[number], progress[number])
+                scored = self.step(*batches[number], full, thresholds[number], rates[number], progress[number])
                 found = found or scored.room(visited.ids.shape[1])
-                found.put(begin, scored)
+                found.put(done, scored)
             done = end
         if spec.z.z_stats == "epoch" and part == n_parts - 1:
             put(self.running, self.gathering)
         assert found is not None  # crack: narrows types only
-        return visited.part(0, done), found.first(done)
+        return visited.first(done), found.first(done)
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> Scored:
         """One batch: look, score, and move the parameters; all that lasts is changed in place.
@@ -654,18 +670,24 @@ class Team:
             rate: learning rate, or ().
             progress: share of the run that is over.
         """
-        spec = self.trainer.spec
-        with self.precision():
-            output = self.model(self.inputs(batch.ids)).float()
+        spec, inputs, learn = self.trainer.spec, self.inputs(batch.ids), None
+        if self.looked is not None:
+            output, learn = self.looked(inputs)
+        else:
+            with self.precision():
+                output = self.model(inputs).float()
         weight = None if full else batch.weight
         scored, updated = score(output, y, weight, self.running, spec.z, threshold, batch.readmit, self.trainer.crowd)
         if spec.z.z_stats == "epoch":
             put(self.gathering, gathered(self.gathering, updated))
         else:
             put(self.running, updated)
-        loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress)
         self.optimiser.forget()
-        loss.backward()
+        if learn is not None:
+            learn(scored.gradient)
+        else:
+            loss = scored.loss if self.discrim is None else self.discrim(terms(output, y)[0], batch.ids, batch.weight, progress)
+            loss.backward()
         self.trainer.crowd.reduce(self.optimiser.parameters)
         self.optimiser.step(rate)
         return scored
@@ -692,7 +714,8 @@ class Team:
         at = torch.zeros(2, dtype=torch.int64, device=labels.device)
         if self.tape is None:
             like = torch.zeros(visited.ids.shape, device=labels.device)
-            found = Scored(like[0, 0], like, like.clone(), like > 0, like.clone(), like.clone())
+            spare = [] if self.trainer.encoded.n_outputs == 2 and not self.trainer.encoded.regression else [like.clone(), like.clone()]
+            found = Scored(like[0, 0], like, like.clone(), like.clone(), like > 0, *spare)
             self.tape = Tape(visited, labels, found, *told, at)
             state = [*self.model.state_dict().values(), *self.optimiser.state(), *self.running, *self.gathering, at]
             self.replay = Replay(self.replayed, state, self.generators())
@@ -749,7 +772,7 @@ class Team:
         for epoch in range(spec.second_split):
             model.train()
             visited, edges = self.order(-1 - epoch, split).batched(spec.batch)
-            for ids, weight, _ in itertools.starmap(visited.part, itertools.pairwise(edges)):
+            for ids, weight, _ in visited.cut(sizes_of(edges)):
                 with self.precision():
                     output = model(self.inputs(ids)).float()
                 self.optimiser.forget()
@@ -760,7 +783,8 @@ class Team:
             for ids, weight in first:
                 with torch.no_grad(), self.precision():
                     output = model(self.trainer.encoded.inputs(ids)).float()
-                ledger.record_second(epoch, self.local(ids, weight), terms(output, self.labels[ids])[2], weight)
+                _, error, margin, _ = terms(output, self.labels[ids])
+                ledger.record_second(epoch, self.local(ids, weight), -error if margin is None else margin, weight)
 
     def precision(self) -> AbstractContextManager[Any]:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""

@@ -9,6 +9,7 @@ use running statistics and why median and MAD are on offer.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ ALONE = Alone()
 
 SMALL_GROUP = 6
 """A group of fewer rows cannot exceed 2 sigmas (Samuelson's bound), so it borrows the running statistics."""
+EQUAL = 1e-5
+"""A spread up to this is rounding among equal errors."""
 MAD_TO_STD = 1.4826
 
 
@@ -59,26 +62,36 @@ class Scored(NamedTuple):
     """What the loss says of a batch."""
 
     loss: Tensor
-    """() float32: sum over the members of the mean loss of the rows kept; carries the gradient to the output."""
+    """() float32: sum over the members of the mean loss of the rows kept; carries `gradient` to an output that asks for it."""
+    gradient: Tensor
+    """(K, B, C) float32: derivative of the loss by the output."""
     error: Tensor
     """(K, B) float32, high = bad (regression: signed)."""
     z: Tensor
     """(K, B) float32 [sigma], signed."""
     keep: Tensor
     """(K, B) bool: the row contributes to the gradient."""
-    margin: Tensor
-    """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error)."""
-    sieve: Tensor
-    """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero)."""
+    margin: Tensor | None = None
+    """(K, B) float32: logit of the given class minus the best other (regression: minus the absolute standardised error); None of two
+    classes, where it is minus the error."""
+    sieve: Tensor | None = None
+    """(K, B) float32: CORES score, cross-entropy of the given class minus its mean over the classes (regression: zero); None of two classes,
+    where it is half the error."""
 
     @property
-    def rows(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def rows(self) -> list[Tensor]:
         """What is said of each row."""
-        return self.error, self.z, self.keep, self.margin, self.sieve
+        return [part for part in self[2:] if part is not None]
+
+    @property
+    def curves(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """z, error, margin and sieve."""
+        margin = -self.error if self.margin is None else self.margin
+        return self.z, self.error, margin, self.error / 2 if self.sieve is None else self.sieve
 
     def room(self, n: int) -> Scored:
         """The same of n rows, to be filled batch by batch."""
-        return Scored(self.loss.detach(), *(part.new_empty(part.shape[0], n) for part in self.rows))
+        return Scored(self.loss.detach(), self.gradient, *(part.new_empty(part.shape[0], n) for part in self.rows))
 
     def put(self, begin: int, batch: Scored) -> None:
         """Take in a batch.
@@ -92,11 +105,11 @@ class Scored(NamedTuple):
 
     def first(self, n: int) -> Scored:
         """The first n rows."""
-        return Scored(self.loss, *(part[:, :n] for part in self.rows))
+        return Scored(self.loss, self.gradient, *(part[:, :n] for part in self.rows))
 
 
-def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Row losses, errors, margins and CORES scores of a classification batch.
+def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Row losses, errors, margins and CORES scores of a classification batch; of two classes the last two are None, as `Scored` has them.
 
     Args:
         logits: (K, B, C) float32.
@@ -107,12 +120,22 @@ def class_terms(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
         sieve (K, B) = CE_y - mean_k CE_k (arXiv:2010.02347), high = bad.
     """
     if logits.shape[2] == 2:
-        error = (logits[..., 0] - logits[..., 1]).mul_(2.0 * y - 1)
-        return F.softplus(error), error, -error, error / 2
+        first, second = logits.unbind(2)
+        error = (first - second).mul_(signs(y))
+        return F.softplus(error), error, None, None
     own = logits.gather(2, y[..., None]).squeeze(2)
     others = logits.scatter(2, y[..., None], float("-inf"))
     error = others.logsumexp(2) - own
     return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
+
+
+def signs(y: Tensor) -> Tensor:
+    """(K, B) float32: -1 for the first of two classes, 1 for the second.
+
+    Args:
+        y: (K, B) int64.
+    """
+    return (2.0 * y).sub_(1)
 
 
 def class_slope(logits: Tensor, y: Tensor, error: Tensor) -> Tensor:
@@ -124,7 +147,7 @@ def class_slope(logits: Tensor, y: Tensor, error: Tensor) -> Tensor:
         error: (K, B) float32, as `class_terms` has it.
     """
     if logits.shape[2] == 2:
-        other = error.sigmoid() * (2.0 * y - 1)
+        other = error.sigmoid().mul_(signs(y))
         return torch.stack([other, -other], 2)
     slope = logits.softmax(2)
     return slope.scatter_add_(2, y[..., None], torch.full_like(slope[..., :1], -1.0))
@@ -160,7 +183,7 @@ def target_slope(output: Tensor, y: Tensor, error: Tensor) -> Tensor:
     return torch.stack([-error.sign() * inverse, inside * (1 - error.abs() * inverse)], 2)
 
 
-def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def terms(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """`target_terms` of float targets, `class_terms` of classes."""
     return (target_terms if y.dtype.is_floating_point else class_terms)(output, y)
 
@@ -217,11 +240,12 @@ def standardise(
     batch = spread_of_all(error) if weight is None else spread(error, group, weight, running.centre.shape[1])
     batch = batch if crowd.size == 1 else pooled(*crowd.stacked(torch.stack(batch)).unbind(1))
     several = weight is None and crowd.size == 1 and error.shape[1] > 1
-    fresh = running.weight == 0
     if settings.z_stats == "epoch":
+        fresh = running.weight == 0
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))
         return scaled(error, group, used, several), batch
-    rate = torch.where(fresh, 1.0, 0.1).to(error.dtype)
+    # All of the first batch, then a tenth of each.
+    rate = (1 - running.weight).clamp_(0.1, 1.0)
     rate = rate if several else rate * (batch.weight > 1)
     updated = Statistics(running.centre.lerp(batch.centre, rate), running.scale.lerp(batch.scale, rate), running.weight + batch.weight)
     if settings.z_stats == "batch":
@@ -255,9 +279,8 @@ def scaled(error: Tensor, group: Tensor | None, statistics: Statistics, several:
         several: they are known to be of more than one row.
     """
     centre, scale, weight = statistics if group is None else (part.gather(1, group) for part in statistics)
-    # Rounding leaves a spread of some 1e-7 of the centre between equal errors.
-    usable = scale > centre.abs().add_(1).mul_(1e-6)
-    return (error - centre).mul_((usable if several else usable & (weight > 1)) / scale.clamp_min(1e-12))
+    scale = scale if several else torch.where(weight > 1, scale, 0.0)
+    return (error - centre).div_(F.threshold(scale, EQUAL, math.inf))
 
 
 def spread_of_all(error: Tensor) -> Statistics:
@@ -339,22 +362,22 @@ def shares(keep: Tensor, weight: Tensor | None, crowd: Alone = ALONE) -> Tensor:
         weight: (K, B) float32, 0 for rows that are padding; None where none is.
         crowd: the processes whose rows make one batch.
     """
-    kept = keep.float() if weight is None else keep * weight
-    return kept / crowd.summed(kept.sum(1, keepdim=True)).clamp_min(1e-12)
+    kept = keep if weight is None else keep * weight
+    return kept / crowd.summed(kept.sum(1, keepdim=True, dtype=torch.float32)).clamp_min(1e-12)
 
 
-def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor) -> Tensor:
+def measured(z_on: str, loss: Tensor, error: Tensor, margin: Tensor | None) -> Tensor:
     """The quantity that is standardised, high = bad.
 
     Args:
         z_on: one of `Z_ON`; `logit` is the log-odds of the given label, as `error`.
         loss: (K, B).
         error: (K, B).
-        margin: (K, B).
+        margin: (K, B); None for minus the error.
     """
     if z_on == "loss":
         return loss
-    if z_on == "margin":
+    if z_on == "margin" and margin is not None:
         return -margin
     if z_on == "probability":
         return torch.sigmoid(error)
@@ -398,8 +421,9 @@ def score(
         both = settings.z_side == "both" or (regression and settings.z_on in ("error", "logit"))
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
-            keep = keep | readmit
+            keep.logical_or_(readmit)
         share = shares(keep, weight, crowd)
         value, gradient = (share * loss).sum(), slope(fixed, y, error).mul_(share[..., None])
-    carried: Tensor = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
-    return Scored(carried, error, z, keep, margin, sieve), updated
+    if output.requires_grad:
+        value = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
+    return Scored(value, gradient, error, z, keep, margin, sieve), updated

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 from zcurate.encode import Encoded
 from zcurate.errors import UsageError
 from zcurate.models import MODELS, builder
-from zcurate.models.mlp import PackedLinear, dropout
+from zcurate.models.mlp import dropout
 from zcurate.models.user import function_of
 from zcurate.spec import ModelSpec
 
@@ -61,19 +63,27 @@ def test_the_seed_sets_every_weight_whatever_was_drawn_before(name):
         assert torch.equal(a, b), key
 
 
-def test_packed_layers_are_separate_layers():
-    layer = PackedLinear(3, 4, 2, torch.Generator().manual_seed(0))
-    x = torch.randn(3, 5, 4)
-    for k in range(3):
-        torch.testing.assert_close(layer(x)[k], x[k] @ layer.weight[k] + layer.bias[k])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_model_taught_by_hand_gets_the_gradients_of_autograd(kind):
+    encoded = dataclasses.replace(table(), term=None, term_start=None, term_weight=None, n_terms=0, dtype=kind)
+    model = builder("mlp")(ModelSpec(hidden=(8,)), encoded, 2, torch.Generator().manual_seed(0))
+    inputs, upstream = encoded.inputs(torch.tensor([[0, 5, 7], [1, 5, 5]])), torch.randn(2, 3, 3)
+    model(inputs).backward(upstream)
+    expected = [parameter.grad for parameter in model.parameters()]
+    assert model.by_hand
+    output, learn = model.taught(inputs)
+    assert torch.equal(output, model(inputs).detach())
+    learn(upstream)
+    for parameter, wanted in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, wanted)
 
 
 def test_members_do_not_touch_each_other():
     model, inputs, _ = made("mlp")
     model(inputs)[0].sum().backward()
-    for name, parameter in model.named_parameters():
-        grad = parameter.grad.view(2, -1)
-        assert (grad[1] == 0).all(), name
+    assert all((part[1] == 0).all() and (part[0] != 0).any() for part in model.stack.parts(model.stack.flat.grad))
+    for parameter in (model.embedding, model.text.weight):
+        assert (parameter.grad.view(2, -1)[1] == 0).all()
 
 
 def test_the_text_term_is_the_weighted_sum_of_its_terms():
