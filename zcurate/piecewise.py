@@ -438,11 +438,14 @@ def rank_all(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.
     inner = np.quantile(suspicion(verdicts, slice(BLOCK_ROWS)), np.linspace(0, 1, n_bins + 1)[1:-1])
     edges = np.unique(np.concatenate([[0.0], inner])).astype(np.float32)
     told, done = (row, verdicts.p_incorrect, verdicts.p_outlier, z_score), 0
-    ranked, ranks = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
+    ranked, ranks, bins = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int16)
+    for part in parts:
+        bins[part] = np.searchsorted(edges, suspicion(verdicts, part), "right")
+        cellar.release()
     for number in range(len(edges), 0, -1):
         found: list[tuple[np.ndarray, ...]] = []
         for part in parts:
-            here = np.flatnonzero(np.searchsorted(edges, suspicion(verdicts, part), "right") == number)
+            here = np.flatnonzero(bins[part] == number)
             found.append((part.start + here, *(values[part][here] for values in told)))
             cellar.release()
         rows, place, p_incorrect, p_outlier, z = (np.concatenate(values) for values in zip(*found, strict=True))
