@@ -41,7 +41,9 @@ def test_forward_and_backward_by_hand_are_those_of_autograd(n_members, sizes):
     torch.testing.assert_close(torch.autograd.grad(found, (x, stack.flat), upstream), wanted)
     _, kept = stack.ahead(x)
     whole, parts = stack.slopes
-    torch.testing.assert_close((stack.back(kept, upstream, parts, True), whole), wanted)
+    torch.testing.assert_close((stack.back(kept, upstream, parts, 4), whole), wanted)
+    torch.testing.assert_close(stack.back(kept, upstream, parts, 3), wanted[0][..., 1:])
+    assert stack.back(kept, upstream, parts, 0) is None
 
 
 def test_in_bfloat16_the_gradient_is_near_that_of_float32():
@@ -50,7 +52,7 @@ def test_in_bfloat16_the_gradient_is_near_that_of_float32():
     for kind in (torch.float32, torch.bfloat16):
         output, kept = stack.ahead(x.to(kind))
         assert output.dtype == torch.float32
-        stack.back(kept, upstream, stack.slopes[1], False)
+        stack.back(kept, upstream, stack.slopes[1], 0)
         gradients.append(stack.slopes[0].clone())
     torch.testing.assert_close(output, layer_by_layer(stack, x.bfloat16()), atol=0.1, rtol=0.02)
     assert F.cosine_similarity(*gradients, 0) > 0.99
@@ -62,7 +64,7 @@ def test_units_are_dropped_in_training_alone_and_learn_nothing():
     torch.testing.assert_close(stack(x), layer_by_layer(stack, x))
     stack.train()
     _, kept = stack.ahead(x)
-    stack.back(kept, torch.randn(3, 9, 2), stack.slopes[1], False)
+    stack.back(kept, torch.randn(3, 9, 2), stack.slopes[1], 0)
     h, slopes = kept[4], stack.slopes[1]
     dropped = (h == 0).all(1)
     assert 0 < dropped.float().mean() < 1

@@ -154,17 +154,17 @@ class Perceptron(nn.Module):
         return product(last, wide.mT, self.own[-1].mT).mT, [*found, wide, last]
 
     @torch.no_grad()
-    def back(self, found: Sequence[Tensor], upstream: Tensor, into: list[Tensor], of_x: bool) -> Tensor | None:
+    def back(self, found: Sequence[Tensor], upstream: Tensor, into: list[Tensor], of_x: int) -> Tensor | None:
         """Gradients.
 
         Args:
             found: by `ahead`.
             upstream: (K, B, n_L) float32, the gradient of its output.
             into: room for those of the parts of `flat`, float32, written to.
-            of_x: that of `x` is wanted.
+            of_x: of how many columns of `x`, its last, it is wanted too.
 
         Returns:
-            That of `x`, or None.
+            (K, B, of_x) in the dtype of `x`, or None for no column.
         """
         *kept, h, wide, last = found
         into[-1].copy_(upstream.sum(1, keepdim=True))
@@ -177,8 +177,10 @@ class Perceptron(nn.Module):
             slope = slope.div_(1 - self.share) if self.share else slope
             into[at + 1].copy_(slope.sum(1, keepdim=True))
             put_product(into[at], before.mT, slope)
-            slope, h = product(slope, weight.mT) if at or of_x else None, before
-        return slope
+            if at or of_x:
+                slope = product(slope, (weight if at else weight[:, -of_x:]).mT)
+            h = before
+        return slope[..., -of_x:] if slope is not None and of_x else None
 
     def forward(self, x: Tensor) -> Tensor:
         """`ahead` as autograd knows it, which makes more small operations of the same."""
@@ -208,7 +210,7 @@ class Layers(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor, None]:
         """Gradients of `x` where it is wanted, and of `flat`."""
         whole = torch.empty_like(ctx.of.flat)
-        return ctx.of.back(ctx.saved_tensors, upstream, ctx.of.parts(whole), ctx.needs_input_grad[0]), whole, None
+        return ctx.of.back(ctx.saved_tensors, upstream, ctx.of.parts(whole), ctx.of.shapes[0][1] if ctx.needs_input_grad[0] else 0), whole, None
 
 
 def looked_up(table: Tensor, at: Tensor) -> Tensor:
@@ -216,6 +218,20 @@ def looked_up(table: Tensor, at: Tensor) -> Tensor:
     if table.is_cuda:
         return F.embedding(at, table)
     return table.index_select(0, at.reshape(-1)).view(*at.shape, -1)
+
+
+def told_back(table: Tensor, at: Tensor, slope: Tensor) -> Tensor:
+    """Gradient of a table's rows, (n, D), from that of what `looked_up` found there.
+
+    Args:
+        table: (n, D).
+        at: (K, B, Q) int64.
+        slope: (K, B, Q x D) float32.
+    """
+    rows = slope.reshape(at.numel(), -1)
+    if table.is_cuda:
+        return torch.ops.aten.embedding_dense_backward(rows, at.reshape(-1), len(table), -1, False)
+    return torch.zeros_like(table).index_add_(0, at.reshape(-1), rows)
 
 
 class PackedText(nn.Module):
@@ -299,11 +315,10 @@ class PackedMLP(nn.Module):
         """
         assert self.stack is not None  # crack: narrows types only
         self.stack.flat.grad, parts = self.stack.slopes
-        slope = self.stack.back(found, gradient, parts, self.embedding is not None)
+        embedded = 0 if self.embedding is None or inputs.codes is None else inputs.codes.shape[2] * self.embedding.shape[1]
+        slope = self.stack.back(found, gradient, parts, embedded)
         if self.embedding is not None and inputs.codes is not None and slope is not None:
-            at = (inputs.codes + self.first_code).reshape(-1)
-            wide = slope[..., -inputs.codes.shape[2] * self.embedding.shape[1] :].reshape(len(at), -1)
-            self.embedding.grad = torch.zeros_like(self.embedding).index_add_(0, at, wide.to(self.embedding.dtype))
+            self.embedding.grad = told_back(self.embedding, inputs.codes + self.first_code, slope.float())
 
 
 def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
