@@ -507,3 +507,14 @@ def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
         code, out, err = run(command, "mine")
         assert (code, out) == (2, "")
         assert "mine: part-00003-of-00007.parquet is missing — expected every part of one report" in last(err)
+
+
+def test_a_process_whose_part_is_over_leaves_without_a_word(run, blobs_csv, here, monkeypatch):
+    from zcurate import flow
+
+    def over(*_, **__):
+        raise flow.Over
+
+    monkeypatch.setattr(flow, "run", over)
+    assert run("scan", blobs_csv[0])[:2] == (0, "")
+    assert os.listdir(here) == []

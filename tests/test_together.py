@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from zcurate import together, train, zerror
+from zcurate import flow, lean, together, train, zerror
 from zcurate.encode import Encoded
 from zcurate.models import builder
 from zcurate.spec import ModelSpec, ZSettings
@@ -117,10 +118,21 @@ def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n
     subprocess.run([sys.executable, *words, "-o", out[0], "-q"], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     done = together_do(n_processes, *words, "-o", out[1])
     assert [bool(err) for _, err, _ in done] == [True] + [False] * (n_processes - 1)
+    assert not any(out for out, *_ in done[1:])
     one, many = (pq.read_table(name) for name in out)
     assert many.num_rows == one.num_rows == 6000
     agree = np.mean(np.array(one["verdict"].to_pylist()) == np.array(many["verdict"].to_pylist()))
     assert agree >= least
+
+
+@pytest.mark.parametrize(("rank", "command", "over"), [(0, "zcurate scan", False), (1, "zcurate scan", True), (1, None, False)])
+def test_the_first_process_goes_on_alone_with_the_cores_of_all(monkeypatch, rank, command, over):
+    for name, value in {"RANK": rank, "WORLD_SIZE": 6, "LOCAL_WORLD_SIZE": 3, "OMP_NUM_THREADS": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
+    with pytest.raises(flow.Over) if over else nullcontext():
+        flow.part_over(command)
+    assert lean.threads() == (6 if rank == 0 else 2)
 
 
 def test_what_several_processes_cannot_do_is_refused(tmp_path):

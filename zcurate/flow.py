@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from zcurate.watch import Costs
 
 
+class Over(Exception):
+    """This process's part of a scan under `torchrun` is over: the first process goes on alone."""
+
+
 def scan(data: Any, *, watch: Watch | None = None, command: str | None = None, **settings: Any) -> Report:
     """Find the wrong labels in a table or a picture folder.
 
@@ -483,6 +487,7 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
 
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
+        Over: of several processes, this one's part is over.
     """
     from zcurate import trees
     from zcurate.spec import plan
@@ -523,7 +528,8 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
         if train.shared_out(what.spec, place):
             crowd = together.join(place, what.spec.folds)
         else:
-            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: every process does the whole scan, the first writes it")
+            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: one process does the whole scan")
+            part_over(command)
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place, room)
     clock.stage("training")
@@ -564,6 +570,7 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
+    part_over(command)
     clock.stage("judging")
     if dataset.n_rows >= LARGE_ROWS:
         lean.spare_memory()
@@ -645,6 +652,22 @@ def said_beside(grove: Grove, encoded: Encoded, wanted: tuple[str, ...], seed: i
         with costs("bayes"):
             said |= of_bayes(encoded, seed)
     return said
+
+
+def part_over(command: str | None) -> None:
+    """All but the first of several processes are done, and it takes over their cores. Called by a user's own program, each goes on: all get the report.
+
+    Args:
+        command: what the user typed; None for nothing.
+
+    Raises:
+        Over: this is not the first.
+    """
+    if command is None or lean.processes() == 1:
+        return
+    if lean.rank() > 0:
+        raise Over
+    lean.others_left()
 
 
 def check_crowd(size: int, options: ScanOptions, what: Plan) -> None:

@@ -76,6 +76,11 @@ def threads() -> int:
     return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
 
 
+def others_left() -> None:
+    """The other processes on this machine are done: from now on `threads` counts theirs too."""
+    os.environ["OMP_NUM_THREADS"] = str(threads() * processes_here())
+
+
 def spare_memory() -> None:
     """Give what Arrow and glibc keep for later back to the system."""
     import pyarrow

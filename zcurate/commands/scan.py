@@ -50,7 +50,10 @@ def scan(data: str, options: ScanOptions) -> None:
         check_output(options.output, data, options.force)
     with talker(options) as watch:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
-        report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
+        try:
+            report = flow.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
+        except flow.Over:
+            return
     if to_stdout and rank() == 0:
         sys.stdout.buffer.write(report.content())
         sys.stdout.flush()
