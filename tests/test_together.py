@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -125,14 +126,24 @@ def test_the_report_is_that_of_one_process_and_one_process_writes_it(tmp_path, n
     assert agree >= least
 
 
-@pytest.mark.parametrize(("rank", "command", "over"), [(0, "zcurate scan", False), (1, "zcurate scan", True), (1, None, False)])
-def test_the_first_process_goes_on_alone_with_the_cores_of_all(monkeypatch, rank, command, over):
+@pytest.mark.parametrize(("rank", "last", "over", "threads"), [(0, True, False, 6), (1, True, True, 2), (0, False, False, 2), (1, False, False, 2)])
+def test_the_first_process_goes_on_alone_with_the_cores_of_all_where_nothing_else_is_to_come(monkeypatch, rank, last, over, threads):
     for name, value in {"RANK": rank, "WORLD_SIZE": 6, "LOCAL_WORLD_SIZE": 3, "OMP_NUM_THREADS": 2}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
     with pytest.raises(flow.Over) if over else nullcontext():
-        flow.part_over(command)
-    assert lean.threads() == (6 if rank == 0 else 2)
+        flow.part_over(last)
+    assert lean.threads() == threads
+
+
+@pytest.mark.slow
+def test_a_trial_of_several_processes_scans_twice_in_each_and_is_told_once(tmp_path):
+    x, y = table(400)
+    path = str(tmp_path / "t.parquet")
+    pq.write_table(pa.table({**{f"x{at}": x[:, at] for at in range(3)}, "label": np.array(["no", "yes"])[y]}), path)
+    first, second = together_do(2, "-m", "zcurate", "trial", path, "--label", "label", "--epochs", "2", "--json")
+    assert len(json.loads(first[0])["rows"]) > 10
+    assert second[:2] == ("", "")
 
 
 def test_what_several_processes_cannot_do_is_refused(tmp_path):

@@ -149,7 +149,7 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
     if options.resume and options.output is not None and (before := finished(dataset, options)) is not None:
         clock.watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
         return before
-    found = examine(dataset, options, clock, command, room)
+    found = examine(dataset, options, clock, command, room, last=command is not None)
     if options.output is None:
         return found.report
     from zcurate import piecewise, report
@@ -475,7 +475,7 @@ def load_torch_beside(data: Any, named: tuple[str | None, ...], ours: bool) -> N
             lean.torch_beside(ours)
 
 
-def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None) -> Scanned:
+def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: Cellar | None = None, last: bool = False) -> Scanned:
     """Train on a data set in memory and judge every row.
 
     Args:
@@ -484,10 +484,11 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
         clock: takes the time; its watch is told.
         command: what the user typed.
         room: takes the pixels of pictures; None for memory.
+        last: the program does nothing after this but write the report: of several processes, all but the first may leave when members have trained.
 
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
-        Over: of several processes, this one's part is over.
+        Over: `last`, and this process's part is over.
     """
     from zcurate import trees
     from zcurate.spec import plan
@@ -495,10 +496,12 @@ def examine(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: s
     what = plan(options, dataset)
     # Their process loads its libraries while torch is loaded here.
     with trees.Grove(what.spec.ensemble) as grove:
-        return learned(dataset, options, what, grove, clock, command, room)
+        return learned(dataset, options, what, grove, clock, command, room, last)
 
 
-def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, clock: Stopwatch, command: str | None, room: Cellar | None) -> Scanned:
+def learned(
+    dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, clock: Stopwatch, command: str | None, room: Cellar | None, last: bool
+) -> Scanned:
     """`examine` once it is known what is trained: one readable page; arguments as there.
 
     Args:
@@ -509,6 +512,7 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
         clock: as there.
         command: as there.
         room: as there.
+        last: as there.
     """
     from zcurate.spec import LARGE_ROWS
 
@@ -528,8 +532,9 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
         if train.shared_out(what.spec, place):
             crowd = together.join(place, what.spec.folds)
         else:
-            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: one process does the whole scan")
-            part_over(command)
+            alone = "the first" if last else "every"
+            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: {alone} process does the whole scan")
+            part_over(last)
     clock.stage("encoding")
     encoded = encode.encode(dataset, what.spec, place, room)
     clock.stage("training")
@@ -570,7 +575,7 @@ def learned(dataset: Dataset, options: ScanOptions, what: Plan, grove: Grove, cl
     if cut_short:
         watch.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
     crowd.leave()
-    part_over(command)
+    part_over(last)
     clock.stage("judging")
     if dataset.n_rows >= LARGE_ROWS:
         lean.spare_memory()
@@ -654,16 +659,16 @@ def said_beside(grove: Grove, encoded: Encoded, wanted: tuple[str, ...], seed: i
     return said
 
 
-def part_over(command: str | None) -> None:
-    """All but the first of several processes are done, and it takes over their cores. Called by a user's own program, each goes on: all get the report.
+def part_over(last: bool) -> None:
+    """Of several processes all but the first are done, if nothing else is to come, and it takes over their cores.
 
     Args:
-        command: what the user typed; None for nothing.
+        last: nothing else is to come. In a user's own program each process goes on and gets the report, and in a trial another scan follows.
 
     Raises:
         Over: this is not the first.
     """
-    if command is None or lean.processes() == 1:
+    if not last or lean.processes() == 1:
         return
     if lean.rank() > 0:
         raise Over

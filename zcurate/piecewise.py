@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from math import ceil, sqrt
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,6 @@ from zcurate.survey import OwnUnit, Survey
 from zcurate.telling import CENTRE_ROWS, Backdrop
 from zcurate.together import can_fork, twins
 from zcurate.watch import Costs
-
-T = TypeVar("T")
 
 BLOCK_ROWS = 131_072
 """Rows judged at a time."""

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from zcurate.commands.scan import outcome_of
+from zcurate.lean import rank
 from zcurate.options import TrialOptions
 from zcurate.outcome import Outcome
 from zcurate.surface import argument, takes
@@ -32,11 +33,13 @@ def trial(data: str, options: TrialOptions) -> None:
     from zcurate import trial as room
     from zcurate.talk import talker
 
+    if rank() > 0:
+        options = dataclasses.replace(options, json=False, quiet=True)
     with talker(options) as watch:
         result = room.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
     if options.json:
         sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
-    elif result.facts["judged"]:
+    elif result.facts["judged"] and rank() == 0:
         from zcurate.standings import show
 
         show(result.facts, options.verbose)
