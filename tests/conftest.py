@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zcurate import lean
+from zcurate.runtime import startup
 
 ROOT = Path(__file__).parent.parent
 # All tests run on torch as the program loads it.
-lean.load_torch(ours=True)
+startup.load_torch(ours=True)
 
 
 def pytest_addoption(parser):

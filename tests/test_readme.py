@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from zcurate import spec
+from zcurate.cli.exit_codes import Outcome
+from zcurate.config import model_config
 from zcurate.errors import UsageError
-from zcurate.judge import VERDICTS
-from zcurate.outcome import Outcome
-from zcurate.report import COLUMN_DOCS
+from zcurate.judge.judge import VERDICTS
+from zcurate.report.report import COLUMN_DOCS
 
 README = (ROOT / "README.md").read_text()
 
@@ -45,10 +45,10 @@ def test_every_verdict_is_explained():
 def test_the_spec_is_one_that_loads(tmp_path):
     path = tmp_path / "spec.toml"
     path.write_text(block("spec"))
-    assert spec.named(str(path))["z_threshold"] == 2.0
+    assert model_config.named(str(path))["z_threshold"] == 2.0
     path.write_text(block("spec").replace("z_threshold", "z_treshold"))
     with pytest.raises(UsageError):
-        spec.named(str(path))
+        model_config.named(str(path))
 
 
 def test_the_recipes_run(tmp_path):

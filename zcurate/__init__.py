@@ -9,24 +9,20 @@ Importing the package is light: torch, pandas and pyarrow load when a function n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_report", "scan"]
-
-if TYPE_CHECKING:
-    from zcurate.flow import scan
-    from zcurate.report import load as load_report
 
 
 def __getattr__(name: str) -> Any:
     """Load the two public functions on first use, so that `import zcurate` stays light."""
     if name == "scan":
-        from zcurate.flow import scan
+        from zcurate.pipeline.scan import scan
 
         return scan
     if name == "load_report":
-        from zcurate.report import load
+        from zcurate.report.report import load
 
         return load
     raise AttributeError(f"module 'zcurate' has no attribute '{name}'")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zcurate.cli import program
+from zcurate.cli.app import program
 
 program()

@@ -18,14 +18,19 @@ import torch
 from torch import Tensor
 
 from tests.bench import made
-from zcurate import device, encode, flow, heldout, spec, train
-from zcurate.encode import Encoded
-from zcurate.ledger import Ledger
-from zcurate.models import builder
-from zcurate.options import ScanOptions
-from zcurate.spec import Plan
-from zcurate.watch import Silent
-from zcurate.zerror import Scored
+from zcurate.config import model_config
+from zcurate.config.model_config import Plan
+from zcurate.config.options import ScanOptions
+from zcurate.encoding import encoder
+from zcurate.encoding.encoder import Encoded
+from zcurate.evidence import heldout
+from zcurate.pipeline import scan
+from zcurate.runtime import device
+from zcurate.runtime.progress import Silent
+from zcurate.training import rounds
+from zcurate.training.dynamics import Ledger
+from zcurate.training.losses.zerror import Scored
+from zcurate.training.models import builder
 
 PROBE = (1024, 256, 256)
 PROBE_SECONDS, PROBE_ROUNDS = 0.05, 7
@@ -85,17 +90,17 @@ def table_engine(family: str, rows: int, device: torch.device, columns: int = ma
     import pyarrow as pa
 
     options = ScanOptions(label="label")
-    data = flow.read(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
-    plan = spec.plan(options, data)
-    return Engine(encode.encode(data, plan.spec, device), plan)
+    data = scan.read(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
+    plan = model_config.plan(options, data)
+    return Engine(encoder.encode(data, plan.spec, device), plan)
 
 
 def picture_engine(path: str, device: torch.device) -> Engine:
     """The default picture model on a file of pictures."""
     options = ScanOptions()
-    data = flow.read(path, options)
-    plan = spec.plan(options, data)
-    return Engine(encode.encode(data, plan.spec, device), plan)
+    data = scan.read(path, options)
+    plan = model_config.plan(options, data)
+    return Engine(encoder.encode(data, plan.spec, device), plan)
 
 
 def clock(device: torch.device) -> float:
@@ -157,27 +162,27 @@ def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, 
 def plain() -> Iterator[None]:
     """The engine without z, mask and ledger."""
     for seam in ("score", "Ledger"):
-        if not hasattr(train, seam):
+        if not hasattr(rounds, seam):
             raise Missing(f"zcurate.train has no `{seam}` to take out")
-    before = train.score, train.Ledger
-    train.score, train.Ledger = plain_score, Forgetful
+    before = rounds.score, rounds.Ledger
+    rounds.score, rounds.Ledger = plain_score, Forgetful
     try:
         yield
     finally:
-        train.score, train.Ledger = before
+        rounds.score, rounds.Ledger = before
 
 
-def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[train.Team]:
+def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[rounds.Team]:
     """The members of a round as a scan would group them, their products in `dtype`; None for what the scan chooses itself."""
-    if not hasattr(train, "Team"):
+    if not hasattr(rounds, "Team"):
         raise Missing("zcurate.train has no `Team`")
     encoded = engine.encoded if dtype is None else dataclasses.replace(engine.encoded, dtype=dtype)
     what = engine.plan.spec
-    trainer = train.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent())
+    trainer = rounds.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent())
     fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
     blind = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
     groups = [blind] if trainer.packed else list(blind.split(1))
-    return [train.Team(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
+    return [rounds.Team(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
 
 
 def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None, asked: bool = True) -> float:
@@ -190,7 +195,7 @@ def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = 
         asked: the members are asked about their folds too.
     """
     encoded = engine.encoded
-    ledger = train.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
+    ledger = rounds.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
     with device.kept_memory():
         teams = teams_of(engine, n_epochs, dtype)
         begin = clock(encoded.device)

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from tests.conftest import ROOT
-from zcurate.report import Report, load
+from zcurate.report.report import Report, load
 
 TRUTH = ".truth.parquet"
 

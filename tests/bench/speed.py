@@ -19,7 +19,7 @@ import pytest
 from tests.bench import made, pairs
 from tests.bench.scoring import Line, auroc
 from tests.conftest import ROOT
-from zcurate.options import ScanOptions
+from zcurate.config.options import ScanOptions
 
 IMPORTS = "import torch, pyarrow, zcurate"
 """What every scan holds in memory before it has seen a row."""

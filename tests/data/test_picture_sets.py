@@ -1,0 +1,103 @@
+"""Picture sets: folder, manifest, bytes, npz and IDX make the same data set."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from zcurate.config.options import ScanOptions
+from zcurate.data import readers, source
+from zcurate.errors import InputError, UsageError
+
+N = 12
+PIXELS = np.random.default_rng(3).integers(0, 255, (N, 10, 10)).astype(np.uint8)
+LABELS = [str(k % 3) for k in range(N)]
+
+
+def png(array):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def read(path, **options):
+    return readers.read(source.locate(str(path), options.get("input_format")), ScanOptions(**options))
+
+
+def pairs(data):
+    return sorted(zip(data.given.to_pylist(), (picture.tobytes() for picture in data.pictures), strict=True))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for k in range(N):
+        place = tmp_path / "pets" / LABELS[k]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{k:02d}.png").write_bytes(png(PIXELS[k]))
+    (tmp_path / "pets" / "0" / "notes.txt").write_text("no picture")
+    return tmp_path / "pets"
+
+
+def test_a_folder_has_a_class_per_sub_folder(folder):
+    data = read(folder)
+    assert data.task.classes == ("0", "1", "2")
+    assert data.pictures.shape == (N, 1, 10, 10)
+    assert data.paths.to_pylist()[0] == "0/00.png"
+    assert data.root == str(folder)
+
+
+def test_every_form_gives_the_same_pictures_and_labels(folder, tmp_path):
+    expected = pairs(read(folder))
+    paths = [f"pets/{LABELS[k]}/{k:02d}.png" for k in range(N)]
+    (tmp_path / "manifest.csv").write_text("file,label\n" + "".join(f"{p},{label}\n" for p, label in zip(paths, LABELS, strict=True)))
+    content = [png(array) for array in PIXELS]
+    pq.write_table(pa.table({"image": content, "label": LABELS}), tmp_path / "bytes.parquet")
+    structs = pa.array([{"bytes": c, "path": p} for c, p in zip(content, paths, strict=True)])
+    pq.write_table(pa.table({"image": structs, "label": [int(label) for label in LABELS]}), tmp_path / "struct.parquet")
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=np.array(LABELS).astype(int))
+    (tmp_path / "t-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + struct.pack(">3I", N, 10, 10) + PIXELS.tobytes())
+    labels = np.array(LABELS).astype(np.uint8).tobytes()
+    (tmp_path / "t-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\1" + struct.pack(">I", N) + labels))
+    for name in ("manifest.csv", "bytes.parquet", "struct.parquet", "a.npz", "t-images-idx3-ubyte"):
+        assert pairs(read(tmp_path / name)) == expected, name
+    assert pairs(read(tmp_path / "manifest.csv", image="file", root=str(tmp_path))) == expected
+    assert read(tmp_path / "struct.parquet").paths.to_pylist() == paths
+
+
+def test_one_broken_picture_is_one_skipped_row(folder):
+    (folder / "1" / "01.png").write_bytes(b"broken")
+    data = read(folder)
+    assert data.n_rows == N
+    assert len(data.skipped) == 1
+    assert data.paths.to_pylist()[data.skipped[0].row] == "1/01.png"
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures in sub-folders"):
+        read(tmp_path / "empty")
+
+
+def test_an_image_column_that_holds_neither_bytes_nor_paths_is_refused(tmp_path):
+    pq.write_table(pa.table({"image": [1, 2], "label": ["a", "b"]}), tmp_path / "t.parquet")
+    with pytest.raises(UsageError, match="expected paths or encoded bytes"):
+        read(tmp_path / "t.parquet", image="image")
+
+
+def test_idx_images_without_labels_say_what_is_missing(tmp_path):
+    (tmp_path / "t-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + struct.pack(">3I", 1, 2, 2) + bytes(4))
+    with pytest.raises(InputError, match="no labels beside it — expected .*t-labels-idx1-ubyte"):
+        read(tmp_path / "t-images-idx3-ubyte")
+
+
+def test_an_archive_without_labels_lists_its_arrays(tmp_path):
+    np.savez(tmp_path / "a.npz", images=PIXELS, other=np.zeros(3))
+    with pytest.raises(InputError, match="no array of labels — arrays: images, other"):
+        read(tmp_path / "a.npz")

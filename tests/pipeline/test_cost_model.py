@@ -1,0 +1,150 @@
+"""What a scan would cost: grows with the data, names its units, writes nothing, loads no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT
+from zcurate.config import model_config
+from zcurate.config.options import ScanOptions
+from zcurate.data import preview, source
+from zcurate.data.dataset import Dataset
+from zcurate.pipeline import cost_model, scan
+
+MACHINE = cost_model.Machine(2, True)
+
+
+def made(n_rows=400, n_columns=6):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n_rows, n_columns))
+    return pa.table({f"f{k}": x[:, k] for k in range(n_columns)} | {"label": pa.array(np.where(x[:, 0] > 0, "yes", "no"))})
+
+
+def of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
+    seen = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
+    plan = model_config.plan(ScanOptions(**settings), seen)
+    return cost_model.estimate(plan, cost_model.shape_of(seen, plan.spec), machine)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return scan.read(made(), ScanOptions())
+
+
+def test_more_rows_cost_more_of_everything(table):
+    found = [of(table, n) for n in (60_000, 200_000, 1_000_000, 10_000_000)]
+    for less, more in zip(found, found[1:], strict=False):
+        assert more.peak_bytes > less.peak_bytes
+        assert all(more.seconds[stage] > less.seconds[stage] for stage in ("training", "judging", "encoding", "saving", "total"))
+
+
+def test_more_columns_epochs_and_hidden_units_cost_more(table, tmp_path):
+    wide = scan.read(made(n_columns=30), ScanOptions())
+    assert of(wide, 100_000).seconds["training"] > of(table, 100_000).seconds["training"]
+    assert of(wide, 100_000).peak_bytes > of(table, 100_000).peak_bytes
+    assert of(table, 100_000, epochs=20).seconds["training"] > 1.5 * of(table, 100_000, epochs=10).seconds["training"]
+    path = tmp_path / "wide.toml"
+    path.write_text("hidden = [512, 512]")
+    assert of(table, 100_000, model=str(path)).seconds["training"] > 2 * of(table, 100_000).seconds["training"]
+
+
+def test_a_machine_of_more_cores_or_with_bfloat16_takes_less(table):
+    seconds = [of(table, 100_000, machine=cost_model.Machine(*one)).seconds["training"] for one in ((1, False), (1, True), (2, True))]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_trees_cost_time_on_one_core_and_memory_on_any(table, tmp_path):
+    path = tmp_path / "alone.toml"
+    path.write_text("ensemble = []")
+    one = cost_model.Machine(1, True)
+    with_trees, without = (of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
+    assert with_trees.seconds["training"] > without.seconds["training"] + 1
+    assert with_trees.peak_bytes > without.peak_bytes
+    assert "beside them boosted, forest" in "\n".join(cost_model.lines(with_trees))
+    assert "beside" not in "\n".join(cost_model.lines(without))
+
+
+def test_trees_that_would_cost_too_much_are_not_counted():
+    wide = scan.read(made(n_rows=400, n_columns=300), ScanOptions())
+    assert cost_model.trees_of(model_config.plan(ScanOptions(), wide).spec, cost_model.shape_of(wide, model_config.plan(ScanOptions(), wide).spec)).boosted == 1
+    huge = dataclasses.replace(wide, n_in_all=49_000)
+    plan = model_config.plan(ScanOptions(), huge)
+    assert cost_model.trees_of(plan.spec, cost_model.shape_of(huge, plan.spec)).boosted == 0
+    assert cost_model.trees_seconds(plan.spec, cost_model.shape_of(huge, plan.spec)) < 30
+
+
+def test_the_total_is_the_sum_of_the_stages(table):
+    seconds = of(table).seconds
+    assert seconds["total"] == pytest.approx(sum(value for name, value in seconds.items() if name != "total"), abs=0.01)
+
+
+def test_the_text_carries_units(table):
+    text = "\n".join(cost_model.lines(of(table, 100_000)))
+    assert " s on 2 free CPU cores" in text
+    assert " MB" in text
+    assert "128x128" in text
+    assert (cost_model.spoken(4.21), cost_model.spoken(720), cost_model.spoken(12_600)) == ("4.2 s", "12 min", "3.5 h")
+    assert (cost_model.size(640e6), cost_model.size(3.21e9)) == ("640 MB", "3.2 GB")
+
+
+@pytest.mark.parametrize(("ending", "is_exact"), [("csv", False), ("csv.gz", False), ("parquet", True), ("feather", True), ("jsonl", False)])
+def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, ending, is_exact):
+    data, path = made(6000), tmp_path / f"data.{ending}"
+    for name, value in (("SMALL", 1000), ("HEAD", 100_000), ("HEAD_ROWS", 500)):
+        monkeypatch.setattr(preview, name, value)
+    if ending.startswith("csv"):
+        with pa.output_stream(str(path), compression="gzip" if ending.endswith("gz") else None) as stream:
+            pyarrow.csv.write_csv(data, stream)
+    elif ending == "parquet":
+        pq.write_table(data, path)
+    elif ending == "feather":
+        pyarrow.feather.write_feather(data, str(path))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in data.to_pylist()))
+    seen = preview.glimpse(source.locate(str(path), None), ScanOptions())
+    assert seen.n_looked < 4000
+    assert seen.exact == is_exact
+    assert seen.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
+
+
+def test_a_beginning_of_one_class_does_not_end_the_look(tmp_path, monkeypatch):
+    data = made(6000).sort_by("label")
+    pq.write_table(data, tmp_path / "sorted.parquet")
+    for name, value in (("SMALL", 1000), ("HEAD_ROWS", 500)):
+        monkeypatch.setattr(preview, name, value)
+    assert scan.foresee(tmp_path / "sorted.parquet", ScanOptions()).n_rows == 6000
+
+
+@pytest.mark.parametrize("data", ["penguins/penguins.csv", "flights/flights.csv", "digits/manifest.csv"])
+def test_every_kind_of_data_is_estimated_and_nothing_is_written(tmp_path, data):
+    command = "import sys, zcurate.cli.app as cli\ntry:\n    cli.main()\nfinally:\n    print('torch' in sys.modules, file=sys.stderr)"
+    label = {"penguins/penguins.csv": ["--label", "species"], "flights/flights.csv": ["--label", "air_minutes"]}.get(data, [])
+    arguments = ["scan", str(ROOT / "sample_data" / data), "--estimate", "--json", *label]
+    done = subprocess.run([sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "False"
+    found = json.loads(done.stdout)
+    assert {"rows", "rows_exact", "model", "threads", "seconds", "peak_bytes"} == set(found)
+    assert 2 < found["seconds"]["total"] < 120
+    assert 3e8 < found["peak_bytes"] < 3e9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_are_estimated():
+    words = ["alpha beta gamma delta", "one two three four five", "red green blue white"]
+    rng = np.random.default_rng(1)
+    text = [" ".join(rng.permutation([*words[k % 3].split(), f"w{k}"])) for k in range(300)]
+    data = scan.read(pa.table({"text": text, "label": [f"c{k % 3}" for k in range(300)]}), ScanOptions())
+    found = of(data, 20_000)
+    assert found.model["name"] == "linear"
+    assert found.seconds["encoding"] > 0.1

@@ -1,0 +1,33 @@
+"""Columns as text at once: the same as value by value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from zcurate.report.formats.cells import text_of, texts_of
+
+rng = np.random.default_rng(0)
+WILD = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500), [0, -0.0, 1, 1e16, 1e-5, 3.4e38, np.nan, np.inf]])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array(WILD.astype(np.float32), mask=rng.random(508) < 0.1),
+        pa.array(WILD, mask=rng.random(508) < 0.1),
+        pa.array([3, None, -(2**60)]),
+        pa.array(["a b", None, ""]),
+        pa.array([True, None, False]),
+        pa.array(["x", None, "x"]).dictionary_encode(),
+        pa.array([["a", "b"], None, [], ["c"]], pa.list_(pa.string())),
+        pa.array([["a", None], None], pa.list_(pa.string())),
+        pa.array([[0.1, None, 1 / 3], None], pa.list_(pa.float32())),
+        pa.array([], pa.float32()),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_a_column_at_once_is_its_values_one_by_one(array):
+    for column in (pa.chunked_array([array]), pa.chunked_array([array, array])):
+        assert texts_of(column) == [text_of(value, column.type) for value in column.to_pylist()]

@@ -1,0 +1,252 @@
+"""The report: schema, selection, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zcurate.config.options import VERDICTS, ReportOptions
+from zcurate.errors import ReportError, UsageError
+from zcurate.report import build, report
+from zcurate.report.report import Report
+
+
+def small(n=12, path="/data/a.csv"):
+    rng = np.random.default_rng(0)
+    words = np.array(["incorrect", "hard", "clean", "unlabelled"])[np.arange(n) % 4]
+    p = np.where(words == "unlabelled", np.nan, rng.random(n)).astype(np.float32)
+    rank = np.zeros(n, np.int64)
+    judged = np.flatnonzero(~np.isnan(p))
+    rank[judged[np.argsort(-p[judged])]] = np.arange(1, len(judged) + 1)
+    table = pa.table(
+        {
+            "row": np.arange(n),
+            "given": pa.array([["cat", "dog"][k % 2] for k in range(n)]),
+            "suggested": pa.array([["dog", "cat"][k % 2] if k % 4 == 0 else None for k in range(n)]),
+            "verdict": pa.array(words).cast(pa.string()).dictionary_encode(),
+            "p_incorrect": pa.array(p, mask=np.isnan(p)),
+            "rank": pa.array(rank, mask=rank == 0),
+            "reasons": pa.array([["other_class"] if k % 4 == 0 else [] for k in range(n)], pa.list_(pa.string())),
+        }
+    )
+    card = {
+        "schema_version": 1,
+        "input": {"path": path, "root": None, "digest": ""},
+        "classes": [{"name": "cat"}, {"name": "dog"}],
+        "options": {"input_format": None},
+    }
+    return Report(table, card)
+
+
+def test_a_report_comes_back_as_it_was_saved(tmp_path):
+    before = small()
+    before.save(str(tmp_path / "a.zcurate.parquet"))
+    after = report.load(str(tmp_path / "a.zcurate.parquet"))
+    assert after.table.equals(before.table)
+    assert after.card == before.card
+    assert json.loads(pq.read_metadata(tmp_path / "a.zcurate.parquet").metadata[b"zcurate"]) == before.card
+
+
+def test_saving_leaves_no_other_file(tmp_path):
+    small().save(str(tmp_path / "a.zcurate.parquet"))
+    assert os.listdir(tmp_path) == ["a.zcurate.parquet"]
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_half(tmp_path, monkeypatch):
+    path = tmp_path / "a.zcurate.parquet"
+    small().save(str(path))
+    before = path.read_bytes()
+
+    def fails(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report.pq, "write_table", fails)
+    with pytest.raises(KeyboardInterrupt):
+        small(8).save(str(path))
+    assert os.listdir(tmp_path) == ["a.zcurate.parquet"]
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_report_says_so(tmp_path):
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
+    (tmp_path / "rubbish.zcurate.parquet").write_bytes(b"rubbish")
+    with pytest.raises(ReportError, match="a Parquet file but no report"):
+        report.load(str(tmp_path / "plain.parquet"))
+    with pytest.raises(ReportError, match="not a Parquet file"):
+        report.load(str(tmp_path / "rubbish.zcurate.parquet"))
+    with pytest.raises(ReportError, match="no such report"):
+        report.load(str(tmp_path / "gone.zcurate.parquet"))
+
+
+def test_a_report_of_a_later_schema_is_refused(tmp_path):
+    later = small()
+    later.card["schema_version"] = 2
+    later.save(str(tmp_path / "a.zcurate.parquet"))
+    with pytest.raises(ReportError, match="schema version 2"):
+        report.load(str(tmp_path / "a.zcurate.parquet"))
+
+
+def test_a_report_of_the_same_input_is_replaced_and_nothing_else(tmp_path):
+    path = str(tmp_path / "a.zcurate.parquet")
+    small(path="/data/a.csv").save(path)
+    report.check_output(path, "/data/a.csv", False)
+    with pytest.raises(UsageError, match="is a report of /data/a.csv"):
+        report.check_output(path, "/data/b.csv", False)
+    report.check_output(path, "/data/b.csv", True)
+    other = tmp_path / "notes.parquet"
+    other.write_text("mine")
+    with pytest.raises(UsageError, match="exists and is no report"):
+        report.check_output(str(other), "/data/a.csv", False)
+
+
+def test_the_input_is_never_the_output(tmp_path):
+    data = tmp_path / "a.csv"
+    data.write_text("x,label\n")
+    with pytest.raises(UsageError, match="is the input itself"):
+        report.check_output(str(data), str(data), True)
+
+
+def test_a_part_of_the_input_is_never_the_output(tmp_path):
+    for folder, name in (("p", "part-0.parquet"), ("c", "part-0.csv")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("data")
+        with pytest.raises(UsageError, match="is the input itself, or a part of it"):
+            report.guard(str(tmp_path / folder / name), [str(tmp_path / folder)])
+        with pytest.raises(UsageError, match="is the input itself, or a part of it"):
+            report.guard(str(tmp_path / folder / name), [f"{tmp_path}/{folder}/part-*"])
+    (tmp_path / "p" / "list.csv").write_text("a listing")
+    (tmp_path / "p" / "p.zcurate.parquet").write_text("a report")
+    for name in ("list.csv", "p.zcurate.parquet"):
+        report.guard(str(tmp_path / "p" / name), [str(tmp_path / "p")])
+    (tmp_path / "pictures" / "cat").mkdir(parents=True)
+    (tmp_path / "pictures" / "list.csv").write_text("a listing")
+    report.guard(str(tmp_path / "pictures" / "list.csv"), [str(tmp_path / "pictures")])
+
+
+def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
+    with pytest.raises(UsageError, match="no folder"):
+        report.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
+    (tmp_path / "x.parquet").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        report.check_output(str(tmp_path / "x.parquet"), "a.csv", False)
+    with pytest.raises(UsageError, match="a report is a Parquet file"):
+        report.check_output(str(tmp_path / "x.csv"), "a.csv", False)
+
+
+def test_the_newest_report_is_found(tmp_path):
+    for at, name in enumerate(("a", "b")):
+        path = tmp_path / f"{name}.zcurate.parquet"
+        small().save(str(path))
+        os.utime(path, (at, at))
+    assert os.path.basename(report.newest(str(tmp_path))) == "b.zcurate.parquet"
+    with pytest.raises(ReportError, match="no report here"):
+        report.newest(str(tmp_path / ".."))
+
+
+def rows(table):
+    return table.column("row").to_pylist()
+
+
+def test_incorrect_rows_come_in_the_order_of_their_rank():
+    chosen = report.select(small(), ReportOptions())
+    assert set(chosen.column("verdict").to_pylist()) == {"incorrect"}
+    assert chosen.column("rank").to_pylist() == sorted(chosen.column("rank").to_pylist())
+
+
+def test_top_alone_lists_the_lowest_ranks_whatever_their_verdict():
+    assert report.select(small(), ReportOptions(top=5)).column("rank").to_pylist() == [1, 2, 3, 4, 5]
+    assert small().top(3).column("rank").to_pylist() == [1, 2, 3]
+
+
+def test_selections_narrow_together():
+    chosen = report.select(small(), ReportOptions(verdict="incorrect,hard", given="cat"))
+    assert set(chosen.column("given").to_pylist()) == {"cat"}
+    assert set(rows(chosen)) == {0, 4, 8}
+    assert set(rows(report.select(small(), ReportOptions(suggested="dog")))) == {0, 4, 8}
+
+
+def test_an_unknown_class_names_the_nearest():
+    with pytest.raises(ReportError, match=r"no such class — classes: cat, dog — did you mean --class cat\?"):
+        report.select(small(), ReportOptions(class_="cta"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from(VERDICTS), min_size=1, unique=True),
+    st.one_of(st.none(), st.integers(1, 15)),
+    st.one_of(st.none(), st.floats(0, 1)),
+    st.one_of(st.none(), st.sampled_from(["cat", "dog"])),
+)
+def test_what_is_selected_is_what_was_asked_for(words, top, min_p, label):
+    whole = small(16).table.to_pylist()
+    chosen = report.select(small(16), ReportOptions(verdict=",".join(words), top=top, min_p=min_p, class_=label)).to_pylist()
+    fits = [
+        row for row in whole
+        if row["verdict"] in words and (min_p is None or (row["p_incorrect"] or -1) >= min_p) and (label is None or row["given"] == label)
+    ]  # fmt: skip
+    fits.sort(key=lambda row: (row["rank"] or 10**9, row["row"]))
+    assert chosen == fits[:top]
+
+
+def test_every_column_of_the_schema_is_explained():
+    assert all(report.COLUMN_DOCS.values())
+
+
+def test_ranks_fall_by_probability_then_by_z_then_by_row():
+    rng = np.random.default_rng(0)
+    n = 400
+    p, z, row = (rng.integers(0, 5, n) / 5).astype(np.float32), rng.integers(0, 4, n).astype(float), rng.permutation(n)
+    z[::7] = np.nan
+    unlabelled = rng.random(n) < 0.1
+    out = build.rank_column(build.Spread(n, row), build.ranked(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
+    ranked = np.flatnonzero(~unlabelled)
+    order = ranked[np.lexsort((row[ranked], -np.nan_to_num(z[ranked], nan=-np.inf), -p[ranked]))]
+    assert [out[row[at]] for at in order] == list(range(1, len(order) + 1))
+    assert all(out[row[at]] is None for at in np.flatnonzero(unlabelled))
+
+
+def test_rows_out_of_order_get_their_own_values():
+    spread = build.Spread(4, np.array([3, 1]))
+    assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
+    assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
+    assert build.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
+    code = build.CODES.index
+    reasons = np.array([[code("unsure"), -1], [code("other_class"), code("copies_disagree")]], np.int8)
+    assert build.reasons_column(spread, reasons).to_pylist() == [[], ["other_class", "copies_disagree"], [], ["unsure"]]
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path):
+    small().save(str(tmp_path / "a.zcurate.parquet"))
+    some = report.load(str(tmp_path / "a.zcurate.parquet"), lambda name: name in ("row", "verdict"))
+    assert some.table.column_names == ["row", "verdict"]
+    assert some.card == small().card
+
+
+def test_a_long_report_is_told_of_at_a_glance(tmp_path, monkeypatch):
+    whole = small(203)
+    z = pa.array(np.arange(203, dtype=np.float32))
+    whole = Report(whole.table.append_column("z_score", z).append_column("mask_frequency", z), whole.card)
+    whole.save(str(tmp_path / "a.zcurate.parquet"))
+    monkeypatch.setattr(report, "GLANCE_ROWS", 50)
+    seen = report.glance(str(tmp_path / "a.zcurate.parquet"))
+    assert len(seen) == 203 and seen.counts() == whole.counts() and seen.card == whole.card
+    assert seen.below_cut() == whole.below_cut() > 0
+    assert seen.table.column("z_score").to_pylist() == list(range(0, 203, 5))
+    p, flagged = whole.table.column("p_incorrect").to_numpy(), whole.called("incorrect")
+    assert whole.below_cut() == ((p > 0.5) & ~flagged).sum()
+
+
+def test_rows_and_ranks_are_stored_by_their_differences(tmp_path):
+    small(4000).save(str(tmp_path / "a.zcurate.parquet"))
+    group = pq.ParquetFile(tmp_path / "a.zcurate.parquet").metadata.row_group(0)
+    chunks = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+    assert all("DELTA_BINARY_PACKED" in chunks[name].encodings for name in ("row", "rank"))
+    assert chunks["row"].total_compressed_size < 4000
+    assert report.load(str(tmp_path / "a.zcurate.parquet")).table.equals(small(4000).table)

@@ -1,0 +1,147 @@
+"""Two members in two copies of the process: the same record as in one, and nothing left behind whatever happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from tests.encoding.test_encoder import data_of
+from zcurate.config.model_config import ModelSpec
+from zcurate.encoding import encoder
+from zcurate.runtime import process_group, startup
+from zcurate.runtime.progress import Silent
+from zcurate.training import rounds
+from zcurate.training.models import builder
+
+pytestmark = pytest.mark.skipif(not process_group.can_fork(), reason="needs Linux's fork")
+SPEC = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Counting(Silent):
+    def __init__(self):
+        self.steps = []
+
+    def step(self, done, total):
+        self.steps.append((done, total))
+
+
+def encoded():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=400), rng.normal(size=400)
+    return encoder.encode(data_of({"a": a, "b": b, "label": np.where(a + b > 0, "up", "down")}), SPEC, torch.device("cpu"))
+
+
+def learned(may_fork, build=None, watch=None, spec=SPEC):
+    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or Silent(), beside=(lambda: None) if may_fork else None)[0]
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_two_processes_record_what_one_does(rounds):
+    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=rounds, folds=2, clues=("posterior", "second_split"))
+    one, watch = learned(False, spec=spec), Counting()
+    two = learned(True, watch=watch, spec=spec)
+    for name, values in one.columns.items():
+        np.testing.assert_array_equal(values, two.columns[name], err_msg=name)
+    for name, values in one.curves.items():
+        np.testing.assert_array_equal(values, two.curves[name], err_msg=name)
+    np.testing.assert_array_equal(one.heldout, two.heldout)
+    np.testing.assert_array_equal(one.rounds[-1].hard_heldout, two.rounds[-1].hard_heldout)
+    assert watch.steps[-1][0] == watch.steps[-1][1] and len(watch.steps) < 2 * 4 * rounds
+    assert torch.get_num_threads() == 2
+
+
+def test_members_are_in_two_processes_only_where_they_may_be():
+    here = os.getpid()
+    for may_fork, n in ((True, 1), (False, 2)):
+        made = process_group.shared_zeros((2,))
+
+        def build(spec, encoded, n_members, generator, made=made):
+            made[int(os.getpid() != here)] += 1
+            return builder("mlp")(spec, encoded, n_members, generator)
+
+        learned(may_fork, build)
+        assert made.tolist() == [n, 2 - n]
+
+
+def test_what_goes_on_beside_begins_once_and_here_only():
+    for limit in (None, 60.0):
+        begun = process_group.shared_zeros((2,))
+        here = os.getpid()
+
+        def begin(begun=begun, here=here):
+            begun[int(os.getpid() != here)] += 1
+
+        spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
+        rounds.train(encoded(), spec, builder("mlp"), False, 3, 0, Silent(), limit_seconds=limit, beside=begin)
+        assert begun.tolist() == [1, 0]
+
+
+def failing(error):
+    here = os.getpid()
+
+    def build(spec, encoded, n_members, generator):
+        if os.getpid() != here:
+            error()
+        return builder("mlp")(spec, encoded, n_members, generator)
+
+    return build
+
+
+def test_what_goes_wrong_in_the_copy_is_raised_here():
+    def wrong():
+        raise ValueError("no such thing")
+
+    with pytest.raises(RuntimeError, match="no such thing"):
+        learned(True, failing(wrong))
+    assert torch.get_num_threads() == 2
+
+
+def test_a_copy_that_is_killed_is_told_of():
+    with pytest.raises(MemoryError, match="ended by signal 9"):
+        learned(True, failing(lambda: os.kill(os.getpid(), signal.SIGKILL)))
+
+
+def broken_off(pids):
+    with process_group.twins(True) as twin:
+        if twin.team == 1:
+            pids[0] = os.getpid()
+            signal.pause()
+        while not pids[0]:
+            pass
+        raise KeyboardInterrupt
+
+
+def test_what_goes_wrong_here_ends_the_copy():
+    pids = process_group.shared_zeros((1,))
+    with pytest.raises(KeyboardInterrupt):
+        broken_off(pids)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids[0]), 0)
+
+
+def test_a_copy_may_use_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(startup, "threads", lambda: 6)
+    big = torch.randn(400, 400)
+    big @ big  # OpenMP's helpers are there.
+    spec = ModelSpec(name="mlp", hidden=(256, 256), batch=400, rounds=1, folds=2)
+    assert np.isfinite(learned(True, spec=spec).heldout).all()
+
+
+def test_shared_memory_is_seen_by_the_copy_and_back():
+    shared, own = process_group.shared_zeros((3, 2)), torch.zeros(1)
+    with process_group.twins(True) as twin:
+        shared[twin.team] = twin.team + 1
+        own[0] = twin.team
+    assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0 and process_group.shared_zeros((0, 4)).shape == (0, 4)

@@ -1,0 +1,159 @@
+"""Checkpoints: whatever moment a scan is killed at, the resumed one ends in the same report; another scan's checkpoint is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT
+from tests.training.test_rounds import toy
+from zcurate.config.model_config import ModelSpec
+from zcurate.errors import UsageError
+from zcurate.pipeline import scan
+from zcurate.runtime.progress import Silent
+from zcurate.training import rounds
+from zcurate.training.checkpoint import Checkpoint
+from zcurate.training.models import builder
+
+PENGUINS = str(ROOT / "sample_data" / "penguins" / "penguins.csv")
+SPEC = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2)
+
+
+class Killed(Exception):
+    """Instead of a signal."""
+
+
+class Dying(Silent):
+    """A watch that dies after so many steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def step(self, done, total):
+        self.steps -= 1
+        if self.steps == 0:
+            raise Killed
+
+
+def learn(checkpoint=None, watch=None, spec=SPEC, encoded=None, packed=True):
+    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, watch or Silent(), checkpoint=checkpoint)[0]
+
+
+def alone(folder):
+    """Members without trees beside them: seconds less for a test that is about something else."""
+    (folder / "alone.toml").write_text("ensemble = []\n")
+    return {"model": str(folder / "alone.toml")}
+
+
+def same(one, two):
+    assert one.columns.keys() == two.columns.keys()
+    for name in one.columns:
+        np.testing.assert_array_equal(one.columns[name], two.columns[name])
+    for name in one.curves:
+        np.testing.assert_array_equal(one.curves[name], two.curves[name])
+    np.testing.assert_array_equal(one.heldout, two.heldout)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 5, 6, 8])
+def test_training_killed_at_any_epoch_ends_in_the_same_evidence(tmp_path, steps):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {"rows": 200})
+    with pytest.raises(Killed):
+        learn(kept, Dying(steps))
+    same(learn(kept), learn())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec(name="mlp", hidden=(8,), dropout=0.2, batch=32, rounds=1),
+        ModelSpec(name="mlp", hidden=(8,), loss="discrim", optimiser="sgd", learning_rate=0.05, batch=32, rounds=1),
+    ],
+)
+def test_what_dropout_and_discrim_loss_remember_is_kept_too(tmp_path, spec):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    with pytest.raises(Killed):
+        learn(kept, Dying(10), spec, packed=False)
+    assert kept.there()
+    same(learn(kept, spec=spec, packed=False), learn(spec=spec, packed=False))
+
+
+def test_a_finished_round_is_read_and_not_trained_again(tmp_path):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    whole = learn(kept)
+    steps = Dying(1)
+    same(learn(kept, steps), whole)
+    assert steps.steps == 1
+
+
+@pytest.mark.parametrize("part", ["running", "round-0"])
+def test_a_checkpoint_of_another_scan_is_refused_and_names_what_differs(tmp_path, part):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {"seed": 1})
+    learn(kept)
+    with pytest.raises(UsageError, match="seed was 1"):
+        Checkpoint(kept.folder, {"seed": 2}).load(part)
+
+
+def test_a_broken_checkpoint_is_refused(tmp_path):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    os.makedirs(kept.folder)
+    with open(kept.file("running"), "wb") as file:
+        file.write(b"no safetensors")
+    with pytest.raises(UsageError, match="no checkpoint"):
+        kept.running(0)
+
+
+def test_after_a_time_limit_nothing_more_is_kept(tmp_path):
+    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    _, cut = rounds.train(toy(), SPEC, builder("mlp"), True, 4, 0, Silent(), limit_seconds=1e-9, checkpoint=kept)
+    assert cut
+    assert not kept.there()
+
+
+def test_resume_says_that_it_starts_anew_and_does_nothing_after_the_end(tmp_path, monkeypatch):
+    said = []
+    watch = Silent()
+    watch.note = watch.warn = said.append
+    settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
+    report = scan.scan(PENGUINS, watch=watch, **settings)
+    assert any("starting anew" in text for text in said)
+    assert not os.path.exists(settings["output"] + ".checkpoint")
+    monkeypatch.setattr(scan, "examine", None)
+    again = scan.scan(PENGUINS, watch=watch, **settings)
+    assert any("nothing was done" in text for text in said)
+    assert again.table.equals(report.table)
+
+
+def test_a_finished_report_with_another_cut_is_judged_anew(tmp_path):
+    settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
+    before = scan.scan(PENGUINS, **settings)
+    after = scan.scan(PENGUINS, **settings, budget=2)
+    assert before.counts()["incorrect"] > 2
+    assert after.counts()["incorrect"] == 2
+
+
+def test_data_in_memory_cannot_be_resumed(tmp_path):
+    table = pa.table({"x": [0.5, 1.5] * 30, "label": ["a", "b"] * 30})
+    with pytest.raises(UsageError, match="in memory"):
+        scan.scan(table, label="label", output=str(tmp_path / "m.zcurate.parquet"), resume=True)
+
+
+@pytest.mark.slow
+def test_a_scan_killed_at_random_moments_ends_in_the_uninterrupted_report(tmp_path):
+    words = [sys.executable, "-m", "zcurate", "scan", PENGUINS, "--label", "species", "--resume", "-q"]
+    subprocess.run([*words, "-o", str(tmp_path / "whole.zcurate.parquet")], check=True)
+    path, rng = str(tmp_path / "killed.zcurate.parquet"), np.random.default_rng(0)
+    for _ in range(4):
+        scan = subprocess.Popen([*words, "-o", path])
+        time.sleep(rng.uniform(2, 6))
+        scan.send_signal(signal.SIGKILL)
+        scan.wait()
+    subprocess.run([*words, "-o", path], check=True)
+    assert pq.read_table(path).replace_schema_metadata(None).equals(pq.read_table(str(tmp_path / "whole.zcurate.parquet")).replace_schema_metadata(None))

@@ -1,0 +1,89 @@
+"""The path on a GPU, on one that is pretended: every tensor of encoding, training and looking is on the device, whatever the data are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.encoding.test_encoder import data_of
+from tests.simulated_gpu import CUDA, WrongPlaceError, gpu
+from zcurate.config.model_config import ModelSpec
+from zcurate.encoding import encoder
+from zcurate.evidence import heldout
+from zcurate.evidence.heldout import TopK
+from zcurate.runtime.progress import Silent
+from zcurate.training import rounds
+from zcurate.training.detectors import WITNESSES, neighbors
+from zcurate.training.models import builder
+
+
+@pytest.fixture
+def mode(monkeypatch):
+    with gpu(monkeypatch) as mode:
+        yield mode
+
+
+def learned(encoded, spec, packed=True):
+    observer = neighbors.observer(("neighbour_labels", "class_centre"))
+    return rounds.train(encoded, spec, builder(spec.name), packed, 2, 0, Silent(), observer=observer)[0]
+
+
+def table(regression=False, **more):
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(size=80), "b": rng.normal(size=80), "colour": rng.choice(["red", "blue", "green"], 80)}
+    label = np.round(columns["a"] * 10, 3) if regression else np.where(columns["a"] > 0, "up", "down")
+    return data_of({**columns, **more, "label": label})
+
+
+def test_what_a_gpu_refuses_is_refused(mode):
+    here, there = torch.ones(3), torch.ones(3).to(CUDA)
+    assert there.device == CUDA and (there * 2).device == CUDA and here.device.type == "cpu" and there.cpu().device.type == "cpu"
+    assert torch.zeros(2, device=there.device).device == CUDA and there[torch.tensor([0])].device == CUDA
+    with pytest.raises(WrongPlaceError, match="add"):
+        torch.add(here, there)
+    with pytest.raises(WrongPlaceError, match="numpy"):
+        there.numpy()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("regression", [False, True])
+def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed):
+    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.1)
+    encoded = encoder.encode(table(regression), spec, CUDA)
+    assert encoded.device == CUDA and mode.on_gpu(encoded.x) and mode.on_gpu(encoded.codes)
+    evidence = learned(encoded, spec, packed)
+    assert isinstance(evidence.heldout, np.ndarray) and np.isfinite(evidence.heldout).all()
+    for name in ("novelty", "neighbours"):
+        assert np.isfinite(WITNESSES.load(name)(encoded)["distance" if name == "novelty" else "isolation"]).all()
+    assert mode.n_calls > 1000
+
+
+@pytest.mark.parametrize("settings", [{"loss": "discrim"}, {"clues": ("posterior", "second_split")}, {"name": "linear"}, {"optimiser": "sgd"}])
+def test_other_settings_train_there(mode, settings):
+    spec = ModelSpec(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
+    assert np.isfinite(learned(encoder.encode(table(), spec, CUDA), spec).heldout).all()
+
+
+def test_texts_are_encoded_and_learned_there(mode):
+    words = np.random.default_rng(1).choice(["a good thing", "a bad thing indeed", "so so", "one more thing"], 80)
+    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+    encoded = encoder.encode(table(said=[f"{text} {at}" for at, text in enumerate(words)]), spec, CUDA)
+    assert encoded.term is not None and np.isfinite(learned(encoded, spec).heldout).all()
+
+
+def test_pictures_are_learned_there(mode):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (60, 1, 12, 12)).astype(np.uint8))
+    y = torch.arange(60) % 2
+    encoded = encoder.Encoded(y.to(CUDA), np.arange(60), np.arange(60), 2, images=images.to(CUDA))
+    spec = ModelSpec(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
+    assert np.isfinite(learned(encoded, spec, packed=False).heldout).all()
+
+
+def test_the_best_few_of_many_classes_are_kept_there(mode, monkeypatch):
+    for name in ("MOST_CELLS", "ASKED_OFTEN"):
+        monkeypatch.setattr(heldout, name, 0)
+    y, x = torch.arange(200) % 40, torch.randn(200, 3)
+    encoded = encoder.Encoded(y.to(CUDA), np.arange(200), np.arange(200), 40, dense=x.to(CUDA))
+    found = learned(encoded, ModelSpec(name="mlp", hidden=(8,), batch=64, rounds=1, folds=2)).heldout
+    assert isinstance(found, TopK) and np.isfinite(found.kept).all()

@@ -1,0 +1,62 @@
+"""The optimiser: step for step what torch.optim does, and never its import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from zcurate.config.model_config import ModelSpec
+from zcurate.training.optimizer import BETAS, MOMENTUM, Optimiser
+
+
+def model():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_every_step_is_that_of_torch_optim(name):
+    spec = ModelSpec(optimiser=name, learning_rate=0.05, weight_decay=0.1)
+    mine, theirs = model(), model()
+    ours = Optimiser(spec, mine)
+    if name == "adamw":
+        reference = torch.optim.AdamW(theirs.parameters(), 0.05, weight_decay=0.1, betas=BETAS)
+    else:
+        reference = torch.optim.SGD(theirs.parameters(), 0.05, weight_decay=0.1, momentum=MOMENTUM, nesterov=True)
+    x = torch.randn(8, 3)
+    for at in range(5):
+        rate = 0.05 / (at + 1)
+        for one in (mine, theirs):
+            one.zero_grad()
+            one(x).square().sum().backward()
+        ours.step(rate)
+        for group in reference.param_groups:
+            group["lr"] = rate
+        reference.step()
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_parameter_without_gradient_stays():
+    made = model()
+    ours = Optimiser(ModelSpec(), made)
+    before = [one.detach().clone() for one in made.parameters()]
+    made[1](torch.ones(1, 4)).sum().backward()
+    ours.step(0.1)
+    after = list(made.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(after[:2], before[:2], strict=True))
+    assert not torch.equal(after[2], before[2])
+
+
+def test_training_never_imports_the_compiler():
+    code = (
+        "import sys, numpy, torch; from zcurate.training import rounds as train; from zcurate.encoding.encoder import Encoded; from zcurate.training.models import builder;"
+        "from zcurate.config.model_config import ModelSpec; from zcurate.runtime.progress import Silent;"
+        "x = torch.randn(60, 2); y = (x[:, 0] > 0).long(); e = Encoded(y, numpy.arange(60), numpy.arange(60), 2, dense=x);"
+        "train.train(e, ModelSpec(name='mlp', hidden=(8,)), builder('mlp'), True, 3, 0, Silent());"
+        "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

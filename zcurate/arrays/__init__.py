@@ -1,0 +1,1 @@
+"""Array helpers: sorting, ranks, deterministic samples, cache-sized chunks. No torch."""

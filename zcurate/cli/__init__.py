@@ -1,0 +1,1 @@
+"""The command line: commands, exit codes, progress bar, terminal rendering. No torch."""

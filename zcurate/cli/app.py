@@ -1,0 +1,99 @@
+"""The program: one line per command, the only place that catches errors, prints them and picks the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+
+import typer
+
+from zcurate import __version__
+from zcurate.cli.commands.explain import explain
+from zcurate.cli.commands.info import info
+from zcurate.cli.commands.report import report
+from zcurate.cli.commands.scan import scan
+from zcurate.cli.commands.trial import trial
+from zcurate.cli.exit_codes import Outcome
+from zcurate.errors import ZcurateError
+from zcurate.runtime.startup import rank
+
+INTERRUPTED = "interrupted — no report was written; a checkpoint beside its place is gone on from with --resume"
+
+app = typer.Typer(
+    help="Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(scan)
+app.command()(report)
+app.command()(explain)
+app.command()(trial)
+app.command()(info)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        sys.stdout.write(f"zcurate {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: bool = typer.Option(False, "--version", help="Print the version and stop.", callback=show_version, is_eager=True)) -> None:
+    """Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard."""
+
+
+def main() -> None:
+    """Run the program and leave with one of `Outcome`'s codes."""
+    if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app()
+    except ZcurateError as error:
+        leave(f"error: {error}", Outcome.USAGE)
+    except KeyboardInterrupt:
+        leave(INTERRUPTED, Outcome.INTERRUPTED)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into this code without a word.
+        if stop.code == Outcome.INTERRUPTED:
+            leave(INTERRUPTED, Outcome.INTERRUPTED)
+        raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Outcome.DONE)
+    except MemoryError:
+        leave("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", Outcome.BUG)
+    except Exception:
+        with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+        leave(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", Outcome.BUG)
+
+
+def program() -> None:
+    """`main`, and gone at once: taking torch and Arrow down again would cost half a second, and their threads may abort on the way."""
+    code: object = Outcome.DONE
+    try:
+        main()
+    except SystemExit as stop:
+        code = stop.code
+    if not {"torch", "pyarrow"} & set(sys.modules):
+        sys.exit(code if isinstance(code, int) else Outcome.DONE)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(int(code) if isinstance(code, int) else Outcome.DONE)
+
+
+def leave(text: str, outcome: Outcome) -> None:
+    """One line on stderr, then the exit code."""
+    if rank() == 0:
+        sys.stderr.write(f"{text}\n")
+    sys.exit(outcome)

@@ -1,0 +1,113 @@
+"""`zcurate info [DATA|REPORT]`: versions and device; a data set's roles and task; a report's run card and columns."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from zcurate.cli.typer_options import argument, takes
+from zcurate.config.options import ScanOptions
+
+SHOWN = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
+ROLES = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
+
+
+@takes(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=ROLES)
+def info(path: str | None, options: ScanOptions) -> None:
+    """Show versions and device; of DATA the inferred roles and task; of a report its run card and columns."""
+    facts = versions() if path is None else of_path(path, options)
+    if options.json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        for at, line in enumerate(value if isinstance(value, list) else [value]):
+            sys.stdout.write(f"{name if at == 0 else '':<{width}}  {line}\n")
+
+
+def of_path(path: str, options: ScanOptions) -> dict[str, Any]:
+    """What is known of a report, or of data."""
+    from zcurate.runtime import startup
+
+    startup.start()
+    from zcurate.report.report import is_report
+
+    return of_report(path) if is_report(path) else of_data(path, options)
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what matters, and the device that `--device auto` picks."""
+    from zcurate import __version__
+    from zcurate.runtime import device
+
+    facts: dict[str, Any] = {"zcurate": __version__, "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}"}
+    for name in SHOWN:
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "not installed"
+    place = device.pick("auto")
+    device.use_threads()
+    facts["device"] = device.describe(place)
+    return facts
+
+
+def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
+    """What a scan would take the data for."""
+    from zcurate.pipeline.scan import read
+
+    options.check()
+    data = read(path, options)
+    facts: dict[str, Any] = {"rows": data.n_rows, "format": data.origin.format, "label": data.roles.label, "task": f"{data.task.kind}: {data.task.why}"}
+    if data.task.classes:
+        more = f" ... ({len(data.task.classes)})" if len(data.task.classes) > 10 else ""
+        facts["classes"] = ", ".join(data.task.classes[:10]) + more
+    facts["unlabelled"] = data.given.null_count
+    if data.pictures is not None:
+        channels, height, width = data.pictures.shape[1:]
+        facts["pictures"] = f"seen at {width}x{height}, {channels} channel{'s' if channels > 1 else ''}"
+    facts["features"] = [f"{column.name} ({column.kind})" for column in data.roles.features] or ["the picture"]
+    if data.roles.left_out:
+        facts["left out"] = [f"{column.name}: {column.why}" for column in data.roles.left_out]
+    if data.skipped:
+        facts["unreadable"] = [f"row {skip.row}: {skip.reason}" for skip in data.skipped[:10]]
+    if data.warnings:
+        facts["warnings"] = list(data.warnings)
+    return facts
+
+
+def of_report(path: str) -> dict[str, Any]:
+    """The run card in short, and every column with its type and meaning."""
+    from zcurate.report.report import COLUMN_DOCS, load, schema_of
+
+    report = load(path, lambda name: name == "verdict")
+    card = report.card
+    rate, skill = card["noise_rate"], card["skill"]
+    facts: dict[str, Any] = {
+        "input": f"{card['input']['path']} ({card['input']['rows']} rows, {card['input']['format']})",
+        "command": card["command"] or "from Python",
+        "written by": f"zcurate {card['zcurate']}, torch {card['versions']['torch']}, {card['device']}, seed {card['seed']}",
+        "task": f"{card['task']['kind']}: {card['task']['why']}",
+        "model": f"{card['model']['name']}: {card['model']['why']}",
+        "skill": f"held-out {skill['measure']} {skill['value']:.3f}, chance {skill['chance']:.3f}",
+        "verdicts": ", ".join(f"{word} {n}" for word, n in report.counts().items()),
+    }
+    if card["partial"]:
+        facts["partial"] = "training was cut short by --time-limit"
+    if card["judged"]:
+        facts["noise rate"] = f"{100 * rate['estimate']:.1f} % ({100 * rate['low']:.1f} to {100 * rate['high']:.1f} %)"
+        facts["cut"] = f"p_incorrect > {card['thresholds']['p_incorrect']:g}"
+    else:
+        facts["not judged"] = card["why_unjudged"]
+    if card["warnings"]:
+        facts["warnings"] = card["warnings"]
+    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in schema_of(path)]
+    return facts
+
+
+def short(kind: Any) -> str:
+    """Arrow's type names without their inner parts."""
+    return str(kind).split("<", 1)[0]

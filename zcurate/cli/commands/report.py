@@ -1,0 +1,67 @@
+"""`zcurate report [REPORT]`: list rows; data to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from zcurate.cli.typer_options import argument, takes
+from zcurate.config.options import ReportOptions
+
+ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}
+
+
+@takes(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]"))
+def report(report: str | None, options: ReportOptions) -> None:
+    """List the rows of a report, most suspicious first.
+
+    Examples: zcurate report --top 100 · zcurate report --verdict incorrect --format ids | xargs ...
+    """
+    options.check()
+    from zcurate.runtime import startup
+
+    startup.start()
+    from zcurate.errors import UsageError
+    from zcurate.report import listing
+    from zcurate.report.formats import SINKS
+    from zcurate.report.report import guard, load, newest
+
+    path = report if report is not None else newest()
+    if report is None:
+        sys.stderr.write(f"{path}\n")
+    form = format_of(options)
+    loaded = load(path, listing.needed(options, ids=form == "ids"))
+    write = SINKS.load(form)
+    if form == "ids" and options.columns is not None:
+        raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
+    if options.output not in (None, "-"):
+        guard(str(options.output), [path, loaded.card["input"]["path"]])
+    if options.output is None or options.output == "-":
+        write(listing.rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
+        sys.stdout.flush()
+        return
+    table = listing.rows(loaded, options, ids=form == "ids")
+    write_file(options.output, lambda stream: write(table, stream, options))
+
+
+def format_of(options: ReportOptions) -> str:
+    """The format asked for; else by the output file's ending; else a table on a terminal and CSV in a pipe."""
+    if options.null:
+        return "ids"
+    if options.format != "auto":
+        return options.format
+    if options.output not in (None, "-"):
+        return ENDINGS.get(os.path.splitext(str(options.output))[1].lower(), "csv")
+    return "table" if sys.stdout.isatty() else "csv"
+
+
+def write_file(path: str, write: object) -> None:
+    """Write to a temporary file, then put it in place.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    from zcurate.report.report import whole_file
+
+    with whole_file(path) as temporary, open(temporary, "wb") as stream:
+        write(stream)  # type: ignore[operator]

@@ -1,0 +1,93 @@
+"""`zcurate scan DATA`: train, judge every row, write the report, say what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import typer
+
+from zcurate.cli.exit_codes import Outcome
+from zcurate.cli.typer_options import argument, takes
+from zcurate.config.options import ScanOptions, share
+from zcurate.runtime.startup import processes, rank
+
+
+@takes(
+    ScanOptions,
+    argument(
+        "data",
+        "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of parts or of pictures, glob, address (s3://, gs://, hf://, https://), or - for stdin.",
+        metavar="DATA",
+    ),
+)
+def scan(data: str, options: ScanOptions) -> None:
+    """Find the wrong labels in DATA and write a report of every row.
+
+    Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
+    """
+    options.check()
+    from zcurate.runtime import startup
+
+    startup.start()
+    from zcurate.pipeline import scan as scan_module
+
+    if options.estimate:
+        foretell(data, options)
+        return
+    from zcurate.cli.progress_bar import talker
+    from zcurate.data.source import stem_of
+    from zcurate.report.report import check_output, default_path
+
+    if rank() > 0:
+        options = dataclasses.replace(options, output="-", json=False, quiet=True)
+    if options.output is None:
+        options = dataclasses.replace(options, output=default_path(stem_of(data)))
+    assert options.output is not None  # crack: narrows types only
+    to_stdout = options.output == "-"
+    if not to_stdout and processes() == 1:
+        check_output(options.output, data, options.force)
+    with talker(options) as watch:
+        settled = dataclasses.replace(options, output=None) if to_stdout else options
+        try:
+            report = scan_module.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
+        except scan_module.Over:
+            return
+    if to_stdout and rank() == 0:
+        sys.stdout.buffer.write(report.content())
+        sys.stdout.flush()
+    if not options.quiet:
+        from zcurate.cli.render.scan_summary import summarise
+
+        summarise(report, options.output, options.verbose)
+    if options.json:
+        sys.stdout.write(json.dumps({"report": options.output, "rows": len(report), "counts": report.counts(), **report.card}) + "\n")
+    outcome = outcome_of(report, options)
+    if outcome is Outcome.PARTIAL and not report.card["partial"] and not options.quiet:
+        unread = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"
+        sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
+    if outcome is not Outcome.DONE:
+        raise typer.Exit(outcome)
+
+
+def foretell(data: str, options: ScanOptions) -> None:
+    """Print what the scan would cost: the result on stdout, so that it can be kept."""
+    from zcurate.pipeline import cost_model
+    from zcurate.pipeline import scan as scan_module
+
+    found = scan_module.foresee(data, options)
+    sys.stdout.write(json.dumps(cost_model.as_json(found)) + "\n" if options.json else "\n".join(cost_model.lines(found)) + "\n")
+
+
+def outcome_of(report: object, options: ScanOptions) -> Outcome:
+    """The exit code: a time limit that was met, else could not judge, else partial, else done."""
+    from zcurate.report.report import Report
+
+    assert isinstance(report, Report)  # crack: narrows types only
+    card = report.card
+    if not card["judged"] and not card["partial"]:
+        return Outcome.UNJUDGED
+    if card["partial"] or card["n_skipped"] > share(options.max_bad, "--max-bad") * max(1, len(report)):
+        return Outcome.PARTIAL
+    return Outcome.DONE

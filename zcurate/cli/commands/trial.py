@@ -1,0 +1,52 @@
+"""`zcurate trial DATA`: plant known errors in a copy, scan it, print what was found; the result to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import typer
+
+from zcurate.cli.commands.scan import outcome_of
+from zcurate.cli.exit_codes import Outcome
+from zcurate.cli.typer_options import argument, takes
+from zcurate.config.options import TrialOptions
+from zcurate.runtime.startup import rank
+
+ASKED = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
+"""A trial writes no report."""
+
+
+@takes(TrialOptions, argument("data", "Whatever `zcurate scan` reads; it is left as it is.", metavar="DATA"), only=ASKED)
+def trial(data: str, options: TrialOptions) -> None:
+    """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was called wrong.
+
+    Nothing is written. With -v the planted errors that were missed are listed; -q silences only the talk on stderr.
+
+    Examples: zcurate trial train.csv --label species · zcurate trial train.csv --share 20% --kinds confused --prioritise
+    """
+    options.check()
+    from zcurate.runtime import startup
+
+    startup.start()
+    from zcurate.cli.progress_bar import talker
+    from zcurate.pipeline.trial import trial as trial_module
+
+    if rank() > 0:
+        options = dataclasses.replace(options, json=False, quiet=True)
+    with talker(options) as watch:
+        result = trial_module.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    if options.json:
+        sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
+    elif result.facts["judged"] and rank() == 0:
+        from zcurate.cli.render.trial_tables import show
+
+        show(result.facts, options.verbose)
+    if not result.facts["judged"] and not options.quiet:
+        sys.stderr.write(f"could not judge: {result.facts['why_unjudged']}\n")
+    outcome = max(outcome_of(report, options) for report in result.reports)
+    if outcome is Outcome.DONE and not result.facts["judged"]:
+        outcome = Outcome.UNJUDGED
+    if outcome is not Outcome.DONE:
+        raise typer.Exit(outcome)

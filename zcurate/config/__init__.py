@@ -1,0 +1,1 @@
+"""What a user can set: options, model configuration, units. No torch."""

@@ -1,0 +1,1 @@
+"""From files, folders and addresses to a `Dataset`: sources, readers, schema inference, sampling. No torch."""

@@ -1,0 +1,237 @@
+"""Pictures of any kind to one block of bytes: decoded once, at training size. The only place that knows Pillow.
+
+Leaves: `Pictures`. Enters: encoded bytes, paths or raw arrays. Grey, colour, palette, alpha (laid on white), 16-bit, EXIF rotation;
+differing sizes are fitted into a square and filled up with the colour of their rim.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.arrays.sort import rows_at_once
+from zcurate.data.dataset import Skipped
+from zcurate.errors import InputError
+from zcurate.runtime.store import Cellar
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+"""How picture files begin (WebP is told by its 9th to 12th byte)."""
+SIZES = (8, 32)
+"""Smallest and largest training side [pixels]; by taste, for a CPU's sake."""
+SAMPLE = 256
+"""Pictures that size and colour are decided on."""
+
+
+DECODED_ROWS = 4096
+"""Pictures decoded into a file at a time."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures of N rows."""
+
+    pixels: np.ndarray
+    """(N, C, H, W) uint8, C = 1 or 3; zeros where a picture could not be read."""
+    skipped: tuple[Skipped, ...]
+    """The rows that could not be read, with the reason."""
+
+
+def decode(content: bytes) -> np.ndarray:
+    """One encoded picture as (H, W) or (H, W, 3) uint8.
+
+    Raises:
+        ValueError: not a picture, or a truncated one.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as opened:
+                opened.load()
+                image = ImageOps.exif_transpose(opened)
+                return flat(image)
+    except Exception as error:
+        # Pillow raises a score of types for broken files, SyntaxError and struct.error among them.
+        raise ValueError(f"not a picture that can be decoded ({type(error).__name__})") from error
+
+
+def flat(image: object) -> np.ndarray:
+    """A Pillow image as 8-bit grey (H, W) or colour (H, W, 3); alpha is laid on white, a palette resolved."""
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)  # crack: narrows types only
+    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
+        return eight_bits(np.asarray(image))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or (image.mode == "P" and "transparency" in image.info):
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    array = np.asarray(image)
+    if array.ndim == 3 and (array[..., 0] == array[..., 1]).all() and (array[..., 0] == array[..., 2]).all():
+        return np.ascontiguousarray(array[..., 0])
+    return array
+
+
+def eight_bits(values: np.ndarray) -> np.ndarray:
+    """Brightness of any kind as uint8: floats 0 to 1 or 0 to 255, whole numbers 0 to 255 or 0 to 65535.
+
+    Args:
+        values: any shape.
+    """
+    if values.dtype == np.uint8:
+        return values
+    known = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(known.max()) if known.size else 1.0
+    scale = 255.0 if values.dtype.kind == "f" and top <= 1 else 1 / 257 if top > 255 else 1.0
+    return np.clip(known * scale, 0, 255).round().astype(np.uint8)
+
+
+def fitted(array: np.ndarray, side: int, channels: int) -> np.ndarray:
+    """One picture as (C, side, side): scaled to fit, the rest filled with the median colour of its rim.
+
+    Args:
+        array: (H, W) or (H, W, 3) uint8.
+        side: pixels.
+        channels: 1 or 3.
+    """
+    from PIL import Image
+
+    if array.ndim == 3 and channels == 1:
+        array = np.asarray(Image.fromarray(array).convert("L"))
+    if array.ndim == 2 and channels == 3:
+        array = np.repeat(array[..., None], 3, 2)
+    height, width = array.shape[:2]
+    if (height, width) != (side, side):
+        scale = side / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        rim = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
+        small = np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR))
+        ground = np.empty((side, side, *array.shape[2:]), np.uint8)
+        ground[:] = np.median(rim, axis=0).astype(np.uint8)
+        top, left = (side - size[1]) // 2, (side - size[0]) // 2
+        ground[top : top + size[1], left : left + size[0]] = small
+        array = ground
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def training_shape(sample: Iterable[np.ndarray]) -> tuple[int, int]:
+    """Side and number of channels to train at: the usual longest side within `SIZES`, colour if any picture has it.
+
+    Args:
+        sample: pictures (H, W) or (H, W, 3).
+    """
+    shapes = [(max(array.shape[:2]), 3 if array.ndim == 3 else 1) for array in sample]
+    side = int(np.clip(np.median([side for side, _ in shapes]), *SIZES))
+    return side, max(channels for _, channels in shapes)
+
+
+def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str, room: Cellar | None = None) -> Pictures:
+    """All pictures at training size.
+
+    Args:
+        n_rows: N.
+        load: row to picture; raises ValueError or OSError when it cannot be read.
+        place: the input, for messages.
+        room: takes the pixels; None for memory.
+
+    Raises:
+        InputError: not one picture can be read.
+    """
+    skipped: dict[int, str] = {}
+
+    def attempt(row: int) -> np.ndarray | None:
+        try:
+            return load(row)
+        except (ValueError, OSError) as error:
+            skipped[row] = str(error)
+            return None
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        spread = range(0, n_rows, max(1, n_rows // SAMPLE))
+        sample = [array for array in pool.map(attempt, spread) if array is not None]
+        if not sample:
+            sample = [array for array in pool.map(attempt, range(n_rows)) if array is not None][:SAMPLE]
+        if not sample:
+            reason = next(iter(skipped.values()), "no rows")
+            raise InputError(f"{place}: none of {n_rows} pictures can be read — {reason} — check the paths (--root) and the files")
+        side, channels = training_shape(sample)
+        shape = (n_rows, channels, side, side)
+        pixels = np.zeros(shape, np.uint8) if room is None else room.zeros(shape, np.uint8)
+
+        def fill(row: int) -> None:
+            array = attempt(row)
+            if array is not None:
+                pixels[row] = fitted(array, side, channels)
+
+        for begin, end in rows_at_once(n_rows, DECODED_ROWS):
+            list(pool.map(fill, range(begin, end), chunksize=64))
+            if room is not None:
+                room.release()
+    return Pictures(pixels, tuple(Skipped(row, skipped[row]) for row in sorted(skipped)))
+
+
+def from_bytes(column: pa.Array, place: str, room: Cellar | None = None) -> Pictures:
+    """A column of encoded pictures: binary, or Hugging Face's struct of bytes and path; other arguments as for `collect`."""
+    if pa.types.is_struct(column.type):
+        column = column.field("bytes")
+
+    def load(row: int) -> np.ndarray:
+        content = column[row].as_py()
+        if not content:
+            raise ValueError("no picture in this row")
+        return decode(content)
+
+    return collect(len(column), load, place, room)
+
+
+def from_paths(paths: list[str | None], place: str, room: Cellar | None = None) -> Pictures:
+    """Picture files.
+
+    Args:
+        paths: (N) path of each file; None where the row names none.
+        place: the input, for messages.
+        room: as for `collect`.
+    """
+
+    def load(row: int) -> np.ndarray:
+        path = paths[row]
+        if path is None:
+            raise ValueError("no path in this row")
+        if not os.path.isfile(path):
+            raise ValueError(f"no such file: {path}")
+        with open(path, "rb") as file:
+            return decode(file.read())
+
+    return collect(len(paths), load, place, room)
+
+
+def from_array(images: np.ndarray, place: str) -> Pictures:
+    """Raw pictures in one array.
+
+    Args:
+        images: (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W); integers 0 to 255 or 0 to 65535, or floats 0 to 1 or 0 to 255.
+        place: the input, for messages.
+
+    Raises:
+        InputError: another shape.
+    """
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise InputError(f"{place}: images of shape {images.shape} — expected (N, H, W) or (N, H, W, 3) — reshape the array")
+    images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
+    if 0 in images.shape:
+        raise InputError(f"{place}: images of shape {images.shape} — expected at least one pixel of at least one picture")
+    images = eight_bits(images)
+    return collect(len(images), lambda row: images[row], place)

@@ -1,0 +1,56 @@
+"""NumPy archives of pictures: an array of images and one of labels, never unpickled.
+
+Sees `images`/`labels`, `x`/`y`, `X`/`y`, `data`/`target`, `x_train`/`y_train`. Wrong when: the archive holds features of a table, not pictures.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.config.options import ScanOptions
+from zcurate.data import images as images_module
+from zcurate.data import schema
+from zcurate.data.dataset import Dataset
+from zcurate.data.source import Source
+from zcurate.errors import InputError, listed
+
+IMAGES = ("images", "x", "X", "data", "x_train", "train_images", "arr_0")
+LABELS = ("labels", "label", "y", "target", "targets", "y_train", "train_labels", "arr_1")
+
+
+def read(source: Source, options: ScanOptions) -> Dataset:
+    """Read one archive; `--image` and `--label` name the arrays where they have other names.
+
+    Raises:
+        InputError: no archive, or no array of images or of labels.
+    """
+    try:
+        archive = np.load(io.BytesIO(source.open().read()), allow_pickle=False)
+        images = pick(archive, options.image, IMAGES, "images", source.path)
+        labels = pick(archive, options.label, LABELS, "labels", source.path)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{source.path}: not a whole .npz archive of plain arrays — {error} — save it with numpy.savez") from error
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise InputError(f"{source.path}: {len(images)} images and labels of shape {labels.shape} — expected one label per image")
+    table = pa.table({"label": pa.array(labels.tolist() if labels.dtype.kind in "OUS" else labels)})
+    found = images_module.from_array(images, source.path)
+    settled = ScanOptions(**{**options.__dict__, "label": "label"})
+    return schema.dataset(table, source.origin(), settled, found.pixels, None, found.skipped)
+
+
+def pick(archive: np.lib.npyio.NpzFile, wanted: str | None, usual: tuple[str, ...], what: str, place: str) -> np.ndarray:
+    """The array asked for, else the first with a usual name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for name in ([wanted] if wanted else []) + list(usual):
+        if name in archive.files:
+            return np.asarray(archive[name])
+    raise InputError(f"{place}: no array of {what} — arrays: {listed(archive.files)} — expected {' or '.join(usual[:3])}")

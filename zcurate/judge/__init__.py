@@ -1,0 +1,1 @@
+"""From evidence to calibrated probabilities and verdicts. No torch."""

@@ -1,0 +1,1 @@
+"""The scan from input to report: plan, cost model, resume, trial."""

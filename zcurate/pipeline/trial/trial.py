@@ -1,0 +1,236 @@
+"""`trial`: plant known errors in a copy of the labels, scan the copy, and count what was found, on the user's own data.
+
+Leaves: `Trial`. Enters: any input of `scan`. The data are scanned twice: as given, which says where `confused` and `boundary` errors
+belong and which rows are suspected already, and with the planted errors, under another seed. The copy lives in memory; nothing is
+written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zcurate.config.options import TrialOptions, one_of, seconds, share
+from zcurate.errors import UsageError
+from zcurate.pipeline import scan
+from zcurate.training.planting import CLASS_KINDS, TARGET_KINDS, Planted, plant_classes, plant_targets
+
+if TYPE_CHECKING:
+    from zcurate.data.dataset import Dataset
+    from zcurate.pipeline.trial.metrics import Compared
+    from zcurate.report.report import Report
+    from zcurate.runtime.progress import Watch
+
+
+PLANTING = 1_000_003
+"""Keeps the trial's draws apart from those of the training, which depend on the same seed."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial's result."""
+
+    reports: tuple[Report, ...]
+    """Of the data as given, and where it came to that, of the copy with planted errors."""
+    facts: dict[str, Any]
+    """Everything that is printed, as plain JSON values; `judged` says whether there is anything to count."""
+
+
+def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> Trial:
+    """Scan, plant, scan again, compare.
+
+    Args:
+        data: as for `zcurate.scan`.
+        options: every setting; `output` is not looked at.
+        watch: told of progress.
+        command: what the user typed.
+
+    Raises:
+        UsageError: an option or a column cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    options = dataclasses.replace(options, output=None, time_limit=half(options.time_limit))
+    for word in words(options.kinds):
+        one_of(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
+    clock = scan.Stopwatch(watch)
+    data = scan.opened(data, options, clock, ours=command is not None)
+    kinds = kinds_for(data, options)
+    watch.note("scan 1 of 2: the data as given")
+    first = scan.examine(data, options, clock, command)
+    if not first.card["judged"]:
+        return unjudged((first.report,), first.card["why_unjudged"])
+    planted = plant(data, first, kinds, share(options.share, "--share"), options.seed)
+    if len(planted.row) < len(kinds):
+        why = f"--share {options.share} comes to {len(planted.row)} planted errors, {len(kinds)} needed, one of each kind — try a larger share"
+        return unjudged((first.report,), why)
+    watch.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
+    again = dataclasses.replace(options, seed=options.seed + 1)
+    second = scan.examine(mislabelled(data, planted), again, scan.Stopwatch(watch), command)
+    reports = (first.report, second.report)
+    if not second.card["judged"]:
+        return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")
+    rows = compared(first, second, planted)
+    spent = prioritised(first, second, rows.planted) if options.prioritise else None
+    return Trial(reports, {**described(reports, ""), **counted(rows, *reports), "prioritise": spent, "rows": listed(data, rows, planted)})
+
+
+def half(time_limit: str | None) -> str | None:
+    """The user's time limit shared out between the two scans."""
+    limit = seconds(time_limit)
+    return None if limit is None else f"{max(limit / 2, 0.001):.6f}s"
+
+
+def words(kinds: str | None) -> tuple[str, ...]:
+    """`--kinds` as a tuple without repeats; empty when not given."""
+    return tuple(dict.fromkeys(word.strip() for word in kinds.split(","))) if kinds is not None else ()
+
+
+def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
+    """The kinds to plant: those asked for, else all that fit the task.
+
+    Raises:
+        UsageError: a kind that does not fit the task.
+    """
+    known = TARGET_KINDS if data.task.kind == "regression" else CLASS_KINDS
+    for word in words(options.kinds):
+        if word not in known:
+            raise UsageError(f"--kinds: '{word}' does not fit {data.task.kind} labels — expected {', '.join(known)} — leave it out")
+    return words(options.kinds) or known
+
+
+def plant(data: Dataset, first: scan.Scanned, kinds: tuple[str, ...], part: float, seed: int) -> Planted:
+    """Choose rows and a wrong label for each, the kinds in equal parts.
+
+    A row is passed over with the probability that its label is wrong already: a planted error could put it right.
+
+    Args:
+        data: N rows.
+        first: what the scan of the data as given saw.
+        kinds: of `CLASS_KINDS` or `TARGET_KINDS`.
+        part: share of the labelled rows, at most half of those that may be chosen.
+        seed: what every choice depends on.
+
+    Returns:
+        `row` counts input rows; `shown` is a class, or a target in the user's unit.
+    """
+    rng = np.random.default_rng([seed, PLANTING])
+    p = column(first.report, "p_incorrect")[first.row]
+    candidates = np.flatnonzero(rng.random(len(p)) >= np.nan_to_num(p, nan=np.inf))
+    n = min(round(part * int((~np.isnan(p)).sum())), len(candidates) // 2)
+    if n == 0:
+        return Planted.none()
+    if data.task.kind == "regression":
+        planted = plant_targets(data.given.to_numpy(zero_copy_only=False)[first.row], candidates, n, rng, kinds)
+    else:
+        planted = plant_classes(first.evidence.y, candidates, data.n_classes, n, kinds, first.evidence.heldout, rng)
+    # A swap or a unit error that came out too near the right target has become a shift, which may not have been asked for.
+    kept = np.isin(planted.kind, kinds)
+    return Planted(first.row[planted.row[kept]], planted.shown[kept], planted.kind[kept])
+
+
+def mislabelled(data: Dataset, planted: Planted) -> Dataset:
+    """A copy of the data set with the planted labels; the rest is shared, nothing is changed in place.
+
+    Args:
+        data: N rows.
+        planted: input rows and what to show instead.
+    """
+    import pyarrow as pa
+
+    if data.task.kind == "regression":
+        target = np.array(data.given.to_numpy(zero_copy_only=False), np.float64)
+        target[planted.row] = planted.shown
+        return dataclasses.replace(data, given=pa.array(target, mask=data.given.is_null().to_numpy(zero_copy_only=False)))
+    given = np.array(data.given.to_pylist(), object)
+    given[planted.row] = np.array(data.task.classes, object)[planted.shown]
+    return dataclasses.replace(data, given=pa.array(given, data.given.type))
+
+
+def column(report: Report, name: str) -> np.ndarray:
+    """(N,) float64 column of a report, null as NaN."""
+    return report.table.column(name).to_numpy().astype(np.float64)
+
+
+def labels(report: Report, name: str) -> np.ndarray:
+    """(N,) object column of a report, null as None."""
+    return np.array(report.table.column(name).to_pylist(), object)
+
+
+def compared(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> Compared:
+    """Both scans side by side, by input row."""
+    from zcurate.pipeline.trial.metrics import Compared
+    from zcurate.pipeline.trial.prioritization import heldout_loss
+
+    kind = np.full(len(first.report), "", "U8")
+    kind[planted.row] = planted.kind
+    heldout = np.full(len(kind), np.nan)
+    heldout[second.row] = heldout_loss(second.evidence)
+    scores = {"zcurate": -column(second.report, "rank"), "held-out loss": heldout, "training loss": column(second.report, "loss_mean")}
+    before, after = (column(one.report, "p_incorrect") for one in (first, second))
+    verdict_before, verdict_after = (labels(one.report, "verdict").astype("U10") for one in (first, second))
+    restored = labels(second.report, "suggested") == labels(first.report, "given")
+    return Compared(kind, before, verdict_before, after, verdict_after, restored, scores)
+
+
+def described(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
+    """What was tried on what, and why nothing can be counted; empty when something can."""
+    card = reports[0].card
+    names = ("zcurate", "command", "input", "task", "seed", "device", "versions", "warnings")
+    shown = {"label": card["columns"]["label"], "n_classes": len(card["classes"]), "model": card["model"]["name"]}
+    partial = any(one.card["partial"] for one in reports)
+    return {"judged": not why, "why_unjudged": why, "partial": partial, **{name: card[name] for name in names}, **shown}
+
+
+def unjudged(reports: tuple[Report, ...], why: str) -> Trial:
+    """A trial in which nothing can be counted."""
+    return Trial(reports, described(reports, why))
+
+
+def counted(rows: Compared, first: Report, second: Report) -> dict[str, Any]:
+    """The numbers of a trial."""
+    from zcurate.pipeline.trial import metrics
+
+    return {
+        "n_labelled": int((~np.isnan(rows.after)).sum()),
+        "n_planted": int(rows.planted.sum()),
+        "as_given": first.counts(),
+        "with_planted": second.counts(),
+        "threshold": second.card["thresholds"]["p_incorrect"],
+        "expected": second.card["expected"],
+        "kinds": metrics.by_kind(rows),
+        "at_cut": metrics.at_cut(rows),
+        "cuts": metrics.by_cut(rows),
+        "rankings": metrics.rankings(rows),
+        "hard": metrics.hard(rows),
+    }
+
+
+def listed(data: Dataset, rows: Compared, planted: Planted) -> list[dict[str, Any]]:
+    """The planted rows in the input's order: given label, shown label, kind, what the scan of the copy says."""
+    out = []
+    for at in np.argsort(planted.row):
+        row, shown = int(planted.row[at]), planted.shown[at]
+        label = float(shown) if data.task.kind == "regression" else data.task.classes[shown]
+        said = {"p_incorrect": float(rows.after[row]), "verdict": str(rows.verdict_after[row])}
+        out.append({"row": row, "given": data.given[row].as_py(), "shown": label, "kind": str(planted.kind[at]), **said})
+    return out
+
+
+def prioritised(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) -> list[dict[str, Any]]:
+    """Where a loss-prioritised budget would go, with the copy's losses; rows that were not planted count as the first scan holds them.
+
+    Args:
+        first: of the data as given.
+        second: of the copy.
+        planted: (N,) bool.
+    """
+    from zcurate.pipeline.trial import prioritization
+
+    wrong, hard, outlier = (np.where(planted, 0, column(first.report, name)) for name in ("p_incorrect", "p_hard", "p_outlier"))
+    groups = {"planted": planted.astype(np.float64), "suspected": wrong, "hard": hard, "outlier": outlier}
+    groups["clean"] = 1 - np.sum(list(groups.values()), 0)
+    of_rows = {name: part[second.row] for name, part in groups.items()}
+    return prioritization.spent(prioritization.training_loss(second.evidence), prioritization.heldout_loss(second.evidence), of_rows)

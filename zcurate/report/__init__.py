@@ -1,0 +1,1 @@
+"""The report: type, storage, building, output formats, explanations."""

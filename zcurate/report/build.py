@@ -1,0 +1,235 @@
+"""From evidence and verdicts to a `Report`: every column of it, one row per input row in the input's order. No torch.
+
+Leaves: `Report`. Enters: `Dataset`, `Evidence`, `Verdicts`. The report itself, loaded and saved, is in a room of its own that starts quickly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.arrays.sort import falling, side_by_side
+from zcurate.data.dataset import Dataset
+from zcurate.evidence.evidence import Evidence, bare
+from zcurate.evidence.heldout import given
+from zcurate.evidence.noise_model import entropies, margins
+from zcurate.evidence.signals import heldout_residual
+from zcurate.judge.judge import VERDICTS, Verdicts
+from zcurate.judge.reasons import CODES
+from zcurate.report.attribution import Backdrop, classes_given, telling
+from zcurate.report.dynamics_columns import columns as trace_columns
+from zcurate.report.dynamics_columns import in_lists
+from zcurate.report.report import Report
+
+
+def build(
+    data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
+    rank: np.ndarray | None = None, backdrop: Backdrop | None = None,
+) -> Report:  # fmt: skip
+    """Join what was seen and what was judged to the input's rows.
+
+    Args:
+        data: N rows.
+        row: (M,) position in the input of each encoded row.
+        evidence: of the encoded rows.
+        verdicts: of the encoded rows.
+        card: run card.
+        decided: (M,) predicted class, or standardised target.
+        target: regression's `TargetScale`, or None.
+        rank: (M,) int64 ranks among more rows than these, 0 = none; None to rank these.
+        backdrop: rows that statistics of columns are taken over; None for an even sample of these.
+    """
+    n = data.n_rows
+    spread = Spread(n, row)
+    regression = data.task.kind == "regression"
+
+    def known() -> dict[str, pa.Array]:
+        fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
+        if data.roles.id is not None:
+            fields["id"] = data.table.column(data.roles.id).combine_chunks()
+        if data.paths is not None:
+            fields["path"] = data.paths
+        return fields | {"given": data.given}
+
+    def judged() -> dict[str, pa.Array]:
+        fields = {"suggested": label_column(data, spread, verdicts.suggested, target), "p_suggested": spread.floats(verdicts.p_suggested)}
+        fields["verdict"] = verdict_column(spread, verdicts.code)
+        return fields | {name: spread.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
+
+    def places() -> dict[str, pa.Array]:
+        own = rank
+        if own is None:
+            own = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+        return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
+
+    def told() -> dict[str, pa.Array]:
+        return {"telling": telling_column(data, spread, verdicts, decided, backdrop)}
+
+    def seen() -> dict[str, pa.Array]:
+        fields = dynamics_columns(spread, evidence) | {"predicted": label_column(data, spread, decided, target)}
+        fields |= heldout_columns(spread, evidence, regression)
+        if "copies_other" in evidence.columns:
+            fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
+        return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
+
+    made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
+    return Report(pa.table({name: column for fields in side_by_side(made, n) for name, column in fields.items()}), card)
+
+
+class Spread:
+    """Puts values of M encoded rows at their places among N input rows, null elsewhere."""
+
+    def __init__(self, n_rows: int, row: np.ndarray) -> None:
+        self.n_rows, self.row = n_rows, row
+        self.whole = np.array_equal(row, np.arange(n_rows))
+        """Every input row is encoded, and they stand in the input's order."""
+
+    def put(self, values: np.ndarray, nothing: Any, kind: Any) -> np.ndarray:
+        """(N, ...) of the numpy type `kind`, `nothing` where no row was encoded; may be `values` itself."""
+        if self.whole:
+            return values.astype(kind, copy=False)
+        out = np.full((self.n_rows, *values.shape[1:]), nothing, kind)
+        out[self.row] = values
+        return out
+
+    def floats(self, values: np.ndarray, kind: Any = np.float32) -> pa.Array:
+        """(N,) float32 (or `kind`), NaN as null."""
+        return pa.array(self.put(values, np.nan, kind), from_pandas=True)
+
+    def counts(self, values: np.ndarray) -> pa.Array:
+        """(N,) int32, NaN as null."""
+        out = self.put(values, np.nan, np.float64)
+        missing = np.isnan(out)
+        return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
+
+
+def verdict_column(spread: Spread, code: np.ndarray) -> pa.Array:
+    """(N,) dictionary<string>; `skipped` for rows that were not encoded.
+
+    Args:
+        spread: M rows among N.
+        code: (M,) int8 positions in `VERDICTS`.
+    """
+    return pa.DictionaryArray.from_arrays(pa.array(spread.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
+
+
+def reasons_column(spread: Spread, reasons: np.ndarray) -> pa.Array:
+    """(N,) list<string>, empty where there is no reason.
+
+    Args:
+        spread: M rows among N.
+        reasons: (M, R) int8 positions in `CODES`, -1 = none.
+    """
+    placed = spread.put(reasons, -1, np.int8)
+    return in_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
+
+
+def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any) -> pa.Array:
+    """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
+    if target is not None:
+        return spread.floats(target.back(values), np.float64)
+    code = spread.put(values, -1, np.int32)
+    return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
+
+
+def rank_column(spread: Spread, rank: np.ndarray) -> pa.Array:
+    """(N,) ranks, 0 as null."""
+    out = spread.put(rank, 0, np.int64)
+    return pa.array(out, mask=out == 0)
+
+
+def ranked(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_score: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
+    """(M,) int64, 1 = most suspicious: by p_incorrect + p_outlier, then by z_score, then by the input's order; 0 for unlabelled rows.
+
+    Args:
+        row: (M,) position in the input.
+        p_incorrect: (M,).
+        p_outlier: (M,).
+        z_score: (M,).
+        unlabelled: (M,) bool.
+    """
+    rows = np.flatnonzero(~unlabelled)
+    p = np.nan_to_num(p_incorrect[rows] + p_outlier[rows]).astype(np.float32)
+    z = np.nan_to_num(z_score[rows], nan=-np.inf)
+    order = falling(p)
+    # Most p are distinct: only the rows that share one need the other two keys.
+    same = np.zeros(len(order), bool)
+    equal = p[order[1:]] == p[order[:-1]]
+    same[1:] |= equal
+    same[:-1] |= equal
+    tied = order[same]
+    order[same] = tied[np.lexsort((row[rows[tied]], -z[tied], -p[tied]))]
+    out = np.zeros(len(row), np.int64)
+    out[rows[order]] = np.arange(1, len(order) + 1)
+    return out
+
+
+def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, backdrop: Backdrop | None = None) -> pa.Array:
+    """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
+    wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
+    other = np.full(spread.n_rows, -1)
+    if data.task.classes:
+        other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
+    told = telling(data, wanted, classes_given(data), other, backdrop)
+    length = np.zeros(spread.n_rows, np.int32)
+    length[wanted] = np.diff(told.offsets.to_numpy())
+    return in_lists(told.values, length, empty=True)
+
+
+def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
+    """What training saw of each row."""
+    columns = evidence.columns
+    seen, masked = columns["n_seen"], columns["n_masked"]
+    trained = seen > 0
+    everywhere = bool(trained.all())
+
+    def of(name: str) -> np.ndarray:
+        return columns[name] if everywhere else np.where(trained, columns[name], np.nan)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        frequency = masked / seen
+    fields = {name: spread.floats(of(name)) for name in ("z_score", "z_max", "z_last")}
+    fields["mask_frequency"] = spread.floats(frequency)
+    fields["n_seen"] = spread.counts(seen)
+    fields["n_masked"] = spread.counts(masked)
+    for name in ("loss_mean", "confidence_mean", "confidence_std", "margin_mean"):
+        fields[name] = spread.floats(of(name))
+    for name in ("learned_epoch", "n_forgotten"):
+        fields[name] = spread.counts(of(name))
+    return fields
+
+
+def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
+    """What models that never trained on each row say of it."""
+    view = bare(evidence)
+    if regression:
+        far = heldout_residual.spread(view)
+        entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
+        return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
+    own = np.where(view.labelled, given(evidence.heldout, np.maximum(view.label, 0)), np.nan)
+    margin = np.where(view.labelled, margins(evidence.heldout, view.label), np.nan)
+    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropies(evidence.heldout))}
+
+
+def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
+    """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
+
+    A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
+    of the held-out spreads of the rows with p_incorrect <= 0.5.
+    """
+    location, log_scale = np.asarray(evidence.heldout).T.astype(np.float64)
+    given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[spread.row]
+    predicted = target.back(location)
+    far = np.abs(evidence.y - location) * np.exp(-log_scale)
+    right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
+    half = (float(np.quantile(far[right], 0.9)) if right.any() else 2.3) * np.exp(log_scale)
+    signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
+    wide = np.float64
+    return {
+        "residual": spread.floats(given - predicted, wide),
+        "residual_z": spread.floats(signed, wide),
+        "interval_low": spread.floats(target.back(location - half), wide),
+        "interval_high": spread.floats(target.back(location + half), wide),
+    }

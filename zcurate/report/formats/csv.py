@@ -1,0 +1,34 @@
+"""CSV (RFC 4180 quoting, newline endings) and TSV. Sample: `row,given,suggested` then `17,cat,dog`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from zcurate.config.options import ReportOptions
+from zcurate.report.formats.cells import rows_of
+
+
+def write(table: pa.Table, stream: BinaryIO, options: ReportOptions, delimiter: str = ",") -> None:
+    """One header line, one line per row.
+
+    Args:
+        table: rows to write.
+        stream: where to.
+        options: not used; sinks share one form.
+        delimiter: between the fields.
+    """
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(rows_of(table))
+    text.flush()
+    text.detach()
+
+
+def write_tsv(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
+    """The same with tabs."""
+    write(table, stream, options, "\t")

@@ -1,0 +1,20 @@
+"""One id per line: `id`, else `path` as it opens from the current folder, else `row`; NUL instead of newline for `xargs -0`."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from zcurate.config.options import ReportOptions
+from zcurate.report.formats.cells import text_of
+
+
+def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
+    """The first of `id`, `path`, `row` that the table has."""
+    name = next(name for name in ("id", "path", "row") if name in table.column_names)
+    kind = table.schema.field(name).type
+    end = b"\0" if options.null else b"\n"
+    for value in table.column(name).to_pylist():
+        stream.write(text_of(value, kind).encode() + end)
+    stream.flush()

@@ -1,0 +1,48 @@
+"""JSON Lines, and one JSON array. Sample: `{"row": 17, "given": "cat", "p_incorrect": 0.98, ...}`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from zcurate.config.options import ReportOptions
+from zcurate.report.formats.cells import CHUNK
+
+
+def plain(value: Any, kind: pa.DataType) -> Any:
+    """A value that JSON holds: float32 in its own digits, NaN and infinities as null, dates as text."""
+    if isinstance(value, float):
+        value = float(str(np.float32(value))) if pa.types.is_float32(kind) else value
+        return value if np.isfinite(value) else None
+    if value is None or isinstance(value, (int, str, bool)):
+        return value
+    if isinstance(value, list):
+        return [plain(item, getattr(kind, "value_type", pa.float64())) for item in value]
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
+    """One object per line."""
+    for line in lines(table):
+        stream.write(line + b"\n")
+    stream.flush()
+
+
+def write_array(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
+    """One array, an object per line of it."""
+    stream.write(b"[")
+    for at, line in enumerate(lines(table)):
+        stream.write((b",\n" if at else b"\n") + line)
+    stream.write(b"\n]\n")
+    stream.flush()
+
+
+def lines(table: pa.Table) -> Any:
+    """Each row as an encoded object."""
+    kinds = {field.name: field.type for field in table.schema}
+    for start in range(0, table.num_rows, CHUNK):
+        for row in table.slice(start, CHUNK).to_pylist():
+            yield json.dumps({name: plain(value, kinds[name]) for name, value in row.items()}, ensure_ascii=False).encode()

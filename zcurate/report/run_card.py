@@ -1,0 +1,194 @@
+"""The run card's parts that need counting: columns, classes, noise by class and pair, skill, calibration. Plain JSON values only.
+
+Leaves: dicts. Enters: `Dataset`, `Evidence`, `Verdicts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+
+from zcurate.arrays.sort import argsort
+from zcurate.data.dataset import Dataset
+from zcurate.evidence.evidence import Evidence
+from zcurate.evidence.heldout import rivals, taken
+from zcurate.judge.judge import Verdicts
+from zcurate.judge.thresholds import class_cutoffs
+from zcurate.report.dynamics_columns import bands
+
+MOST_PAIRS = 20
+MOST_SKIPPED = 100
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if isfinite(value) else None
+
+
+def of_data(data: Dataset) -> dict[str, Any]:
+    """Columns, task and skipped rows."""
+    roles = data.roles
+    shape = None if data.pictures is None else list(data.pictures.shape[1:])
+    return {
+        "task": {"kind": data.task.kind, "why": data.task.why},
+        "columns": {
+            "label": roles.label,
+            "id": roles.id,
+            "group": roles.group,
+            "features": [dataclasses.asdict(column) for column in roles.features],
+            "left_out": [dataclasses.asdict(column) for column in roles.left_out],
+            "pictures": shape,
+        },
+        "n_skipped": len(data.skipped),
+        "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MOST_SKIPPED]],
+    }
+
+
+def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.ndarray) -> dict[str, Any]:
+    """Skill, noise rate, classes, pairs, thresholds and calibration."""
+    rate, low, high = verdicts.noise_rate
+    classes = class_table(data, evidence, verdicts)
+    table = [{name: finite(value) for name, value in entry.items()} for entry in verdicts.calibration]
+    cut = finite(verdicts.threshold)
+    expected = expected_at(verdicts)
+    skill = {name: finite(value) if isinstance(value, float) else value for name, value in dataclasses.asdict(verdicts.skill).items()}
+    return {
+        "judged": not verdicts.why,
+        "why_unjudged": verdicts.why,
+        "skill": {**skill, "enough": verdicts.skill.enough},
+        "noise_rate": {"estimate": finite(rate), "low": finite(low), "high": finite(high)},
+        "classes": classes,
+        "pairs": pair_table(data, evidence, verdicts),
+        "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
+        "expected": expected,
+        "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
+        "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.places},
+        "trust": round(verdicts.trust, 4),
+        "clue_names": list(verdicts.places),
+        "bands": bands(evidence.rounds, not data.task.classes),
+        "calibration": table,
+    }
+
+
+def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
+    """What is expected of the rows called incorrect: precision, recall among planted errors, and the share of made hard cases among them."""
+    flagged = verdicts.called("incorrect")
+    precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
+    low, high = verdicts.recall_interval
+    made, called = verdicts.hard_cases
+    recall = {"recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
+    return {"precision": precision, **recall, "hard_cases": made, "hard_called": called / made if made else None}
+
+
+def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Per class: rows, expected share of wrong labels with a 95 % interval, rows called incorrect and hard, mean mask frequency."""
+    if not data.task.classes:
+        return []
+    table = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
+    incorrect, hard = verdicts.called("incorrect"), verdicts.called("hard")
+    rows_of = np.split(argsort(evidence.y), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
+    for name, mine in zip(data.task.classes, rows_of, strict=True):
+        p = verdicts.p_incorrect[mine]
+        p = p[~np.isnan(p)]
+        rate = float(p.mean()) if len(p) else float("nan")
+        half = 1.96 * sqrt(float((p * (1 - p)).sum()) / len(p) ** 2 + rate * (1 - rate) / len(p)) if len(p) else float("nan")
+        table.append(
+            {
+                "name": name,
+                "rows": len(mine),
+                "noise_rate": finite(rate),
+                "low": finite(max(0.0, rate - half)),
+                "high": finite(min(1.0, rate + half)),
+                "incorrect": int(incorrect[mine].sum()),
+                "hard": int(hard[mine].sum()),
+                "mask_frequency": finite(float(np.nanmean(masked[mine]))) if len(mine) and np.isfinite(masked[mine]).any() else None,
+            }
+        )
+    return table
+
+
+def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
+    """The given -> other pairs with the most expected wrong rows: rows called incorrect, expected wrong rows with a 95 % interval.
+
+    A row's other class is the one suggested, else the best other class of models that never saw it.
+    """
+    judged = (evidence.y >= 0) & ~np.isnan(verdicts.p_incorrect) if data.task.classes else np.zeros(0, bool)
+    if not judged.any():
+        return []
+    names, given = data.task.classes, evidence.y[judged]
+    suggested = verdicts.suggested[judged]
+    other = np.where((suggested >= 0) & (suggested != given), suggested, rivals(taken(evidence.heldout, judged), given))
+    p = verdicts.p_incorrect[judged].astype(np.float64)
+    pairs, place = np.unique(given * len(names) + other, return_inverse=True)
+    expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
+    called = np.bincount(place, verdicts.called("incorrect")[judged])
+    table = []
+    for k in np.lexsort((-expected, -called))[:MOST_PAIRS]:
+        # The pair's share is not known better than a Poisson count of it.
+        half = 1.96 * sqrt(spread[k] + expected[k])
+        entry = {"given": names[pairs[k] // len(names)], "suggested": names[pairs[k] % len(names)], "rows": int(called[k])}
+        table.append({**entry, "expected": finite(float(expected[k])), "low": max(0.0, expected[k] - half), "high": expected[k] + half})
+    return [entry for entry in table if entry["rows"] or entry["expected"] >= 0.5]
+
+
+def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
+    """Per class the probability at which its two output distributions cross; empty for regression."""
+    if not data.task.classes:
+        return []
+    return [{"name": name, "p": finite(p)} for name, p in zip(data.task.classes, class_cutoffs(evidence), strict=True)]
+
+
+def pooled(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
+    """The run cards of processes that judged rows of their own as one: counts added up, rates averaged by rows, the rest the first's.
+
+    Args:
+        cards: in order of the ranks.
+        n_rows: that each judged.
+    """
+    first = cards[0]
+    pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in (entry for card in cards for entry in card["pairs"]):
+        pairs.setdefault((entry["given"], entry["suggested"]), []).append(entry)
+    classes = zip(*(card["classes"] for card in cards), strict=True)
+    table = zip(*(card["calibration"] for card in cards), strict=True)
+    return {
+        **first,
+        "classes": [added(entries, ("rows", "incorrect", "hard"), [entry["rows"] for entry in entries]) for entries in classes],
+        "pairs": sorted(map(added_pair, pairs.values()), key=lambda entry: (-entry["rows"], -entry["expected"]))[:MOST_PAIRS],
+        "noise_rate": added([card["noise_rate"] for card in cards], (), n_rows),
+        "expected": added([card["expected"] for card in cards], ("hard_cases",), n_rows),
+        "calibration": [added(entries, ("planted", "flagged"), n_rows) for entries in table],
+        "n_copies_disagree": sum(card["n_copies_disagree"] for card in cards),
+        "partial": any(card["partial"] for card in cards),
+    }
+
+
+def added(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Sequence[float]) -> dict[str, Any]:
+    """Entries of one kind as one: counts are added up, other numbers averaged, the rest is the first's.
+
+    Args:
+        entries: of the same names.
+        counts: which names are counts.
+        weight: of each entry in an average.
+    """
+    out = dict(entries[0])
+    for name in out:
+        known = [(entry[name], share) for entry, share in zip(entries, weight, strict=True) if isinstance(entry[name], (int, float)) and share]
+        if name in counts:
+            out[name] = sum(value for value, _ in known)
+        elif known:
+            out[name] = sum(value * share for value, share in known) / sum(share for _, share in known)
+    return out
+
+
+def added_pair(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """One pair of classes from what several processes expect of it; the half-widths of their intervals add up as squares."""
+    expected, half = sum(entry["expected"] for entry in entries), sqrt(sum((entry["high"] - entry["expected"]) ** 2 for entry in entries))
+    rows = sum(entry["rows"] for entry in entries)
+    return {**entries[0], "rows": rows, "expected": expected, "low": max(0.0, expected - half), "high": expected + half}

@@ -1,0 +1,1 @@
+"""What runs the code: start-up, processes, threads, devices, memory, array stores, progress."""

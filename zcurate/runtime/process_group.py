@@ -1,0 +1,339 @@
+"""Several processes training the same members on their own rows: what they tell one another, and nothing else.
+
+Leaves: `Alone`, `Twin`, `Crowd`, `Apart`. Enters: torch.distributed, as `torchrun` sets it up, or a fork. Rows belong to virtual shards, runs of
+rows whose number does not depend on the processes; each process holds neighbouring shards, or where the rows lie apart those that it read itself.
+One process is `Alone` and pays nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import mmap
+import os
+import pickle
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zcurate.data.stream import Nobody
+from zcurate.runtime import startup
+from zcurate.runtime.startup import processes
+
+PR_SET_PDEATHSIG = 1
+"""Linux's name for prctl: be killed when the parent is gone."""
+PATIENCE = datetime.timedelta(minutes=30)
+"""How long a process waits for the others: one may still be reading."""
+
+
+class Alone(Nobody):
+    """One process."""
+
+    rank, size = 0, 1
+    """Among those that share a member's rows."""
+    team, n_teams = 0, 1
+    """Among the groups of processes that share the members."""
+    apart = False
+    """Each process has rows of its own, that no other knows of; else all know all rows."""
+    word: Any = None
+    """Something small that a copy of the process has to say at its end, and that the process has heard then."""
+
+    def mine(self, n_shards: int) -> range:
+        """The virtual shards of this process.
+
+        Args:
+            n_shards: in all.
+        """
+        return range(n_shards * self.rank // self.size, n_shards * (self.rank + 1) // self.size)
+
+    def trains(self, member: int) -> bool:
+        """Whether this process has a part in training the member."""
+        return member % self.n_teams == self.team
+
+    def summed(self, x: Tensor) -> Tensor:
+        """The sum over the processes that share a member's rows, of the same shape."""
+        return x
+
+    def stacked(self, x: Tensor) -> Tensor:
+        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
+
+        Args:
+            x: of the same shape everywhere.
+        """
+        return x[None]
+
+    def reduce(self, parameters: list[nn.Parameter]) -> None:
+        """Add the gradients of the processes that share a member's rows, in place."""
+
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """What all processes recorded: rows one after another, members added up.
+
+        Args:
+            x: this process's part.
+            dim: in which rows are counted; -1 where every process has all of them.
+            largest: take the largest of the members instead of their sum.
+        """
+        return x
+
+    def agreed(self, value: bool) -> bool:
+        """What the first process says."""
+        return value
+
+    def leave(self) -> None:
+        """The work is done."""
+
+
+class Twin(Alone):
+    """This process or its copy: each trains every other member, and both write into one record, at rows of their own."""
+
+    n_teams = 2
+
+    def __init__(self, team: int) -> None:
+        """One of the two.
+
+        Args:
+            team: 0 for the process itself, 1 for its copy.
+        """
+        self.team = team
+
+
+@contextmanager
+def twins(wanted: bool) -> Iterator[Alone]:
+    """Go on in two processes; only the first comes out at the end, when the other is done. What both are to see lies in `shared_zeros`.
+
+    Members in threads of one process wait for each other's Python at every operation, a quarter of their time; a copy of the process costs
+    some milliseconds. Its memory is this one's until either writes to it. No other thread may be at work in a library meanwhile: a lock that it
+    holds would never open in the copy.
+
+    Args:
+        wanted: False to go on alone.
+
+    Raises:
+        BaseException: what the copy ended with.
+    """
+    if not wanted:
+        yield Alone()
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    mine, (told, here), threads = os.getpid(), os.pipe(), torch.get_num_threads()
+    # The helpers that OpenMP keeps for this thread are not in a copy of it.
+    torch.set_num_threads(1)
+    startup.spare_memory()
+    with warnings.catch_warnings():
+        # Python warns of any fork beside threads; the caller sees to it that none of them holds a lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(told)
+        lost, twin = True, Twin(1)
+        try:
+            die_with(mine)
+            yield twin
+            tell(here, None, twin.word)
+            lost = False
+        except BaseException as error:
+            tell(here, error if isinstance(error, KeyboardInterrupt | MemoryError) else RuntimeError("".join(traceback.format_exception(error))), None)
+        finally:
+            os._exit(int(lost))
+    os.close(here)
+    twin = Twin(0)
+    try:
+        yield twin
+        with os.fdopen(told, "rb") as file:
+            words = file.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        torch.set_num_threads(threads)
+    _, status = os.waitpid(child, 0)
+    if not words:
+        raise MemoryError(f"a copy of the process was ended by signal {os.WTERMSIG(status)}")
+    wrong, twin.word = pickle.loads(words)
+    if wrong is not None:
+        raise wrong
+
+
+def tell(where: int, error: BaseException | None, word: Any) -> None:
+    """Say how it went.
+
+    Args:
+        where: pipe.
+        error: what went wrong, or None.
+        word: something small.
+    """
+    with suppress(OSError), os.fdopen(where, "wb") as file:
+        pickle.dump((error, word), file)
+
+
+def can_fork() -> bool:
+    """Whether a copy of this process can go on training: Linux's fork, no GPU, whose threads do not come along."""
+    return sys.platform == "linux" and not torch.cuda.is_available()
+
+
+def die_with(parent: int) -> None:
+    """Have the system end this process when its parent is gone.
+
+    Args:
+        parent: its number.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def shared_zeros(shape: tuple[int, ...]) -> Tensor:
+    """(shape) float32 in memory that copies of this process see and write too."""
+    if 0 in shape:
+        return torch.zeros(shape)
+    return torch.frombuffer(mmap.mmap(-1, 4 * prod(shape)), dtype=torch.float32).view(shape)
+
+
+class Crowd(Alone):
+    """One of several processes; all of them call the same methods in the same order.
+
+    Members are shared out first, for they have nothing to tell one another; where there are more processes than members, each member's
+    rows are shared out among a group of them.
+    """
+
+    def __init__(self, device: torch.device, n_members: int) -> None:
+        """Meet the others.
+
+        Args:
+            device: where the tensors are.
+            n_members: of a round.
+        """
+        from torch import distributed
+
+        self.distributed, self.device = distributed, device
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        place, everyone = distributed.get_rank(), distributed.get_world_size()
+        self.n_teams = groups(everyone, n_members)
+        self.size = everyone // self.n_teams
+        self.team, self.rank = divmod(place, self.size)
+        rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_teams)]
+        across = [distributed.new_group(list(range(at, everyone, self.size))) for at in range(self.size)]
+        self.rows, self.across = rows[self.team], across[self.rank]
+
+    def summed(self, x: Tensor) -> Tensor:
+        """The sum over the processes that share a member's rows, of the same shape."""
+        if self.size == 1:
+            return x
+        out = x.clone()
+        self.distributed.all_reduce(out, group=self.rows)
+        return out
+
+    def stacked(self, x: Tensor) -> Tensor:
+        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
+
+        Args:
+            x: of the same shape everywhere.
+        """
+        out = [torch.empty_like(x) for _ in range(self.size)]
+        self.distributed.all_gather(out, x.contiguous(), group=self.rows)
+        return torch.stack(out)
+
+    def reduce(self, parameters: list[nn.Parameter]) -> None:
+        """Add the gradients of the processes that share a member's rows, in place: one message for all of them."""
+        if self.size == 1:
+            return
+        found = [one.grad for one in parameters if one.grad is not None]
+        flat = torch.cat([one.reshape(-1) for one in found])
+        self.distributed.all_reduce(flat, group=self.rows)
+        for one, part in zip(found, flat.split([one.numel() for one in found]), strict=True):
+            one.copy_(part.view_as(one))
+
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """What all processes recorded: rows one after another, members added up; parts may differ in length.
+
+        Args:
+            x: this process's part.
+            dim: in which rows are counted; -1 where every process has all of them.
+            largest: take the largest of the members instead of their sum.
+        """
+        if dim >= 0 and self.size > 1:
+            rows = x.movedim(dim, 0).contiguous()
+            sizes = self.stacked(torch.tensor([len(rows)], device=self.device))[:, 0]
+            padded = rows.new_zeros(int(sizes.max()), *rows.shape[1:])
+            padded[: len(rows)] = rows
+            x = torch.cat([part[: int(n)] for part, n in zip(self.stacked(padded), sizes, strict=True)]).movedim(0, dim).contiguous()
+        if self.n_teams > 1:
+            x = x.contiguous()
+            kinds = self.distributed.ReduceOp
+            self.distributed.all_reduce(x, kinds.MAX if largest else kinds.SUM, group=self.across)
+        return x
+
+    def agreed(self, value: bool) -> bool:
+        """What the first process says."""
+        told = torch.tensor([value], dtype=torch.uint8, device=self.device)
+        self.distributed.broadcast(told, 0)
+        return bool(told[0])
+
+    def gathered(self, thing: Any) -> list[Any]:
+        """What each process hands in, in order of their ranks: small things only."""
+        out: list[Any] = [None] * self.distributed.get_world_size()
+        self.distributed.all_gather_object(out, thing)
+        return out
+
+    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The array of each process in turn, in order of their ranks; arrays may differ in length."""
+        here = self.distributed.get_rank()
+        for rank, (n, kind) in enumerate(self.gathered((len(x), x.dtype.str))):
+            mine = torch.from_numpy(np.ascontiguousarray(x)) if rank == here else torch.from_numpy(np.empty(n, kind))
+            told = mine.to(self.device)
+            self.distributed.broadcast(told, rank)
+            yield told.cpu().numpy()
+
+    def leave(self) -> None:
+        """The work is done; nobody goes before all are here."""
+        self.distributed.barrier()
+        self.distributed.destroy_process_group()
+
+
+class Apart(Crowd):
+    """One of several processes that have each read rows of their own: a member's batch is made of rows of all of them."""
+
+    apart = True
+
+    def __init__(self, device: torch.device) -> None:
+        """Meet the others."""
+        super().__init__(device, 1)
+
+    def mine(self, n_shards: int) -> range:
+        """All of this process's own shards."""
+        return range(n_shards)
+
+    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
+        """This process's own part: what is recorded stays with its rows."""
+        return x
+
+
+def groups(n_processes: int, n_members: int) -> int:
+    """How many groups of equally many processes share the members: as many as there are members, or the most below that divide evenly."""
+    return max(n for n in range(1, min(n_members, n_processes) + 1) if n_processes % n == 0)
+
+
+def join(device: torch.device, n_members: int) -> Alone:
+    """The processes that `torchrun` started, or this one alone.
+
+    Args:
+        device: where the tensors are.
+        n_members: of a round.
+    """
+    return Crowd(device, n_members) if processes() > 1 else Alone()
+
+
+def join_apart(device: torch.device) -> Alone:
+    """The same, each with rows of its own."""
+    return Apart(device) if processes() > 1 else Alone()

@@ -1,0 +1,327 @@
+"""The door out: columns on the device that record what every row did, and `freeze` to leave with them.
+
+Written once per epoch and member, in row order, no synchronisation. A fixed number of bytes per row and round: 12 per epoch (16 where the
+clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums: 4 per class and part of the run, or where classes or rows are too many
+for that the best few, `heldout.ROW_BYTES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zcurate.arrays.sort import rows_at_once
+from zcurate.evidence.evidence import Evidence, Round
+from zcurate.evidence.heldout import KEPT, MOST_CELLS, TopK
+from zcurate.runtime.process_group import Alone, shared_zeros
+from zcurate.runtime.store import Cellar
+from zcurate.training.losses.zerror import Scored
+from zcurate.training.planting import Planted
+
+Z, ERROR, MARGIN, SIEVE = range(4)
+CURVES = {"z": Z, "error": ERROR, "margin": MARGIN, "sieve": SIEVE}
+"""Where each curve's sums lie."""
+PARTS = 4
+"""Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
+FROZEN_ROWS = 32_768
+"""Rows that are frozen at a time."""
+LEARNED_RUN = 2
+"""Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
+
+
+class Ledger:
+    """One round's record of N rows over E epochs."""
+
+    def __init__(
+        self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
+        n_parts: int = PARTS, cellar: Cellar | None = None, own: Tensor | None = None, shared: bool = False,
+    ) -> None:  # fmt: skip
+        """Nothing seen yet.
+
+        Args:
+            n_rows: N.
+            n_epochs: E.
+            n_outputs: C, or 2.
+            regression: outputs are location and log scale.
+            device: where the record lies.
+            n_second: epochs of the second split.
+            sieve: the clue of that name is wanted.
+            n_parts: parts of the run whose held-out predictions are kept apart, where there is room for them.
+            cellar: takes the record of rows in files.
+            own: (N,) int64 given classes, -1 for none: of each row's held-out probabilities the best few and that of its own class are kept, and
+                it is asked about once; None where they are kept whole.
+            shared: a copy of this process will write into the record too.
+        """
+        self.regression, self.cellar, self.own, self.n_outputs = regression, cellar, own, n_outputs
+
+        def zeros(*shape: int) -> Tensor:
+            if shared and cellar is None:
+                return shared_zeros(shape)
+            return torch.zeros(shape, device=device) if cellar is None else torch.from_numpy(cellar.zeros(shape, np.float32))
+
+        self.epoch = zeros(n_epochs, 4 if sieve else 3, n_rows)
+        self.n_epochs = 0
+        """Epochs recorded so far."""
+        self.seen, self.masked = (zeros(n_rows) for _ in range(2))
+        """Visits in one epoch; visits masked in all."""
+        self.second = zeros(n_second, 2, n_rows)
+        self.z_max = zeros(n_rows)
+        for begin, end in rows_at_once(n_rows, FROZEN_ROWS):
+            self.z_max[begin:end] = float("-inf")
+            if cellar is not None:
+                cellar.release()
+        n_parts = n_parts if n_rows * n_outputs <= MOST_CELLS else 1
+        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * KEPT)
+        self.n_heldout = zeros(n_parts, n_rows)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
+        return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
+
+    def join(self, crowd: Alone) -> None:
+        """From here on the record of all processes' rows, in the input's order.
+
+        Args:
+            crowd: the processes, each with the rows of its shards.
+        """
+        for name, one in self.state().items():
+            setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
+
+    def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
+        """Add visits: a batch or, better, one member's whole epoch at a time.
+
+        Args:
+            epoch: 0-based; every epoch visits the same rows.
+            ids: (K, B) int64 rows.
+            scored: what the loss said of them.
+            weight: (K, B) float32, 0 for padding.
+        """
+        flat, counted = ids.reshape(-1), weight.reshape(-1)
+        self.n_epochs = max(self.n_epochs, epoch + 1)
+        if epoch == 0:
+            self.seen.index_add_(0, flat, counted)
+        self.masked.index_add_(0, flat, (~scored.keep).reshape(-1) * counted)
+        for field, value in zip(self.epoch[epoch], scored.curves, strict=False):
+            field.index_add_(0, flat, value.reshape(-1) * counted)
+        visible = torch.where(counted > 0, scored.z.reshape(-1), float("-inf"))
+        self.z_max.scatter_reduce_(0, flat, visible, "amax")
+
+    def record_heldout(self, epoch: int, ids: Tensor, output: Tensor, weight: Tensor) -> None:
+        """Add predictions of members that never trained on the rows.
+
+        Args:
+            epoch: 0-based; each part of the run has sums of its own.
+            ids: (K, B) int64 rows.
+            output: (K, B, C) logits, or (K, B, 2) location and log scale.
+            weight: (K, B) float32, 0 for padding.
+        """
+        part = epoch * len(self.heldout) // len(self.epoch)
+        flat = ids.reshape(-1)
+        value = output if self.regression else output.softmax(2)
+        if self.own is not None:
+            value = best_few(value, self.own[ids])
+        self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
+        self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
+
+    def record_second(self, epoch: int, ids: Tensor, margin: Tensor, weight: Tensor) -> None:
+        """Add margins of rows of the first split while the member trains on the second.
+
+        Args:
+            epoch: of the second split, 0-based.
+            ids: (K, B) int64 rows.
+            margin: (K, B) float32.
+            weight: (K, B) float32, 0 for padding.
+        """
+        rows = torch.stack([weight, margin * weight])
+        self.second[epoch].index_add_(1, ids.reshape(-1), rows.reshape(2, -1))
+
+    def freeze(self, shown: np.ndarray, planted: Planted) -> Round:
+        """Leave the device.
+
+        Args:
+            shown: (N,) labels the members were shown.
+            planted: which of them are wrong on purpose.
+        """
+        if self.own is not None:
+            heldout, best = self.heldout.cpu().numpy()[0], 1.0
+        elif self.cellar is None:
+            own = np.ones(len(shown), bool)
+            own[planted.row] = False
+            heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
+        else:
+            heldout, best = self.heldout.numpy()[0], 1.0
+            for begin, end in rows_at_once(len(shown), FROZEN_ROWS):
+                heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
+                self.cellar.release()
+        columns, curves = self.means(best)
+        return Round(shown, planted, columns, heldout if self.own is None else TopK(heldout, self.n_outputs), curves, best)
+
+    def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
+
+        Args:
+            best: how far into the run held-out predictions were best, in (0, 1].
+        """
+        epoch, second = self.epoch.cpu().numpy()[: max(1, self.n_epochs)], self.second.cpu().numpy()
+        numbers = {name: getattr(self, name).cpu().numpy() for name in ("seen", "masked", "z_max")}
+        n, columns = epoch.shape[2], dict[str, np.ndarray]()
+        for begin, end in rows_at_once(n, FROZEN_ROWS):
+            part = slice(begin, end)
+            found, curves = row_columns(epoch[:, :, part], **{name: one[part] for name, one in numbers.items()}, regression=self.regression, best=best)
+            for name, values in found.items():
+                if name not in columns:
+                    columns[name] = np.empty(n, np.float32) if self.cellar is None else self.cellar.zeros((n,), np.float32)
+                columns[name][part] = values
+            for name, values in curves.items():
+                epoch[:, CURVES[name], part] = values
+            with np.errstate(invalid="ignore", divide="ignore"):
+                second[:, 1, part] /= second[:, 0, part]
+            if self.cellar is not None:
+                self.cellar.release()
+        return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
+
+
+def best_few(p: Tensor, own: Tensor) -> Tensor:
+    """(K, B, 2 x KEPT) float32 as `heldout.TopK` keeps them, of whole probabilities.
+
+    Args:
+        p: (K, B, C).
+        own: (K, B) int64 class that is kept in any case; -1 for none.
+    """
+    code = p.topk(KEPT, 2).indices
+    away = (own >= 0) & (code != own[..., None]).all(2)
+    code[..., -1] = torch.where(away, own, code[..., -1])
+    return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)
+
+
+def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean held-out predictions over the parts of the run that predict the given labels best (smallest log loss).
+
+    Args:
+        total: (P, N, C) float32 sums per part.
+        n: (P, N) float32 how many predictions each sum holds.
+        shown: (N,) labels; -1 or NaN = unlabelled.
+        own: (N,) bool, rows shown their own label.
+
+    Returns:
+        (N, C) float32; and how far into the run the best part ends, in (0, 1].
+    """
+    spans = [(a, b) for a in range(len(total)) for b in range(a + 1, len(total) + 1) if n[a:b].sum() > 0]
+    if not spans:
+        return np.full(total.shape[1:], np.nan, np.float32), 1.0
+    means = {(a, b): total[a:b].sum(0) / np.maximum(n[a:b].sum(0), 1)[:, None] for a, b in spans}
+    loss = {span: heldout_loss(mean, shown, own) for span, mean in means.items()}
+    best = min(spans, key=lambda span: loss[span])
+    single = min((span for span in spans if span[1] - span[0] == 1), key=lambda span: loss[span])
+    return means[best].astype(np.float32), single[1] / len(total)
+
+
+def heldout_loss(heldout: np.ndarray, shown: np.ndarray, own: np.ndarray) -> float:
+    """Mean log loss of the rows shown their own label; wild targets count as far as 4 scales.
+
+    Args:
+        heldout: (N, C) probabilities or (N, 2) location and log scale.
+        shown: (N,) int64 classes or float targets.
+        own: (N,) bool.
+    """
+    if shown.dtype.kind == "f":
+        judged = own & ~np.isnan(shown)
+        location, log_scale = heldout[judged].T
+        spread = np.minimum(np.abs(shown[judged] - location) * np.exp(-log_scale), 4.0)
+        return float(np.mean(spread + log_scale))
+    judged = own & (shown >= 0)
+    p = heldout[judged, shown[judged]]
+    return float(-np.mean(np.log(np.maximum(p, 1e-3))))
+
+
+def row_columns(
+    epoch: np.ndarray, seen: np.ndarray, masked: np.ndarray, z_max: np.ndarray, regression: bool, best: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The columns of `evidence.DOCS` from sums per epoch.
+
+    Args:
+        epoch: (E, 3 or 4, N) float32 sums of z, error, margin and where wanted sieve.
+        seen: (N,) float32 visits in each epoch.
+        masked: (N,) float32 visits masked.
+        z_max: (N,) float32.
+        regression: errors are signed.
+        best: how far into the run held-out predictions were best, in (0, 1].
+
+    Returns:
+        Columns (N,), NaN where a row was never trained on; and the means over the epochs, (E, N) each.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        curves = {name: epoch[:, part] / seen for name, part in CURVES.items() if part < epoch.shape[1]}
+        z, error, margin = (curves[name] for name in ("z", "error", "margin"))
+        loss = np.abs(error) if regression else np.logaddexp(0, error)
+        confidence = np.exp(-loss)
+        right = margin > (-1.0 if regression else 0.0)
+        until = max(1, int(np.ceil(best * len(epoch))))
+        columns = {
+            "n_seen": seen * len(epoch),
+            "n_masked": masked,
+            "z_score": z.mean(0),
+            "z_max": np.where(seen > 0, z_max, np.nan),
+            "z_last": z[-1],
+            "loss_mean": loss.mean(0),
+            "confidence_mean": confidence.mean(0),
+            "confidence_std": confidence.std(0),
+            "margin_mean": margin.mean(0),
+            "spread_best": -margin[:until].mean(0),
+            "learned_epoch": learned_epoch(right),
+            "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
+        }
+    return columns, curves
+
+
+def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
+    """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
+
+    Args:
+        evidence: N rows of one round. Its arrays are filled in place; what they said of the rows before goes with the round.
+        rows: (P,) int64.
+    """
+    (before,) = evidence.rounds
+    before = dataclasses.replace(before, as_shown=before.of_planted())
+    label, answer = evidence.y[rows], evidence.heldout[rows]
+    every = np.arange(len(rows))
+    if label.dtype.kind == "f":
+        error = label - answer[:, 0]
+        margin = -np.abs(error) * np.exp(-np.clip(answer[:, 1], -4.0, 3.0))
+        loss = np.abs(error)
+    else:
+        p = np.clip(answer, 1e-6, 1 - 1e-6)
+        own = p[every, label]
+        error, others = np.log1p(-own) - np.log(own), p.copy()
+        others[every, label] = 0
+        margin, loss = np.log(own) - np.log(others.max(1)), -np.log(own)
+    last = evidence.curves["error"][-1]
+    known = ~np.isnan(last)
+    z = (error - last[known].mean()) / max(float(last[known].std()), 1e-9)
+    right = margin > (-1.0 if label.dtype.kind == "f" else 0.0)
+    found = {
+        "n_seen": np.ones(len(rows)), "n_masked": np.abs(z) > 2 if label.dtype.kind == "f" else z > 2, "z_score": z, "z_max": z, "z_last": z,
+        "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
+        "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
+    }  # fmt: skip
+    for name, values in found.items():
+        evidence.columns[name][rows] = values
+    for name, values in (("error", error), ("margin", margin), ("z", z)):
+        evidence.curves[name][:, rows] = values
+    return dataclasses.replace(evidence, rounds=(before,))
+
+
+def learned_epoch(right: np.ndarray) -> np.ndarray:
+    """First epoch from which a row was predicted right `LEARNED_RUN` times running; E when never.
+
+    Args:
+        right: (E, N) bool.
+    """
+    run = right.copy()
+    for step in range(1, min(LEARNED_RUN, len(right))):
+        run[:-step] &= right[step:]
+        run[-step:] = False
+    return np.where(run.any(0), run.argmax(0), len(right)).astype(np.float32)

@@ -1,0 +1,66 @@
+"""DiscrimLoss: a second training loss, which first tells easy rows from difficult ones and then hard rows from wrong ones.
+
+Leaves: a scalar loss per batch. Enters: row losses; keeps each row's loss history and weight for each member. Source:
+arXiv:2208.09884 (IEEE TMM 2023), in the form of the released default variant (METHODS 2.1): a moving threshold gamma(t) k on the
+bias-corrected loss history, a trainable log sigma per row, early suppression in the first epochs.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Tensor
+
+from zcurate.config.model_config import DiscrimSettings
+
+MEMORY = 0.9
+"""Weight of the past in a row's loss history (beta) and in the running threshold (rho)."""
+MOMENTUM = 0.9
+LARGEST = log(20.0)
+"""Largest log sigma."""
+
+
+class DiscrimLoss:
+    """The state of K members over N rows: about 16 bytes per member and row."""
+
+    def __init__(self, n_members: int, n_rows: int, settings: DiscrimSettings, device: torch.device) -> None:
+        self.settings = settings
+        self.history = torch.zeros(n_members, n_rows, device=device)
+        self.visits = torch.zeros(n_members, n_rows, device=device)
+        self.log_sigma = torch.full((n_members, n_rows), settings.discrim_least, device=device)
+        self.speed = torch.zeros(n_members, n_rows, device=device)
+        self.threshold = torch.full((n_members,), float("nan"), device=device)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that it remembers."""
+        return {name: getattr(self, name) for name in ("history", "visits", "log_sigma", "speed", "threshold")}
+
+    def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float) -> Tensor:
+        """Sum over the members of mean ES (lbar - gamma k) / sigma; updates history, threshold and log sigma.
+
+        Args:
+            loss: (K, B) float32 row losses, with gradient.
+            ids: (K, B) int64 rows.
+            weight: (K, B) float32, 0 for padding.
+            progress: share of the run that is over, in [0, 1).
+        """
+        settings, fresh = self.settings, loss.detach()
+        seen = self.visits.gather(1, ids) + 1
+        past = self.history.gather(1, ids)
+        correction = 1 - MEMORY**seen
+        smooth = (MEMORY * past + (1 - MEMORY) * loss) / correction
+        held = smooth.detach()
+        share = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
+        mean = (share * held).sum(1)
+        self.threshold = torch.where(self.threshold.isnan(), mean, MEMORY * self.threshold + (1 - MEMORY) * mean)
+        early = min(1.0, (progress * 120 + 1) / 10) if progress * 120 < settings.discrim_suppressed else 1.0
+        excess = held - settings.stage(progress) * self.threshold[:, None]
+        log_sigma = self.log_sigma.gather(1, ids)
+        inverse = torch.exp(-log_sigma)
+        speed = MOMENTUM * self.speed.gather(1, ids) - share * early * excess * inverse
+        moved = (log_sigma - settings.discrim_rate * speed).clamp(settings.discrim_least, LARGEST)
+        real = weight > 0
+        for state, value in ((self.history, MEMORY * past + (1 - MEMORY) * fresh), (self.visits, seen), (self.speed, speed), (self.log_sigma, moved)):
+            state.scatter_(1, ids, torch.where(real, value, state.gather(1, ids)))
+        return (share * early * (smooth - settings.stage(progress) * self.threshold[:, None]) * inverse).sum()

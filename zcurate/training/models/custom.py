@@ -1,0 +1,94 @@
+"""A user's own torch module, wrapped so that it sees plain tensors.
+
+Tables arrive as (B, D) floats: piecewise-linear numbers, vectors, then categories one-hot. Pictures as (B, C, H, W) floats in
+[-0.5, 0.5]. Wrong when: the data holds free text; name a built-in model then.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zcurate.config.model_config import ModelSpec
+from zcurate.encoding.encoder import Encoded, Inputs
+from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.runtime.startup import whole_torch
+
+WIDEST_ONE_HOT = 4096
+
+
+class Wrapped(nn.Module):
+    """One member around the user's module."""
+
+    def __init__(self, inner: nn.Module, n_codes: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.n_codes = n_codes
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Inputs of (1, B) rows to logits (1, B, C)."""
+        if inputs.images is not None:
+            output: Tensor = self.inner(inputs.images[0].float().div_(255).sub_(0.5))
+            return output[None]
+        parts = [] if inputs.x is None else [inputs.x[0]]
+        if inputs.codes is not None:
+            parts.append(F.one_hot(inputs.codes[0], self.n_codes).sum(1).float())
+        output = self.inner(torch.cat(parts, 1))
+        return output[None]
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function that `file.py:function` names.
+
+    Raises:
+        UsageError: no such file or function, or the file does not run.
+    """
+    path, _, function = name.rpartition(":")
+    if not os.path.isfile(path):
+        raise UsageError(f"--model {name}: no file {path} — expected file.py:function — check the path")
+    spec = importlib.util.spec_from_file_location("zcurate_user_model", path)
+    assert spec is not None and spec.loader is not None  # crack: narrows types only
+    module = importlib.util.module_from_spec(spec)
+    whole_torch()
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"--model {name}: {path} does not run — {type(error).__name__}: {error} — run it with python first") from error
+    if not callable(getattr(module, function, None)):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UsageError(f"--model {name}: no function '{function}' in {path} — it has {listed(known)}{did_you_mean(function, known)}")
+    found: Callable[..., Any] = getattr(module, function)
+    return found
+
+
+def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
+    """Call the user's function with the input's shape and the number of outputs.
+
+    Args:
+        spec: `name` is `file.py:function`.
+        encoded: shapes of the inputs and number of outputs.
+        n_members: must be 1.
+        generator: seeds torch's own generator while the function runs, so that a seed gives one result.
+
+    Raises:
+        UsageError: the data holds text or too many categories, or the function returns no module.
+    """
+    if encoded.n_terms or encoded.n_codes > WIDEST_ONE_HOT:
+        what = "free text" if encoded.n_terms else f"{encoded.n_codes} category values"
+        raise UsageError(f"--model {spec.name}: the data holds {what} — a model of your own sees numbers, categories and pictures — use --model mlp")
+    if encoded.images is not None:
+        shape = tuple(encoded.images.shape[1:])
+    else:
+        shape = (encoded.width + encoded.n_codes,)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator.initial_seed())
+        inner = function_of(spec.name)(shape, encoded.n_outputs)
+    if not isinstance(inner, nn.Module):
+        raise UsageError(f"--model {spec.name}: returned {type(inner).__name__} — expected a torch.nn.Module")
+    return Wrapped(inner, encoded.n_codes)

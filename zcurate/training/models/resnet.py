@@ -1,0 +1,82 @@
+"""A small residual network for pictures, one member at a time (grouped convolutions are slower than a loop).
+
+Sees what is drawn, a few pixels shifted; no pre-trained weights, so photographs of many kinds in few examples are beyond it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zcurate.config.model_config import ModelSpec
+from zcurate.encoding.encoder import Encoded, Inputs
+
+LARGE = 24
+"""Side [pixels] from which the first stage halves the picture."""
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with a way around them; the first halves the picture where `stride` is 2."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(n_out)
+        self.second = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(n_out)
+        self.around = nn.Conv2d(n_in, n_out, 1, stride, bias=False) if stride != 1 or n_in != n_out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, H, W) to (B, n_out, H / stride, W / stride)."""
+        h = F.relu(self.first_norm(self.first(x)))
+        h = self.second_norm(self.second(h))
+        return F.relu(h + (x if self.around is None else self.around(x)))
+
+
+class ResNet(nn.Module):
+    """Stem, one block per width, mean over the picture, linear head."""
+
+    def __init__(self, widths: tuple[int, ...], n_channels: int, n_outputs: int, first_stride: int = 1) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(n_channels, widths[0], 3, 1, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        sizes = (widths[0], *widths)
+        self.blocks = nn.ModuleList(Block(a, b, first_stride if i == 0 else 2) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
+        self.head = nn.Linear(widths[-1], n_outputs)
+
+    def features(self, inputs: Inputs) -> Tensor:
+        """Pictures (1, B, C, H, W) uint8 to (1, B, D): what the head sees."""
+        assert inputs.images is not None  # crack: narrows types only
+        x = inputs.images[0].float().sub_(127.5).div_(64.0).contiguous(memory_format=torch.channels_last)
+        h = F.relu(self.stem_norm(self.stem(x)))
+        for block in self.blocks:
+            h = block(h)
+        return h.mean((2, 3))[None]
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Pictures (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
+        logits: Tensor = self.head(self.features(inputs))
+        return logits
+
+
+def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
+    """One residual network for pictures.
+
+    Args:
+        spec: `hidden` = channels of each stage.
+        encoded: `images` (N, C, H, W) and number of outputs.
+        n_members: must be 1.
+        generator: source of the initial weights (CPU).
+    """
+    assert encoded.images is not None and n_members == 1  # crack: narrows types only
+    first_stride = 2 if encoded.images.shape[-1] >= LARGE else 1
+    net = ResNet(spec.hidden, encoded.images.shape[1], encoded.n_outputs, first_stride)
+    for parameter in net.parameters():
+        if parameter.ndim > 1:
+            fan_in = parameter[0].numel()
+            with torch.no_grad():
+                parameter.normal_(0, (2 / fan_in) ** 0.5 if parameter.ndim == 4 else fan_in**-0.5, generator=generator)
+    with torch.no_grad():
+        net.head.bias.zero_()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
