@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from zcurate.cli.exit_codes import Outcome
 from zcurate.config import model_config
+from zcurate.config.options import VERDICTS
 from zcurate.errors import UsageError
-from zcurate.judge.judge import VERDICTS
 from zcurate.report.report import COLUMN_DOCS
 
 README = (ROOT / "README.md").read_text()

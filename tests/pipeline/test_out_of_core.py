@@ -25,12 +25,11 @@ import zcurate
 from tests.conftest import ROOT
 from tests.runtime.test_process_group import together_do
 from zcurate.config import model_config
-from zcurate.config.options import ScanOptions
+from zcurate.config.options import VERDICTS, ScanOptions
 from zcurate.data import images, preview, profile, source
 from zcurate.encoding import encoder
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
-from zcurate.judge.judge import VERDICTS
 from zcurate.pipeline import cost_model, scan
 from zcurate.report import build, report
 from zcurate.runtime.store import cellar

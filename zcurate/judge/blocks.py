@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate.arrays.sort import ahead, rows_at_once
+from zcurate.config.options import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.data.profile import OwnUnit, Survey
 from zcurate.data.stream import Others
@@ -25,7 +26,7 @@ from zcurate.evidence import heldout
 from zcurate.evidence.evidence import Evidence, Round, merge
 from zcurate.evidence.heldout import Heldout, TopK
 from zcurate.judge import thresholds
-from zcurate.judge.judge import VERDICTS, Cut, Verdicts, cut_at, judge, trusted
+from zcurate.judge.judge import Cut, Verdicts, cut_at, judge, trusted
 from zcurate.report import build, report
 from zcurate.report.attribution import CENTRE_ROWS, Backdrop
 from zcurate.runtime import startup

@@ -14,6 +14,7 @@ import numpy as np
 
 from zcurate.arrays.sort import argsort, pieces, sample, sampled
 from zcurate.config.model_config import DEFAULT_CLUES
+from zcurate.config.options import VERDICTS
 from zcurate.evidence import noise_model
 from zcurate.evidence.evidence import Evidence, Round, View, bare, hard_view, known_mean, merge, views
 from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
@@ -34,7 +35,6 @@ OUTLIER_FAR, OUTLIER_WIDTH = 2.5, 0.15
 GUARD, GUARD_UNTOLD = 0.6, 0.8
 """Log-odds by which `--precision` lowers p_incorrect, always and where confident rows tell nothing, so that what is asked for comes true; chosen on the
 tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
-VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
 
 
 @dataclass(frozen=True)

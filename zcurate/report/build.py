@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.arrays.sort import falling, side_by_side
+from zcurate.config.options import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.evidence.evidence import Evidence, bare
 from zcurate.evidence.heldout import given
 from zcurate.evidence.noise_model import entropies, margins
 from zcurate.evidence.signals import heldout_residual
-from zcurate.judge.judge import VERDICTS, Verdicts
+from zcurate.judge.judge import Verdicts
 from zcurate.judge.reasons import CODES
 from zcurate.report.attribution import Backdrop, classes_given, telling
 from zcurate.report.dynamics_columns import columns as trace_columns

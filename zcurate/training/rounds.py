@@ -58,8 +58,10 @@ PLANT_SHARE, MOST_PLANTED_ALONE = 0.04, 2000
 """Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
 HARD_SHARE, MOST_HARD, HARD_BLEND = 0.1, 2000, 0.6
 """Share of the rows that hard cases are made of, how many at most, and what share of such a row is its own."""
-HARD_SEED, BESIDE_SEED = 11, 13
-"""What the choice of hard cases, and the folds of the models beside the members, depend on with the user's seed."""
+HARD_SEED = 11
+"""Mixed with the user's seed where hard examples are chosen."""
+BESIDE_SEED = 13
+"""Mixed with the user's seed for the folds of the auxiliary models."""
 SECOND_RATE = 0.5
 """Learning rate of the second split, as a share of the peak: high, so that what is not held fast is forgotten."""
 FEWEST_EPOCHS = 3

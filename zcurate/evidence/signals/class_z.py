@@ -12,11 +12,15 @@ import numpy as np
 
 from zcurate.evidence.evidence import View, mean_over_epochs, squashed
 
-needs = ("error",)
-
 
 def score(view: View) -> np.ndarray:
-    """(N,) float32: logistic of z = (e - mean_c) / std_c; NaN where never trained on (METHODS 1.3)."""
+    """How far the row's training error lies above the mean of its class, in the class's standard deviations (signed z).
+
+    Sees: the mean error over the epochs against the rows with the same given label. Wrong when: half of a class is wrong; then the wrong
+    rows are its mean. Sample: 0.88 at two sigma, 0.5 at the mean.
+
+    Returns: (N,) float32: logistic of z = (e - mean_c) / std_c; NaN where never trained on (METHODS 1.3).
+    """
     return squashed(class_z(view, mean_and_std))
 
 

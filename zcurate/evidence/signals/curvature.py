@@ -10,11 +10,15 @@ import numpy as np
 
 from zcurate.evidence.evidence import View, losses, squashed
 
-needs = ("error",)
-
 
 def score(view: View) -> np.ndarray:
-    """(N,) float32: logistic of the log of the mean |second difference|; NaN where never trained on or under three epochs."""
+    """How much the loss bends while training (instance-dependent early stopping, arXiv:2502.07547).
+
+    Sees: the mean absolute second difference of the loss. Wrong when: the loss is flat and high: such a row is the most suspicious of all,
+    and this clue alone does not see it. Sample: 0.6 at one nat.
+
+    Returns: (N,) float32: logistic of the log of the mean |second difference|; NaN where never trained on or under three epochs.
+    """
     loss = losses(view)
     if len(loss) < 3:
         return np.full(loss.shape[1], np.nan, np.float32)

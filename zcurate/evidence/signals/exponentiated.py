@@ -10,14 +10,17 @@ import numpy as np
 
 from zcurate.evidence.evidence import View, losses
 
-needs = ("error",)
-
-
 ETA = 1.0
 
 
 def score(view: View) -> np.ndarray:
-    """(N,) float32: 1 - exp(-eta mean loss); NaN where never trained on."""
+    """The weight that exponentiated-gradient reweighting would take from the row (arXiv:2104.01493): w ~ exp(-eta sum of losses).
+
+    Sees: the summed loss; the same order as the mean loss, capped as the method needs. Wrong when: the row is merely difficult.
+    Sample: 0.95 for a summed loss of three.
+
+    Returns: (N,) float32: 1 - exp(-eta mean loss); NaN where never trained on.
+    """
     loss = losses(view)
     seen = (~np.isnan(loss)).sum(0)
     with np.errstate(invalid="ignore"):

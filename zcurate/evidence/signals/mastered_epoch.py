@@ -10,15 +10,18 @@ import numpy as np
 
 from zcurate.evidence.evidence import View, losses
 
-needs = ("error",)
-
-
 STILL = 0.05
 """Second difference of the loss [nats] below which it is at rest."""
 
 
 def score(view: View) -> np.ndarray:
-    """(N,) float32: mastered epoch / E, 1 where never; NaN where never trained on."""
+    """How late the loss came to rest (instance-dependent early stopping, arXiv:2502.07547), rows that rest at a high loss last of all.
+
+    Sees: the second difference of the loss over the epochs. Wrong when: few epochs. Sample: 1.0 for a row that never rests or rests above
+    ln 2, 0.1 for one that is mastered in the first tenth.
+
+    Returns: (N,) float32: mastered epoch / E, 1 where never; NaN where never trained on.
+    """
     loss = losses(view)
     if len(loss) < 3:
         return np.full(loss.shape[1], np.nan, np.float32)
