@@ -164,8 +164,8 @@ class Recordings:
     def __init__(self, monkeypatch: Any) -> None:
         self.n_recorded, self.n_replayed = 0, 0
         monkeypatch.setattr(cuda_graphs, "record", self.record)
-        monkeypatch.setattr(cuda_graphs, "aside", lambda step: step())
-        monkeypatch.setattr(cuda_graphs, "renew", lambda generator, seed: generator.set_state(seed))
+        monkeypatch.setattr(cuda_graphs, "run_on_side_stream", lambda step: step())
+        monkeypatch.setattr(cuda_graphs, "restore_generator", lambda generator, seed: generator.set_state(seed))
 
     def record(self, step: Callable[[], None], generators: list[torch.Generator]) -> Callable[[], None]:
         """As the real one: numbers and shapes are frozen, tensors are read anew, nothing is done yet."""

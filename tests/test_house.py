@@ -71,14 +71,15 @@ def test_no_cracks(path):
 
 
 def test_the_spec_knows_the_models_on_the_shelf():
-    from zcurate.config.model_config import BUILT_IN
+    from zcurate.config.toml import BUILT_IN
     from zcurate.training.models import MODELS
 
     assert tuple(MODELS.names()) == BUILT_IN
 
 
 def test_the_spec_knows_the_clues_and_the_witnesses_on_the_shelves():
-    from zcurate.config.model_config import CLUES, DEFAULT_CLUES, WITNESSES
+    from zcurate.config.model_config import DEFAULT_CLUES, WITNESSES
+    from zcurate.config.toml import CLUES
     from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS
     from zcurate.judge.reasons import REASON_OF
     from zcurate.training.detectors import WITNESSES as SHELF

@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from zcurate.cli.exit_codes import Outcome
-from zcurate.config import model_config
-from zcurate.config.options import VERDICTS
+from zcurate.cli.exit_codes import ExitCode
+from zcurate.config import toml
+from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError
-from zcurate.report.report import COLUMN_DOCS
+from zcurate.report.schema import COLUMN_DOCS
 
 README = (ROOT / "README.md").read_text()
 
@@ -34,7 +34,7 @@ def test_every_column_is_explained_as_the_code_has_it():
 
 
 def test_every_exit_code_is_listed():
-    assert [int(row[0]) for row in rows_of_table("Exit codes")] == [int(code) for code in Outcome]
+    assert [int(row[0]) for row in rows_of_table("Exit codes")] == [int(code) for code in ExitCode]
 
 
 def test_every_verdict_is_explained():
@@ -45,10 +45,10 @@ def test_every_verdict_is_explained():
 def test_the_spec_is_one_that_loads(tmp_path):
     path = tmp_path / "spec.toml"
     path.write_text(block("spec"))
-    assert model_config.named(str(path))["z_threshold"] == 2.0
+    assert toml.parse_model(str(path))["z_threshold"] == 2.0
     path.write_text(block("spec").replace("z_threshold", "z_treshold"))
     with pytest.raises(UsageError):
-        model_config.named(str(path))
+        toml.parse_model(str(path))
 
 
 def test_the_recipes_run(tmp_path):

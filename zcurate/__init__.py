@@ -18,11 +18,11 @@ __all__ = ["__version__", "load_report", "scan"]
 def __getattr__(name: str) -> Any:
     """Load the two public functions on first use, so that `import zcurate` stays light."""
     if name == "scan":
-        from zcurate.pipeline.scan import scan
+        from zcurate.pipeline.api import scan
 
         return scan
     if name == "load_report":
-        from zcurate.report.report import load
+        from zcurate.report.storage import load
 
         return load
     raise AttributeError(f"module 'zcurate' has no attribute '{name}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zcurate.arrays import sort
+from zcurate.arrays import chunk, sample, sort
 
 
 @pytest.fixture
@@ -14,30 +14,30 @@ def tied():
 
 
 def test_up_to_the_bound_a_sample_is_all_rows_and_beyond_it_the_same_ones_each_time(monkeypatch):
-    monkeypatch.setattr(sort, "FIT_ROWS", 50)
-    np.testing.assert_array_equal(sort.sample(50), np.arange(50))
-    some = sort.sample(1000)
+    monkeypatch.setattr(sample, "MAX_FIT_ROWS", 50)
+    np.testing.assert_array_equal(sample.sample(50), np.arange(50))
+    some = sample.sample(1000)
     assert len(np.unique(some)) == 50 and (np.diff(some) > 0).all() and some.max() < 1000
-    np.testing.assert_array_equal(some, sort.sample(1000))
-    assert len(sort.sample(1000, 7)) == 7
+    np.testing.assert_array_equal(some, sample.sample(1000))
+    assert len(sample.sample(1000, 7)) == 7
     which = np.arange(1000) % 3 == 0
-    assert which[sort.sampled(which)].all() and len(sort.sampled(which)) == 50
-    np.testing.assert_array_equal(sort.sampled(which[:60]), np.flatnonzero(which[:60]))
+    assert which[sample.sample_where(which)].all() and len(sample.sample_where(which)) == 50
+    np.testing.assert_array_equal(sample.sample_where(which[:60]), np.flatnonzero(which[:60]))
 
 
 def test_pieces_cover_every_row_once():
     for n, width in ((0, 1), (1, 5), (300_000, 1), (5000, 1000)):
-        covered = np.concatenate([np.arange(n)[part] for part in sort.pieces(n, width)] or [np.zeros(0)])
+        covered = np.concatenate([np.arange(n)[part] for part in chunk.chunk_slices(n, width)] or [np.zeros(0)])
         np.testing.assert_array_equal(covered, np.arange(n))
 
 
 def test_places_count_those_below_and_half_of_those_equal(tied):
-    order, middle = sort.middles(tied)
+    order, middle = sort.mid_ranks(tied)
     expected = [(tied < v).sum() + (tied == v).sum() / 2 for v in tied[order]]
     assert middle.tolist() == expected
     asked = np.array([-1, 0.5, 0.51, 2], np.float32)
-    assert sort.below(asked, np.sort(tied)).tolist() == [(tied < v).sum() + (tied == v).sum() / 2 for v in asked]
-    assert len(sort.middles(tied[:0])[1]) == 0
+    assert sort.mid_rank_in(asked, np.sort(tied)).tolist() == [(tied < v).sum() + (tied == v).sum() / 2 for v in asked]
+    assert len(sort.mid_ranks(tied[:0])[1]) == 0
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8", "i8", "i4", "u2", "constant", "far apart"])
@@ -58,11 +58,11 @@ def test_argsort_is_the_stable_order(kind, n):
 
 
 def test_falling_is_a_stable_order(tied):
-    np.testing.assert_array_equal(sort.falling(tied), np.argsort(-tied, kind="stable"))
+    np.testing.assert_array_equal(sort.argsort_descending(tied), np.argsort(-tied, kind="stable"))
 
 
 def test_the_leading_ones_come_largest_first_and_earlier_ones_first_among_equals():
     strength = np.random.default_rng(1).integers(0, 3, (6, 300)).astype(float)
     expected = np.argsort(-strength, axis=0, kind="stable")
-    np.testing.assert_array_equal(sort.leading(strength.copy(), 3), expected[:3])
-    assert sort.leading(strength[:2].copy(), 3).shape == (2, 300)
+    np.testing.assert_array_equal(sort.top_k(strength.copy(), 3), expected[:3])
+    assert sort.top_k(strength[:2].copy(), 3).shape == (2, 300)

@@ -13,13 +13,13 @@ import sys
 
 from torch.profiler import ProfilerActivity, profile
 
-from zcurate.pipeline import scan
+from zcurate.pipeline import api
 
 
 def main(data: str, report: str, label: str | None = None) -> None:
     """Scan and count."""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        scan.scan(data, label=label, output=report, force=True, device="cuda")
+        api.scan(data, label=label, output=report, force=True, device="cuda")
     kinds = [kind for kind in seen.key_averages() if kind.self_device_time_total > 0]
     kinds.sort(key=lambda kind: -kind.self_device_time_total)
     spent = sum(kind.self_device_time_total for kind in kinds) / 1e6

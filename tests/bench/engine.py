@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 
 from tests.bench import made
-from zcurate.config import model_config
 from zcurate.config.model_config import Plan
 from zcurate.config.options import ScanOptions
+from zcurate.data import inputs
 from zcurate.encoding import encoder
-from zcurate.encoding.encoder import Encoded
+from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence import heldout
-from zcurate.pipeline import scan
-from zcurate.runtime import device
-from zcurate.runtime.progress import Silent
-from zcurate.training import rounds
-from zcurate.training.dynamics import Ledger
-from zcurate.training.losses.zerror import Scored
+from zcurate.pipeline import plan as plan_module
+from zcurate.runtime import memory
+from zcurate.runtime.progress import NoProgress
+from zcurate.training import members, rounds
+from zcurate.training.dynamics import TrainingDynamics
+from zcurate.training.losses.zerror import LossOutput
 from zcurate.training.models import builder
 
 PROBE = (1024, 256, 256)
@@ -44,7 +44,7 @@ class Missing(Exception):
 class Engine:
     """What is trained, on one device."""
 
-    encoded: Encoded
+    encoded: EncodedRows
     plan: Plan
 
     @property
@@ -90,16 +90,16 @@ def table_engine(family: str, rows: int, device: torch.device, columns: int = ma
     import pyarrow as pa
 
     options = ScanOptions(label="label")
-    data = scan.read(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
-    plan = model_config.plan(options, data)
+    data = inputs.read_input(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
+    plan = plan_module.make_plan(options, data)
     return Engine(encoder.encode(data, plan.spec, device), plan)
 
 
 def picture_engine(path: str, device: torch.device) -> Engine:
     """The default picture model on a file of pictures."""
     options = ScanOptions()
-    data = scan.read(path, options)
-    plan = model_config.plan(options, data)
+    data = inputs.read_input(path, options)
+    plan = plan_module.make_plan(options, data)
     return Engine(encoder.encode(data, plan.spec, device), plan)
 
 
@@ -137,7 +137,7 @@ def peak(dtype: torch.dtype, device: torch.device, shape: tuple[int, int, int] =
     return best
 
 
-class Forgetful(Ledger):
+class Forgetful(TrainingDynamics):
     """A ledger that is told and writes nothing."""
 
     def record(self, *told: Any) -> None:
@@ -147,7 +147,7 @@ class Forgetful(Ledger):
         """Nothing."""
 
 
-def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, *rest: Any) -> tuple[Scored, Any]:
+def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, *rest: Any) -> tuple[LossOutput, Any]:
     """`zerror.score`'s place taken by the plain mean of cross-entropies and its gradient; nothing else is computed."""
     weight = torch.ones(1, 1).expand(y.shape) if weight is None else weight
     share = weight / weight.sum(1, keepdim=True)
@@ -155,34 +155,36 @@ def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, 
     gradient = log_p.exp()
     gradient.scatter_add_(2, y[..., None], torch.tensor(-1.0).expand(*y.shape, 1)).mul_(share[..., None])
     seen = log_p.gather(2, y[..., None]).squeeze(2).neg_()
-    return Scored((share * seen).sum(), gradient, seen, seen, weight > 0), running
+    return LossOutput((share * seen).sum(), gradient, seen, seen, weight > 0), running
+
+
+SEAMS = ((members, "score"), (rounds, "TrainingDynamics"))
+"""What is taken out, and where training finds it."""
 
 
 @contextmanager
 def plain() -> Iterator[None]:
     """The engine without z, mask and ledger."""
-    for seam in ("score", "Ledger"):
-        if not hasattr(rounds, seam):
-            raise Missing(f"zcurate.train has no `{seam}` to take out")
-    before = rounds.score, rounds.Ledger
-    rounds.score, rounds.Ledger = plain_score, Forgetful
+    for module, seam in SEAMS:
+        if not hasattr(module, seam):
+            raise Missing(f"{module.__name__} has no `{seam}` to take out")
+    before = members.score, rounds.TrainingDynamics
+    members.score, rounds.TrainingDynamics = plain_score, Forgetful
     try:
         yield
     finally:
-        rounds.score, rounds.Ledger = before
+        members.score, rounds.TrainingDynamics = before
 
 
-def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[rounds.Team]:
+def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[members.MemberGroup]:
     """The members of a round as a scan would group them, their products in `dtype`; None for what the scan chooses itself."""
-    if not hasattr(rounds, "Team"):
-        raise Missing("zcurate.train has no `Team`")
     encoded = engine.encoded if dtype is None else dataclasses.replace(engine.encoded, dtype=dtype)
     what = engine.plan.spec
-    trainer = rounds.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, Silent())
+    trainer = rounds.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, NoProgress())
     fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
     blind = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
     groups = [blind] if trainer.packed else list(blind.split(1))
-    return [rounds.Team(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
+    return [members.MemberGroup(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
 
 
 def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None, asked: bool = True) -> float:
@@ -195,15 +197,15 @@ def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = 
         asked: the members are asked about their folds too.
     """
     encoded = engine.encoded
-    ledger = rounds.Ledger(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
-    with device.kept_memory():
+    ledger = rounds.TrainingDynamics(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
+    with memory.keep_freed_blocks():
         teams = teams_of(engine, n_epochs, dtype)
         begin = clock(encoded.device)
         for epoch in range(n_epochs):
             for team in teams:
                 visits, scored = team.learn(epoch)
                 ledger.record(epoch, visits.ids, scored, visits.weight)
-                if asked and (epoch == n_epochs - 1 or encoded.n_rows < heldout.ASKED_OFTEN):
+                if asked and (epoch == n_epochs - 1 or encoded.n_rows < heldout.MAX_ROWS_PER_EPOCH):
                     team.ask(ledger, epoch)
         return clock(encoded.device) - begin
 

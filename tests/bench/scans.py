@@ -20,7 +20,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from tests.conftest import ROOT
-from zcurate.report.report import Report, load
+from zcurate.report.report import Report
+from zcurate.report.storage import load
 
 TRUTH = ".truth.parquet"
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zcurate.judge.judge import Cut, cut_at
+from zcurate.judge.thresholds import Cut, cut_at
 
 FIGURES = ("auroc", "ap", "wrong_vs_hard", "f1", "precision", "recall", "hard_flagged")
 """Columns of a peers' file, under the names that `figures` gives them too."""

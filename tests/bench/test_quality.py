@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.bench import scoring
-from zcurate.config import model_config
+from zcurate.config import toml
 
 pytestmark = pytest.mark.bench
 SHOWN = {"auroc": "auroc", "ap": "ap", "wrong_vs_hard": "wvh", "precision": "prec", "recall": "rec", "f1": "f1", "hard_flagged": "hard>inc"}
@@ -132,7 +132,7 @@ def test_what_each_clue_is_worth(request, bench, say):
     asked = request.config.getoption("--bench-ablate")
     if asked is None:
         pytest.skip("no --bench-ablate all|CLUE,...")
-    known = getattr(model_config, "CLUES", None)
+    known = getattr(toml, "CLUES", None)
     if known is None:
         pytest.skip("zcurate.spec names no CLUES: a scan cannot be told to leave one out")
     clues = list(known) if asked == "all" else asked.split(",")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.bench import engine
-from zcurate.training import rounds
+from zcurate.training import members, rounds
 
 CPU = torch.device("cpu")
 
@@ -33,12 +33,12 @@ def test_the_engine_is_the_scans_own(small):
 
 
 def test_it_can_be_timed_with_and_without_z_and_ledger(small):
-    before = rounds.score, rounds.Ledger
+    before = members.score, rounds.TrainingDynamics
     assert engine.training_seconds(small, 1) > 0
     with engine.plain():
         assert engine.training_seconds(small, 1, torch.float32) > 0
-        assert (rounds.score, rounds.Ledger) == (engine.plain_score, engine.Forgetful)
-    assert (rounds.score, rounds.Ledger) == before
+        assert (members.score, rounds.TrainingDynamics) == (engine.plain_score, engine.Forgetful)
+    assert (members.score, rounds.TrainingDynamics) == before
     assert engine.feeding_seconds(small, small.encoded.inputs) > 0
 
 
@@ -51,7 +51,7 @@ def test_plain_training_descends_the_mean_cross_entropy():
 
 
 def test_a_seam_that_is_gone_is_named(monkeypatch):
-    monkeypatch.delattr(rounds, "score")
+    monkeypatch.delattr(members, "score")
     with pytest.raises(engine.Missing, match="score"), engine.plain():
         pass
 

@@ -16,8 +16,8 @@ import pytest
 
 from tests import conftest
 from zcurate.cli import app
-from zcurate.cli.exit_codes import Outcome
-from zcurate.report.report import load
+from zcurate.cli.exit_codes import ExitCode
+from zcurate.report.storage import load
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_no_skill_is_exit_3_with_a_report(run, here):
     draw = random.Random(1)
     (here / "random.csv").write_text("x,z,label\n" + "".join(f"{draw.random()},{draw.random()},{draw.choice('ab')}\n" for _ in range(200)))
     code, _, err = run("scan", "random.csv", "--epochs", "3")
-    assert code == Outcome.UNJUDGED
+    assert code == ExitCode.UNJUDGED
     assert "could not judge" in err
     assert set(load("random.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
 
@@ -262,8 +262,8 @@ def test_no_skill_is_exit_3_with_a_report(run, here):
 def test_too_many_unreadable_rows_are_exit_4(run, here):
     lines = [f"{k % 2 * 5 + k / 100},{'ab'[k % 2]}" + (",extra" if k % 10 == 0 else "") for k in range(100)]
     (here / "ragged.csv").write_text("x,label\n" + "\n".join(lines) + "\n")
-    assert run("scan", "ragged.csv", "-q", "--epochs", "4")[0] == Outcome.PARTIAL
-    assert run("scan", "ragged.csv", "-q", "--epochs", "4", "--max-bad", "20%")[0] == Outcome.DONE
+    assert run("scan", "ragged.csv", "-q", "--epochs", "4")[0] == ExitCode.PARTIAL
+    assert run("scan", "ragged.csv", "-q", "--epochs", "4", "--max-bad", "20%")[0] == ExitCode.DONE
 
 
 def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files, monkeypatch):
@@ -274,7 +274,7 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
 
     monkeypatch.setattr(scan, "run", broken)
     code, out, err = run("scan", "good.csv")
-    assert (code, out) == (Outcome.BUG, "")
+    assert (code, out) == (ExitCode.BUG, "")
     assert "a bug in zcurate" in last(err)
     with open(last(err).split("the trace is in ")[1].split(" ")[0]) as file:
         assert "ZeroDivisionError" in file.read()
@@ -334,23 +334,23 @@ def test_a_trial_without_skill_is_exit_3(run, here):
     draw = random.Random(1)
     (here / "random.csv").write_text("x,z,label\n" + "".join(f"{draw.random()},{draw.random()},{draw.choice('ab')}\n" for _ in range(200)))
     code, out, err = run("trial", "random.csv", "--epochs", "3")
-    assert (code, out) == (Outcome.UNJUDGED, "")
+    assert (code, out) == (ExitCode.UNJUDGED, "")
     assert "could not judge: held-out balanced accuracy" in last(err)
     code, out, _ = run("trial", "random.csv", "--epochs", "3", "--json", "-q")
-    assert code == Outcome.UNJUDGED
+    assert code == ExitCode.UNJUDGED
     assert json.loads(out)["judged"] is False
     assert os.listdir(here) == ["random.csv"]
 
 
 def test_a_trial_that_a_time_limit_cuts_short_is_exit_4(run, here, blobs_csv):
     code, out, err = run("trial", blobs_csv[0], "--time-limit", "0.01s")
-    assert (code, out) == (Outcome.PARTIAL, "")
+    assert (code, out) == (ExitCode.PARTIAL, "")
     assert "--time-limit left" in last(err)
 
 
 def test_a_share_too_small_to_plant_is_exit_3(run, here, blobs_csv):
     code, out, err = run("trial", blobs_csv[0], "--epochs", "4", "--share", "0.5%")
-    assert (code, out) == (Outcome.UNJUDGED, "")
+    assert (code, out) == (ExitCode.UNJUDGED, "")
     assert "comes to 1 planted errors, 3 needed" in last(err)
 
 
@@ -360,7 +360,7 @@ def test_ctrl_c_leaves_no_half_written_file(here, blobs_csv):
     time.sleep(8)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == Outcome.INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED
     assert "interrupted" in err
     folder = "blobs.zcurate.parquet.checkpoint"
     assert set(os.listdir(here)) <= {folder}
@@ -416,7 +416,7 @@ def test_joined_data_are_as_written(run, here):
 
 def test_a_time_limit_that_bites_is_exit_4_and_said(run, here, blobs_csv):
     code, _, err = run("scan", blobs_csv[0], "--time-limit", "0.01s")
-    assert code == Outcome.PARTIAL
+    assert code == ExitCode.PARTIAL
     assert "--time-limit" in err
     assert set(load("blobs.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
 
@@ -492,7 +492,7 @@ def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
     from zcurate.report import parts
 
     whole = load(scanned[0])
-    parts.save(whole, "parted.zcurate.parquet", 7)
+    parts.save_parts(whole, "parted.zcurate.parquet", 7)
     for words in (["report", "{}", "--top", "9"], ["info", "{}"], ["explain", "{}", "k3", "--json"], ["report", "{}", "--with-data", "--format", "csv"]):
         one = run(*(word.format(scanned[0]) for word in words))
         assert one[0] == 0 and one[1]
@@ -511,9 +511,10 @@ def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
 
 def test_a_process_whose_part_is_over_leaves_without_a_word(run, blobs_csv, here, monkeypatch):
     from zcurate.pipeline import scan
+    from zcurate.runtime import process_group
 
     def over(*_, **__):
-        raise scan.Over
+        raise process_group.WorkerDone
 
     monkeypatch.setattr(scan, "run", over)
     assert run("scan", blobs_csv[0])[:2] == (0, "")

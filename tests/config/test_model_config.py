@@ -6,13 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zcurate.config import model_config
+from zcurate.config import toml as toml_module
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
-from zcurate.data.dataset import Origin
+from zcurate.data.dataset import InputInfo
 from zcurate.errors import UsageError
+from zcurate.pipeline import plan
+from zcurate.pipeline import plan as plan_module
 
-WHERE = Origin("data.csv", "csv")
+WHERE = InputInfo("data.csv", "csv")
 
 
 def table(n=60, **columns):
@@ -27,37 +29,37 @@ def toml(tmp_path, text):
 
 
 def test_auto_takes_a_perceptron_for_tables_and_says_so():
-    plan = model_config.plan(ScanOptions(), table())
+    plan = plan_module.make_plan(ScanOptions(), table())
     assert (plan.spec.name, plan.packed, plan.why) == ("mlp", True, "the data are a table")
 
 
 def test_auto_takes_a_linear_model_for_text():
     words = [f"some words about number {k} here" for k in range(60)]
     data = schema.dataset(pa.table({"note": words, "label": [["a", "b"][k % 2] for k in range(60)]}), WHERE, ScanOptions())
-    assert model_config.plan(ScanOptions(), data).spec.name == "linear"
+    assert plan.make_plan(ScanOptions(), data).spec.name == "linear"
 
 
 def test_auto_takes_a_residual_network_for_pictures():
     labels = pa.table({"label": ["a", "b"] * 30})
     data = schema.dataset(labels, WHERE, ScanOptions(), np.zeros((60, 1, 16, 16), np.uint8))
-    assert model_config.plan(ScanOptions(), data).spec.name == "resnet"
+    assert plan.make_plan(ScanOptions(), data).spec.name == "resnet"
     with pytest.raises(UsageError, match="does not fit pictures"):
-        model_config.plan(ScanOptions(model="mlp"), data)
+        plan.make_plan(ScanOptions(model="mlp"), data)
 
 
 def test_a_model_that_does_not_fit_a_table_is_refused():
     with pytest.raises(UsageError, match="does not fit a table — try --model mlp"):
-        model_config.plan(ScanOptions(model="resnet"), table())
+        plan.make_plan(ScanOptions(model="resnet"), table())
 
 
 def test_an_unknown_model_names_the_nearest():
     with pytest.raises(UsageError, match=r"no model 'mpl' .* did you mean mlp\?"):
-        model_config.named("mpl")
+        toml_module.parse_model("mpl")
 
 
 def test_a_toml_file_sets_everything(tmp_path):
     path = toml(tmp_path, 'name = "mlp"\nhidden = [32]\nepochs = 5\nbatch = 64\n[loss]\nname = "plain"\nz_threshold = 3\nz_per = "class"\n')
-    plan = model_config.plan(ScanOptions(model=path), table())
+    plan = plan_module.make_plan(ScanOptions(model=path), table())
     assert plan.spec.hidden == (32,)
     assert plan.n_epochs == 5
     assert (plan.spec.loss, plan.spec.z.z_threshold, plan.spec.z.z_per) == ("plain", 3, "class")
@@ -65,7 +67,7 @@ def test_a_toml_file_sets_everything(tmp_path):
 
 def test_the_command_line_overrides_the_file(tmp_path):
     path = toml(tmp_path, "epochs = 5\n")
-    assert model_config.plan(ScanOptions(model=path, epochs=2), table()).n_epochs == 2
+    assert plan.make_plan(ScanOptions(model=path, epochs=2), table()).n_epochs == 2
 
 
 @pytest.mark.parametrize(
@@ -83,17 +85,17 @@ def test_the_command_line_overrides_the_file(tmp_path):
 )
 def test_what_a_file_gets_wrong_is_named(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
-        model_config.named(toml(tmp_path, text))
+        toml_module.parse_model(toml(tmp_path, text))
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(UsageError, match="no such file"):
-        model_config.named("nowhere.toml")
+        toml_module.parse_model("nowhere.toml")
     with pytest.raises(UsageError, match="no file nowhere.py"):
-        model_config.named("nowhere.py:net")
+        toml_module.parse_model("nowhere.py:net")
 
 
 def test_epochs_fall_with_the_rows():
-    counts = [model_config.epochs_for(n, False) for n in (100, 1000, 10_000, 100_000, 1_000_000)]
+    counts = [plan.n_epochs_for(n, False) for n in (100, 1000, 10_000, 100_000, 1_000_000)]
     assert counts == sorted(counts, reverse=True)
-    assert counts[-1] == model_config.FEWEST_EPOCHS
+    assert counts[-1] == plan.MIN_EPOCHS

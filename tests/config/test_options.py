@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zcurate.config import options
+from zcurate.config import units
 from zcurate.config.options import ReportOptions, ScanOptions, TrialOptions
 from zcurate.errors import UsageError
 
@@ -38,12 +38,12 @@ def test_what_cannot_be_meant_is_refused(setting, message):
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (None, None), (7.5, 7.5)])
 def test_durations(text, value):
-    assert options.seconds(text) == value
+    assert units.parse_duration(text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("5%", 0.05), ("0.05", 0.05), (0.2, 0.2)])
 def test_shares(text, value):
-    assert options.share(text, "--max-bad") == pytest.approx(value)
+    assert units.parse_share(text, "--max-bad") == pytest.approx(value)
 
 
 def test_report_lists_incorrect_rows_unless_told_otherwise():

@@ -67,7 +67,7 @@ def test_what_is_no_picture_says_so(content):
 def test_differing_sizes_are_fitted_without_stretching():
     tall = np.zeros((32, 8), np.uint8)
     tall[:, 2:6] = 200
-    fitted = images.fitted(tall, 16, 1)
+    fitted = images.fit_to_square(tall, 16, 1)
     assert fitted.shape == (1, 16, 16)
     assert (fitted[0, :, :6] == 0).all()
     assert (fitted[0, :, 7:9] == 200).all()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.data.readers.test_tables import read
 from zcurate.config.options import ScanOptions
-from zcurate.data import readers, source
+from zcurate.data import discovery, readers
 from zcurate.data.readers import parquet
 from zcurate.errors import InputError
 
@@ -49,9 +49,9 @@ def test_what_others_leave_in_a_folder_is_no_part(folder):
 
 
 def test_a_report_beside_the_data_does_not_change_their_hash(folder):
-    before = source.locate(str(folder), None).origin().digest
+    before = discovery.locate(str(folder), None).origin().digest
     (folder / "d.zcurate.parquet").write_bytes(b"a report")
-    assert source.locate(str(folder), None).origin().digest == before
+    assert discovery.locate(str(folder), None).origin().digest == before
 
 
 @pytest.mark.parametrize("ending", ["parquet", "feather", "csv"])
@@ -88,9 +88,9 @@ def test_a_column_of_the_part_is_not_replaced_by_its_folder(tmp_path):
 def test_a_renamed_partition_changes_the_hash(tmp_path):
     (tmp_path / "year=2020").mkdir()
     pq.write_table(part(0), tmp_path / "year=2020" / "p.parquet")
-    before = source.locate(str(tmp_path), None).origin().digest
+    before = discovery.locate(str(tmp_path), None).origin().digest
     (tmp_path / "year=2020").rename(tmp_path / "year=2021")
-    assert source.locate(str(tmp_path), None).origin().digest != before
+    assert discovery.locate(str(tmp_path), None).origin().digest != before
 
 
 def test_parts_in_plain_sub_folders_are_asked_for_by_a_pattern(tmp_path):
@@ -135,7 +135,7 @@ def test_a_part_that_disappears_is_named(tmp_path, kind):
     if kind != "jsonl":
         for k in range(3):
             {"parquet": pq.write_table, "feather": pa.feather.write_feather, "csv": pa.csv.write_csv}[kind](part(k), tmp_path / f"part-{k}.{kind}")
-    where = source.locate(str(tmp_path), kind)
+    where = discovery.locate(str(tmp_path), kind)
     os.unlink(tmp_path / f"part-1.{kind}")
     with pytest.raises(InputError, match=rf"part-1.{kind}: was listed and is gone"):
         readers.read(where, ScanOptions())
@@ -169,7 +169,7 @@ def test_a_broken_part_is_named(folder):
 def test_local_parquet_is_mapped_and_not_copied(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), path)
-    where = source.locate(str(path), None)
+    where = discovery.locate(str(path), None)
     with where.mapped() as raw:
         assert isinstance(raw, pa.MemoryMappedFile)
     tracemalloc.start()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import readers, source
+from zcurate.data import discovery, readers
 from zcurate.errors import InputError, UsageError
 
 N = 12
@@ -28,7 +28,7 @@ def png(array):
 
 
 def read(path, **options):
-    return readers.read(source.locate(str(path), options.get("input_format")), ScanOptions(**options))
+    return readers.read(discovery.locate(str(path), options.get("input_format")), ScanOptions(**options))
 
 
 def pairs(data):

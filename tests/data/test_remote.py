@@ -15,9 +15,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.data.readers.test_tables import TABLE, facts, read, written
 from zcurate.config.options import ScanOptions
-from zcurate.data import readers, remote, source
+from zcurate.data import discovery, readers, remote, source
 from zcurate.errors import InputError, ReportError, UsageError
-from zcurate.report import report
+from zcurate.report import storage
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_a_chain_of_protocols_is_read(filled, tmp_path):
 def test_pieces_come_from_afar(filled):
     _, names = filled
     for name in [name for name in ["a.csv", *names] if ".json" not in name]:
-        where = source.locate(f"memory://bucket/{name}", None)
+        where = discovery.locate(f"memory://bucket/{name}", None)
         assert pa.Table.from_batches(list(readers.batches(where, rows_per_batch=7))).to_pydict() == TABLE.to_pydict(), name
-    assert readers.row_counts(source.locate("memory://bucket/parts", None)) == [10, 20]
+    assert readers.row_counts(discovery.locate("memory://bucket/parts", None)) == [10, 20]
 
 
 def test_folders_from_afar_follow_the_rules_of_local_ones(memory, tmp_path):
@@ -92,14 +92,14 @@ def test_folders_from_afar_follow_the_rules_of_local_ones(memory, tmp_path):
     ],
 )  # fmt: skip
 def test_the_report_is_named_after_the_address(path, stem):
-    assert source.stem_of(path) == stem
+    assert discovery.stem_of(path) == stem
 
 
 def test_a_query_is_no_part_of_the_ending():
-    assert source.format_of("https://host/t.csv.gz?sig=a.parquet") == "csv"
+    assert discovery.format_of("https://host/t.csv.gz?sig=a.parquet") == "csv"
     assert source.compression_of("https://host/t.csv.gz?sig=a.parquet") == "gzip"
-    assert not source.has_pattern("https://host/t.csv?a=[1]*")
-    assert source.has_pattern("s3://bucket/t?.csv")
+    assert not discovery.has_pattern("https://host/t.csv?a=[1]*")
+    assert discovery.has_pattern("s3://bucket/t?.csv")
 
 
 def test_what_is_not_there_says_so(memory):
@@ -130,7 +130,7 @@ def test_pictures_in_files_are_not_read_from_afar(memory):
 
 
 def test_a_part_that_disappears_from_afar_is_named(filled, memory):
-    where = source.locate("memory://bucket/parts", None)
+    where = discovery.locate("memory://bucket/parts", None)
     memory.rm("/bucket/parts/part-1.parquet")
     with pytest.raises(InputError, match=r"bucket/parts/part-1.parquet: no such file"):
         readers.read(where, ScanOptions())
@@ -168,12 +168,12 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 
 
 def test_the_hash_follows_the_stamp_without_reading(filled, memory):
-    before = source.locate("memory://bucket/a.parquet", None)
+    before = discovery.locate("memory://bucket/a.parquet", None)
     first = before.origin()
     assert before.passed == {}
-    assert source.locate("memory://bucket/a.parquet", None).origin() == first
+    assert discovery.locate("memory://bucket/a.parquet", None).origin() == first
     memory.pipe("/bucket/a.parquet", memory.cat("/bucket/a.parquet"))
-    assert source.locate("memory://bucket/a.parquet", None).origin().digest != first.digest
+    assert discovery.locate("memory://bucket/a.parquet", None).origin().digest != first.digest
 
 
 class Bare(MemoryFileSystem):
@@ -200,9 +200,9 @@ def test_without_a_stamp_the_bytes_are_hashed_as_they_pass(filled, memory):
     first = read("bare://bucket/a.csv").origin
     assert len(Bare.fetched) == 1
     memory.pipe("/bucket/a.csv", memory.cat("/bucket/a.csv"))
-    assert source.locate("bare://bucket/a.csv", None).origin() == first
+    assert discovery.locate("bare://bucket/a.csv", None).origin() == first
     memory.pipe("/bucket/a.csv", memory.cat("/bucket/a.csv").replace(b"cat", b"cow"))
-    assert source.locate("bare://bucket/a.csv", None).origin().digest != first.digest
+    assert discovery.locate("bare://bucket/a.csv", None).origin().digest != first.digest
 
 
 class Pages(MemoryFileSystem):
@@ -221,7 +221,7 @@ class Pages(MemoryFileSystem):
 
 def test_a_listing_without_stamps_is_asked_for_each_file(filled, memory):
     fsspec.register_implementation("pages", Pages, clobber=True)
-    where = source.locate("pages://bucket/parts/", None)
+    where = discovery.locate("pages://bucket/parts/", None)
     assert None not in where.remote.stamps
     assert where.origin().n_bytes == sum(memory.size(f"/bucket/parts/part-{k}.parquet") for k in range(2))
     assert where.passed == {}
@@ -248,25 +248,25 @@ class Torn(MemoryFileSystem):
 def test_a_connection_that_breaks_on_the_way_names_the_file(filled, name):
     fsspec.register_implementation("torn", Torn, clobber=True)
     with pytest.raises(InputError, match=rf"bucket/{name}: cannot be reached \(RuntimeError: connection reset\)"):
-        list(readers.batches(source.locate(f"torn://bucket/{name}", None)))
+        list(readers.batches(discovery.locate(f"torn://bucket/{name}", None)))
 
 
 def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatch):
     from tests.report.test_report import small
 
     path = "memory://out/a.zcurate.parquet"
-    report.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", False)
     small().save(path)
-    assert report.load(path).table.equals(small().table)
-    assert report.is_report(path)
-    report.check_output(path, "/data/a.csv", False)
+    assert storage.load(path).table.equals(small().table)
+    assert storage.is_report(path)
+    storage.check_output(path, "/data/a.csv", False)
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
-        report.check_output(path, "memory://in/b.csv", False)
-    report.check_output(path, "memory://in/b.csv", True)
+        storage.check_output(path, "memory://in/b.csv", False)
+    storage.check_output(path, "memory://in/b.csv", True)
     with pytest.raises(UsageError, match="a web address"):
-        report.check_output("https://host/a.zcurate.parquet", "/data/a.csv", False)
+        storage.check_output("https://host/a.zcurate.parquet", "/data/a.csv", False)
     with pytest.raises(ReportError, match=r"memory://out/gone.zcurate.parquet: no such file"):
-        report.load("memory://out/gone.zcurate.parquet")
+        storage.load("memory://out/gone.zcurate.parquet")
 
 
 def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
@@ -276,10 +276,10 @@ def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
         ("memory://in/d/p.parquet", "memory://in/d"),
     ):
         with pytest.raises(UsageError, match="is the input itself"):
-            report.check_output(path, data, True)
+            storage.check_output(path, data, True)
     (tmp_path / "a.parquet").write_text("mine")
     with pytest.raises(UsageError, match="is the input itself"):
-        report.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
+        storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
 
 
 def test_a_report_that_cannot_be_put_there_is_kept(memory, monkeypatch):
@@ -292,12 +292,12 @@ def test_a_report_that_cannot_be_put_there_is_kept(memory, monkeypatch):
     with pytest.raises(UsageError, match="access denied .* is kept in ") as caught:
         small().save("memory://out/a.zcurate.parquet")
     kept = str(caught.value).split("kept in ")[1]
-    assert report.load(kept).table.equals(small().table)
+    assert storage.load(kept).table.equals(small().table)
 
 
 def test_paths_without_a_protocol_do_not_load_fsspec(tmp_path):
     written(tmp_path)
-    code = "import sys\nfrom zcurate.pipeline import scan as flow\nfrom zcurate.config.options import ScanOptions\nflow.read(sys.argv[1], ScanOptions())\nsys.exit('fsspec' in sys.modules)"
+    code = "import sys\nfrom zcurate.data import inputs\nfrom zcurate.config.options import ScanOptions\ninputs.read_input(sys.argv[1], ScanOptions())\nsys.exit('fsspec' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.parquet")], check=False).returncode == 0
     assert subprocess.run([sys.executable, "-c", code, f"file://{tmp_path}/a.parquet"], check=False).returncode == 1
 

@@ -7,10 +7,10 @@ import pytest
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
-from zcurate.data.dataset import Origin
+from zcurate.data.dataset import InputInfo
 from zcurate.errors import InputError, UsageError
 
-WHERE = Origin("data.csv", "csv")
+WHERE = InputInfo("data.csv", "csv")
 
 
 def made(columns, **options):
@@ -167,11 +167,11 @@ def test_a_header_without_rows_is_refused():
 
 def test_text_without_spaces_between_words_is_text_and_no_identifier():
     chinese = [f"今天天气很好我们去公园玩第{k}次" for k in range(60)]
-    data = schema.dataset(pa.table({"note": chinese, "label": ["a", "b"] * 30}), Origin("t.csv", "csv"), ScanOptions())
+    data = schema.dataset(pa.table({"note": chinese, "label": ["a", "b"] * 30}), InputInfo("t.csv", "csv"), ScanOptions())
     assert [(column.name, column.kind) for column in data.roles.features] == [("note", "text")]
 
 
 def test_many_distinct_sentences_are_text_however_often_they_are_repeated():
     notes = [f"the same long sentence as row {k % 1100}" for k in range(6000)]
-    data = schema.dataset(pa.table({"note": notes, "label": ["a", "b"] * 3000}), Origin("t.csv", "csv"), ScanOptions())
+    data = schema.dataset(pa.table({"note": notes, "label": ["a", "b"] * 3000}), InputInfo("t.csv", "csv"), ScanOptions())
     assert data.roles.features[0].kind == "text"

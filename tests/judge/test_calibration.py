@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.judge.test_judge import made
-from zcurate.judge import calibration
+from zcurate.judge import calibration, intervals, isotonic
 
 
 def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_suspicion():
@@ -24,10 +24,10 @@ def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_sus
 
 
 def test_planted_rows_are_weighted_by_how_the_data_are_confused():
-    from zcurate.evidence.evidence import views
+    from zcurate.evidence.evidence import label_views
 
     evidence, _ = made(sure=3.0)
-    real, _ = views(evidence)
+    real, _ = label_views(evidence)
     noise = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     real = dataclasses.replace(real, confusion=dataclasses.replace(real.confusion, noise=noise))
     weight = calibration.planted_weights(evidence, real, np.zeros(60))
@@ -38,24 +38,24 @@ def test_planted_rows_are_weighted_by_how_the_data_are_confused():
 
 
 def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_label():
-    from zcurate.evidence.evidence import views
+    from zcurate.evidence.evidence import label_views
 
     evidence, _ = made()
     share = np.where(np.arange(600) < 300, 0.1, 0.9)
     against = np.full((600, evidence.heldout.shape[1]), 0.05, np.float32)
     against[np.arange(600), (evidence.y + 1) % 3] = 0.9
-    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": share}), heldout=against))
+    real, _ = label_views(dataclasses.replace(evidence.seen_by({"neighbour_other": share}), heldout=against))
     assert calibration.support(real, np.arange(300)).max() < 0.05 < 0.9 < calibration.support(real, np.arange(300, 600)).min()
-    assert (calibration.support(views(evidence)[0], np.arange(600)) == 1).all()
+    assert (calibration.support(label_views(evidence)[0], np.arange(600)) == 1).all()
 
 
 def test_predictions_that_hardly_prefer_a_class_bear_nothing_out():
-    from zcurate.evidence.evidence import views
+    from zcurate.evidence.evidence import label_views
 
     evidence, _ = made()
     flat = np.full((600, 3), 0.32, np.float32)
     flat[np.arange(600), (evidence.y + 1) % 3] = 0.36
-    real, _ = views(dataclasses.replace(evidence.seen_by({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
+    real, _ = label_views(dataclasses.replace(evidence.seen_by({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
     assert calibration.support(real, np.arange(600)).max() < 0.3
 
 
@@ -63,14 +63,14 @@ def test_isotonic_values_rise_and_keep_the_mean():
     rng = np.random.default_rng(0)
     x = rng.random(500)
     y = (rng.random(500) < x).astype(float)
-    out = calibration.rising(x, y, np.ones(500), np.sort(x))
+    out = isotonic.isotonic_curve(x, y, np.ones(500), np.sort(x))
     assert (np.diff(out) >= 0).all()
     assert out.mean() == pytest.approx(y.mean(), abs=0.03)
 
 
 @pytest.mark.parametrize(("found", "n", "low", "high"), [(0, 20, 0.0, 0.17), (20, 20, 0.83, 1.0), (50, 100, 0.4, 0.6)])
 def test_wilson_intervals(found, n, low, high):
-    assert calibration.wilson(found, n) == pytest.approx((low, high), abs=0.015)
+    assert intervals.wilson(found, n) == pytest.approx((low, high), abs=0.015)
 
 
 @pytest.mark.parametrize("kind", ["noisy", "falling", "rising", "steps"])
@@ -86,7 +86,7 @@ def test_pooling_many_at_once_gives_the_blocks_of_pooling_one_by_one(kind):
         "steps": rng.integers(0, 9, n) * 1.0,
     }[kind]
     weight = rng.random(n) + 0.1
-    starts, level = calibration.pooled(y, weight)
+    starts, level = isotonic.pool_adjacent(y, weight)
     expected = isotonic_regression(y, weights=weight)
     assert (np.diff(level) > 0).all()
     np.testing.assert_allclose(np.repeat(level, np.diff(starts, append=n)), expected.x, atol=1e-9)

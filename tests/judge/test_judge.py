@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from zcurate.evidence.evidence import Round, View, merge
-from zcurate.judge import judge, skill
-from zcurate.judge.judge import Cut
+from zcurate.evidence.evidence import LabelView, Round, label_views, merge
+from zcurate.evidence.planted import Planted
+from zcurate.judge import judge, skill, thresholds
 from zcurate.judge.reasons import CODES
-from zcurate.training.planting import Planted
+from zcurate.judge.thresholds import Cut
 
 
 def curves(error):
@@ -120,22 +120,22 @@ def test_a_precision_is_the_mean_probability_of_the_rows_called():
 
 def guarded(p, trust):
     odds = p.astype(float) / (1 - p.astype(float))
-    lower = odds * np.exp(-judge.GUARD - judge.GUARD_UNTOLD * (1 - trust))
+    lower = odds * np.exp(-thresholds.GUARD - thresholds.GUARD_UNRELIABLE * (1 - trust))
     return lower / (1 + lower)
 
 
 def test_the_less_confident_rows_tell_the_fewer_rows_a_precision_calls():
     p = np.linspace(0, 0.99, 500)
-    flagged = [(p > judge.cut_at(Cut(precision=0.8), p, trust)).sum() for trust in (1.0, 0.5, 0.0)]
+    flagged = [(p > thresholds.cut_at(Cut(precision=0.8), p, trust)).sum() for trust in (1.0, 0.5, 0.0)]
     assert flagged[0] > flagged[1] > flagged[2] > 0
     n = int(flagged[0])
     highest = np.sort(p)[::-1]
     assert guarded(highest[:n], 1.0).mean() >= 0.8 > guarded(highest[: n + 1], 1.0).mean()
-    assert p[p > judge.cut_at(Cut(precision=0.8), p)].mean() == pytest.approx(0.88, abs=0.02)
+    assert p[p > thresholds.cut_at(Cut(precision=0.8), p)].mean() == pytest.approx(0.88, abs=0.02)
 
 
 def test_a_precision_out_of_reach_calls_nothing():
-    assert judge.cut_at(Cut(precision=0.99), np.array([0.5, 0.4, np.nan])) == 1.0
+    assert thresholds.cut_at(Cut(precision=0.99), np.array([0.5, 0.4, np.nan])) == 1.0
 
 
 def test_without_skill_nothing_is_judged():
@@ -147,13 +147,13 @@ def test_without_skill_nothing_is_judged():
 
 
 def test_false_skill_is_rare():
-    alarms = sum(skill.skill_of(made(n=300, skilled=False, seed=seed)[0]).enough for seed in range(200))
+    alarms = sum(skill.measure_skill(made(n=300, skilled=False, seed=seed)[0]).enough for seed in range(200))
     assert alarms <= 2
 
 
 def test_skill_is_seen_in_a_rare_class():
     evidence, _ = made(n=600, n_classes=2)
-    assert skill.skill_of(evidence).enough
+    assert skill.measure_skill(evidence).enough
 
 
 def test_too_few_rows_are_not_judged():
@@ -224,11 +224,11 @@ def test_a_row_far_from_its_neighbours_is_an_outlier_though_no_column_is_wild():
 
 
 def test_a_view_of_planted_rows_is_under_the_shown_label():
-    from zcurate.evidence.evidence import views
+    from zcurate.evidence.evidence import label_views
 
     evidence, _ = made()
-    real, planted = views(evidence)
-    assert isinstance(real, View)
+    real, planted = label_views(evidence)
+    assert isinstance(real, LabelView)
     np.testing.assert_array_equal(planted[0].label, evidence.rounds[0].shown[evidence.rounds[0].planted.row])
 
 
@@ -236,7 +236,7 @@ def test_a_view_of_planted_rows_is_under_the_shown_label():
 def test_beyond_the_bound_a_sample_tells_nearly_what_all_rows_tell(monkeypatch, targets):
     evidence, wrong = made_targets(n=6000) if targets else made(n=6000, sure=2.0)
     every = judge.judge(evidence, Cut())
-    monkeypatch.setattr("zcurate.arrays.sort.FIT_ROWS", 3000)
+    monkeypatch.setattr("zcurate.arrays.sample.MAX_FIT_ROWS", 3000)
     some = judge.judge(evidence, Cut())
     assert not np.array_equal(every.p_incorrect, some.p_incorrect)
     assert np.abs(every.p_incorrect - some.p_incorrect).mean() < 0.01
@@ -252,14 +252,14 @@ def test_the_suggestion_keeps_the_given_label_where_it_is_more_likely_right():
     right = v.p_incorrect < 0.5
     np.testing.assert_array_equal(v.suggested[right], evidence.y[right])
     np.testing.assert_allclose(v.p_suggested[right], 1 - v.p_incorrect[right])
-    real = dataclasses.replace(judge.views(evidence)[0])
-    best, p = judge.preferred(real, np.arange(600), v.p_incorrect)
+    real = dataclasses.replace(label_views(evidence)[0])
+    best, p = judge.preferred_class(real, np.arange(600), v.p_incorrect)
     sure = p > 0.5
     np.testing.assert_array_equal(np.where(sure, best, -1), v.suggested)
 
 
 def test_the_rounds_are_joined_over_those_that_showed_a_row_its_own_label(monkeypatch):
-    monkeypatch.setattr("zcurate.arrays.sort.PIECE", 100)
+    monkeypatch.setattr("zcurate.arrays.chunk.CHUNK_NUMBERS", 100)
     evidence, _ = made(n=3000)
     first, second = evidence.rounds
     row = first.planted.row

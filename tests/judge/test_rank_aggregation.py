@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.judge.test_judge import made
 from zcurate.judge import judge, rank_aggregation
-from zcurate.judge.judge import Cut
+from zcurate.judge.thresholds import Cut
 
 
 def test_an_added_clue_counts_only_if_planted_errors_bear_it_out():
@@ -24,4 +24,4 @@ def test_an_added_clue_counts_only_if_planted_errors_bear_it_out():
         suspect[one.planted.row] = True
         told.append(dataclasses.replace(one, columns={**one.columns, "neighbour_own": 1.0 - suspect, "neighbour_other": suspect * 1.0}))
     telling = dataclasses.replace(evidence, rounds=tuple(told)).seen_by({"neighbour_own": 1.0 - wrong, "neighbour_other": wrong * 1.0})
-    assert judge.judge(telling, Cut()).weights["neighbour_labels"] == rank_aggregation.OTHER_CLUE
+    assert judge.judge(telling, Cut()).weights["neighbour_labels"] == rank_aggregation.OTHER_SIGNAL_WEIGHT

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
-from zcurate.config import model_config
 from zcurate.config.options import ScanOptions
-from zcurate.data import preview, source
+from zcurate.data import discovery, inputs, preview
 from zcurate.data.dataset import Dataset
-from zcurate.pipeline import cost_model, scan
+from zcurate.pipeline import api, cost_model
+from zcurate.pipeline import plan as plan_module
 
 MACHINE = cost_model.Machine(2, True)
 
@@ -32,13 +32,13 @@ def made(n_rows=400, n_columns=6):
 
 def of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
     seen = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
-    plan = model_config.plan(ScanOptions(**settings), seen)
+    plan = plan_module.make_plan(ScanOptions(**settings), seen)
     return cost_model.estimate(plan, cost_model.shape_of(seen, plan.spec), machine)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return scan.read(made(), ScanOptions())
+    return inputs.read_input(made(), ScanOptions())
 
 
 def test_more_rows_cost_more_of_everything(table):
@@ -49,7 +49,7 @@ def test_more_rows_cost_more_of_everything(table):
 
 
 def test_more_columns_epochs_and_hidden_units_cost_more(table, tmp_path):
-    wide = scan.read(made(n_columns=30), ScanOptions())
+    wide = inputs.read_input(made(n_columns=30), ScanOptions())
     assert of(wide, 100_000).seconds["training"] > of(table, 100_000).seconds["training"]
     assert of(wide, 100_000).peak_bytes > of(table, 100_000).peak_bytes
     assert of(table, 100_000, epochs=20).seconds["training"] > 1.5 * of(table, 100_000, epochs=10).seconds["training"]
@@ -70,15 +70,18 @@ def test_trees_cost_time_on_one_core_and_memory_on_any(table, tmp_path):
     with_trees, without = (of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
     assert with_trees.seconds["training"] > without.seconds["training"] + 1
     assert with_trees.peak_bytes > without.peak_bytes
-    assert "beside them boosted, forest" in "\n".join(cost_model.lines(with_trees))
-    assert "beside" not in "\n".join(cost_model.lines(without))
+    assert "beside them boosted, forest" in "\n".join(cost_model.estimate_lines(with_trees))
+    assert "beside" not in "\n".join(cost_model.estimate_lines(without))
 
 
 def test_trees_that_would_cost_too_much_are_not_counted():
-    wide = scan.read(made(n_rows=400, n_columns=300), ScanOptions())
-    assert cost_model.trees_of(model_config.plan(ScanOptions(), wide).spec, cost_model.shape_of(wide, model_config.plan(ScanOptions(), wide).spec)).boosted == 1
+    wide = inputs.read_input(made(n_rows=400, n_columns=300), ScanOptions())
+    assert (
+        cost_model.trees_of(plan_module.make_plan(ScanOptions(), wide).spec, cost_model.shape_of(wide, plan_module.make_plan(ScanOptions(), wide).spec)).boosted
+        == 1
+    )
     huge = dataclasses.replace(wide, n_in_all=49_000)
-    plan = model_config.plan(ScanOptions(), huge)
+    plan = plan_module.make_plan(ScanOptions(), huge)
     assert cost_model.trees_of(plan.spec, cost_model.shape_of(huge, plan.spec)).boosted == 0
     assert cost_model.trees_seconds(plan.spec, cost_model.shape_of(huge, plan.spec)) < 30
 
@@ -89,18 +92,18 @@ def test_the_total_is_the_sum_of_the_stages(table):
 
 
 def test_the_text_carries_units(table):
-    text = "\n".join(cost_model.lines(of(table, 100_000)))
+    text = "\n".join(cost_model.estimate_lines(of(table, 100_000)))
     assert " s on 2 free CPU cores" in text
     assert " MB" in text
     assert "128x128" in text
-    assert (cost_model.spoken(4.21), cost_model.spoken(720), cost_model.spoken(12_600)) == ("4.2 s", "12 min", "3.5 h")
-    assert (cost_model.size(640e6), cost_model.size(3.21e9)) == ("640 MB", "3.2 GB")
+    assert (cost_model.format_duration(4.21), cost_model.format_duration(720), cost_model.format_duration(12_600)) == ("4.2 s", "12 min", "3.5 h")
+    assert (cost_model.format_size(640e6), cost_model.format_size(3.21e9)) == ("640 MB", "3.2 GB")
 
 
 @pytest.mark.parametrize(("ending", "is_exact"), [("csv", False), ("csv.gz", False), ("parquet", True), ("feather", True), ("jsonl", False)])
 def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, ending, is_exact):
     data, path = made(6000), tmp_path / f"data.{ending}"
-    for name, value in (("SMALL", 1000), ("HEAD", 100_000), ("HEAD_ROWS", 500)):
+    for name, value in (("SMALL_BYTES", 1000), ("HEAD_BYTES", 100_000), ("HEAD_ROWS", 500)):
         monkeypatch.setattr(preview, name, value)
     if ending.startswith("csv"):
         with pa.output_stream(str(path), compression="gzip" if ending.endswith("gz") else None) as stream:
@@ -111,7 +114,7 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
         pyarrow.feather.write_feather(data, str(path))
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in data.to_pylist()))
-    seen = preview.glimpse(source.locate(str(path), None), ScanOptions())
+    seen = preview.preview_input(discovery.locate(str(path), None), ScanOptions())
     assert seen.n_looked < 4000
     assert seen.exact == is_exact
     assert seen.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
@@ -120,9 +123,9 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
 def test_a_beginning_of_one_class_does_not_end_the_look(tmp_path, monkeypatch):
     data = made(6000).sort_by("label")
     pq.write_table(data, tmp_path / "sorted.parquet")
-    for name, value in (("SMALL", 1000), ("HEAD_ROWS", 500)):
+    for name, value in (("SMALL_BYTES", 1000), ("HEAD_ROWS", 500)):
         monkeypatch.setattr(preview, name, value)
-    assert scan.foresee(tmp_path / "sorted.parquet", ScanOptions()).n_rows == 6000
+    assert api.estimate_scan(tmp_path / "sorted.parquet", ScanOptions()).n_rows == 6000
 
 
 @pytest.mark.parametrize("data", ["penguins/penguins.csv", "flights/flights.csv", "digits/manifest.csv"])
@@ -144,7 +147,7 @@ def test_texts_are_estimated():
     words = ["alpha beta gamma delta", "one two three four five", "red green blue white"]
     rng = np.random.default_rng(1)
     text = [" ".join(rng.permutation([*words[k % 3].split(), f"w{k}"])) for k in range(300)]
-    data = scan.read(pa.table({"text": text, "label": [f"c{k % 3}" for k in range(300)]}), ScanOptions())
+    data = inputs.read_input(pa.table({"text": text, "label": [f"c{k % 3}" for k in range(300)]}), ScanOptions())
     found = of(data, 20_000)
     assert found.model["name"] == "linear"
     assert found.seconds["encoding"] > 0.1

@@ -24,16 +24,18 @@ import torch
 import zcurate
 from tests.conftest import ROOT
 from tests.runtime.test_process_group import together_do
-from zcurate.config import model_config
-from zcurate.config.options import VERDICTS, ScanOptions
-from zcurate.data import images, preview, profile, source
-from zcurate.encoding import encoder
+from zcurate.config.options import ScanOptions
+from zcurate.config.verdicts import VERDICTS
+from zcurate.data import discovery, images, inputs, preview, profile, table
+from zcurate.encoding import encoder, shuffle
+from zcurate.encoding import images as images_encoding
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
-from zcurate.pipeline import cost_model, scan
-from zcurate.report import build, report
-from zcurate.runtime.store import cellar
-from zcurate.training import rounds
+from zcurate.pipeline import cost_model, plan, scan, storage_policy
+from zcurate.report import ranks, report, storage, writer
+from zcurate.runtime import progress
+from zcurate.runtime.store import temporary_store
+from zcurate.training import folds, rounds, sampler
 
 N = 3000
 
@@ -54,10 +56,10 @@ def made(n_rows=N, seed=0):
 @pytest.fixture
 def small_limit(monkeypatch):
     """Any limit will do, and pieces are small."""
-    monkeypatch.setattr(cost_model, "least_bytes", lambda plan, shape: 0)
-    monkeypatch.setattr(profile, "PIECE_ROWS", 500)
-    monkeypatch.setattr(blocks, "CHUNK_ROWS", 700)
-    monkeypatch.setattr(encoder, "BUCKET_ROWS", 800)
+    monkeypatch.setattr(cost_model, "min_bytes", lambda plan, shape: 0)
+    monkeypatch.setattr(table, "BATCH_ROWS", 500)
+    monkeypatch.setattr(writer, "CHUNK_ROWS", 700)
+    monkeypatch.setattr(shuffle, "BUCKET_ROWS", 800)
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +86,16 @@ def auroc(score, wrong):
 
 def stored_of(path, files, **settings):
     options = ScanOptions(**settings)
-    where = source.locate(str(path), None)
-    found = profile.survey(where, preview.glimpse(where, options), options)
-    return found, encoder.stored(found, model_config.plan(options, found.data).spec, files, torch.device("cpu"))
+    where = discovery.locate(str(path), None)
+    found = profile.profile_table(where, preview.preview_input(where, options), options)
+    return found, shuffle.encode_shuffled(found, plan.make_plan(options, found.data).spec, files, torch.device("cpu"))
 
 
 def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
     folder, _, _ = parts
-    data = scan.read(str(folder), ScanOptions(id="key"))
-    inside = encoder.encode(data, model_config.plan(ScanOptions(), data).spec, torch.device("cpu"))
-    with cellar() as files:
+    data = inputs.read_input(str(folder), ScanOptions(id="key"))
+    inside = encoder.encode(data, plan.make_plan(ScanOptions(), data).spec, torch.device("cpu"))
+    with temporary_store() as files:
         found, outside = stored_of(folder, files, id="key")
         order = torch.from_numpy(outside.row.copy())
         assert sorted(outside.row.tolist()) == list(range(N))
@@ -126,7 +128,7 @@ def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
     assert (np.diff(suspicion) <= 1e-6).all()
     assert sum(entry["rows"] for entry in outside.card["classes"]) == N
     assert sum(entry["incorrect"] for entry in outside.card["classes"]) == outside.counts()["incorrect"]
-    assert report.load(str(tmp_path / "r.zcurate.parquet")).table.equals(outside.table)
+    assert storage.load(str(tmp_path / "r.zcurate.parquet")).table.equals(outside.table)
 
 
 def test_a_regression_is_scanned_in_pieces(small_limit, tmp_path, quick):
@@ -153,50 +155,50 @@ def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, monkeypatch, quick):
 
 def test_every_row_is_visited_once_whatever_the_segments(monkeypatch):
     generator = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(rounds, "BLOCK_ROWS", 10)
+    monkeypatch.setattr(sampler, "BLOCK_ROWS", 10)
     n_rows, parts = 1003, []
     for part in range(4):
-        blocks = rounds.segment(n_rows, part, 4, torch.Generator().manual_seed(3))
-        parts.append(torch.cat([rounds.rows_of(blocks, shard) for shard in (slice(0, 400), slice(400, 405), slice(405, n_rows))]))
+        blocks = sampler.segment_blocks(n_rows, part, 4, torch.Generator().manual_seed(3))
+        parts.append(torch.cat([sampler.rows_of_blocks(blocks, shard) for shard in (slice(0, 400), slice(400, 405), slice(405, n_rows))]))
         assert (parts[-1].diff() > 0).all()
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(n_rows))
-    assert not torch.equal(parts[0], rounds.rows_of(rounds.segment(n_rows, 0, 4, generator), slice(0, n_rows)))
+    assert not torch.equal(parts[0], sampler.rows_of_blocks(sampler.segment_blocks(n_rows, 0, 4, generator), slice(0, n_rows)))
 
 
 def test_an_array_is_filled_window_by_window(monkeypatch):
-    monkeypatch.setattr(blocks, "WINDOW_ROWS", 64)
+    monkeypatch.setattr(ranks, "WINDOW_ROWS", 64)
     at = np.random.default_rng(0).permutation(1003)
-    with cellar() as files:
+    with temporary_store() as files:
         out = files.zeros((1003,), np.int64)
-        blocks.scatter(out, at, lambda part: np.arange(part.start, part.stop) + 5, files)
+        ranks.scatter_windows(out, at, lambda part: np.arange(part.start, part.stop) + 5, files)
         assert (out[at] == np.arange(1003) + 5).all()
-        monkeypatch.setattr(blocks, "MOST_MAPPED", 1 << 16)
+        monkeypatch.setattr(blocks, "MAX_MAPPED_BYTES", 1 << 16)
         rows = np.sort(at[:300])
         big = files.copy(np.arange(40_000.0).reshape(-1, 2))
-        np.testing.assert_array_equal(blocks.taken(big, rows, files), big[rows])
+        np.testing.assert_array_equal(blocks.gather(big, rows, files), big[rows])
 
 
 def test_dealt_folds_are_even_in_each_class():
     y = np.random.default_rng(0).integers(-1, 3, 1000)
     fold = np.empty(1000, np.uint8)
-    rounds.dealt_folds(np.arange(1000), y, 4, 1, fold)
+    folds.streamed(np.arange(1000), y, 4, 1, fold)
     counts = np.array([np.bincount(fold[y == label], minlength=4) for label in range(3)])
     assert (counts.max(1) - counts.min(1) <= 1).all()
     groups = np.random.default_rng(1).integers(0, 50, 1000)
-    rounds.dealt_folds(groups * 1_000_003, y, 4, 1, fold)
+    folds.streamed(groups * 1_000_003, y, 4, 1, fold)
     assert all(len(set(fold[groups == group])) == 1 for group in range(50))
     assert len(set(fold)) == 4
 
 
 def test_a_value_that_does_not_fit_its_sampled_type_is_missing():
-    assert profile.fitted(pa.array(["1", "x", None, "2.5"]), pa.float64()).to_pylist() == [1.0, None, None, 2.5]
-    assert profile.fitted(pa.array(["true", "no"]), pa.bool_()).to_pylist() == [True, None]
-    assert profile.fitted(pa.array([1, 2]), pa.float64()).to_pylist() == [1.0, 2.0]
+    assert table.cast_column(pa.array(["1", "x", None, "2.5"]), pa.float64()).to_pylist() == [1.0, None, None, 2.5]
+    assert table.cast_column(pa.array(["true", "no"]), pa.bool_()).to_pylist() == [True, None]
+    assert table.cast_column(pa.array([1, 2]), pa.float64()).to_pylist() == [1.0, 2.0]
 
 
 def test_a_sample_is_even_and_in_order(monkeypatch):
     monkeypatch.setattr(profile, "SAMPLE_ROWS", 1000)
-    rng, sample = np.random.default_rng(0), profile.Sample()
+    rng, sample = np.random.default_rng(0), profile.ReservoirSample()
     for begin in range(0, 50_000, 500):
         sample.add(pa.table({"at": np.arange(begin, begin + 500)}), rng)
     at = sample.table().column("at").to_numpy()
@@ -218,23 +220,23 @@ def test_what_is_read_as_a_whole_says_so(tmp_path):
 
 def test_without_a_limit_and_below_one_nothing_changes(parts):
     data = str(parts[0])
-    watch = scan.Silent()
-    assert scan.too_large(data, ScanOptions(), watch) is None
-    assert scan.too_large(data, ScanOptions(memory="64GB"), watch) is None
+    watch = progress.NoProgress()
+    assert storage_policy.too_large(data, ScanOptions(), watch) is None
+    assert storage_policy.too_large(data, ScanOptions(memory="64GB"), watch) is None
 
 
 def test_a_machine_that_is_too_small_is_told_of(parts, monkeypatch):
     monkeypatch.setattr(cost_model, "available_bytes", lambda: 1000)
     said = []
-    watch = scan.Silent()
+    watch = progress.NoProgress()
     monkeypatch.setattr(watch, "note", said.append)
-    assert scan.too_large(str(parts[0]), ScanOptions(), watch) is not None
+    assert storage_policy.too_large(str(parts[0]), ScanOptions(), watch) is not None
     assert "rows are kept in files" in said[0]
 
 
 def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypatch, quick):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(blocks, "judge_all", lambda *given: 1 / 0)
+    monkeypatch.setattr(blocks, "judge_by_blocks", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zcurate.scan(str(parts[0]), memory="1MB", epochs=3, model=quick)
     assert list(tmp_path.iterdir()) == []
@@ -243,13 +245,13 @@ def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypat
 @pytest.mark.parametrize("more", [-10, 10])
 def test_an_input_with_other_rows_at_the_end_than_at_the_beginning_is_refused(more, parts, small_limit, tmp_path, monkeypatch, quick):
     folder, table, _ = parts
-    data, judge_all = shutil.copytree(folder, tmp_path / "data"), blocks.judge_all
+    data, judge_all = shutil.copytree(folder, tmp_path / "data"), blocks.judge_by_blocks
 
     def meanwhile(*given):
         pq.write_table(pa.concat_tables([table, table]).slice(1200, table.num_rows - 1200 + more), data / "part-2.parquet")
         return judge_all(*given)
 
-    monkeypatch.setattr(blocks, "judge_all", meanwhile)
+    monkeypatch.setattr(blocks, "judge_by_blocks", meanwhile)
     with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
         zcurate.scan(str(data), memory="1MB", epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
     assert not (tmp_path / "r.parquet").exists()
@@ -259,9 +261,7 @@ def test_an_input_with_other_rows_at_the_end_than_at_the_beginning_is_refused(mo
 def test_the_files_are_gone_after_an_interruption(tmp_path):
     table, _ = made(60_000)
     pq.write_table(table, tmp_path / "t.parquet")
-    program = (
-        "from zcurate.pipeline import cost_model as estimate; from zcurate.cli import app as cli\nestimate.least_bytes = lambda plan, shape: 0\ncli.program()"
-    )
+    program = "from zcurate.pipeline import cost_model; from zcurate.cli import app\ncost_model.min_bytes = lambda plan, shape: 0\napp.program()"
     room = tmp_path / "room"
     room.mkdir()
     environment = {**os.environ, "TMPDIR": str(room), "PYTHONPATH": str(ROOT)}
@@ -279,9 +279,9 @@ def test_the_files_are_gone_after_an_interruption(tmp_path):
 
 
 def test_sizes():
-    from zcurate.config.options import n_bytes
+    from zcurate.config.units import parse_size
 
-    assert [n_bytes(text) for text in ("500MB", "4GB", "2GiB", "1.5 gb", "100", None)] == [500_000_000, 4_000_000_000, 2 << 30, 1_500_000_000, 100, None]
+    assert [parse_size(text) for text in ("500MB", "4GB", "2GiB", "1.5 gb", "100", None)] == [500_000_000, 4_000_000_000, 2 << 30, 1_500_000_000, 100, None]
     for bad in ("much", "-3GB", "0", "4XB"):
         with pytest.raises(UsageError, match=f"--memory: '{bad}' is no size"):
             ScanOptions(memory=bad).check()
@@ -292,9 +292,9 @@ def test_text_that_only_later_rows_show_is_refused_in_pieces(tmp_path):
     lines = [" ".join(words.choice(["a", "bb", "ccc", "dd", "e"], 6)) + f" {at}" for at in range(2000)]
     table = pa.table({"x": words.normal(size=2000), "t": lines, "label": ["u", "v"] * 1000})
     pq.write_table(table, tmp_path / "t.parquet")
-    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
+    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
     with pytest.raises(InputError, match="column 't' is text"):
-        profile.survey(where, preview.glimpse(where, options), options)
+        profile.profile_table(where, preview.preview_input(where, options), options)
 
 
 @pytest.fixture(scope="module")
@@ -315,15 +315,15 @@ def few_pictures(tmp_path_factory):
 
 
 def test_pictures_in_a_file_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
-    monkeypatch.setattr(encoder, "MOVED_ROWS", 70)
-    monkeypatch.setattr(images, "DECODED_ROWS", 70)
+    monkeypatch.setattr(images_encoding, "MOVE_ROWS", 70)
+    monkeypatch.setattr(images, "DECODE_ROWS", 70)
     kept = []
     monkeypatch.setattr(rounds, "train", lambda encoded, *rest, real=rounds.train: (kept.append(encoded), real(encoded, *rest))[1])
     settings = {"model": str(few_pictures / "m.toml"), "epochs": 3}
     inside = zcurate.scan(str(few_pictures / "d"), **settings)
     outside = zcurate.scan(str(few_pictures / "d"), memory="1MB", **settings)
     assert inside.table.equals(outside.table)
-    assert kept[0].mapped is None and kept[1].mapped.n_bytes == 2 * 300 * 144
+    assert kept[0].mapped is None and sum(one.nbytes for one in kept[1].mapped.held) == 2 * 300 * 144
     manifest = tmp_path / "m.csv"
     manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in sorted((few_pictures / "d").rglob("*.png"))))
     listed = zcurate.scan(str(manifest), memory="1MB", **settings)
@@ -331,9 +331,9 @@ def test_pictures_in_a_file_are_judged_as_in_memory(few_pictures, small_limit, m
 
 
 def test_pictures_in_a_file_are_learned_segment_by_segment(few_pictures, small_limit, monkeypatch):
-    monkeypatch.setattr(rounds, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(rounds, "SEGMENT_ROWS", 64)
-    monkeypatch.setattr(rounds, "SEGMENT_BYTES", 1)
+    monkeypatch.setattr(sampler, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(sampler, "SEGMENT_ROWS", 64)
+    monkeypatch.setattr(sampler, "SEGMENT_BYTES", 1)
     found = zcurate.scan(str(few_pictures / "d"), memory="1MB", model=str(few_pictures / "m.toml"), epochs=6)
     # All but the rows that were shown a planted label, which are described by one held-out answer.
     assert np.bincount(found.table.column("n_seen").to_numpy()).tolist() == [0, 12, 0, 0, 0, 0, 288]
@@ -344,7 +344,7 @@ def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monk
     folder, table, wrong = parts
     far = fsspec.filesystem("memory")
     far.put(str(folder), "/pieces", recursive=True)
-    monkeypatch.setattr(preview, "SMALL", 1000)
+    monkeypatch.setattr(preview, "SMALL_BYTES", 1000)
     found = zcurate.scan("memory://pieces/", memory="1MB", epochs=10, model=quick, label="label", id="key")
     far.rm("/pieces", recursive=True)
     assert found.card["in_pieces"] and found.table.column("id").to_pylist() == table.column("key").to_pylist()
@@ -358,7 +358,7 @@ def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path, monkeyp
     settings = {"epochs": 3, "model": quick, "label": "label", "id": "key"}
     at_once = zcurate.scan(str(whole), output=str(tmp_path / "a.zcurate.parquet"), **settings)
     monkeypatch.setattr(scan, "LARGE_REPORT", 0)
-    monkeypatch.setattr(blocks, "CHUNK_ROWS", 700)
+    monkeypatch.setattr(writer, "CHUNK_ROWS", 700)
     in_turn = zcurate.scan(str(whole), output=str(tmp_path / "b.zcurate.parquet"), **settings)
     assert pq.ParquetFile(tmp_path / "b.zcurate.parquet").metadata.num_row_groups == 5
     for name in at_once.table.column_names:
@@ -397,9 +397,9 @@ def by_two(work):
 def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
     _, table, _ = parts
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=400)
-    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
-    alone = profile.survey(where, preview.glimpse(where, options), options)
-    both = by_two(lambda others: profile.survey(where, preview.glimpse(where, options), options, others))
+    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
+    alone = profile.profile_table(where, preview.preview_input(where, options), options)
+    both = by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others))
     assert [[unit.begin for unit in one.units] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
     assert [one.n_own for one in both] == [1600, 1400] and {one.data.n_rows for one in both} == {N}
     for one in both:
@@ -412,18 +412,18 @@ def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
 def test_what_one_reader_meets_all_hear_of(parts, tmp_path):
     folder, *_ = parts
     shutil.copytree(folder, tmp_path / "d")
-    where, options = source.locate(str(tmp_path / "d"), None), ScanOptions(label="label")
-    seen = preview.glimpse(where, options)
+    where, options = discovery.locate(str(tmp_path / "d"), None), ScanOptions(label="label")
+    seen = preview.preview_input(where, options)
     whole = (tmp_path / "d" / "part-2.parquet").read_bytes()
     (tmp_path / "d" / "part-2.parquet").write_bytes(whole[: len(whole) // 2])
-    for error in by_two(lambda others: profile.survey(where, seen, options, others)):
+    for error in by_two(lambda others: profile.profile_table(where, seen, options, others)):
         assert isinstance(error, InputError) and "part-2.parquet: not a whole Parquet file" in str(error)
 
 
 def test_fewer_units_than_processes_are_refused(parts, tmp_path):
     pq.write_table(parts[1], tmp_path / "t.parquet")
-    where, options = source.locate(str(tmp_path / "t.parquet"), None), ScanOptions(label="label")
-    for error in by_two(lambda others: profile.survey(where, preview.glimpse(where, options), options, others)):
+    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(label="label")
+    for error in by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others)):
         assert isinstance(error, UsageError) and "1 row groups or files for 2 processes" in str(error)
 
 
@@ -436,8 +436,8 @@ def test_ranks_of_two_processes_are_ranks_among_all():
     def ranked(others):
         mine = halves[others.rank]
         one = SimpleNamespace(p_incorrect=p[mine], p_outlier=np.zeros(mine.stop - mine.start, np.float32), code=code[mine])
-        rank = build.ranked(np.arange(len(one.code)), one.p_incorrect, one.p_outlier, one.p_outlier, one.code > 0)
-        blocks.rank_among(rank, one, others)
+        rank = ranks.rank_rows(np.arange(len(one.code)), one.p_incorrect, one.p_outlier, one.p_outlier, one.code > 0)
+        ranks.rank_across(rank, one, others)
         return rank
 
     found = np.concatenate(by_two(ranked))
@@ -456,14 +456,12 @@ def test_two_processes_with_rows_of_their_own_write_one_report(tmp_path, quick):
     for at in range(3):
         pq.write_table(table.slice(2000 * at, 2000), tmp_path / "d" / f"part-{at}.parquet", row_group_size=500)
     out = tmp_path / "r.zcurate.parquet"
-    program = (
-        "from zcurate.pipeline import cost_model as estimate; from zcurate.cli import app as cli; estimate.least_bytes = lambda plan, shape: 0; cli.program()"
-    )
+    program = "from zcurate.pipeline import cost_model; from zcurate.cli import app; cost_model.min_bytes = lambda plan, shape: 0; app.program()"
     words = ["scan", str(tmp_path / "d"), "--label", "label", "--id", "key", "--memory", "1MB", "--epochs", "12", "--model", quick, "-o", str(out)]
     done = together_do(2, "-c", program, *words)
     assert [bool(err) for _, err, _ in done] == [True, False]
     assert sorted(os.listdir(out))[0] == "part-00000-of-00012.parquet" and len(os.listdir(out)) == 12
-    found = report.load(str(out))
+    found = storage.load(str(out))
     for name, column in (("row", list(range(6000))), ("id", table.column("key").to_pylist()), ("given", table.column("label").to_pylist())):
         assert found.table.column(name).to_pylist() == column
     rank = found.table.column("rank").to_numpy()

@@ -14,7 +14,7 @@ import pytest
 
 import zcurate
 from zcurate.errors import InputError, UsageError
-from zcurate.report import report as report_module
+from zcurate.report import schema
 
 KINDS = {
     "row": pa.int64(), "given": pa.string(), "suggested": pa.string(), "p_suggested": pa.float32(), "verdict": pa.dictionary(pa.int32(), pa.string()),
@@ -46,7 +46,7 @@ def test_every_column_has_its_type(scanned):
     for name, kind in KINDS.items():
         assert types[name] == kind, name
     assert set(types) == set(KINDS) | {"id", "telling"}
-    assert set(types) <= set(report_module.COLUMN_DOCS)
+    assert set(types) <= set(schema.COLUMN_DOCS)
 
 
 def test_wrong_rows_are_found(scanned):
@@ -364,10 +364,10 @@ def test_other_models_count_beside_the_members_and_find_more(rules, tmp_path):
 
 
 def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
-    from zcurate.runtime.progress import Silent
-    from zcurate.training.auxiliary import trees
+    from zcurate.runtime.progress import NoProgress
+    from zcurate.training.auxiliary import tree_worker
 
-    class Heard(Silent):
+    class Heard(NoProgress):
         def __init__(self):
             self.warned = []
 
@@ -377,7 +377,7 @@ def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
     def fails(*args, **settings):
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(trees.subprocess, "Popen", fails)
+    monkeypatch.setattr(tree_worker.subprocess, "Popen", fails)
     heard = Heard()
     report = zcurate.scan(rules[0], epochs=4, watch=heard)
     assert report.card["heldout"] == {"members": 1.0}
@@ -386,11 +386,11 @@ def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
 
 def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
     from zcurate.encoding import encoder
-    from zcurate.training.auxiliary import trees
+    from zcurate.training.auxiliary import tree_worker
 
     made = []
-    started = trees.Grove.started
-    monkeypatch.setattr(trees.Grove, "started", lambda self: made.append(started(self)) or made[-1])
+    started = tree_worker.TreeWorker.started
+    monkeypatch.setattr(tree_worker.TreeWorker, "started", lambda self: made.append(started(self)) or made[-1])
 
     def fails(*args):
         raise UsageError("no")

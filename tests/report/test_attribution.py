@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
-from zcurate.data.dataset import Origin
+from zcurate.data.dataset import InputInfo
 from zcurate.report import attribution
-from zcurate.report.attribution import numbers_shown, shown, telling
+from zcurate.report.attribution import attribute, numbers_shown, shown
 
 
 def test_the_column_that_gives_a_wrong_label_away_comes_first():
@@ -21,8 +21,8 @@ def test_the_column_that_gives_a_wrong_label_away_comes_first():
     given = y.copy()
     given[0] = 1
     table = pa.table({"noise": noise, "size": size, "colour": pa.array(colour.tolist()), "label": pa.array([["a", "b"][v] for v in given])})
-    data = schema.dataset(table, Origin("m", "arrow"), ScanOptions())
-    words = telling(data, np.array([0]), given, np.where(np.arange(200) == 0, 0, -1)).to_pylist()
+    data = schema.dataset(table, InputInfo("m", "arrow"), ScanOptions())
+    words = attribute(data, np.array([0]), given, np.where(np.arange(200) == 0, 0, -1)).to_pylist()
     assert [word.split("=")[0] for word in words[0][:2]] in (["size", "colour"], ["colour", "size"])
     assert words[0][2].startswith("noise=")
 
@@ -30,9 +30,9 @@ def test_the_column_that_gives_a_wrong_label_away_comes_first():
 def test_regression_shows_what_is_unusual():
     x = np.r_[np.random.default_rng(0).normal(0, 1, 99), 40.0]
     table = pa.table({"plain": np.random.default_rng(1).normal(0, 1, 100), "odd": x, "label": x + 0.5})
-    data = schema.dataset(table, Origin("m", "arrow"), ScanOptions())
+    data = schema.dataset(table, InputInfo("m", "arrow"), ScanOptions())
     zeros = np.zeros(100, np.int64)
-    assert telling(data, np.array([99]), zeros, zeros - 1).to_pylist()[0][0] == "odd=40"
+    assert attribute(data, np.array([99]), zeros, zeros - 1).to_pylist()[0][0] == "odd=40"
 
 
 def test_long_text_is_cut_and_missing_values_are_named():
@@ -53,12 +53,12 @@ def test_the_most_telling_columns_come_in_order_the_earlier_first_among_equals()
     rng = np.random.default_rng(2)
     same = rng.integers(0, 4, n).astype(float) + 0.5
     table = pa.table({"label": pa.array(["a", "b"] * (n // 2)), **{f"x{k}": same if k in (1, 3, 4) else rng.integers(0, 4, n) + 0.5 for k in range(6)}})
-    data = schema.dataset(table, Origin("m", "arrow"), ScanOptions())
+    data = schema.dataset(table, InputInfo("m", "arrow"), ScanOptions())
     columns, row, given = list(data.roles.features), np.arange(n), np.arange(n) % 2
-    asked, backdrop = attribution.Asked(given, 1 - given), attribution.Backdrop(data.arrays, given, 2)
+    asked, backdrop = attribution.AttributionRows(given, 1 - given), attribution.ColumnProfiles(data.arrays, given, 2)
     strength = np.stack([attribution.column_evidence(data.arrays[c.name], c, row, asked, backdrop) for c in columns])
     expected = np.argsort(-strength, axis=0, kind="stable")[:3].T
-    np.testing.assert_array_equal(attribution.most_telling(data, columns, row, asked, backdrop), expected)
+    np.testing.assert_array_equal(attribution.top_attributions(data, columns, row, asked, backdrop), expected)
 
 
 def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):
@@ -73,9 +73,9 @@ def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):
             "label": pa.array(np.array(["p", "q"])[y]),
         }
     )
-    data = schema.dataset(table, Origin("m", "arrow"), ScanOptions())
+    data = schema.dataset(table, InputInfo("m", "arrow"), ScanOptions())
     row, other = np.arange(0, n, 10), 1 - y
-    every = telling(data, row, y, other).to_pylist()
-    monkeypatch.setattr(attribution, "CENTRE_ROWS", 2000)
-    some = telling(data, row, y, other).to_pylist()
+    every = attribute(data, row, y, other).to_pylist()
+    monkeypatch.setattr(attribution, "PROFILE_ROWS", 2000)
+    some = attribute(data, row, y, other).to_pylist()
     assert np.mean([a[0] == b[0] for a, b in zip(every, some, strict=True)]) > 0.95

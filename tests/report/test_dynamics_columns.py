@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from zcurate.evidence.evidence import Round
+from zcurate.evidence.planted import Planted
 from zcurate.report import dynamics_columns
-from zcurate.report.report import TRACES
-from zcurate.training.planting import Planted
+from zcurate.report.schema import CURVE_COLUMNS
 
 NAN = np.nan
 
@@ -39,7 +39,7 @@ def test_no_epochs_and_no_rows_are_lists_too():
 
 def test_values_go_to_their_rows_rounded():
     values = np.array([[0.12345, -0.0001], [np.inf, 2.0]])
-    out = dynamics_columns.spread(4, np.array([3, 1]), lambda part: values[:, part], 2)
+    out = dynamics_columns.scatter_rows(4, np.array([3, 1]), lambda part: values[:, part], 2)
     assert np.isnan(out[[0, 2]]).all()
     assert out[3][~np.isnan(out[3])].tolist() == [np.float32(0.123)]
     assert out[1].tolist() == [0.0, 2.0]
@@ -85,7 +85,7 @@ def test_an_unjudged_scan_has_curves_but_no_clues():
     evidence = SimpleNamespace(curves=one.curves, heldout=np.array([[0.6, 0.4], [0.5, 0.5]], np.float32))
     made = dynamics_columns.columns(3, np.array([0, 2]), evidence, SimpleNamespace(places={}), ("a", "b"), 3)
     fields = {name: column for one in made for name, column in one().items()}
-    assert tuple(fields) == TRACES
+    assert tuple(fields) == CURVE_COLUMNS
     assert fields["clues"].to_pylist() == [None, None, None]
     assert fields["margin_curve"].to_pylist() == [[-1.0, -2.0], None, None]
 
@@ -103,8 +103,8 @@ def test_a_list_of_numbers_is_stored_by_dictionary(tmp_path):
 
 def test_coarse_curves_keep_eight_binary_digits_and_gaps():
     values = np.array([[1.23456, -1000.4, np.nan, 0.001]])
-    out = dynamics_columns.spread(4, np.arange(4), lambda part: values[:, part], 1, coarse=True)[:, 0]
+    out = dynamics_columns.scatter_rows(4, np.arange(4), lambda part: values[:, part], 1, coarse=True)[:, 0]
     np.testing.assert_allclose(out[[0, 1, 3]], values[0, [0, 1, 3]], rtol=0.004)
     assert np.isnan(out[2]) and (out[[0, 1, 3]].view(np.uint32) & 0xFFFF == 0).all()
-    fine = dynamics_columns.spread(4, np.arange(4), lambda part: values[:, part], 1)[:, 0]
+    fine = dynamics_columns.scatter_rows(4, np.arange(4), lambda part: values[:, part], 1)[:, 0]
     assert fine[0] == np.float32(1.235)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.config.options import VERDICTS, ReportOptions
+from zcurate.config.options import ReportOptions
+from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import ReportError, UsageError
-from zcurate.report import build, report
+from zcurate.report import atomic, build, ranks, report, schema, select, storage
 from zcurate.report.report import Report
 
 
@@ -48,7 +49,7 @@ def small(n=12, path="/data/a.csv"):
 def test_a_report_comes_back_as_it_was_saved(tmp_path):
     before = small()
     before.save(str(tmp_path / "a.zcurate.parquet"))
-    after = report.load(str(tmp_path / "a.zcurate.parquet"))
+    after = storage.load(str(tmp_path / "a.zcurate.parquet"))
     assert after.table.equals(before.table)
     assert after.card == before.card
     assert json.loads(pq.read_metadata(tmp_path / "a.zcurate.parquet").metadata[b"zcurate"]) == before.card
@@ -78,11 +79,11 @@ def test_what_is_no_report_says_so(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
     (tmp_path / "rubbish.zcurate.parquet").write_bytes(b"rubbish")
     with pytest.raises(ReportError, match="a Parquet file but no report"):
-        report.load(str(tmp_path / "plain.parquet"))
+        storage.load(str(tmp_path / "plain.parquet"))
     with pytest.raises(ReportError, match="not a Parquet file"):
-        report.load(str(tmp_path / "rubbish.zcurate.parquet"))
+        storage.load(str(tmp_path / "rubbish.zcurate.parquet"))
     with pytest.raises(ReportError, match="no such report"):
-        report.load(str(tmp_path / "gone.zcurate.parquet"))
+        storage.load(str(tmp_path / "gone.zcurate.parquet"))
 
 
 def test_a_report_of_a_later_schema_is_refused(tmp_path):
@@ -90,27 +91,27 @@ def test_a_report_of_a_later_schema_is_refused(tmp_path):
     later.card["schema_version"] = 2
     later.save(str(tmp_path / "a.zcurate.parquet"))
     with pytest.raises(ReportError, match="schema version 2"):
-        report.load(str(tmp_path / "a.zcurate.parquet"))
+        storage.load(str(tmp_path / "a.zcurate.parquet"))
 
 
 def test_a_report_of_the_same_input_is_replaced_and_nothing_else(tmp_path):
     path = str(tmp_path / "a.zcurate.parquet")
     small(path="/data/a.csv").save(path)
-    report.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", False)
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
-        report.check_output(path, "/data/b.csv", False)
-    report.check_output(path, "/data/b.csv", True)
+        storage.check_output(path, "/data/b.csv", False)
+    storage.check_output(path, "/data/b.csv", True)
     other = tmp_path / "notes.parquet"
     other.write_text("mine")
     with pytest.raises(UsageError, match="exists and is no report"):
-        report.check_output(str(other), "/data/a.csv", False)
+        storage.check_output(str(other), "/data/a.csv", False)
 
 
 def test_the_input_is_never_the_output(tmp_path):
     data = tmp_path / "a.csv"
     data.write_text("x,label\n")
     with pytest.raises(UsageError, match="is the input itself"):
-        report.check_output(str(data), str(data), True)
+        storage.check_output(str(data), str(data), True)
 
 
 def test_a_part_of_the_input_is_never_the_output(tmp_path):
@@ -118,26 +119,26 @@ def test_a_part_of_the_input_is_never_the_output(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("data")
         with pytest.raises(UsageError, match="is the input itself, or a part of it"):
-            report.guard(str(tmp_path / folder / name), [str(tmp_path / folder)])
+            atomic.guard(str(tmp_path / folder / name), [str(tmp_path / folder)])
         with pytest.raises(UsageError, match="is the input itself, or a part of it"):
-            report.guard(str(tmp_path / folder / name), [f"{tmp_path}/{folder}/part-*"])
+            atomic.guard(str(tmp_path / folder / name), [f"{tmp_path}/{folder}/part-*"])
     (tmp_path / "p" / "list.csv").write_text("a listing")
     (tmp_path / "p" / "p.zcurate.parquet").write_text("a report")
     for name in ("list.csv", "p.zcurate.parquet"):
-        report.guard(str(tmp_path / "p" / name), [str(tmp_path / "p")])
+        atomic.guard(str(tmp_path / "p" / name), [str(tmp_path / "p")])
     (tmp_path / "pictures" / "cat").mkdir(parents=True)
     (tmp_path / "pictures" / "list.csv").write_text("a listing")
-    report.guard(str(tmp_path / "pictures" / "list.csv"), [str(tmp_path / "pictures")])
+    atomic.guard(str(tmp_path / "pictures" / "list.csv"), [str(tmp_path / "pictures")])
 
 
 def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
-        report.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
+        storage.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
     (tmp_path / "x.parquet").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        report.check_output(str(tmp_path / "x.parquet"), "a.csv", False)
+        storage.check_output(str(tmp_path / "x.parquet"), "a.csv", False)
     with pytest.raises(UsageError, match="a report is a Parquet file"):
-        report.check_output(str(tmp_path / "x.csv"), "a.csv", False)
+        storage.check_output(str(tmp_path / "x.csv"), "a.csv", False)
 
 
 def test_the_newest_report_is_found(tmp_path):
@@ -145,9 +146,9 @@ def test_the_newest_report_is_found(tmp_path):
         path = tmp_path / f"{name}.zcurate.parquet"
         small().save(str(path))
         os.utime(path, (at, at))
-    assert os.path.basename(report.newest(str(tmp_path))) == "b.zcurate.parquet"
+    assert os.path.basename(storage.newest(str(tmp_path))) == "b.zcurate.parquet"
     with pytest.raises(ReportError, match="no report here"):
-        report.newest(str(tmp_path / ".."))
+        storage.newest(str(tmp_path / ".."))
 
 
 def rows(table):
@@ -155,26 +156,26 @@ def rows(table):
 
 
 def test_incorrect_rows_come_in_the_order_of_their_rank():
-    chosen = report.select(small(), ReportOptions())
+    chosen = select.select(small(), ReportOptions())
     assert set(chosen.column("verdict").to_pylist()) == {"incorrect"}
     assert chosen.column("rank").to_pylist() == sorted(chosen.column("rank").to_pylist())
 
 
 def test_top_alone_lists_the_lowest_ranks_whatever_their_verdict():
-    assert report.select(small(), ReportOptions(top=5)).column("rank").to_pylist() == [1, 2, 3, 4, 5]
+    assert select.select(small(), ReportOptions(top=5)).column("rank").to_pylist() == [1, 2, 3, 4, 5]
     assert small().top(3).column("rank").to_pylist() == [1, 2, 3]
 
 
 def test_selections_narrow_together():
-    chosen = report.select(small(), ReportOptions(verdict="incorrect,hard", given="cat"))
+    chosen = select.select(small(), ReportOptions(verdict="incorrect,hard", given="cat"))
     assert set(chosen.column("given").to_pylist()) == {"cat"}
     assert set(rows(chosen)) == {0, 4, 8}
-    assert set(rows(report.select(small(), ReportOptions(suggested="dog")))) == {0, 4, 8}
+    assert set(rows(select.select(small(), ReportOptions(suggested="dog")))) == {0, 4, 8}
 
 
 def test_an_unknown_class_names_the_nearest():
     with pytest.raises(ReportError, match=r"no such class — classes: cat, dog — did you mean --class cat\?"):
-        report.select(small(), ReportOptions(class_="cta"))
+        select.select(small(), ReportOptions(class_="cta"))
 
 
 @settings(deadline=None, max_examples=60)
@@ -186,7 +187,7 @@ def test_an_unknown_class_names_the_nearest():
 )
 def test_what_is_selected_is_what_was_asked_for(words, top, min_p, label):
     whole = small(16).table.to_pylist()
-    chosen = report.select(small(16), ReportOptions(verdict=",".join(words), top=top, min_p=min_p, class_=label)).to_pylist()
+    chosen = select.select(small(16), ReportOptions(verdict=",".join(words), top=top, min_p=min_p, class_=label)).to_pylist()
     fits = [
         row for row in whole
         if row["verdict"] in words and (min_p is None or (row["p_incorrect"] or -1) >= min_p) and (label is None or row["given"] == label)
@@ -196,7 +197,7 @@ def test_what_is_selected_is_what_was_asked_for(words, top, min_p, label):
 
 
 def test_every_column_of_the_schema_is_explained():
-    assert all(report.COLUMN_DOCS.values())
+    assert all(schema.COLUMN_DOCS.values())
 
 
 def test_ranks_fall_by_probability_then_by_z_then_by_row():
@@ -205,7 +206,7 @@ def test_ranks_fall_by_probability_then_by_z_then_by_row():
     p, z, row = (rng.integers(0, 5, n) / 5).astype(np.float32), rng.integers(0, 4, n).astype(float), rng.permutation(n)
     z[::7] = np.nan
     unlabelled = rng.random(n) < 0.1
-    out = build.rank_column(build.Spread(n, row), build.ranked(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
+    out = build.rank_column(build.RowScatter(n, row), ranks.rank_rows(row, p, np.zeros(n, np.float32), z, unlabelled)).to_pylist()
     ranked = np.flatnonzero(~unlabelled)
     order = ranked[np.lexsort((row[ranked], -np.nan_to_num(z[ranked], nan=-np.inf), -p[ranked]))]
     assert [out[row[at]] for at in order] == list(range(1, len(order) + 1))
@@ -213,7 +214,7 @@ def test_ranks_fall_by_probability_then_by_z_then_by_row():
 
 
 def test_rows_out_of_order_get_their_own_values():
-    spread = build.Spread(4, np.array([3, 1]))
+    spread = build.RowScatter(4, np.array([3, 1]))
     assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
     assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
     assert build.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
@@ -224,7 +225,7 @@ def test_rows_out_of_order_get_their_own_values():
 
 def test_only_the_columns_asked_for_are_read(tmp_path):
     small().save(str(tmp_path / "a.zcurate.parquet"))
-    some = report.load(str(tmp_path / "a.zcurate.parquet"), lambda name: name in ("row", "verdict"))
+    some = storage.load(str(tmp_path / "a.zcurate.parquet"), lambda name: name in ("row", "verdict"))
     assert some.table.column_names == ["row", "verdict"]
     assert some.card == small().card
 
@@ -234,8 +235,8 @@ def test_a_long_report_is_told_of_at_a_glance(tmp_path, monkeypatch):
     z = pa.array(np.arange(203, dtype=np.float32))
     whole = Report(whole.table.append_column("z_score", z).append_column("mask_frequency", z), whole.card)
     whole.save(str(tmp_path / "a.zcurate.parquet"))
-    monkeypatch.setattr(report, "GLANCE_ROWS", 50)
-    seen = report.glance(str(tmp_path / "a.zcurate.parquet"))
+    monkeypatch.setattr(storage, "SUMMARY_ROWS", 50)
+    seen = storage.load_summary(str(tmp_path / "a.zcurate.parquet"))
     assert len(seen) == 203 and seen.counts() == whole.counts() and seen.card == whole.card
     assert seen.below_cut() == whole.below_cut() > 0
     assert seen.table.column("z_score").to_pylist() == list(range(0, 203, 5))
@@ -249,4 +250,4 @@ def test_rows_and_ranks_are_stored_by_their_differences(tmp_path):
     chunks = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
     assert all("DELTA_BINARY_PACKED" in chunks[name].encodings for name in ("row", "rank"))
     assert chunks["row"].total_compressed_size < 4000
-    assert report.load(str(tmp_path / "a.zcurate.parquet")).table.equals(small(4000).table)
+    assert storage.load(str(tmp_path / "a.zcurate.parquet")).table.equals(small(4000).table)

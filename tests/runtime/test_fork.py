@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from tests.encoding.test_encoder import data_of
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
 from zcurate.encoding import encoder
-from zcurate.runtime import process_group, startup
-from zcurate.runtime.progress import Silent
+from zcurate.runtime import environment, fork, store
+from zcurate.runtime.progress import NoProgress
 from zcurate.training import rounds
 from zcurate.training.models import builder
 
-pytestmark = pytest.mark.skipif(not process_group.can_fork(), reason="needs Linux's fork")
-SPEC = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+pytestmark = pytest.mark.skipif(not fork.can_fork(), reason="needs Linux's fork")
+SPEC = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-class Counting(Silent):
+class Counting(NoProgress):
     def __init__(self):
         self.steps = []
 
@@ -44,12 +44,12 @@ def encoded():
 
 
 def learned(may_fork, build=None, watch=None, spec=SPEC):
-    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or Silent(), beside=(lambda: None) if may_fork else None)[0]
+    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or NoProgress(), beside=(lambda: None) if may_fork else None)[0]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_two_processes_record_what_one_does(rounds):
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=rounds, folds=2, clues=("posterior", "second_split"))
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=rounds, folds=2, clues=("posterior", "second_split"))
     one, watch = learned(False, spec=spec), Counting()
     two = learned(True, watch=watch, spec=spec)
     for name, values in one.columns.items():
@@ -65,7 +65,7 @@ def test_two_processes_record_what_one_does(rounds):
 def test_members_are_in_two_processes_only_where_they_may_be():
     here = os.getpid()
     for may_fork, n in ((True, 1), (False, 2)):
-        made = process_group.shared_zeros((2,))
+        made = store.shared_zeros((2,))
 
         def build(spec, encoded, n_members, generator, made=made):
             made[int(os.getpid() != here)] += 1
@@ -77,14 +77,14 @@ def test_members_are_in_two_processes_only_where_they_may_be():
 
 def test_what_goes_on_beside_begins_once_and_here_only():
     for limit in (None, 60.0):
-        begun = process_group.shared_zeros((2,))
+        begun = store.shared_zeros((2,))
         here = os.getpid()
 
         def begin(begun=begun, here=here):
             begun[int(os.getpid() != here)] += 1
 
-        spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
-        rounds.train(encoded(), spec, builder("mlp"), False, 3, 0, Silent(), limit_seconds=limit, beside=begin)
+        spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
+        rounds.train(encoded(), spec, builder("mlp"), False, 3, 0, NoProgress(), limit_seconds=limit, beside=begin)
         assert begun.tolist() == [1, 0]
 
 
@@ -114,7 +114,7 @@ def test_a_copy_that_is_killed_is_told_of():
 
 
 def broken_off(pids):
-    with process_group.twins(True) as twin:
+    with fork.forked(True) as twin:
         if twin.team == 1:
             pids[0] = os.getpid()
             signal.pause()
@@ -124,7 +124,7 @@ def broken_off(pids):
 
 
 def test_what_goes_wrong_here_ends_the_copy():
-    pids = process_group.shared_zeros((1,))
+    pids = store.shared_zeros((1,))
     with pytest.raises(KeyboardInterrupt):
         broken_off(pids)
     with pytest.raises(ProcessLookupError):
@@ -132,16 +132,16 @@ def test_what_goes_wrong_here_ends_the_copy():
 
 
 def test_a_copy_may_use_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr(startup, "threads", lambda: 6)
+    monkeypatch.setattr(environment, "cpu_count", lambda: 6)
     big = torch.randn(400, 400)
     big @ big  # OpenMP's helpers are there.
-    spec = ModelSpec(name="mlp", hidden=(256, 256), batch=400, rounds=1, folds=2)
+    spec = ModelConfig(name="mlp", hidden=(256, 256), batch=400, rounds=1, folds=2)
     assert np.isfinite(learned(True, spec=spec).heldout).all()
 
 
 def test_shared_memory_is_seen_by_the_copy_and_back():
-    shared, own = process_group.shared_zeros((3, 2)), torch.zeros(1)
-    with process_group.twins(True) as twin:
+    shared, own = store.shared_zeros((3, 2)), torch.zeros(1)
+    with fork.forked(True) as twin:
         shared[twin.team] = twin.team + 1
         own[0] = twin.team
-    assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0 and process_group.shared_zeros((0, 4)).shape == (0, 4)
+    assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0 and store.shared_zeros((0, 4)).shape == (0, 4)

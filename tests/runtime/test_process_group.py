@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from zcurate.config.model_config import ModelSpec, ZSettings
-from zcurate.encoding.encoder import Encoded
-from zcurate.pipeline import scan
-from zcurate.runtime import process_group, startup
-from zcurate.runtime.progress import Silent
-from zcurate.training import rounds
-from zcurate.training.losses import zerror
-from zcurate.training.losses.zerror import Statistics
+from zcurate.config.model_config import ModelConfig, ZErrorConfig
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.runtime import environment, process_group
+from zcurate.runtime.progress import NoProgress
+from zcurate.training import rounds, sampler
+from zcurate.training.losses import statistics
+from zcurate.training.losses.statistics import Statistics
 from zcurate.training.models import builder
 
 N = 5000
@@ -39,9 +38,9 @@ def table(n=N):
 def one_step(crowd):
     """One epoch of one batch: of every row its z and whether it was masked."""
     x, y = table()
-    encoded = Encoded(torch.from_numpy(y), np.arange(N), np.arange(N), 2, dense=torch.from_numpy(x))
-    spec = ModelSpec(name="mlp", hidden=(16,), batch=2 * N, folds=2, rounds=1, z=ZSettings(warmup=0.0, z_start=1.0, z_threshold=1.0))
-    evidence, _ = rounds.train(encoded, spec, builder("mlp"), False, 1, 0, Silent(), crowd=crowd)
+    encoded = EncodedRows(torch.from_numpy(y), np.arange(N), np.arange(N), 2, dense=torch.from_numpy(x))
+    spec = ModelConfig(name="mlp", hidden=(16,), batch=2 * N, folds=2, rounds=1, z=ZErrorConfig(warmup=0.0, z_start=1.0, z_threshold=1.0))
+    evidence, _ = rounds.train(encoded, spec, builder("mlp"), False, 1, 0, NoProgress(), crowd=crowd)
     return evidence
 
 
@@ -64,8 +63,8 @@ def together_do(n_processes, *words):
 
 def test_rows_of_two_processes_make_one_batch(tmp_path):
     code = (
-        "import sys, torch; torch.set_num_threads(1); from tests.runtime.test_process_group import one_step; from zcurate.runtime.process_group import Crowd; import numpy as np;"
-        "crowd = Crowd(torch.device('cpu'), 1); assert (crowd.n_teams, crowd.size) == (1, 2); e = one_step(crowd);"
+        "import sys, torch; torch.set_num_threads(1); from tests.runtime.test_process_group import one_step; from zcurate.runtime.process_group import DistributedGroup; import numpy as np;"
+        "crowd = DistributedGroup(torch.device('cpu'), 1); assert (crowd.n_teams, crowd.size) == (1, 2); e = one_step(crowd);"
         "np.savez(f'{sys.argv[1]}/{crowd.rank}.npz', **{k: e.columns[k] for k in ('z_score', 'n_masked', 'n_seen', 'margin_mean')}, heldout=e.heldout); crowd.leave()"
     )
     together_do(2, "-c", code, str(tmp_path))
@@ -85,27 +84,27 @@ def test_pooled_statistics_are_those_of_all_rows():
     generator = torch.Generator().manual_seed(0)
     error = torch.randn(2, 30, generator=generator)
     weight = torch.ones(2, 30)
-    parts = [zerror.spread_about_mean(error[:, at], None, weight[:, at], 1) for at in (slice(0, 4), slice(4, 30))]
-    pooled = zerror.pooled(*(torch.stack(same) for same in zip(*parts, strict=True)))
-    for found, expected in zip(pooled, zerror.spread_about_mean(error, None, weight, 1), strict=True):
+    parts = [statistics.group_mean_and_std(error[:, at], None, weight[:, at], 1) for at in (slice(0, 4), slice(4, 30))]
+    pooled = statistics.pool(*(torch.stack(same) for same in zip(*parts, strict=True)))
+    for found, expected in zip(pooled, statistics.group_mean_and_std(error, None, weight, 1), strict=True):
         torch.testing.assert_close(found, expected)
     assert isinstance(pooled, Statistics)
 
 
 @pytest.mark.parametrize(("n_processes", "n_members", "teams"), [(2, 2, 2), (4, 2, 2), (3, 2, 1), (8, 4, 4), (2, 4, 2)])
 def test_members_are_shared_out_before_rows(n_processes, n_members, teams):
-    assert process_group.groups(n_processes, n_members) == teams
+    assert process_group.n_member_groups(n_processes, n_members) == teams
 
 
 def test_shards_lie_side_by_side_and_cover_all_rows():
-    class Third(process_group.Alone):
+    class Third(process_group.SingleProcess):
         rank, size = 2, 3
 
-    shards = rounds.shards_of(N)
+    shards = sampler.virtual_shards(N)
     assert [shard.start for shard in shards[1:]] == [shard.stop for shard in shards[:-1]]
     assert (shards[0].start, shards[-1].stop) == (0, N)
     assert list(Third().mine(8)) == [5, 6, 7]
-    assert rounds.shards_of(100) == [slice(0, 100)]
+    assert sampler.virtual_shards(100) == [slice(0, 100)]
 
 
 @pytest.mark.slow
@@ -134,9 +133,9 @@ def test_the_first_process_goes_on_alone_with_the_cores_of_all_where_nothing_els
     for name, value in {"RANK": rank, "WORLD_SIZE": 6, "LOCAL_WORLD_SIZE": 3, "OMP_NUM_THREADS": 2}.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
-    with pytest.raises(scan.Over) if over else nullcontext():
-        scan.part_over(last)
-    assert startup.threads() == threads
+    with pytest.raises(process_group.WorkerDone) if over else nullcontext():
+        process_group.leave_if_worker(last)
+    assert environment.cpu_count() == threads
 
 
 @pytest.mark.slow
@@ -153,6 +152,6 @@ def test_what_several_processes_cannot_do_is_refused(tmp_path):
     small = str(tmp_path / "s.csv")
     with open(small, "w") as file:
         file.write("x,label\n" + "".join(f"{k % 7},{'ab'[k % 2]}\n" for k in range(60)))
-    code = "from zcurate.pipeline import scan as flow; from zcurate.config.model_config import plan; from zcurate.config.options import ScanOptions; o = ScanOptions(label='label'); d = flow.read(__import__('sys').argv[1], o); flow.check_crowd(2000, o, plan(o, d))"
+    code = "from zcurate.data import inputs; from zcurate.pipeline import checks, plan; from zcurate.config.options import ScanOptions; o = ScanOptions(label='label'); d = inputs.read_input(__import__('sys').argv[1], o); checks.check_process_group(2000, o, plan.make_plan(o, d))"
     done = subprocess.run([sys.executable, "-c", code, small], capture_output=True, text=True, check=False)
     assert "2000 processes" in done.stderr

@@ -15,23 +15,23 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.training.test_rounds import toy
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
 from zcurate.errors import UsageError
-from zcurate.pipeline import scan
-from zcurate.runtime.progress import Silent
+from zcurate.pipeline import api, scan
+from zcurate.runtime.progress import NoProgress
 from zcurate.training import rounds
 from zcurate.training.checkpoint import Checkpoint
 from zcurate.training.models import builder
 
 PENGUINS = str(ROOT / "sample_data" / "penguins" / "penguins.csv")
-SPEC = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2)
+SPEC = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2)
 
 
 class Killed(Exception):
     """Instead of a signal."""
 
 
-class Dying(Silent):
+class Dying(NoProgress):
     """A watch that dies after so many steps."""
 
     def __init__(self, steps):
@@ -44,7 +44,7 @@ class Dying(Silent):
 
 
 def learn(checkpoint=None, watch=None, spec=SPEC, encoded=None, packed=True):
-    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, watch or Silent(), checkpoint=checkpoint)[0]
+    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, watch or NoProgress(), checkpoint=checkpoint)[0]
 
 
 def alone(folder):
@@ -73,8 +73,8 @@ def test_training_killed_at_any_epoch_ends_in_the_same_evidence(tmp_path, steps)
 @pytest.mark.parametrize(
     "spec",
     [
-        ModelSpec(name="mlp", hidden=(8,), dropout=0.2, batch=32, rounds=1),
-        ModelSpec(name="mlp", hidden=(8,), loss="discrim", optimiser="sgd", learning_rate=0.05, batch=32, rounds=1),
+        ModelConfig(name="mlp", hidden=(8,), dropout=0.2, batch=32, rounds=1),
+        ModelConfig(name="mlp", hidden=(8,), loss="discrim", optimiser="sgd", learning_rate=0.05, batch=32, rounds=1),
     ],
 )
 def test_what_dropout_and_discrim_loss_remember_is_kept_too(tmp_path, spec):
@@ -112,29 +112,29 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
 
 def test_after_a_time_limit_nothing_more_is_kept(tmp_path):
     kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
-    _, cut = rounds.train(toy(), SPEC, builder("mlp"), True, 4, 0, Silent(), limit_seconds=1e-9, checkpoint=kept)
+    _, cut = rounds.train(toy(), SPEC, builder("mlp"), True, 4, 0, NoProgress(), limit_seconds=1e-9, checkpoint=kept)
     assert cut
     assert not kept.there()
 
 
 def test_resume_says_that_it_starts_anew_and_does_nothing_after_the_end(tmp_path, monkeypatch):
     said = []
-    watch = Silent()
+    watch = NoProgress()
     watch.note = watch.warn = said.append
     settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
-    report = scan.scan(PENGUINS, watch=watch, **settings)
+    report = api.scan(PENGUINS, watch=watch, **settings)
     assert any("starting anew" in text for text in said)
     assert not os.path.exists(settings["output"] + ".checkpoint")
     monkeypatch.setattr(scan, "examine", None)
-    again = scan.scan(PENGUINS, watch=watch, **settings)
+    again = api.scan(PENGUINS, watch=watch, **settings)
     assert any("nothing was done" in text for text in said)
     assert again.table.equals(report.table)
 
 
 def test_a_finished_report_with_another_cut_is_judged_anew(tmp_path):
     settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
-    before = scan.scan(PENGUINS, **settings)
-    after = scan.scan(PENGUINS, **settings, budget=2)
+    before = api.scan(PENGUINS, **settings)
+    after = api.scan(PENGUINS, **settings, budget=2)
     assert before.counts()["incorrect"] > 2
     assert after.counts()["incorrect"] == 2
 
@@ -142,7 +142,7 @@ def test_a_finished_report_with_another_cut_is_judged_anew(tmp_path):
 def test_data_in_memory_cannot_be_resumed(tmp_path):
     table = pa.table({"x": [0.5, 1.5] * 30, "label": ["a", "b"] * 30})
     with pytest.raises(UsageError, match="in memory"):
-        scan.scan(table, label="label", output=str(tmp_path / "m.zcurate.parquet"), resume=True)
+        api.scan(table, label="label", output=str(tmp_path / "m.zcurate.parquet"), resume=True)
 
 
 @pytest.mark.slow

@@ -8,17 +8,17 @@ import torch
 
 from tests.encoding.test_encoder import data_of
 from tests.simulated_gpu import Recordings
-from zcurate.config.model_config import ModelSpec, ZSettings
-from zcurate.encoding import encoder
-from zcurate.runtime.progress import Silent
+from zcurate.config.model_config import ModelConfig, ZErrorConfig
+from zcurate.encoding import encoded, encoder
+from zcurate.runtime.progress import NoProgress
 from zcurate.training import cuda_graphs, optimizer, rounds
-from zcurate.training.cuda_graphs import Replay, alike
+from zcurate.training.cuda_graphs import GraphedStep, is_close
 from zcurate.training.models import builder
 
 CPU = torch.device("cpu")
 
 
-class Told(Silent):
+class Told(NoProgress):
     def __init__(self):
         self.notes = []
 
@@ -42,7 +42,7 @@ def pictures():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (240, 1, 12, 12)).astype(np.uint8))
     y = torch.arange(240) % 2
     images[y == 1, :, :6] //= 4
-    return encoder.Encoded(y, np.arange(240), np.arange(240), 2, images=images)
+    return encoded.EncodedRows(y, np.arange(240), np.arange(240), 2, images=images)
 
 
 def same(one, other):
@@ -62,32 +62,32 @@ def recordings(monkeypatch):
         {},
         {"dropout": 0.2},
         {"optimiser": "sgd"},
-        {"z": ZSettings(z_stats="epoch")},
-        {"z": ZSettings(z_stats="batch", z_per="class", readmit=0.0)},
-        {"z": ZSettings(z_scale="mad")},
+        {"z": ZErrorConfig(z_stats="epoch")},
+        {"z": ZErrorConfig(z_stats="batch", z_per="class", readmit=0.0)},
+        {"z": ZErrorConfig(z_scale="mad")},
         {"loss": "plain"},
         {"name": "linear"},
     ],
     ids=str,
 )
 def test_replayed_steps_train_as_the_steps_do(recordings, monkeypatch, settings):
-    spec = ModelSpec(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
+    spec = ModelConfig(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
     encoded = table(spec)
     packed = settings != {}
     wanted, _ = learned(encoded, spec, packed)
     assert not recordings.n_recorded
-    monkeypatch.setattr(cuda_graphs, "possible", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
     found, notes = learned(encoded, spec, packed)
     assert recordings.n_recorded and recordings.n_replayed > 10 and not notes
     same(found, wanted)
 
 
 def test_targets_and_pictures_are_replayed_too(recordings, monkeypatch):
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
-    seen = ModelSpec(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+    seen = ModelConfig(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
     cases = [(table(spec, True), spec), (pictures(), seen)]
     wanted = [learned(*case, packed=False)[0] for case in cases]
-    monkeypatch.setattr(cuda_graphs, "possible", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
     for case, known in zip(cases, wanted, strict=True):
         before = recordings.n_replayed
         found, notes = learned(*case, packed=False)
@@ -96,12 +96,12 @@ def test_targets_and_pictures_are_replayed_too(recordings, monkeypatch):
 
 
 def test_a_step_that_waits_for_the_gpu_is_run_as_it_is(recordings, monkeypatch):
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.2)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.2)
     encoded = table(spec)
     wanted, _ = learned(encoded, spec)
-    monkeypatch.setattr(cuda_graphs, "possible", lambda device: True)
-    step = optimizer.Optimiser.step
-    monkeypatch.setattr(optimizer.Optimiser, "step", lambda self, rate: step(self, float(rate)))
+    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
+    step = optimizer.Optimizer.step
+    monkeypatch.setattr(optimizer.Optimizer, "step", lambda self, rate: step(self, float(rate)))
     found, notes = learned(encoded, spec)
     assert not recordings.n_recorded and not recordings.n_replayed
     assert notes == ["GPU: steps are started one by one, which is slower: operation not permitted when stream is capturing: aten::_local_scalar_dense"]
@@ -109,10 +109,10 @@ def test_a_step_that_waits_for_the_gpu_is_run_as_it_is(recordings, monkeypatch):
 
 
 def test_a_recording_that_does_nothing_is_not_used(recordings, monkeypatch):
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
     encoded = table(spec)
     wanted, _ = learned(encoded, spec)
-    monkeypatch.setattr(cuda_graphs, "possible", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
     monkeypatch.setattr(cuda_graphs, "record", lambda step, generators: step)
     learned(encoded, spec)
     monkeypatch.setattr(cuda_graphs, "record", lambda step, generators: step() or (lambda: None))
@@ -128,18 +128,18 @@ def test_a_recording_that_froze_a_number_is_not_used(recordings):
         done.append(size)
         total.add_(float(len(done)))
 
-    steps = Replay(step, [total], [])
-    for _ in range(cuda_graphs.PATIENCE + 5):
+    steps = GraphedStep(step, [total], [])
+    for _ in range(cuda_graphs.EAGER_STEPS + 5):
         steps(3, True)
     assert steps.why_not and recordings.n_recorded == 1 and recordings.n_replayed == 2
 
 
 def test_what_cannot_be_recorded_is_not_tried(recordings, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "possible", lambda device: True)
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2, loss="discrim")
+    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2, loss="discrim")
     learned(table(spec), spec)
     said = [f"one more {'good' if at % 2 else 'bad'} thing to say, {at} times" for at in range(200)]
-    spec = ModelSpec(name="linear", batch=32, rounds=1, folds=2)
+    spec = ModelConfig(name="linear", batch=32, rounds=1, folds=2)
     texts = encoder.encode(data_of({"said": said, "label": ["up", "down"] * 100}), spec, CPU)
     assert texts.term is not None
     learned(texts, spec)
@@ -148,14 +148,14 @@ def test_what_cannot_be_recorded_is_not_tried(recordings, monkeypatch):
 
 def test_alike_goes_by_the_way_that_was_gone():
     was = torch.zeros(4)
-    assert alike(was + 1, was + 1.04, was) and not alike(was + 1, was + 1.1, was)
-    assert alike(torch.tensor([3]), torch.tensor([3]), torch.tensor([0])) and not alike(torch.tensor([3]), torch.tensor([4]), torch.tensor([0]))
-    assert not alike(was + 1, was + torch.nan, was)
+    assert is_close(was + 1, was + 1.04, was) and not is_close(was + 1, was + 1.1, was)
+    assert is_close(torch.tensor([3]), torch.tensor([3]), torch.tensor([0])) and not is_close(torch.tensor([3]), torch.tensor([4]), torch.tensor([0]))
+    assert not is_close(was + 1, was + torch.nan, was)
 
 
 def test_each_size_is_recorded_once_it_comes_up_often(recordings):
     total = torch.zeros(1)
-    replay_ = Replay(lambda size, full: total.add_(size), [total], [])
-    for size in (3, 5) * cuda_graphs.PATIENCE + (3,) * 4:
+    replay_ = GraphedStep(lambda size, full: total.add_(size), [total], [])
+    for size in (3, 5) * cuda_graphs.EAGER_STEPS + (3,) * 4:
         replay_(size, True)
-    assert recordings.n_recorded == 2 and float(total) == 8 * cuda_graphs.PATIENCE + 12 and not replay_.why_not
+    assert recordings.n_recorded == 2 and float(total) == 8 * cuda_graphs.EAGER_STEPS + 12 and not replay_.why_not

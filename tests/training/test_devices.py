@@ -8,11 +8,12 @@ import torch
 
 from tests.encoding.test_encoder import data_of
 from tests.simulated_gpu import CUDA, WrongPlaceError, gpu
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding import encoded as encoded_module
 from zcurate.encoding import encoder
 from zcurate.evidence import heldout
-from zcurate.evidence.heldout import TopK
-from zcurate.runtime.progress import Silent
+from zcurate.evidence.heldout import TopKProbabilities
+from zcurate.runtime.progress import NoProgress
 from zcurate.training import rounds
 from zcurate.training.detectors import WITNESSES, neighbors
 from zcurate.training.models import builder
@@ -25,8 +26,8 @@ def mode(monkeypatch):
 
 
 def learned(encoded, spec, packed=True):
-    observer = neighbors.observer(("neighbour_labels", "class_centre"))
-    return rounds.train(encoded, spec, builder(spec.name), packed, 2, 0, Silent(), observer=observer)[0]
+    observer = neighbors.representation_observer(("neighbour_labels", "class_centre"))
+    return rounds.train(encoded, spec, builder(spec.name), packed, 2, 0, NoProgress(), observer=observer)[0]
 
 
 def table(regression=False, **more):
@@ -49,7 +50,7 @@ def test_what_a_gpu_refuses_is_refused(mode):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("regression", [False, True])
 def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed):
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.1)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.1)
     encoded = encoder.encode(table(regression), spec, CUDA)
     assert encoded.device == CUDA and mode.on_gpu(encoded.x) and mode.on_gpu(encoded.codes)
     evidence = learned(encoded, spec, packed)
@@ -61,13 +62,13 @@ def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed
 
 @pytest.mark.parametrize("settings", [{"loss": "discrim"}, {"clues": ("posterior", "second_split")}, {"name": "linear"}, {"optimiser": "sgd"}])
 def test_other_settings_train_there(mode, settings):
-    spec = ModelSpec(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
+    spec = ModelConfig(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
     assert np.isfinite(learned(encoder.encode(table(), spec, CUDA), spec).heldout).all()
 
 
 def test_texts_are_encoded_and_learned_there(mode):
     words = np.random.default_rng(1).choice(["a good thing", "a bad thing indeed", "so so", "one more thing"], 80)
-    spec = ModelSpec(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
+    spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
     encoded = encoder.encode(table(said=[f"{text} {at}" for at, text in enumerate(words)]), spec, CUDA)
     assert encoded.term is not None and np.isfinite(learned(encoded, spec).heldout).all()
 
@@ -75,15 +76,15 @@ def test_texts_are_encoded_and_learned_there(mode):
 def test_pictures_are_learned_there(mode):
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (60, 1, 12, 12)).astype(np.uint8))
     y = torch.arange(60) % 2
-    encoded = encoder.Encoded(y.to(CUDA), np.arange(60), np.arange(60), 2, images=images.to(CUDA))
-    spec = ModelSpec(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
+    encoded = encoded_module.EncodedRows(y.to(CUDA), np.arange(60), np.arange(60), 2, images=images.to(CUDA))
+    spec = ModelConfig(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
     assert np.isfinite(learned(encoded, spec, packed=False).heldout).all()
 
 
 def test_the_best_few_of_many_classes_are_kept_there(mode, monkeypatch):
-    for name in ("MOST_CELLS", "ASKED_OFTEN"):
+    for name in ("MAX_DENSE_CELLS", "MAX_ROWS_PER_EPOCH"):
         monkeypatch.setattr(heldout, name, 0)
     y, x = torch.arange(200) % 40, torch.randn(200, 3)
-    encoded = encoder.Encoded(y.to(CUDA), np.arange(200), np.arange(200), 40, dense=x.to(CUDA))
-    found = learned(encoded, ModelSpec(name="mlp", hidden=(8,), batch=64, rounds=1, folds=2)).heldout
-    assert isinstance(found, TopK) and np.isfinite(found.kept).all()
+    encoded = encoded_module.EncodedRows(y.to(CUDA), np.arange(200), np.arange(200), 40, dense=x.to(CUDA))
+    found = learned(encoded, ModelConfig(name="mlp", hidden=(8,), batch=64, rounds=1, folds=2)).heldout
+    assert isinstance(found, TopKProbabilities) and np.isfinite(found.kept).all()

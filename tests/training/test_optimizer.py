@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from zcurate.config.model_config import ModelSpec
-from zcurate.training.optimizer import BETAS, MOMENTUM, Optimiser
+from zcurate.config.model_config import ModelConfig
+from zcurate.training.optimizer import BETAS, MOMENTUM, Optimizer
 
 
 def model():
@@ -19,9 +19,9 @@ def model():
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_every_step_is_that_of_torch_optim(name):
-    spec = ModelSpec(optimiser=name, learning_rate=0.05, weight_decay=0.1)
+    spec = ModelConfig(optimiser=name, learning_rate=0.05, weight_decay=0.1)
     mine, theirs = model(), model()
-    ours = Optimiser(spec, mine)
+    ours = Optimizer(spec, mine)
     if name == "adamw":
         reference = torch.optim.AdamW(theirs.parameters(), 0.05, weight_decay=0.1, betas=BETAS)
     else:
@@ -42,7 +42,7 @@ def test_every_step_is_that_of_torch_optim(name):
 
 def test_a_parameter_without_gradient_stays():
     made = model()
-    ours = Optimiser(ModelSpec(), made)
+    ours = Optimizer(ModelConfig(), made)
     before = [one.detach().clone() for one in made.parameters()]
     made[1](torch.ones(1, 4)).sum().backward()
     ours.step(0.1)
@@ -53,10 +53,10 @@ def test_a_parameter_without_gradient_stays():
 
 def test_training_never_imports_the_compiler():
     code = (
-        "import sys, numpy, torch; from zcurate.training import rounds as train; from zcurate.encoding.encoder import Encoded; from zcurate.training.models import builder;"
-        "from zcurate.config.model_config import ModelSpec; from zcurate.runtime.progress import Silent;"
-        "x = torch.randn(60, 2); y = (x[:, 0] > 0).long(); e = Encoded(y, numpy.arange(60), numpy.arange(60), 2, dense=x);"
-        "train.train(e, ModelSpec(name='mlp', hidden=(8,)), builder('mlp'), True, 3, 0, Silent());"
+        "import sys, numpy, torch; from zcurate.training import rounds; from zcurate.encoding.encoded import EncodedRows; from zcurate.training.models import builder;"
+        "from zcurate.config.model_config import ModelConfig; from zcurate.runtime.progress import NoProgress;"
+        "x = torch.randn(60, 2); y = (x[:, 0] > 0).long(); e = EncodedRows(y, numpy.arange(60), numpy.arange(60), 2, dense=x);"
+        "rounds.train(e, ModelConfig(name='mlp', hidden=(8,)), builder('mlp'), True, 3, 0, NoProgress());"
         "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zcurate.evidence import planted
+from zcurate.evidence import planted as planted_module
 from zcurate.training import planting
 
 
@@ -17,7 +19,7 @@ def probabilities(y, n_classes, sure=0.8):
 Y = np.arange(400) % 4
 
 
-@pytest.mark.parametrize("kinds", [("uniform",), ("confused",), ("boundary",), planting.CLASS_KINDS])
+@pytest.mark.parametrize("kinds", [("uniform",), ("confused",), ("boundary",), planted.CLASS_KINDS])
 def test_planted_labels_are_wrong_and_rows_are_distinct(kinds):
     p = None if kinds == ("uniform",) else probabilities(Y, 4)
     planted = planting.plant_classes(Y, np.arange(0, 400, 2), 4, 60, kinds, p, np.random.default_rng(0))
@@ -59,7 +61,7 @@ def test_planted_targets_differ_by_half_a_deviation_at_least():
     y = np.random.default_rng(0).normal(100, 10, 500)
     planted = planting.plant_targets(y, np.arange(500), 90, np.random.default_rng(1))
     assert (np.abs(planted.shown - y[planted.row]) >= 0.49 * y.std()).all()
-    assert set(planted.kind.tolist()) <= set(planting.TARGET_KINDS)
+    assert set(planted.kind.tolist()) <= set(planted_module.TARGET_KINDS)
     assert len(set(planted.row.tolist())) == 90
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from zcurate.config.model_config import ModelSpec, ZSettings
-from zcurate.encoding.encoder import Encoded, TargetScale
-from zcurate.runtime.progress import Silent
-from zcurate.training import rounds
+from zcurate.config.model_config import ModelConfig, ZErrorConfig
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.encoding.targets import TargetScale
+from zcurate.runtime.progress import NoProgress
+from zcurate.training import folds, hard_examples, rounds, sampler
 from zcurate.training.models import builder
 
 CPU = torch.device("cpu")
@@ -25,12 +26,12 @@ def toy(n=200, regression=False, seed=0):
     if regression:
         y = (x[:, 0] - x[:, 1]).astype(np.float32)
         target = TargetScale(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
-    return Encoded(torch.from_numpy(y), np.arange(n), np.arange(n), 2, dense=torch.from_numpy(x), target=target)
+    return EncodedRows(torch.from_numpy(y), np.arange(n), np.arange(n), 2, dense=torch.from_numpy(x), target=target)
 
 
 def run(encoded, spec=None, packed=True, n_epochs=8, seed=0, limit=None):
-    spec = spec or ModelSpec(name="mlp", hidden=(16,), batch=32)
-    return rounds.train(encoded, spec, builder(spec.name), packed, n_epochs, seed, Silent(), limit)
+    spec = spec or ModelConfig(name="mlp", hidden=(16,), batch=32)
+    return rounds.train(encoded, spec, builder(spec.name), packed, n_epochs, seed, NoProgress(), limit)
 
 
 def test_every_row_is_trained_on_by_all_members_but_one():
@@ -50,14 +51,14 @@ def test_a_held_out_row_never_taught_its_label():
     """Flip one row's label: the prediction of the member blind to it cannot follow."""
     encoded = toy()
     fold = np.arange(200) % 4
-    spec = ModelSpec(name="mlp", hidden=(16,), batch=32)
+    spec = ModelConfig(name="mlp", hidden=(16,), batch=32)
     outcomes = []
     for flip in (False, True):
         shown = encoded.y.numpy().copy()
         if flip:
             shown[0] = 1 - shown[0]
-        trainer = rounds.Trainer(encoded, spec, builder("mlp"), True, 6, 0, Silent())
-        from zcurate.training.planting import Planted
+        trainer = rounds.Trainer(encoded, spec, builder("mlp"), True, 6, 0, NoProgress())
+        from zcurate.evidence.planted import Planted
 
         outcomes.append(trainer.run(0, 1, fold, shown, Planted(np.array([0]), np.array([0]), np.array(["uniform"]))))
     np.testing.assert_array_equal(outcomes[0].heldout[0], outcomes[1].heldout[0])
@@ -94,7 +95,7 @@ def test_unlabelled_rows_are_predicted_and_never_trained_on():
     encoded = toy()
     y = encoded.y.clone()
     y[:20] = -1
-    evidence, _ = run(Encoded(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense))
+    evidence, _ = run(EncodedRows(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense))
     assert (evidence.columns["n_seen"][:20] == 0).all()
     assert (evidence.heldout[:20].argmax(1) == encoded.y[:20].numpy()).mean() > 0.8
 
@@ -114,14 +115,14 @@ def test_regression_gives_location_and_scale():
 def test_groups_stay_in_one_fold():
     rng = np.random.default_rng(0)
     keys = np.repeat(np.arange(30), 4)
-    fold = rounds.folds(keys, np.zeros(120), 4, rng)
+    fold = folds.stratified(keys, np.zeros(120), 4, rng)
     assert all(len(set(fold[keys == key])) == 1 for key in range(30))
     assert np.bincount(fold).min() > 20
 
 
 def test_single_rows_are_spread_evenly_by_class():
     y = np.array([0] * 40 + [1] * 8)
-    fold = rounds.folds(np.arange(48), y, 4, np.random.default_rng(0))
+    fold = folds.stratified(np.arange(48), y, 4, np.random.default_rng(0))
     assert np.bincount(fold[y == 1]).tolist() == [2, 2, 2, 2]
 
 
@@ -136,8 +137,8 @@ def test_a_time_limit_cuts_short_and_says_so():
 
 @pytest.mark.parametrize("n", [1, 2, 5, 33, 100])
 def test_batches_are_split_evenly(n):
-    visits = rounds.Visits(torch.arange(n)[None], torch.ones(1, n), None)
-    visited, edges = rounds.Order((visits,), n).batched(32)
+    visits = sampler.Visits(torch.arange(n)[None], torch.ones(1, n), None)
+    visited, edges = sampler.EpochOrder((visits,), n).batched(32)
     sizes = np.diff(edges)
     assert sum(sizes) == n == visited.n_full()
     assert visited.ids[0].tolist() == list(range(n))
@@ -147,10 +148,10 @@ def test_batches_are_split_evenly(n):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimiser": "sgd", "learning_rate": 0.05}, {"loss": "plain"}, {"dropout": 0.2}, {"z": ZSettings(z_stats="epoch", z_scale="mad", z_per="class")}],
+    [{"optimiser": "sgd", "learning_rate": 0.05}, {"loss": "plain"}, {"dropout": 0.2}, {"z": ZErrorConfig(z_stats="epoch", z_scale="mad", z_per="class")}],
 )
 def test_every_setting_trains(settings):
-    evidence, _ = run(toy(), ModelSpec(name="mlp", hidden=(16,), batch=32, **settings))
+    evidence, _ = run(toy(), ModelConfig(name="mlp", hidden=(16,), batch=32, **settings))
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.85
 
 
@@ -158,21 +159,20 @@ def test_every_setting_trains(settings):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_gpu_gives_as_good_evidence():
     encoded = toy(400)
-    moved = Encoded(encoded.y.cuda(), encoded.row, encoded.fold_key, 2, dense=encoded.dense.cuda())
+    moved = EncodedRows(encoded.y.cuda(), encoded.row, encoded.fold_key, 2, dense=encoded.dense.cuda())
     evidence, _ = run(moved)
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.9
 
 
 def test_hard_cases_keep_the_label_and_lie_between_two_rows():
-    from zcurate.training import augment
 
     encoded = toy()
-    made, row = rounds.make_hard(encoded, torch.Generator().manual_seed(0))
+    made, row = hard_examples.make_hard_examples(encoded, torch.Generator().manual_seed(0))
     assert made is not None and len(row) == made.n_rows > 5
     torch.testing.assert_close(made.y, encoded.y[row])
     assert made.dense is not None and encoded.dense is not None
     mine, other = torch.tensor([0, 1]), torch.tensor([5, 6])
-    blended = augment.hard_cases(encoded, mine, other, 0.6)
+    blended = hard_examples.blend_rows(encoded, mine, other, 0.6)
     torch.testing.assert_close(blended.dense, 0.6 * encoded.dense[mine] + 0.4 * encoded.dense[other])
     evidence, _ = run(encoded)
     last = evidence.rounds[-1]
@@ -183,17 +183,16 @@ def test_hard_cases_keep_the_label_and_lie_between_two_rows():
 
 
 def test_blurred_pictures_are_hard_cases():
-    from zcurate.training import augment
 
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (4, 1, 12, 12)).astype(np.uint8))
     y = torch.tensor([0, 1, 0, 1])
-    made = augment.hard_cases(Encoded(y, np.arange(4), np.arange(4), 2, images=images), y[:2], torch.tensor([1, 0]), 0.6)
+    made = hard_examples.blend_rows(EncodedRows(y, np.arange(4), np.arange(4), 2, images=images), y[:2], torch.tensor([1, 0]), 0.6)
     assert made.images.shape == (2, 1, 12, 12) and made.images.float().std() < 0.6 * images.float().std()
 
 
 def test_second_split_margins_are_recorded_only_when_asked_for():
-    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=2, clues=("heldout_margin", "second_split"))
-    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 4, 0, Silent())
+    spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, clues=("heldout_margin", "second_split"))
+    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 4, 0, NoProgress())
     assert evidence.curves["second"].shape == (3, 200) and np.isfinite(evidence.curves["second"]).all()
     plain, _ = run(toy())
     assert plain.curves["second"].shape == (0, 200)
@@ -203,8 +202,8 @@ def test_rows_held_for_wrong_are_left_out_of_later_rounds():
     encoded = toy(400)
     y = encoded.y.clone()
     y[:20] = 1 - y[:20]
-    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=2, leave_out=0.6)
-    evidence, _ = rounds.train(Encoded(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, builder("mlp"), True, 12, 0, Silent())
+    spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, leave_out=0.6)
+    evidence, _ = rounds.train(EncodedRows(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, builder("mlp"), True, 12, 0, NoProgress())
     second = evidence.rounds[1]
     assert evidence.rounds[0].left_out == 0 and second.left_out > 5
     assert (second.columns["n_seen"][:20] == 0).mean() > 0.4
@@ -212,6 +211,6 @@ def test_rows_held_for_wrong_are_left_out_of_later_rounds():
 
 
 def test_discrim_loss_trains_a_model_that_predicts():
-    spec = ModelSpec(name="mlp", hidden=(16,), batch=32, rounds=1, loss="discrim")
-    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 12, 0, Silent())
+    spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=1, loss="discrim")
+    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 12, 0, NoProgress())
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.85

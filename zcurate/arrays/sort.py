@@ -1,71 +1,8 @@
-"""What is done to very many rows at once: fixed samples to fit on, pieces that stay in the cache, places by one sort.
-
-Leaves: row numbers, slices, places. Enters: plain arrays. No torch. Up to `FIT_ROWS` rows a sample is all of them, so nothing is approximate there.
-"""
+"""Sorting and ranks in linear time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
-
 import numpy as np
-
-from zcurate.runtime import startup
-
-T = TypeVar("T")
-
-FIT_ROWS = 100_000
-"""Rows that curves, densities and centres are fitted on, at most; beyond, an AUROC or a share is known to a thousandth anyway."""
-SIDE_ROWS = 50_000
-"""From this many rows on independent columns are worked on side by side."""
-PIECE = 131_072
-"""Numbers of one piece: 1 MB of float64, within the cache of one core."""
-
-
-def sample(n: int, most: int | None = None) -> np.ndarray:
-    """(m,) int64 positions among n, in order: all, or as many as are wanted, drawn with a fixed seed.
-
-    Args:
-        n: how many there are.
-        most: how many are wanted at most; None for `FIT_ROWS`.
-    """
-    most = FIT_ROWS if most is None else most
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(n).choice(n, most, replace=False))
-
-
-def sampled(which: np.ndarray) -> np.ndarray:
-    """(m,) int64 positions of the True values, in order: all, or `FIT_ROWS` of them drawn with a fixed seed.
-
-    Args:
-        which: (N,) bool.
-    """
-    there = np.flatnonzero(which)
-    return there[sample(len(there))] if len(there) > FIT_ROWS else there
-
-
-def pieces(n: int, width: int = 1) -> Iterator[slice]:
-    """Slices of n rows, one after another, of about `PIECE` numbers each.
-
-    Args:
-        n: rows.
-        width: numbers per row.
-    """
-    step = max(1024, PIECE // max(1, width))
-    for start in range(0, n, step):
-        yield slice(start, min(n, start + step))
-
-
-def rows_at_once(n: int, step: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of runs of `step` rows, one after another.
-
-    Args:
-        n: rows.
-        step: of each run; the last may be shorter.
-    """
-    for begin in range(0, n, step):
-        yield begin, min(n, begin + step)
 
 
 def argsort(x: np.ndarray) -> np.ndarray:
@@ -89,7 +26,7 @@ def argsort(x: np.ndarray) -> np.ndarray:
     return order
 
 
-def middles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mid_ranks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) int64 order of the values, and (N,) float64 in that order: how many lie below, those equal counted half.
 
     Args:
@@ -104,7 +41,7 @@ def middles(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, np.repeat(first + size / 2, size)
 
 
-def below(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def mid_rank_in(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """(n,) float64: how many of the reference lie below each value, those equal counted half.
 
     Args:
@@ -119,7 +56,7 @@ def below(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return out
 
 
-def falling(x: np.ndarray) -> np.ndarray:
+def argsort_descending(x: np.ndarray) -> np.ndarray:
     """(N,) int64 order from the largest value to the smallest, equal ones as they stand.
 
     Args:
@@ -128,7 +65,7 @@ def falling(x: np.ndarray) -> np.ndarray:
     return argsort(-x)
 
 
-def leading(strength: np.ndarray, n: int) -> np.ndarray:
+def top_k(strength: np.ndarray, n: int) -> np.ndarray:
     """(min(n, K), N) int64: which of K strengths are largest, largest first, the earlier ones first among equals.
 
     Args:
@@ -143,33 +80,9 @@ def leading(strength: np.ndarray, n: int) -> np.ndarray:
     return out
 
 
-def side_by_side(jobs: Sequence[Callable[[], T]], n_rows: int) -> list[T]:
-    """What each job returns, in their order; on a thread for each core where there are many rows: numpy and Arrow let others run meanwhile.
-
-    Args:
-        jobs: independent of one another.
-        n_rows: that each works on.
-    """
-    n_threads = min(len(jobs), startup.threads())
-    if n_threads < 2 or n_rows < SIDE_ROWS:
-        return [job() for job in jobs]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        return [each.result() for each in [pool.submit(job) for job in jobs]]
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made on another thread while the one before it is used.
-
-    Args:
-        items: not None.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
-            yield item
-            del item
+def percentile_ranks(x: np.ndarray) -> np.ndarray:
+    """(N,) float64 ranks in (0, 1], ties share the mean."""
+    order, middle = mid_ranks(x)
+    out = np.empty(len(x))
+    out[order] = (middle + 0.5) / len(x)
+    return out

@@ -17,9 +17,9 @@ from zcurate.cli.commands.info import info
 from zcurate.cli.commands.report import report
 from zcurate.cli.commands.scan import scan
 from zcurate.cli.commands.trial import trial
-from zcurate.cli.exit_codes import Outcome
+from zcurate.cli.exit_codes import ExitCode
 from zcurate.errors import ZcurateError
-from zcurate.runtime.startup import rank
+from zcurate.runtime.environment import rank
 
 INTERRUPTED = "interrupted — no report was written; a checkpoint beside its place is gone on from with --resume"
 
@@ -57,42 +57,42 @@ def main() -> None:
     try:
         app()
     except ZcurateError as error:
-        leave(f"error: {error}", Outcome.USAGE)
+        exit_with(f"error: {error}", ExitCode.USAGE)
     except KeyboardInterrupt:
-        leave(INTERRUPTED, Outcome.INTERRUPTED)
+        exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
     except SystemExit as stop:
         # typer turns Ctrl-C into this code without a word.
-        if stop.code == Outcome.INTERRUPTED:
-            leave(INTERRUPTED, Outcome.INTERRUPTED)
+        if stop.code == ExitCode.INTERRUPTED:
+            exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(Outcome.DONE)
+        sys.exit(ExitCode.DONE)
     except MemoryError:
-        leave("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", Outcome.BUG)
+        exit_with("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", ExitCode.BUG)
     except Exception:
         with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
             traceback.print_exc(file=file)
-        leave(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", Outcome.BUG)
+        exit_with(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", ExitCode.BUG)
 
 
 def program() -> None:
     """`main`, and gone at once: taking torch and Arrow down again would cost half a second, and their threads may abort on the way."""
-    code: object = Outcome.DONE
+    code: object = ExitCode.DONE
     try:
         main()
     except SystemExit as stop:
         code = stop.code
     if not {"torch", "pyarrow"} & set(sys.modules):
-        sys.exit(code if isinstance(code, int) else Outcome.DONE)
+        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
         sys.stderr.flush()
-    os._exit(int(code) if isinstance(code, int) else Outcome.DONE)
+    os._exit(int(code) if isinstance(code, int) else ExitCode.DONE)
 
 
-def leave(text: str, outcome: Outcome) -> None:
+def exit_with(text: str, outcome: ExitCode) -> None:
     """One line on stderr, then the exit code."""
     if rank() == 0:
         sys.stderr.write(f"{text}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Outcome(IntEnum):
+class ExitCode(IntEnum):
     """How a command ended."""
 
     DONE = 0

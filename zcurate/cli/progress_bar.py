@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.runtime.progress import Silent, Watch
+from zcurate.runtime.progress import NoProgress, Progress
 
 
-class Lines:
+class LineProgress:
     """Remarks as lines on stderr; stages only when verbose."""
 
     def __init__(self, verbose: bool) -> None:
@@ -39,7 +39,7 @@ class Lines:
         sys.stderr.flush()
 
 
-class Bar(Lines):
+class BarProgress(LineProgress):
     """The same, with a rich progress bar below."""
 
     def __init__(self, verbose: bool, progress: Any) -> None:
@@ -62,17 +62,17 @@ class Bar(Lines):
 
 
 @contextmanager
-def talker(options: ScanOptions) -> Iterator[Watch]:
+def progress_for(options: ScanOptions) -> Iterator[Progress]:
     """The watch that suits the options and the terminal."""
     if options.quiet:
-        yield Silent()
+        yield NoProgress()
         return
     if not sys.stderr.isatty():
-        yield Lines(options.verbose)
+        yield LineProgress(options.verbose)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bar(options.verbose, progress)
+        yield BarProgress(options.verbose, progress)

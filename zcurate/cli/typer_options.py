@@ -40,7 +40,7 @@ def parameters(options: type, names: tuple[str, ...] | None = None) -> list[insp
     return out
 
 
-def takes(options: type, *arguments: inspect.Parameter, only: tuple[str, ...] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, ...] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that typer sees `arguments` and one option per field of `options` (or per field of `only`).
 
     The command is called with the arguments by name and `options`, an instance.

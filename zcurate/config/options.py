@@ -5,81 +5,24 @@ A field's metadata holds `help`, `panel` (help section), and where they differ f
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.config.units import check_choice, parse_duration, parse_share, parse_size
+from zcurate.config.verdicts import VERDICTS
+from zcurate.errors import UsageError
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
 INPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "feather", "npz", "idx", "folder")
-VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
 REPORT_FORMATS = ("auto", "table", "csv", "tsv", "json", "jsonl", "ids", "parquet", "markdown")
-LARGEST_PLANTED = 0.5
+MAX_PLANTED_SHARE = 0.5
 """Above half, most labels of a copy would be wrong."""
 
 
 def option(default: Any, help: str, panel: str, *flags: str, metavar: str | None = None) -> Any:
     """A dataclass field that carries its own help."""
     return field(default=default, metadata={"help": help, "panel": panel, "flags": flags, "metavar": metavar})
-
-
-def seconds(text: str | float | None, name: str = "--time-limit") -> float | None:
-    """`90`, `90s`, `10m` or `2h` as seconds.
-
-    Raises:
-        UsageError: not a duration.
-    """
-    if text is None:
-        return None
-    text = str(text)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    if not match or float(match[1]) <= 0:
-        raise UsageError(f"{name}: '{text}' is no duration — expected a number with s, m or h — try {name} 10m")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def n_bytes(text: str | int | None, name: str = "--memory") -> int | None:
-    """`500MB`, `4GB`, `2GiB` as bytes; a bare number is bytes.
-
-    Raises:
-        UsageError: not a size.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*", str(text).lower())
-    if not match or float(match[1]) <= 0:
-        raise UsageError(f"{name}: '{text}' is no size — expected a number with KB, MB, GB or GiB — try {name} 4GB")
-    unit = (match[2] or "b").removesuffix("b")
-    base = 1024 if unit.endswith("i") else 1000
-    return int(float(match[1]) * base ** " kmgt".index(unit[:1] or " "))
-
-
-def share(text: str | float, name: str) -> float:
-    """`5%` or `0.05` as 0.05.
-
-    Raises:
-        UsageError: not between 0 and 1.
-    """
-    try:
-        value = float(text[:-1]) / 100 if isinstance(text, str) and text.endswith("%") else float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name}: '{text}' is no share — expected 0 to 1, or a percentage — try {name} 5%")
-    return value
-
-
-def one_of(value: str, known: tuple[str, ...], name: str) -> None:
-    """Refuse a word that is not in `known`, naming the nearest.
-
-    Raises:
-        UsageError: not in `known`.
-    """
-    if value not in known:
-        hint = did_you_mean(value, known, name + " {}")
-        raise UsageError(f"{name}: '{value}' is not known — expected one of {listed(known)}{hint}")
 
 
 @dataclass(frozen=True)
@@ -118,10 +61,10 @@ class ScanOptions:
         Raises:
             UsageError: naming the option, the value and what was expected.
         """
-        one_of(self.task, TASKS, "--task")
-        one_of(self.device, DEVICES, "--device")
+        check_choice(self.task, TASKS, "--task")
+        check_choice(self.device, DEVICES, "--device")
         if self.input_format is not None:
-            one_of(self.input_format, INPUT_FORMATS, "--input-format")
+            check_choice(self.input_format, INPUT_FORMATS, "--input-format")
         cuts = [name for name in ("threshold", "precision", "budget") if getattr(self, name) is not None]
         if len(cuts) > 1:
             raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the cut — expected one of them — leave one out")
@@ -135,9 +78,9 @@ class ScanOptions:
                 raise UsageError(f"--{name}: {value} is out of range — expected 1 or more")
         if self.seed < 0:
             raise UsageError(f"--seed: {self.seed} is out of range — expected 0 or more")
-        seconds(self.time_limit)
-        n_bytes(self.memory)
-        share(self.max_bad, "--max-bad")
+        parse_duration(self.time_limit)
+        parse_size(self.memory)
+        parse_share(self.max_bad, "--max-bad")
 
 
 @dataclass(frozen=True)
@@ -155,8 +98,8 @@ class TrialOptions(ScanOptions):
             UsageError: naming the option, the value and what was expected.
         """
         super().check()
-        if not 0 < share(self.share, "--share") <= LARGEST_PLANTED:
-            raise UsageError(f"--share: {self.share} is out of range — expected above 0 and at most {LARGEST_PLANTED:.0%} — try --share 10%")
+        if not 0 < parse_share(self.share, "--share") <= MAX_PLANTED_SHARE:
+            raise UsageError(f"--share: {self.share} is out of range — expected above 0 and at most {MAX_PLANTED_SHARE:.0%} — try --share 10%")
 
 
 @dataclass(frozen=True)
@@ -189,9 +132,9 @@ class ReportOptions:
         Raises:
             UsageError: naming the option, the value and what was expected.
         """
-        one_of(self.format, REPORT_FORMATS, "--format")
+        check_choice(self.format, REPORT_FORMATS, "--format")
         for word in self.verdicts() or ():
-            one_of(word, VERDICTS, "--verdict")
+            check_choice(word, VERDICTS, "--verdict")
         if self.top is not None and self.top < 1:
             raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
         if self.min_p is not None and not 0 <= self.min_p <= 1:

@@ -26,7 +26,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedColumn:
     """A column that is not used as a feature."""
 
     name: str
@@ -47,7 +47,7 @@ class Roles:
     """The user's key, copied into the report."""
     group: str | None = None
     """Rows with the same value stay in one fold."""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[ExcludedColumn, ...] = ()
     """Columns the model does not see, and why."""
 
     def named(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Origin:
+class InputInfo:
     """Where the data came from."""
 
     path: str
@@ -82,7 +82,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedRow:
     """A row that could not be read."""
 
     row: int
@@ -107,14 +107,14 @@ class Dataset:
     task: Task
     given: pa.Array
     """(N) labels as written: string, or float64 for regression; null where there is none."""
-    origin: Origin
+    origin: InputInfo
     pictures: np.ndarray | None = None
     """(N, C, H, W) uint8, decoded once at training size; None for tables."""
     paths: pa.Array | None = None
     """(N) string, path of each picture; None where there is none."""
     root: str | None = None
     """Absolute folder that `paths` start from; None where they are no files."""
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedRow, ...] = ()
     """Rows that are in the report as `skipped`."""
     warnings: tuple[str, ...] = field(default=())
     """One line each: likely leaks, odd columns."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from zcurate.arrays.sort import rows_at_once
-from zcurate.data.dataset import Skipped
+from zcurate.arrays.chunk import chunk_ranges
+from zcurate.data.dataset import SkippedRow
 from zcurate.errors import InputError
-from zcurate.runtime.store import Cellar
+from zcurate.runtime.store import MemoryMappedStore
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 """How picture files begin (WebP is told by its 9th to 12th byte)."""
 SIZES = (8, 32)
@@ -30,17 +30,17 @@ SAMPLE = 256
 """Pictures that size and colour are decided on."""
 
 
-DECODED_ROWS = 4096
+DECODE_ROWS = 4096
 """Pictures decoded into a file at a time."""
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """Decoded pictures of N rows."""
 
     pixels: np.ndarray
     """(N, C, H, W) uint8, C = 1 or 3; zeros where a picture could not be read."""
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedRow, ...]
     """The rows that could not be read, with the reason."""
 
 
@@ -58,19 +58,19 @@ def decode(content: bytes) -> np.ndarray:
             with Image.open(io.BytesIO(content)) as opened:
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
-                return flat(image)
+                return flatten(image)
     except Exception as error:
         # Pillow raises a score of types for broken files, SyntaxError and struct.error among them.
         raise ValueError(f"not a picture that can be decoded ({type(error).__name__})") from error
 
 
-def flat(image: object) -> np.ndarray:
+def flatten(image: object) -> np.ndarray:
     """A Pillow image as 8-bit grey (H, W) or colour (H, W, 3); alpha is laid on white, a palette resolved."""
     from PIL import Image
 
     assert isinstance(image, Image.Image)  # crack: narrows types only
     if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        return eight_bits(np.asarray(image))
+        return to_uint8(np.asarray(image))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -83,7 +83,7 @@ def flat(image: object) -> np.ndarray:
     return array
 
 
-def eight_bits(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Brightness of any kind as uint8: floats 0 to 1 or 0 to 255, whole numbers 0 to 255 or 0 to 65535.
 
     Args:
@@ -97,7 +97,7 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
     return np.clip(known * scale, 0, 255).round().astype(np.uint8)
 
 
-def fitted(array: np.ndarray, side: int, channels: int) -> np.ndarray:
+def fit_to_square(array: np.ndarray, side: int, channels: int) -> np.ndarray:
     """One picture as (C, side, side): scaled to fit, the rest filled with the median colour of its rim.
 
     Args:
@@ -136,7 +136,7 @@ def training_shape(sample: Iterable[np.ndarray]) -> tuple[int, int]:
     return side, max(channels for _, channels in shapes)
 
 
-def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str, room: Cellar | None = None) -> Pictures:
+def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str, room: MemoryMappedStore | None = None) -> Images:
     """All pictures at training size.
 
     Args:
@@ -172,16 +172,16 @@ def collect(n_rows: int, load: Callable[[int], np.ndarray], place: str, room: Ce
         def fill(row: int) -> None:
             array = attempt(row)
             if array is not None:
-                pixels[row] = fitted(array, side, channels)
+                pixels[row] = fit_to_square(array, side, channels)
 
-        for begin, end in rows_at_once(n_rows, DECODED_ROWS):
+        for begin, end in chunk_ranges(n_rows, DECODE_ROWS):
             list(pool.map(fill, range(begin, end), chunksize=64))
             if room is not None:
                 room.release()
-    return Pictures(pixels, tuple(Skipped(row, skipped[row]) for row in sorted(skipped)))
+    return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)))
 
 
-def from_bytes(column: pa.Array, place: str, room: Cellar | None = None) -> Pictures:
+def from_bytes(column: pa.Array, place: str, room: MemoryMappedStore | None = None) -> Images:
     """A column of encoded pictures: binary, or Hugging Face's struct of bytes and path; other arguments as for `collect`."""
     if pa.types.is_struct(column.type):
         column = column.field("bytes")
@@ -195,7 +195,7 @@ def from_bytes(column: pa.Array, place: str, room: Cellar | None = None) -> Pict
     return collect(len(column), load, place, room)
 
 
-def from_paths(paths: list[str | None], place: str, room: Cellar | None = None) -> Pictures:
+def from_paths(paths: list[str | None], place: str, room: MemoryMappedStore | None = None) -> Images:
     """Picture files.
 
     Args:
@@ -216,7 +216,7 @@ def from_paths(paths: list[str | None], place: str, room: Cellar | None = None) 
     return collect(len(paths), load, place, room)
 
 
-def from_array(images: np.ndarray, place: str) -> Pictures:
+def from_array(images: np.ndarray, place: str) -> Images:
     """Raw pictures in one array.
 
     Args:
@@ -233,5 +233,5 @@ def from_array(images: np.ndarray, place: str) -> Pictures:
     images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
     if 0 in images.shape:
         raise InputError(f"{place}: images of shape {images.shape} — expected at least one pixel of at least one picture")
-    images = eight_bits(images)
+    images = to_uint8(images)
     return collect(len(images), lambda row: images[row], place)

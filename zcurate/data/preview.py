@@ -15,15 +15,15 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import images, schema, stream, tables
-from zcurate.data.dataset import Dataset, Origin
+from zcurate.data.dataset import Dataset, InputInfo
 from zcurate.data.readers import image_folder, row_counts
 from zcurate.data.readers import read as read_whole
 from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError
 
-SMALL = 16_000_000
+SMALL_BYTES = 16_000_000
 """Bytes up to which an input is simply read."""
-HEAD = 1 << 22
+HEAD_BYTES = 1 << 22
 """Bytes of text that are looked at."""
 HEAD_ROWS = 20_000
 """Rows of a table that are looked at."""
@@ -31,7 +31,7 @@ FEW_PICTURES = 512
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class Preview:
     """Some rows of an input, taken for all of them."""
 
     data: Dataset
@@ -42,7 +42,7 @@ class Glimpse:
     """Rows that were looked at."""
 
 
-def glimpse(source: Source, options: ScanOptions) -> Glimpse:
+def preview_input(source: Source, options: ScanOptions) -> Preview:
     """Look at an input.
 
     Args:
@@ -53,28 +53,30 @@ def glimpse(source: Source, options: ScanOptions) -> Glimpse:
         InputError: it is not what it claims to be.
         UsageError: a column that is not there.
     """
-    look = {"csv": of_text, "tsv": of_text, "jsonl": of_text, "parquet": of_parts, "feather": of_parts, "folder": of_folder}.get(source.format)
+    look = {"csv": preview_text, "tsv": preview_text, "jsonl": preview_text, "parquet": preview_parts, "feather": preview_parts, "folder": preview_folder}.get(
+        source.format
+    )
     found = None
-    near = source.content is None and (source.remote is None or look is of_parts)
-    if look is not None and near and (source.format == "folder" or n_bytes_of(source) > SMALL):
+    near = source.content is None and (source.remote is None or look is preview_parts)
+    if look is not None and near and (source.format == "folder" or input_bytes(source) > SMALL_BYTES):
         try:
             found = look(source, options)
         except InputError:
             found = None  # the first rows alone may lack a class or a label; the whole input then says what is wrong, or is fine
     if found is None:
         whole = read_whole(source, options)
-        found = Glimpse(whole, True, whole.n_rows)
+        found = Preview(whole, True, whole.n_rows)
     return found
 
 
-def n_bytes_of(source: Source) -> int:
+def input_bytes(source: Source) -> int:
     """Bytes of all files, as they lie there; of files afar as far as that is told."""
     if source.remote is not None:
         return sum(size or 0 for size in source.remote.sizes)
     return sum(os.path.getsize(name) for name in source.files)
 
 
-def of_parts(source: Source, options: ScanOptions) -> Glimpse | None:
+def preview_parts(source: Source, options: ScanOptions) -> Preview | None:
     """The first rows of a table whose files tell how many they hold; None where one does not."""
     counts = row_counts(source)
     if any(count is None for count in counts):
@@ -87,31 +89,31 @@ def of_parts(source: Source, options: ScanOptions) -> Glimpse | None:
         if n_had >= HEAD_ROWS:
             break
     table = pa.Table.from_batches(some).slice(0, HEAD_ROWS)
-    return counted(tables.dataset(table, Origin(source.path, source.format, n_bytes_of(source)), options), total, True)
+    return scaled_to(tables.dataset(table, InputInfo(source.path, source.format, input_bytes(source)), options), total, True)
 
 
-def of_text(source: Source, options: ScanOptions) -> Glimpse | None:
+def preview_text(source: Source, options: ScanOptions) -> Preview | None:
     """The first lines, and by their bytes how many there are; None for a JSON array and for text without line ends."""
     first = source.files[0]
-    head, packed = opening_of(first)
+    head, packed = head_of_file(first)
     end = head.rfind(b"\n") + 1
     if end == 0 or head.lstrip()[:1] == b"[":
         return None
     ratio = len(head) / packed
     some = read_whole(dataclasses.replace(source, path=first, files=(), content=head[:end]), options)
-    total = round(n_bytes_of(source) * ratio * some.n_rows / end)
-    some = dataclasses.replace(some, origin=Origin(source.path, source.format, n_bytes_of(source)))
-    return counted(some, max(total, some.n_rows), False)
+    total = round(input_bytes(source) * ratio * some.n_rows / end)
+    some = dataclasses.replace(some, origin=InputInfo(source.path, source.format, input_bytes(source)))
+    return scaled_to(some, max(total, some.n_rows), False)
 
 
-def opening_of(name: str) -> tuple[bytes, int]:
+def head_of_file(name: str) -> tuple[bytes, int]:
     """A file's first bytes, decompressed, and how many bytes of the file they took."""
     kind = COMPRESSIONS.get(os.path.splitext(name)[1].lower())
     with open(name, "rb") as file:
         if kind is None:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
             return head, len(head)
-        packed = file.read(HEAD // 4)
+        packed = file.read(HEAD_BYTES // 4)
     parts, stream = [], pa.CompressedInputStream(pa.BufferReader(packed), kind)
     try:
         while part := stream.read(1 << 12):
@@ -121,7 +123,7 @@ def opening_of(name: str) -> tuple[bytes, int]:
     return b"".join(parts), len(packed)
 
 
-def of_folder(source: Source, options: ScanOptions) -> Glimpse | None:
+def preview_folder(source: Source, options: ScanOptions) -> Preview | None:
     """A few pictures of each class's folder, and the number of all."""
     paths, labels = image_folder.listing(source)
     step = max(1, len(paths) // FEW_PICTURES)
@@ -131,10 +133,10 @@ def of_folder(source: Source, options: ScanOptions) -> Glimpse | None:
     found = images.from_paths([os.path.join(source.path, path) for path in paths], source.path)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     settled = dataclasses.replace(options, label="label")
-    some = schema.dataset(table, Origin(source.path, "folder"), settled, found.pixels, table.column("path").combine_chunks(), found.skipped)
-    return counted(some, total, True)
+    some = schema.dataset(table, InputInfo(source.path, "folder"), settled, found.pixels, table.column("path").combine_chunks(), found.skipped)
+    return scaled_to(some, total, True)
 
 
-def counted(data: Dataset, n_rows: int, exact: bool) -> Glimpse:
+def scaled_to(data: Dataset, n_rows: int, exact: bool) -> Preview:
     """Some rows, taken for `n_rows` rows."""
-    return Glimpse(dataclasses.replace(data, n_in_all=n_rows), exact, len(data.given))
+    return Preview(dataclasses.replace(data, n_in_all=n_rows), exact, len(data.given))

@@ -12,30 +12,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.arrays.sort import FIT_ROWS, sample
+from zcurate.arrays.sample import HEAD_ROWS
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Column, ColumnKind, Dataset, LeftOut, Origin, Roles, Skipped, Task
+from zcurate.data.dataset import Column, ColumnKind, Dataset, ExcludedColumn, InputInfo, Roles, SkippedRow, Task
+from zcurate.data.leakage import is_leak
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
 MISSING_WORDS = ("", "na", "n/a", "null", "nan")
 """What counts as missing (DESIGN section 3), in any case; `none` may well be a class."""
-MOST_CLASSES = 1000
+MAX_CLASSES = 1000
 """More classes than this are refused: one softmax of that width per row no longer fits the purpose."""
-FEW_STRINGS = 10_000
+FEW_VALUES = 10_000
 """Above so many, repeated strings are looked at once each."""
-HEAD = 1000
-"""Values whose differing settles that a column has many."""
 MANY_VALUES, MANY_SHARE = 50, 0.05
 """Whole numbers with more distinct values than both are a quantity, not classes (DESIGN section 3)."""
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 """Characters of scripts that put no space between words."""
-MOST_SENTENCES = 1000
+MAX_SENTENCES = 1000
 """Strings of several words with more distinct values are text, however many rows repeat them; by taste."""
-LEAK_PURITY = 0.995
-"""A column whose values alone predict the label this well is warned of; by taste."""
-HASH = 0x9E3779B97F4A7C15
-"""Spreads the bits of numbers (Knuth 1973, 6.4)."""
 
 
 def find_label(names: list[str], wanted: str | None, place: str) -> str:
@@ -80,7 +75,7 @@ def need_roles(names: list[str], options: ScanOptions, place: str) -> str:
     return label
 
 
-def plain(column: pa.ChunkedArray) -> pa.Array:
+def decode_column(column: pa.ChunkedArray) -> pa.Array:
     """One array, dictionaries decoded, string views and large strings made plain strings."""
     # Arrow copies even a single chunk.
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
@@ -101,7 +96,7 @@ def plain(column: pa.ChunkedArray) -> pa.Array:
 
 def without_missing_words(array: pa.Array) -> pa.Array:
     """A string array with the usual spellings of "missing" made null and outer spaces cut."""
-    if len(array) > FEW_STRINGS:
+    if len(array) > FEW_VALUES:
         coded = array.dictionary_encode()
         if len(coded.dictionary) < len(array) / 4:
             return without_missing_words(coded.dictionary).take(coded.indices)
@@ -135,7 +130,7 @@ def as_times(array: pa.Array) -> pa.Array | None:
     return None
 
 
-def spelled(array: pa.Array) -> pa.Array:
+def as_written(array: pa.Array) -> pa.Array:
     """Labels as the input writes them: text as it stands, `true`/`false`, a whole number's digits."""
     kind = array.type
     if pa.types.is_string(kind):
@@ -169,7 +164,7 @@ def label_task(labels: pa.Array, wanted: str, place: str, column: str, n_labelle
         UsageError: the forced task does not fit the labels.
     """
     try:
-        text = without_missing_words(spelled(labels))
+        text = without_missing_words(as_written(labels))
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
     n_labelled = len(text) - text.null_count if n_labelled is None else n_labelled
@@ -184,9 +179,9 @@ def label_task(labels: pa.Array, wanted: str, place: str, column: str, n_labelle
         return regression_task(text, numbers, why, place, column)
     if len(values) == 1:
         raise InputError(f"{place}: column '{column}' has one class, {values[0]} — expected two or more — name another with --label COL")
-    if len(values) > MOST_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise InputError(
-            f"{place}: column '{column}' has {len(values)} classes in {n_labelled} rows — at most {MOST_CLASSES} can be judged"
+            f"{place}: column '{column}' has {len(values)} classes in {n_labelled} rows — at most {MAX_CLASSES} can be judged"
             " — name another with --label COL, or try --task regression"
         )
     if wanted == "binary" and len(values) != 2:
@@ -269,7 +264,7 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
         ends = pc.min_max(there)
         if ends["min"] == ends["max"] and array.null_count == 0:
             return None, "constant"
-        return (None, "identifier: unique whole numbers") if len(there) >= 20 and all_whole(there) and all_differ(there) else ("number", "")
+        return (None, "identifier: unique whole numbers") if len(there) >= 20 and all_whole(there) and all_unique(there) else ("number", "")
     n_values = len(pc.unique(there))
     if n_values == 1 and array.null_count == 0:
         return None, "constant"
@@ -282,12 +277,12 @@ def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
 
 def all_whole(there: pa.Array) -> bool:
     """Whether every number is whole; a glance at the first thousand settles it for most columns."""
-    return pa.types.is_integer(there.type) or all(pc.all(pc.equal(part, pc.floor(part))).as_py() for part in (there.slice(0, HEAD), there))
+    return pa.types.is_integer(there.type) or all(pc.all(pc.equal(part, pc.floor(part))).as_py() for part in (there.slice(0, HEAD_ROWS), there))
 
 
-def all_differ(there: pa.Array) -> bool:
+def all_unique(there: pa.Array) -> bool:
     """Whether no two values are equal; a glance at the first thousand settles it for most columns."""
-    return all(len(pc.unique(part)) == len(part) for part in (there.slice(0, HEAD), there))
+    return all(len(pc.unique(part)) == len(part) for part in (there.slice(0, HEAD_ROWS), there))
 
 
 def kind_is_plain(kind: pa.DataType) -> bool:
@@ -311,7 +306,7 @@ def text_kind(there: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind 
     Scripts without spaces count two characters as a word.
     """
     n_words = pc.mean(pc.add(pc.add(pc.count_substring(there, " "), 1), pc.divide(pc.count_substring_regex(there, UNSPACED), 2))).as_py()
-    if n_values > max(20, min(MOST_SENTENCES, 0.2 * len(there))) and n_words >= 2.5:
+    if n_values > max(20, min(MAX_SENTENCES, 0.2 * len(there))) and n_words >= 2.5:
         return "text", ""
     if unique and n_words < 1.5:
         return None, "identifier: unique strings without spaces"
@@ -320,61 +315,15 @@ def text_kind(there: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind 
     return "category", ""
 
 
-def is_leak(array: pa.Array, kind: ColumnKind, label: np.ndarray) -> bool:
-    """Whether the column alone determines the class: few values, each with (nearly) one label.
-
-    Args:
-        array: the column.
-        kind: how it is read.
-        label: (N,) int64 given classes, -1 for none.
-    """
-    if kind not in ("category", "number"):
-        return False
-    if len(array) > HEAD and len(pc.unique(array.slice(0, HEAD))) == HEAD:
-        return False  # by the birthday rule there are far more values than a leak can have
-    if len(array) > FIT_ROWS:
-        take = sample(len(array))
-        array, label = array.take(pa.array(take)), label[take]
-    chance = np.bincount(label[label >= 0]).max(initial=0) / max(1, (label >= 0).sum())
-    purity = max(LEAK_PURITY, 1 - (1 - chance) / 20)
-    if kind == "number" and not array.null_count:
-        # Where one value in sixteen has too many labels already, the others need not be looked at.
-        bits = array.to_numpy(zero_copy_only=False).astype(np.float64).view(np.uint64)
-        some = (bits * np.uint64(HASH) >> np.uint64(60) == 0) & (label >= 0)
-        if n_mixed(np.unique(bits[some], return_inverse=True)[1], label[some]) > (1 - purity) * len(label):
-            return False
-    codes = array.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    both = (codes >= 0) & (label >= 0)
-    codes, label = codes[both], label[both]
-    if len(codes) < 20 or codes.max() + 1 > len(codes) / 5:
-        return False
-    return bool(1 - n_mixed(codes, label) / len(codes) > purity)
-
-
-def n_mixed(codes: np.ndarray, label: np.ndarray) -> int:
-    """How many rows have another label than most rows of the same value.
-
-    Args:
-        codes: (n,) int64 values, numbered.
-        label: (n,) int64 classes.
-    """
-    if not len(codes):
-        return 0
-    pairs, n = np.unique(codes * (label.max() + 1) + label, return_counts=True)
-    best = np.zeros(codes.max() + 1, np.int64)
-    np.maximum.at(best, pairs // (label.max() + 1), n)
-    return len(codes) - int(best.sum())
-
-
-def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[LeftOut], list[str]]:
+def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[ExcludedColumn], list[str]]:
     """Normalised feature columns, how each is read, those left out and warnings of leaks."""
     arrays, columns, left_out, warnings = {}, [], [], []
     label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) if task.classes else np.zeros(0, np.int64)
     for name in names:
-        array = normalised(plain(table.column(name)))
+        array = normalised(decode_column(table.column(name)))
         kind, why = column_kind(array)
         if kind is None:
-            left_out.append(LeftOut(name, why))
+            left_out.append(ExcludedColumn(name, why))
             continue
         arrays[name] = array
         columns.append(Column(name, kind))
@@ -385,11 +334,11 @@ def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> 
 
 def dataset(
     table: pa.Table,
-    origin: Origin,
+    origin: InputInfo,
     options: ScanOptions,
     pictures: np.ndarray | None = None,
     paths: pa.Array | None = None,
-    skipped: tuple[Skipped, ...] = (),
+    skipped: tuple[SkippedRow, ...] = (),
     root: str | None = None,
     task: Task | None = None,
 ) -> Dataset:
@@ -415,11 +364,11 @@ def dataset(
     label = need_roles(names, options, place)
     excluded = excluded_columns(names, options.exclude, place)
     if task is None:
-        given, task = label_task(plain(table.column(label)), options.task, place, label)
+        given, task = label_task(decode_column(table.column(label)), options.task, place, label)
     else:
-        given = without_missing_words(spelled(plain(table.column(label))))
+        given = without_missing_words(as_written(decode_column(table.column(label))))
         given = given if task.classes else as_numbers(given)
-    left_out = [LeftOut(name, "excluded") for name in excluded if name != label]
+    left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     arrays, columns, rest, warnings = features(table, candidates, given, task)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from zcurate.data import schema as schema_module
@@ -17,6 +16,7 @@ from zcurate.data import tables
 from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
 from zcurate.registry import Registry
+from zcurate.runtime.process_group import ProcessGroup, SingleProcess
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ GROUPS = Registry("row groups", parquet="zcurate.data.readers.parquet:n_groups")
 COUNTS = Registry("row count", parquet="zcurate.data.readers.parquet:n_rows", feather="zcurate.data.readers.feather:n_rows")
 
 
-class Unit(NamedTuple):
+class InputSplit(NamedTuple):
     """What one of several readers takes as a whole."""
 
     file: int
@@ -47,34 +47,7 @@ class Unit(NamedTuple):
     """Row group, where the format has them; None for the whole file."""
 
 
-class Others(Protocol):
-    """The processes that read one input together."""
-
-    rank: int
-    size: int
-
-    def gathered(self, thing: Any) -> list[Any]:
-        """What each hands in, in order of their ranks."""
-
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of each in turn."""
-
-
-class Nobody:
-    """No others: one process reads everything."""
-
-    rank, size = 0, 1
-
-    def gathered(self, thing: Any) -> list[Any]:
-        """What this process hands in."""
-        return [thing]
-
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of this process."""
-        yield x
-
-
-def units(source: Source) -> list[Unit]:
+def input_splits(source: Source) -> list[InputSplit]:
     """The units of an input, in its order.
 
     Raises:
@@ -82,11 +55,11 @@ def units(source: Source) -> list[Unit]:
     """
     files = source.files or (None,)
     if source.format not in GROUPS.where:
-        return [Unit(at, None) for at in range(len(files))]
+        return [InputSplit(at, None) for at in range(len(files))]
     count, found = GROUPS.load(source.format), []
     for at, name in enumerate(files):
         with source.reaching(name):
-            found += [Unit(at, group) for group in range(count(source, name))]
+            found += [InputSplit(at, group) for group in range(count(source, name))]
     return found
 
 
@@ -109,11 +82,11 @@ def batches(source: Source, wanted: list[str] | None = None, rows_per_batch: int
     for name in wanted or ():
         schema_module.need_column(schema.names, name, "column", source.path)
     chosen = pa.schema([schema.field(name) for name in wanted or schema.names])
-    every = [Unit(at, None) for at in range(len(own))]
-    return itertools.chain.from_iterable(pieces(source, chosen, own, rows_per_batch, unit) for unit in every)
+    every = [InputSplit(at, None) for at in range(len(own))]
+    return itertools.chain.from_iterable(record_batches(source, chosen, own, rows_per_batch, unit) for unit in every)
 
 
-def layout(source: Source, as_text: tuple[str, ...] = (), others: Others | None = None) -> tuple[pa.Schema, list[list[str]]]:
+def layout(source: Source, as_text: tuple[str, ...] = (), others: ProcessGroup | None = None) -> tuple[pa.Schema, list[list[str]]]:
     """The columns and types of the whole input, and the columns that each part holds itself; CSV is read once for it, piece by piece.
 
     Args:
@@ -127,7 +100,7 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: Others | None 
     if source.format not in HEADS.where:
         raise InputError(f"{source.path}: {source.format} cannot be read piece by piece — expected {listed(HEADS.where)} — convert it to Parquet")
     files = source.files or (None,)
-    head, crowd = HEADS.load(source.format), others or Nobody()
+    head, crowd = HEADS.load(source.format), others or SingleProcess()
 
     def heads() -> dict[int, pa.Schema]:
         found = {}
@@ -136,7 +109,7 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: Others | None 
                 found[at] = head(source, files[at], as_text)
         return found
 
-    known = {at: schema for part in agreed_on(heads, crowd) for at, schema in part.items()}
+    known = {at: schema for part in run_agreed(heads, crowd) for at, schema in part.items()}
     schemas, own = [], []
     for at, name in enumerate(files):
         schema = known[at]
@@ -147,11 +120,11 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: Others | None 
         for column in source.partition(name):
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
         schemas.append(schema)
-    whole = tables.agreed(schemas, tuple(name or source.path for name in files))
+    whole = tables.common_schema(schemas, tuple(name or source.path for name in files))
     return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in whole]), own
 
 
-def agreed_on(work: Callable[[], T], others: Others) -> list[T]:
+def run_agreed(work: Callable[[], T], others: ProcessGroup) -> list[T]:
     """What each process finds, in order of their ranks; where one of them fails all do, with its words.
 
     Args:
@@ -172,7 +145,7 @@ def agreed_on(work: Callable[[], T], others: Others) -> list[T]:
     return [each for each, _ in every]
 
 
-def pieces(source: Source, schema: pa.Schema, own: list[list[str]], rows_per_batch: int, unit: Unit) -> Iterator[pa.RecordBatch]:
+def record_batches(source: Source, schema: pa.Schema, own: list[list[str]], rows_per_batch: int, unit: InputSplit) -> Iterator[pa.RecordBatch]:
     """The batches of a unit, cast to one schema.
 
     Args:
@@ -188,7 +161,7 @@ def pieces(source: Source, schema: pa.Schema, own: list[list[str]], rows_per_bat
     with source.reaching(name):
         for batch in BATCHES.load(source.format)(source, name, within, rows_per_batch, **more):
             table = tables.with_partition(pa.Table.from_batches([batch]), source.partition(name))
-            yield from tables.fitted(table.select(schema.names), schema).to_batches()
+            yield from tables.cast_table(table.select(schema.names), schema).to_batches()
 
 
 def row_counts(source: Source) -> list[int | None]:

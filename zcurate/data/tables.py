@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import images, schema
-from zcurate.data.dataset import Dataset, Origin, Skipped
+from zcurate.data.dataset import Dataset, InputInfo, SkippedRow
 from zcurate.data.remote import is_remote
 from zcurate.data.source import Source
 from zcurate.errors import InputError, UsageError, listed
-from zcurate.runtime.store import Cellar
+from zcurate.runtime.store import MemoryMappedStore
 
 
 def from_frame(frame: Any) -> pa.Table:
@@ -51,8 +51,8 @@ def joined(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Ta
     tables = [with_partition(table, source.partition(name)) for table, name in zip(tables, names, strict=True)]
     if len(tables) == 1:
         return tables[0]
-    schema = agreed([table.schema for table in tables], names, loose)
-    return pa.concat_tables([fitted(table, schema) for table in tables], promote_options="permissive")
+    schema = common_schema([table.schema for table in tables], names, loose)
+    return pa.concat_tables([cast_table(table, schema) for table in tables], promote_options="permissive")
 
 
 def with_partition(table: pa.Table, settings: dict[str, str | None]) -> pa.Table:
@@ -63,7 +63,7 @@ def with_partition(table: pa.Table, settings: dict[str, str | None]) -> pa.Table
     return table
 
 
-def agreed(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool = False) -> pa.Schema:
+def common_schema(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool = False) -> pa.Schema:
     """The columns and types that all parts can be brought to: text wins, else the widest number.
 
     Args:
@@ -97,7 +97,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table's columns in the types of a schema that was made for it.
 
     Args:
@@ -172,11 +172,11 @@ def looks_like_pictures(column: pa.ChunkedArray) -> bool:
 
 def looks_like_paths(column: pa.ChunkedArray) -> bool:
     """Nine in ten of the first values end like a picture file."""
-    head = schema.plain(column.slice(0, 100)).drop_null().to_pylist()
-    return len(head) > 0 and sum(value.strip().lower().endswith(images.SUFFIXES) for value in head) >= 0.9 * len(head)
+    head = schema.decode_column(column.slice(0, 100)).drop_null().to_pylist()
+    return len(head) > 0 and sum(value.strip().lower().endswith(images.ENDINGS) for value in head) >= 0.9 * len(head)
 
 
-def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tuple[Skipped, ...] = (), room: Cellar | None = None) -> Dataset:
+def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: tuple[SkippedRow, ...] = (), room: MemoryMappedStore | None = None) -> Dataset:
     """The last step of every table reader.
 
     Args:
@@ -204,7 +204,7 @@ def dataset(table: pa.Table, origin: Origin, options: ScanOptions, skipped: tupl
         inner = column.field("path") if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0 else None
         paths = inner.cast(pa.string()) if inner is not None and inner.null_count < len(inner) else None
     else:
-        paths = schema.plain(pa.chunked_array([column]))
+        paths = schema.decode_column(pa.chunked_array([column]))
         root = os.path.abspath(picture_root(paths, place, options.root))
         found = images.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], place, room)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table

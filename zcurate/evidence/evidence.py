@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcurate.arrays.sort import pieces
-from zcurate.evidence.heldout import Heldout, mean, taken
-from zcurate.evidence.noise_model import Confusion, estimate, nothing
-from zcurate.training.planting import Planted
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.evidence.heldout import Heldout, mean_heldout, take_rows
+from zcurate.evidence.noise_model import NoiseModel, estimate_noise, no_noise_model
+from zcurate.evidence.planted import Planted
 
 
 @dataclass(frozen=True)
-class View:
+class LabelView:
     """Rows under some labels: what a signal looks at."""
 
     label: np.ndarray
@@ -28,9 +28,9 @@ class View:
     """Per-row columns (N,), named as in `DOCS`."""
     curves: dict[str, np.ndarray]
     """Each (E, N) float32, as in `Round`."""
-    confusion: Confusion
+    confusion: NoiseModel
     """How the labels of all rows are confused."""
-    population: View | None = None
+    population: LabelView | None = None
     """All rows, where these are only some of them."""
 
     def column(self, name: str) -> np.ndarray:
@@ -43,7 +43,7 @@ class View:
         return ~np.isnan(self.label) if self.label.dtype.kind == "f" else self.label >= 0
 
     @property
-    def whole(self) -> View:
+    def whole(self) -> LabelView:
         """All rows: what a class's or the data's statistics are taken over."""
         return self if self.population is None else self.population
 
@@ -129,9 +129,9 @@ DOCS = {
 }
 """Each column's meaning and unit."""
 
-OF_THE_INPUT = ("distance", "isolation")
+INPUT_COLUMNS = ("distance", "isolation")
 """Columns that do not depend on the label."""
-COUNTS = ("n_seen", "n_masked", "n_forgotten")
+COUNT_COLUMNS = ("n_seen", "n_masked", "n_forgotten")
 
 
 def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
@@ -145,11 +145,11 @@ def merge(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
     for at, one in enumerate(rounds):
         own[at, one.planted.row] = False
     own[0, ~own.any(0)] = True
-    columns = {name: together(rounds, own, name) for name in rounds[-1].columns}
-    return Evidence(rounds, columns, first_curves(rounds, own), mean([one.heldout for one in rounds], y), y)
+    columns = {name: merge_column(rounds, own, name) for name in rounds[-1].columns}
+    return Evidence(rounds, columns, first_curves(rounds, own), mean_heldout([one.heldout for one in rounds], y), y)
 
 
-def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarray:
+def merge_column(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarray:
     """(N,) one column, of the rounds' type, over the rounds that showed the row its own label.
 
     Args:
@@ -161,7 +161,7 @@ def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarra
         return rounds[0].columns[name]
     there = [(one.columns[name], mine, one.columns["n_seen"]) for one, mine in zip(rounds, own, strict=True) if name in one.columns]
     out = np.empty(own.shape[1], np.result_type(*(values for values, _, _ in there)))
-    for part in pieces(len(out)):
+    for part in chunk_slices(len(out)):
         total, weight = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         largest = np.full(len(total), np.nan)
         for values, mine, n_seen in there:
@@ -174,7 +174,7 @@ def together(rounds: tuple[Round, ...], own: np.ndarray, name: str) -> np.ndarra
             total += np.where(share > 0, value * share, 0.0)
             weight += share
         with np.errstate(invalid="ignore", divide="ignore"):
-            out[part] = largest if name == "z_max" else total if name in COUNTS else total / weight
+            out[part] = largest if name == "z_max" else total if name in COUNT_COLUMNS else total / weight
     return out
 
 
@@ -198,26 +198,26 @@ def first_curves(rounds: tuple[Round, ...], own: np.ndarray) -> dict[str, np.nda
     return out
 
 
-def bare(evidence: Evidence) -> View:
+def given_view(evidence: Evidence) -> LabelView:
     """The rows under their given labels, without how they are confused."""
-    return View(evidence.y, evidence.heldout, evidence.columns, evidence.curves, nothing())
+    return LabelView(evidence.y, evidence.heldout, evidence.columns, evidence.curves, no_noise_model())
 
 
-def views(evidence: Evidence) -> tuple[View, list[View]]:
+def label_views(evidence: Evidence) -> tuple[LabelView, list[LabelView]]:
     """The rows under their given labels, and each round's planted rows under the labels they were shown."""
     classes = evidence.y.dtype.kind == "i"
-    confusion = estimate(evidence.heldout, evidence.y) if classes else nothing()
-    real = dataclasses.replace(bare(evidence), confusion=confusion)
+    confusion = estimate_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
+    real = dataclasses.replace(given_view(evidence), confusion=confusion)
     planted = []
     for one in evidence.rounds:
         at = one.planted.row
         columns, curves = one.of_planted()
-        columns = {**columns, **{name: evidence.columns[name][at] for name in OF_THE_INPUT if name in evidence.columns}}
-        planted.append(View(one.shown[at], taken(evidence.heldout, at), columns, curves, confusion, real))
+        columns = {**columns, **{name: evidence.columns[name][at] for name in INPUT_COLUMNS if name in evidence.columns}}
+        planted.append(LabelView(one.shown[at], take_rows(evidence.heldout, at), columns, curves, confusion, real))
     return real, planted
 
 
-def hard_view(evidence: Evidence, real: View) -> View | None:
+def hard_view(evidence: Evidence, real: LabelView) -> LabelView | None:
     """The hard cases of the last round under their right labels, what only training shows left out; None where there are none.
 
     Args:
@@ -230,10 +230,10 @@ def hard_view(evidence: Evidence, real: View) -> View | None:
         return None
     columns = {name: np.full(n, np.nan) for name in real.columns}
     curves = {name: np.full((len(curve), n), np.nan, np.float32) for name, curve in real.curves.items()}
-    return View(evidence.y[last.hard_row], last.hard_heldout, columns, curves, real.confusion, real)
+    return LabelView(evidence.y[last.hard_row], last.hard_heldout, columns, curves, real.confusion, real)
 
 
-def mean_over_epochs(view: View, name: str) -> np.ndarray:
+def mean_over_epochs(view: LabelView, name: str) -> np.ndarray:
     """(N,) float64 mean of a curve over the epochs in which the row was trained on; NaN where never."""
     return known_mean(view.curves[name])
 
@@ -248,16 +248,53 @@ def known_mean(curve: np.ndarray) -> np.ndarray:
     return np.where(known > 0, np.nansum(curve, 0, dtype=np.float64) / np.maximum(known, 1), np.nan)
 
 
-def losses(view: View) -> np.ndarray:
+def losses(view: LabelView) -> np.ndarray:
     """(E, N) float64 cross-entropy of the given label at each epoch [nats]; NaN where not trained on."""
     return np.logaddexp(0, view.curves["error"].astype(np.float64))
 
 
-def own_probabilities(view: View) -> np.ndarray:
+def own_probabilities(view: LabelView) -> np.ndarray:
     """(E, N) float64 probability of the given label at each epoch; NaN where not trained on."""
     return np.exp(-losses(view))
 
 
-def squashed(x: np.ndarray) -> np.ndarray:
+def squash(x: np.ndarray) -> np.ndarray:
     """float32 logistic of x, so that any real number becomes a strength in [0, 1]."""
     return (1 / (1 + np.exp(-np.clip(x, -80, 80)))).astype(np.float32)
+
+
+def describe_by_heldout(evidence: Evidence, rows: np.ndarray) -> Evidence:
+    """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
+
+    Args:
+        evidence: N rows of one round. Its arrays are filled in place; what they said of the rows before goes with the round.
+        rows: (P,) int64.
+    """
+    (before,) = evidence.rounds
+    before = dataclasses.replace(before, as_shown=before.of_planted())
+    label, answer = evidence.y[rows], evidence.heldout[rows]
+    every = np.arange(len(rows))
+    if label.dtype.kind == "f":
+        error = label - answer[:, 0]
+        margin = -np.abs(error) * np.exp(-np.clip(answer[:, 1], -4.0, 3.0))
+        loss = np.abs(error)
+    else:
+        p = np.clip(answer, 1e-6, 1 - 1e-6)
+        own = p[every, label]
+        error, others = np.log1p(-own) - np.log(own), p.copy()
+        others[every, label] = 0
+        margin, loss = np.log(own) - np.log(others.max(1)), -np.log(own)
+    last = evidence.curves["error"][-1]
+    known = ~np.isnan(last)
+    z = (error - last[known].mean()) / max(float(last[known].std()), 1e-9)
+    right = margin > (-1.0 if label.dtype.kind == "f" else 0.0)
+    found = {
+        "n_seen": np.ones(len(rows)), "n_masked": np.abs(z) > 2 if label.dtype.kind == "f" else z > 2, "z_score": z, "z_max": z, "z_last": z,
+        "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
+        "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
+    }  # fmt: skip
+    for name, values in found.items():
+        evidence.columns[name][rows] = values
+    for name, values in (("error", error), ("margin", margin), ("z", z)):
+        evidence.curves[name][:, rows] = values
+    return dataclasses.replace(evidence, rounds=(before,))

@@ -8,29 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from zcurate.arrays.sort import pieces
+from zcurate.arrays.chunk import chunk_slices
 
-KEPT = 9
+N_KEPT = 9
 """Classes kept of each row: the most probable ones, its own in place of the last where it is none of them."""
-ROW_BYTES = KEPT * 8
-MOST_CELLS, FEW_CLASSES = 10_000_000, 32
+ROW_BYTES = N_KEPT * 8
+MAX_DENSE_CELLS, MIN_TOP_K_CLASSES = 10_000_000, 32
 """Rows x classes, and classes, up to which probabilities are kept whole."""
-ASKED_OFTEN = 50_000
+MAX_ROWS_PER_EPOCH = 50_000
 """Below this many rows members are asked about the rows they never saw after every epoch, and all probabilities are kept to be averaged; from
 there on after the last epoch only."""
 
 
-def kept_whole(n_rows: int, n_classes: int) -> bool:
+class AuxiliaryPredictions(NamedTuple):
+    """What another kind of model than the members says of rows that it never saw."""
+
+    rows: np.ndarray
+    """(N, C) float32 held-out probabilities."""
+    hard: np.ndarray
+    """(H, C) float32 probabilities of the last round's hard cases."""
+
+
+def is_dense(n_rows: int, n_classes: int) -> bool:
     """Whether there are few enough rows or classes that every probability is kept."""
-    return n_rows < ASKED_OFTEN or n_classes <= FEW_CLASSES or n_rows * n_classes <= MOST_CELLS
+    return n_rows < MAX_ROWS_PER_EPOCH or n_classes <= MIN_TOP_K_CLASSES or n_rows * n_classes <= MAX_DENSE_CELLS
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopKProbabilities:
     """(N, C) probabilities of which `KEPT` of each row are known; its other classes share evenly what is left of 1."""
 
     kept: np.ndarray
@@ -54,8 +63,8 @@ class TopK:
     def __getitem__(self, rows: Any) -> np.ndarray:
         """(n, C) all probabilities of some rows, given as a slice, a mask or numbers; or (n,) of pairs of row and class."""
         if isinstance(rows, tuple):
-            return given(taken(self, rows[0]), rows[1])
-        some = taken(self, rows)
+            return given_probability(take_rows(self, rows[0]), rows[1])
+        some = take_rows(self, rows)
         out = np.repeat(some.rest()[:, None].astype(self.dtype), self.n_classes, 1)
         np.put_along_axis(out, some.code(), some.p(), 1)
         return out
@@ -65,56 +74,56 @@ class TopK:
 
     def p(self) -> np.ndarray:
         """(N, KEPT) probabilities."""
-        return self.kept[:, :KEPT]
+        return self.kept[:, :N_KEPT]
 
     def code(self) -> np.ndarray:
         """(N, KEPT) int64 their classes."""
-        return self.kept[:, KEPT:].astype(np.int64)
+        return self.kept[:, N_KEPT:].astype(np.int64)
 
     def rest(self) -> np.ndarray:
         """(N,) float64 probability of each class that is not kept."""
-        return np.maximum(0.0, 1 - self.p().sum(1, dtype=np.float64)) / (self.n_classes - KEPT)
+        return np.maximum(0.0, 1 - self.p().sum(1, dtype=np.float64)) / (self.n_classes - N_KEPT)
 
     def sharpened(self, power: float) -> tuple[np.ndarray, np.ndarray]:
         """(N, KEPT) float64 and (N,) float64: probabilities of the classes kept and of each other one to a power, all C summing to 1 again."""
         p, rest = np.maximum(self.p().astype(np.float64), 1e-9), np.maximum(self.rest(), 1e-9)
         if power != 1:
             p, rest = p**power, rest**power
-        total = p.sum(1) + rest * (self.n_classes - KEPT)
+        total = p.sum(1) + rest * (self.n_classes - N_KEPT)
         return p / total[:, None], rest / total
 
 
-Heldout = np.ndarray | TopK
+Heldout = np.ndarray | TopKProbabilities
 """(N, C) float32 held-out probabilities, or (N, 2) location and log scale."""
 
 
-def best_of(p: np.ndarray, own: np.ndarray) -> TopK:
+def top_k_of(p: np.ndarray, own: np.ndarray) -> TopKProbabilities:
     """The best few of (n, C) probabilities.
 
     Args:
         p: (n, C).
         own: (n,) int64 class that is kept in any case; -1 for none.
     """
-    code = np.argpartition(-p, KEPT - 1, 1)[:, :KEPT]
+    code = np.argpartition(-p, N_KEPT - 1, 1)[:, :N_KEPT]
     value = np.take_along_axis(p, code, 1)
     order = np.argsort(-value, 1, kind="stable")
     code = np.take_along_axis(code, order, 1)
     away = (own >= 0) & (code != own[:, None]).all(1)
     code[away, -1] = own[away]
-    return TopK(np.concatenate([np.take_along_axis(p, code, 1), code], 1, dtype=np.float32), p.shape[1])
+    return TopKProbabilities(np.concatenate([np.take_along_axis(p, code, 1), code], 1, dtype=np.float32), p.shape[1])
 
 
-def taken(p: Heldout, rows: Any) -> Any:
+def take_rows(p: Heldout, rows: Any) -> Any:
     """Some rows, of the same kind; a mask or numbers copy them.
 
     Args:
         p: (N, C).
         rows: a slice, (N,) bool, or (n,) int64.
     """
-    return TopK(p.kept[rows], p.n_classes) if isinstance(p, TopK) else p[rows]
+    return TopKProbabilities(p.kept[rows], p.n_classes) if isinstance(p, TopKProbabilities) else p[rows]
 
 
-def mean(several: Sequence[Heldout], own: np.ndarray) -> Heldout:
+def mean_heldout(several: Sequence[Heldout], own: np.ndarray) -> Heldout:
     """(N, C) mean of predictions of the same rows; one alone as it is.
 
     Args:
@@ -124,38 +133,40 @@ def mean(several: Sequence[Heldout], own: np.ndarray) -> Heldout:
     first = several[0]
     if len(several) == 1:
         return first
-    if isinstance(first, TopK):
-        kept = [best_of(sum((one[part] for one in several[1:]), first[part]) / np.float32(len(several)), own[part]).kept for part in pieces(*first.shape)]
-        return TopK(np.concatenate(kept), first.n_classes)
+    if isinstance(first, TopKProbabilities):
+        kept = [
+            top_k_of(sum((one[part] for one in several[1:]), first[part]) / np.float32(len(several)), own[part]).kept for part in chunk_slices(*first.shape)
+        ]
+        return TopKProbabilities(np.concatenate(kept), first.n_classes)
     return np.asarray(sum((np.asarray(one) for one in several[1:]), first) / np.float32(len(several)))
 
 
-def given(p: Heldout, code: np.ndarray) -> np.ndarray:
+def given_probability(p: Heldout, code: np.ndarray) -> np.ndarray:
     """(N,) probability of one class of each row.
 
     Args:
         p: (N, C).
         code: (N,) int64 class of each.
     """
-    if not isinstance(p, TopK):
+    if not isinstance(p, TopKProbabilities):
         return p[np.arange(len(code)), code]
     out = np.empty(len(code), p.dtype)
-    for part, some in parts(p):
-        out[part] = picked(some.code(), some.p(), some.rest(), code[part])
+    for part, some in chunks_of(p):
+        out[part] = class_value(some.code(), some.p(), some.rest(), code[part])
     return out
 
 
-def parts(p: TopK) -> Iterator[tuple[slice, TopK]]:
+def chunks_of(p: TopKProbabilities) -> Iterator[tuple[slice, TopKProbabilities]]:
     """Runs of rows that stay in the cache, one after another.
 
     Args:
         p: N rows.
     """
-    for part in pieces(len(p), 2 * KEPT):
-        yield part, TopK(p.kept[part], p.n_classes)
+    for part in chunk_slices(len(p), 2 * N_KEPT):
+        yield part, TopKProbabilities(p.kept[part], p.n_classes)
 
 
-def picked(code: np.ndarray, value: np.ndarray, rest: np.ndarray, own: np.ndarray) -> np.ndarray:
+def class_value(code: np.ndarray, value: np.ndarray, rest: np.ndarray, own: np.ndarray) -> np.ndarray:
     """(n,) value of one class of each row.
 
     Args:
@@ -168,33 +179,33 @@ def picked(code: np.ndarray, value: np.ndarray, rest: np.ndarray, own: np.ndarra
     return np.where(hit.any(1), np.where(hit, value, 0).sum(1), rest)
 
 
-def likeliest(p: Heldout) -> np.ndarray:
+def most_probable(p: Heldout) -> np.ndarray:
     """(N,) uint16 most probable class of each row, the first among equals.
 
     Args:
         p: (N, C) probabilities.
     """
-    if isinstance(p, TopK):
-        return p.kept[:, KEPT].astype(np.uint16)
+    if isinstance(p, TopKProbabilities):
+        return p.kept[:, N_KEPT].astype(np.uint16)
     if p.shape[1] == 2:
         return (p[:, 1] > p[:, 0]).astype(np.uint16)
     return p.argmax(1).astype(np.uint16)
 
 
-def rivals(p: Heldout, own: np.ndarray) -> np.ndarray:
+def best_other(p: Heldout, own: np.ndarray) -> np.ndarray:
     """(N,) int64 most probable class but the row's own, the first among equals.
 
     Args:
         p: (N, C) probabilities.
         own: (N,) int64 classes.
     """
-    if isinstance(p, TopK):
-        first, second = (p.kept[:, KEPT + at].astype(np.int64) for at in range(2))
+    if isinstance(p, TopKProbabilities):
+        first, second = (p.kept[:, N_KEPT + at].astype(np.int64) for at in range(2))
         return np.where(first == own, second, first)
     if p.shape[1] == 2:
         return 1 - own
     out = np.empty(len(own), np.int64)
-    for part in pieces(len(own), p.shape[1]):
+    for part in chunk_slices(len(own), p.shape[1]):
         others = p[part].copy()
         others[np.arange(len(others)), own[part]] = -1
         out[part] = others.argmax(1)

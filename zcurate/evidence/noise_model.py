@@ -14,18 +14,19 @@ from math import sqrt
 
 import numpy as np
 
-from zcurate.arrays.sort import argsort, falling, pieces
-from zcurate.evidence.heldout import KEPT, Heldout, TopK, given, likeliest, parts, picked, taken
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.sort import argsort, argsort_descending
+from zcurate.evidence.heldout import N_KEPT, Heldout, TopKProbabilities, chunks_of, class_value, given_probability, most_probable, take_rows
 
-SUREST = (0.02, 0.05, 0.1, 0.2, 0.3)
+CONFIDENT_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3)
 """Shares of each predicted class, most confident first, in which disagreement is counted."""
-SURE = SUREST[2:]
+POOLED_SHARES = CONFIDENT_SHARES[2:]
 """Those that a class's whole noise is read off; the two smallest are too few rows for that."""
 FLAT_SHARES = (0.1, 0.5)
 """Disagreement in the first share over that in the second: near 1 where noise does not depend on the row."""
 PAIRED_ROWS = 5.0
 """Rows' worth of pooled disagreement, even over the pairs, that each pair's share is drawn towards."""
-LEAST_SURE = 15
+MIN_CONFIDENT_ROWS = 15
 """Rows that each share holds at least."""
 POOLED_ROWS = 20.0
 """Rows' worth of the other classes' disagreement that each class's own is drawn towards."""
@@ -48,7 +49,7 @@ FIT_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Confusion:
+class NoiseModel:
     """What confuses the labels of N rows with C classes. Rows of a matrix: true class; columns: given label; each row sums to 1."""
 
     counted: np.ndarray
@@ -65,13 +66,13 @@ class Confusion:
     """In [0, 1]: how far `ranking` is to be trusted with single rows: the disagreement is flat among the surest rows, and is explained."""
 
 
-def nothing() -> Confusion:
+def no_noise_model() -> NoiseModel:
     """For regression, which has no classes."""
     none = np.zeros((0, 0))
-    return Confusion(none, none, none, 1.0, 0.0, 0.0)
+    return NoiseModel(none, none, none, 1.0, 0.0, 0.0)
 
 
-def estimate(heldout: Heldout, y: np.ndarray) -> Confusion:
+def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
     """Read the confusion off held-out predictions.
 
     Args:
@@ -79,26 +80,26 @@ def estimate(heldout: Heldout, y: np.ndarray) -> Confusion:
         y: (N,) int64 given classes, -1 = unlabelled.
     """
     labelled = y >= 0
-    p, y = (heldout, y) if labelled.all() else (taken(heldout, labelled), y[labelled])
+    p, y = (heldout, y) if labelled.all() else (take_rows(heldout, labelled), y[labelled])
     n_classes = p.shape[1]
-    predicted = likeliest(p)
-    surest = falling(given(p, predicted))
+    predicted = most_probable(p)
+    surest = argsort_descending(given_probability(p, predicted))
     by_class = np.split(surest[argsort(predicted[surest])], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
-    counted = counts(predicted, y, n_classes)
+    counted = confident_joint(predicted, y, n_classes)
     confused = off_diagonal(counted)
     shape = FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))
     disagree = [y[rows] != code for code, rows in enumerate(by_class)]
-    pairs = [pooled(disagree, share) / max(1, n_classes - 1) for share in SUREST]
-    ranking = with_diagonal(np.stack([least(y[rows], code, n_classes, pairs) for code, rows in enumerate(by_class)]) + shape)
-    sure = np.stack(confident(by_class, disagree, y, n_classes))
+    pairs = [pooled_disagreement(disagree, share) / max(1, n_classes - 1) for share in CONFIDENT_SHARES]
+    ranking = with_diagonal(np.stack([smallest_shares(y[rows], code, n_classes, pairs) for code, rows in enumerate(by_class)]) + shape)
+    sure = np.stack(transition_matrix(by_class, disagree, y, n_classes))
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
     explained = float(class_share @ sure.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
     trust = (flatness(disagree) + explained - TRUST_FROM) / TRUST_OVER
     noise = with_diagonal(sure + UNSEEN * np.maximum(0, confused - sure) + 0.005 / max(1, n_classes - 1))
-    return Confusion(counted, ranking, noise, sharpness(p, y, noise), min(1.0, explained / EXPLAINED), min(1.0, max(0.0, trust)))
+    return NoiseModel(counted, ranking, noise, inverse_temperature(p, y, noise), min(1.0, explained / EXPLAINED), min(1.0, max(0.0, trust)))
 
 
-def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+def confident_joint(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
     """(C, C) float64 shares of the labels among rows of each predicted class, each label keeping its own count (arXiv:1911.00068 section 3.1).
 
     Half a row is added to the diagonal so that a class that is never predicted still explains its own label.
@@ -108,7 +109,7 @@ def counts(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
     return joint / np.maximum(joint.sum(1, keepdims=True), 1e-12)
 
 
-def pooled(disagree: list[np.ndarray], share: float) -> float:
+def pooled_disagreement(disagree: list[np.ndarray], share: float) -> float:
     """Disagreement among the surest rows of all classes together.
 
     Args:
@@ -121,12 +122,12 @@ def pooled(disagree: list[np.ndarray], share: float) -> float:
 
 def flatness(disagree: list[np.ndarray]) -> float:
     """Disagreement among the surest tenth over that among the surer half; both drawn together by `POOLED_ROWS` rows."""
-    near, far = (pooled(disagree, share) for share in FLAT_SHARES)
+    near, far = (pooled_disagreement(disagree, share) for share in FLAT_SHARES)
     n = FLAT_SHARES[0] * sum(map(len, disagree))
     return (near * n + far * POOLED_ROWS) / (n + POOLED_ROWS) / (far + 1e-3)
 
 
-def least(labels: np.ndarray, code: int, n_classes: int, pairs: list[float]) -> np.ndarray:
+def smallest_shares(labels: np.ndarray, code: int, n_classes: int, pairs: list[float]) -> np.ndarray:
     """(C,) float64: the smallest share that each other label has among the surest rows of a predicted class.
 
     Args:
@@ -137,14 +138,14 @@ def least(labels: np.ndarray, code: int, n_classes: int, pairs: list[float]) -> 
     """
     out = np.zeros(n_classes)
     if len(labels):
-        sizes = [min(len(labels), max(LEAST_SURE, int(share * len(labels)))) for share in SUREST]
+        sizes = [min(len(labels), max(MIN_CONFIDENT_ROWS, int(share * len(labels)))) for share in CONFIDENT_SHARES]
         counted = [(np.bincount(labels[:n], minlength=n_classes) + PAIRED_ROWS * pair) / (n + PAIRED_ROWS) for n, pair in zip(sizes, pairs, strict=True)]
         out = np.min(counted, 0)
     out[code] = 0.0
     return out
 
 
-def confident(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
+def transition_matrix(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
     """For each class (C,) shares of the other labels among its surest rows; the smallest of the shares counted, drawn towards the pooled one.
 
     Args:
@@ -153,14 +154,14 @@ def confident(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndar
         y: given classes.
         n_classes: C.
     """
-    together = [pooled(disagree, share) for share in SURE]
+    together = [pooled_disagreement(disagree, share) for share in POOLED_SHARES]
     out = []
     for code, rows in enumerate(by_class):
         wrong = disagree[code]
         if not len(rows):
             out.append(np.zeros(n_classes))
             continue
-        sizes = [max(round(share * len(rows)), min(len(rows), LEAST_SURE)) for share in SURE]
+        sizes = [max(round(share * len(rows)), min(len(rows), MIN_CONFIDENT_ROWS)) for share in POOLED_SHARES]
         total = min((wrong[:n].sum() + POOLED_ROWS * pool) / (n + POOLED_ROWS) for n, pool in zip(sizes, together, strict=True))
         near = np.bincount(y[rows[: sizes[-1]]], minlength=n_classes).astype(float)
         every = np.bincount(y[rows], minlength=n_classes).astype(float)
@@ -171,7 +172,7 @@ def confident(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndar
     return out
 
 
-def wrong(heldout: Heldout, y: np.ndarray, noise: np.ndarray, power: float = 1.0) -> np.ndarray:
+def p_wrong(heldout: Heldout, y: np.ndarray, noise: np.ndarray, power: float = 1.0) -> np.ndarray:
     """(N,) float64 probability that another class than the given one is true: 1 - p_y^s T[y, y] / sum_j p_j^s T[j, y]; NaN where unlabelled.
 
     Args:
@@ -181,19 +182,19 @@ def wrong(heldout: Heldout, y: np.ndarray, noise: np.ndarray, power: float = 1.0
         power: s.
     """
     out, label = np.full(len(y), np.nan), np.maximum(y, 0)
-    if isinstance(heldout, TopK):
-        for part, some in parts(heldout):
+    if isinstance(heldout, TopKProbabilities):
+        for part, some in chunks_of(heldout):
             own, (p, rest), code = label[part], some.sharpened(power), some.code()
-            out[part] = 1 - picked(code, p, rest, own) * noise[own, own] / explained_by(code, p, rest, own, noise)
+            out[part] = 1 - class_value(code, p, rest, own) * noise[own, own] / p_label(code, p, rest, own, noise)
     else:
-        for part in pieces(len(y), heldout.shape[1]):
-            share = columns_of(heldout[part], power) * noise[:, label[part]]
+        for part in chunk_slices(len(y), heldout.shape[1]):
+            share = tempered_columns(heldout[part], power) * noise[:, label[part]]
             out[part] = 1 - share[label[part], np.arange(share.shape[1])] / share.sum(0)
     out[y < 0] = np.nan
     return out
 
 
-def explained_by(code: np.ndarray, p: np.ndarray, rest: np.ndarray, own: np.ndarray, noise: np.ndarray) -> np.ndarray:
+def p_label(code: np.ndarray, p: np.ndarray, rest: np.ndarray, own: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """(n,) float64 probability of each row's label: sum over the classes j of p_j T[j, label].
 
     Args:
@@ -216,15 +217,15 @@ def margins(p: Heldout, label: np.ndarray, power: float | None = None) -> np.nda
         power: to sharpen with, or None to take them as they are.
     """
     out = np.empty(len(label), p.dtype if power is None else np.float64)
-    if isinstance(p, TopK):
-        for part, some in parts(p):
+    if isinstance(p, TopKProbabilities):
+        for part, some in chunks_of(p):
             code = some.code()
             value, rest = (some.p(), some.rest()) if power is None else some.sharpened(power)
             at = np.where(label[part] >= 0, label[part], code[:, 0])
-            out[part] = picked(code, value, rest, at) - np.where(code == at[:, None], -1, value).max(1)
+            out[part] = class_value(code, value, rest, at) - np.where(code == at[:, None], -1, value).max(1)
         return out
-    for part in pieces(len(out), p.shape[1]):
-        column = p[part].T.copy() if power is None else columns_of(p[part], power)
+    for part in chunk_slices(len(out), p.shape[1]):
+        column = p[part].T.copy() if power is None else tempered_columns(p[part], power)
         at, row = label[part], np.arange(column.shape[1])
         if (at < 0).any():
             at = np.where(at >= 0, at, column.argmax(0))
@@ -241,12 +242,12 @@ def entropies(p: Heldout) -> np.ndarray:
         p: (N, C).
     """
     out = np.empty(len(p), np.float32)
-    if isinstance(p, TopK):
-        for part, some in parts(p):
+    if isinstance(p, TopKProbabilities):
+        for part, some in chunks_of(p):
             rest = some.rest()
-            out[part] = surprise(some.p().astype(np.float64)).sum(1) + surprise(rest) * (p.n_classes - KEPT)
+            out[part] = surprise(some.p().astype(np.float64)).sum(1) + surprise(rest) * (p.n_classes - N_KEPT)
         return out
-    for part in pieces(len(out), p.shape[1]):
+    for part in chunk_slices(len(out), p.shape[1]):
         out[part] = surprise(p[part].T.astype(np.float64, order="C")).sum(0)
     return out
 
@@ -256,7 +257,7 @@ def surprise(p: np.ndarray) -> np.ndarray:
     return -(p * np.log(np.maximum(p, 1e-12)))
 
 
-def columns_of(p: np.ndarray, power: float) -> np.ndarray:
+def tempered_columns(p: np.ndarray, power: float) -> np.ndarray:
     """(C, N) float64: `sharpened`, a row of the result per class, which numpy sums fastest."""
     q = np.maximum(p.T.astype(np.float64, order="C"), 1e-9)
     if power != 1:
@@ -265,7 +266,7 @@ def columns_of(p: np.ndarray, power: float) -> np.ndarray:
     return q
 
 
-def probability(heldout: Heldout, y: np.ndarray, found: Confusion, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
+def p_incorrect_under(heldout: Heldout, y: np.ndarray, found: NoiseModel, support: np.ndarray | float = 1.0) -> tuple[np.ndarray, float, float]:
     """Probability that each given label is wrong, and the share of wrong labels if confident rows told all and if they told nothing.
 
     As far as confident rows tell of the disagreement, under the noise they show, held-out probabilities sharpened as the given labels'
@@ -281,8 +282,8 @@ def probability(heldout: Heldout, y: np.ndarray, found: Confusion, support: np.n
         (N,) float64, NaN where unlabelled; and two shares, smaller first.
     """
     known = min(1.0, max(0.0, (found.explained + found.trust + found.sharpness - BLURRED) / 2))
-    told = wrong(heldout, y, found.noise, found.sharpness)
-    counted = wrong(heldout, y, found.counted, POWER) * support
+    told = p_wrong(heldout, y, found.noise, found.sharpness)
+    counted = p_wrong(heldout, y, found.counted, POWER) * support
     low, high = sorted((float(np.nanmean(told)), float(np.nanmean(counted))))
     return known * told + (1 - known) * counted, low, high
 
@@ -306,12 +307,12 @@ def with_diagonal(off: np.ndarray) -> np.ndarray:
     return out
 
 
-def sharpened(p: np.ndarray, power: float) -> np.ndarray:
+def temper(p: np.ndarray, power: float) -> np.ndarray:
     """(N, C) float64: probabilities to a power, summing to 1 again."""
-    return columns_of(p, power).T
+    return tempered_columns(p, power).T
 
 
-def sharpness(p: Heldout, y: np.ndarray, noise: np.ndarray) -> float:
+def inverse_temperature(p: Heldout, y: np.ndarray, noise: np.ndarray) -> float:
     """The power s for which p^s, sent through the noise, predicts the given labels best; between .5 and 8.
 
     Args:
@@ -320,24 +321,24 @@ def sharpness(p: Heldout, y: np.ndarray, noise: np.ndarray) -> float:
         noise: (C, C).
     """
     step = max(1, len(y) // FIT_ROWS)
-    some, y = taken(p, slice(None, None, step)), y[::step]
+    some, y = take_rows(p, slice(None, None, step)), y[::step]
     if not len(y):
         return 1.0
-    code, share = (some.code(), np.zeros(0)) if isinstance(some, TopK) else (None, noise[:, y])
+    code, share = (some.code(), np.zeros(0)) if isinstance(some, TopKProbabilities) else (None, noise[:, y])
 
     def loss(log_power: float) -> float:
         power = float(np.exp(log_power))
         if code is None:
-            likelihood = (columns_of(some, power) * share).sum(0)
+            likelihood = (tempered_columns(some, power) * share).sum(0)
         else:
             kept, rest = some.sharpened(power)
-            likelihood = explained_by(code, kept, rest, y, noise)
+            likelihood = p_label(code, kept, rest, y, noise)
         return float(-np.log(np.maximum(likelihood, 1e-3)).mean())
 
-    return float(np.exp(lowest(loss, float(np.log(0.5)), float(np.log(8)))))
+    return float(np.exp(minimize_scalar(loss, float(np.log(0.5)), float(np.log(8)))))
 
 
-def lowest(loss: Callable[[float], float], low: float, high: float, n_steps: int = 25, close: float = 1e-5) -> float:
+def minimize_scalar(loss: Callable[[float], float], low: float, high: float, n_steps: int = 25, close: float = 1e-5) -> float:
     """Where a function of one number is lowest between two bounds: Brent's parabolas, golden sections where they fail.
 
     Written out because the import of SciPy's takes longer than the judge.

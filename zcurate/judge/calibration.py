@@ -6,15 +6,15 @@ Leaves: probabilities, intervals, the calibration table. Enters: suspicions of a
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import sqrt
 
 import numpy as np
 
-from zcurate.arrays.sort import argsort, sample, sampled
+from zcurate.arrays.sample import sample, sample_where
+from zcurate.arrays.sort import percentile_ranks
 from zcurate.evidence import noise_model
-from zcurate.evidence.evidence import Evidence, View
-from zcurate.evidence.heldout import given, rivals, taken
-from zcurate.judge.rank_aggregation import ranks
+from zcurate.evidence.evidence import Evidence, LabelView
+from zcurate.evidence.heldout import best_other, given_probability, take_rows
+from zcurate.judge.isotonic import break_ties, isotonic_curve
 
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 BEYOND_CHANCE, BEYOND_PRIOR, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.2, 0.4, 0.04
@@ -22,74 +22,16 @@ BEYOND_CHANCE, BEYOND_PRIOR, MOST_SUPPORT, SUPPORT_WIDTH = 0.26, 0.2, 0.4, 0.04
 class is held so much more probable than 1 / C, or so much at most."""
 PLANTED_SHARE = 0.25
 """How much their density counts where confident rows tell all of the noise."""
-LEAST_PLANTED = 20
+MIN_PLANTED = 20
 """Planted errors below which their density says nothing."""
 DENSITY_EDGES = np.concatenate([np.linspace(0.0, 0.6, 8)[1:], np.linspace(0.6, 1.0, 40)[1:-1]])
 """Quantiles of the suspicion between which planted errors are counted; finer where rows are suspicious."""
-PASSES, FEW_BLOCKS = 50, 1000
-"""Rounds of pooling neighbours all at once, at most, and blocks below which they are pooled one by one."""
 LOMAX_SHAPES, WEIBULL_SHAPES = (3.0, 5.0, 8.0, 30.0), (1.0, 1.05)
 """Regression: how heavy the tail of right rows may be, up to exponential (1.0) and a little lighter, as the mean of two spreads is. Lighter still,
 1.1, likelihood takes hard rows for wrong; chosen on the tuning half."""
 
 
-def rising(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Isotonic regression of y on x, evaluated at `at` along straight lines between the middles of its steps.
-
-    Args:
-        x: (n,) float64.
-        y: (n,) float64.
-        weight: (n,) float64 > 0.
-        at: (m,) float64.
-
-    Returns:
-        (m,) float64, non-decreasing in `at`.
-    """
-    order = argsort(x)
-    mass = weight[order]
-    starts, level = pooled(y[order], mass)
-    middle = np.add.reduceat(mass * x[order], starts) / np.add.reduceat(mass, starts)
-    return np.interp(at, middle, level)
-
-
-def pooled(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the blocks of an isotonic regression start, and their levels: neighbours that do not rise are pooled until all do.
-
-    Many at a time while there are many, the last ones one by one. Written out because the import of SciPy's takes longer than the judge.
-
-    Args:
-        y: (n,) float64.
-        weight: (n,) float64 > 0.
-
-    Returns:
-        (b,) int64 and (b,) float64, rising.
-    """
-    starts, mass, total = np.arange(len(y)), weight.astype(np.float64), y * weight
-    for _ in range(PASSES):
-        level = total / mass
-        rises = np.concatenate([[True], level[1:] > level[:-1]])
-        if rises.all():
-            return starts, level
-        if len(rises) < FEW_BLOCKS:
-            break
-        first = np.flatnonzero(rises)
-        starts, mass, total = starts[first], np.add.reduceat(mass, first), np.add.reduceat(total, first)
-    blocks: list[tuple[int, float, float]] = []
-    for start, mine, sum_ in zip(starts.tolist(), mass.tolist(), total.tolist(), strict=True):
-        while blocks and blocks[-1][2] * mine >= sum_ * blocks[-1][1]:
-            start, more, rest = blocks.pop()
-            mine, sum_ = mine + more, sum_ + rest
-        blocks.append((start, mine, sum_))
-    found = np.array(blocks)
-    return found[:, 0].astype(np.int64), found[:, 2] / found[:, 1]
-
-
-def strictly(p: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Probabilities with their ties broken by the suspicion, moved by at most 0.001."""
-    return np.clip(p, 0, 1) * 0.998 + 0.002 * s
-
-
-def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
+def class_probability(evidence: Evidence, real: LabelView, s: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
     """(N,) p_incorrect, monotone in the suspicion; and the two shares of wrong labels between which it lies.
 
     The mean of `confusion.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
@@ -101,34 +43,34 @@ def class_probability(evidence: Evidence, real: View, s: np.ndarray, planted: np
         s: (N,) suspicion.
         planted: (P,) suspicion of the planted rows.
     """
-    rows = sampled(real.labelled)
-    wrong, low, high = wrong_at(real, rows)
+    rows = sample_where(real.labelled)
+    wrong, low, high = p_incorrect_of(real, rows)
     rows, wrong = rows[~np.isnan(s[rows])], wrong[~np.isnan(s[rows])]
     judged = np.flatnonzero(~np.isnan(s))
     at = s[judged]
-    p = rising(s[rows], wrong, np.ones(len(rows)), at)
-    own = wrong_at(real, np.concatenate([one.planted.row for one in evidence.rounds]).astype(np.int64))[0]
+    p = isotonic_curve(s[rows], wrong, np.ones(len(rows)), at)
+    own = p_incorrect_of(real, np.concatenate([one.planted.row for one in evidence.rounds]).astype(np.int64))[0]
     weight = planted_weights(evidence, real, own)
     known = ~np.isnan(planted) & (weight > 0)
     share = real.confusion.trust * PLANTED_SHARE
-    if share > 0 and known.sum() >= LEAST_PLANTED:
+    if share > 0 and known.sum() >= MIN_PLANTED:
         p += share * (planted_density(at, planted[known], weight[known], float(p.mean())) - p)
     out = np.full(len(s), np.nan)
-    out[judged] = strictly(p, at)
+    out[judged] = break_ties(p, at)
     return out, low, high
 
 
-def wrong_at(real: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
+def p_incorrect_of(real: LabelView, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
     """`confusion.probability` of some rows.
 
     Args:
         real: N rows.
         rows: (M,) int64 those wanted.
     """
-    return noise_model.probability(taken(real.heldout, rows), real.label[rows], real.confusion, support(real, rows))
+    return noise_model.p_incorrect_under(take_rows(real.heldout, rows), real.label[rows], real.confusion, support(real, rows))
 
 
-def planted_weights(evidence: Evidence, real: View, wrong: np.ndarray) -> np.ndarray:
+def planted_weights(evidence: Evidence, real: LabelView, wrong: np.ndarray) -> np.ndarray:
     """(P,) weights under which planted errors are confused as confident rows say the data are; 0 where the row's own label is suspect.
 
     Args:
@@ -162,7 +104,7 @@ def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate
     there = count > 0
     middle = np.bincount(place, weights=s, minlength=len(count))[there] / count[there]
     p = np.clip(rate * found[there] * len(s) / count[there], 0, 1)
-    out = rising(middle, p, count[there], s)
+    out = isotonic_curve(middle, p, count[there], s)
     for _ in range(20):
         mean = max(float(out.mean()), 1e-9)
         out *= rate
@@ -171,7 +113,7 @@ def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate
     return out
 
 
-def support(real: View, rows: np.ndarray) -> np.ndarray:
+def support(real: LabelView, rows: np.ndarray) -> np.ndarray:
     """(M,) in [0, 1]: whether enough of the nearest rows carry one other label and the models prefer one by enough; 1 for two classes and without neighbours.
 
     Where the labels around are of every class, or held-out probabilities hardly differ (inputs that say nothing), a prediction against
@@ -184,8 +126,8 @@ def support(real: View, rows: np.ndarray) -> np.ndarray:
     n_classes = real.heldout.shape[1]
     if n_classes < 3 or "neighbour_other" not in real.columns:
         return np.ones(len(rows))
-    share, p = real.column("neighbour_other")[rows], taken(real.heldout, rows)
-    other = given(p, rivals(p, np.maximum(real.label[rows], 0)))
+    share, p = real.column("neighbour_other")[rows], take_rows(real.heldout, rows)
+    other = given_probability(p, best_other(p, np.maximum(real.label[rows], 0)))
     out = np.ones(len(rows))
     for value, beyond in ((share, BEYOND_CHANCE), (other, BEYOND_PRIOR)):
         least = min(MOST_SUPPORT, 1 / n_classes + beyond)
@@ -206,12 +148,12 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
         kinds: (P,) kind of each.
     """
     judged = ~np.isnan(u)
-    every, known = u[judged], u[sampled(judged)]
+    every, known = u[judged], u[sample_where(judged)]
     edges = np.unique(np.concatenate([np.quantile(known, np.linspace(0, 1, 41)[1:-1]), np.quantile(planted, np.linspace(0, 1, 17)[1:-1])]))
     count = np.bincount(np.searchsorted(edges, every), minlength=len(edges) + 1)
     wrong = np.stack([histogram(planted[kinds == kind], edges) for kind in sorted(set(kinds.tolist()))])
     best, p = -np.inf, np.zeros(len(count))
-    for beyond in tails():
+    for beyond in tail_shapes():
         for scale in np.median(known) / np.log(2) * np.geomspace(0.5, 1.5, 21):
             above = np.concatenate([[1.0], beyond(edges / scale), [0.0]])
             parts = np.vstack([-np.diff(above), wrong])
@@ -221,11 +163,11 @@ def target_probability(u: np.ndarray, planted: np.ndarray, kinds: np.ndarray) ->
                 best, p = likelihood, 1 - weight[0] * parts[0] / (weight @ parts + 1e-300)
     middle = np.concatenate([[edges[0] / 2], (edges[1:] + edges[:-1]) / 2, [edges[-1] * 1.5]])
     out = np.full(len(u), np.nan)
-    out[judged] = strictly(rising(np.log1p(middle), p, count + 1e-3, np.log1p(every)), ranks(every))
+    out[judged] = break_ties(isotonic_curve(np.log1p(middle), p, count + 1e-3, np.log1p(every)), percentile_ranks(every))
     return out
 
 
-def tails() -> list[Callable[[np.ndarray], np.ndarray]]:
+def tail_shapes() -> list[Callable[[np.ndarray], np.ndarray]]:
     """Shares of right rows whose spread is beyond x scales, for x >= 0: Lomax (1 + x / k)^-k, Weibull exp(-x^k)."""
     lomax = [lambda x, k=k: (1 + x / k) ** -k for k in LOMAX_SHAPES]
     return [*lomax, *(lambda x, k=k: np.exp(-(x**k)) for k in WEIBULL_SHAPES)]
@@ -253,22 +195,6 @@ def mixture_weights(parts: np.ndarray, count: np.ndarray, n_steps: int = 60) -> 
     return weight
 
 
-def noise_interval(p: np.ndarray, n_planted: int, low: float = 1.0, high: float = 0.0) -> tuple[float, float, float]:
-    """Expected share of wrong labels with an interval: binomial spread of the rows and of what was planted to learn from.
-
-    Args:
-        p: (N,) p_incorrect of the judged rows.
-        n_planted: planted errors.
-        low: a share that cannot be ruled out either: the interval reaches down to it.
-        high: the same, upwards.
-    """
-    rate = float(p.mean())
-    own = float((p * (1 - p)).sum()) / len(p) ** 2
-    learned = rate * (1 - rate) / max(1, n_planted)
-    half = 1.96 * sqrt(own + learned)
-    return rate, max(0.0, min(low, rate - half)), min(1.0, max(high, rate + half))
-
-
 def calibration_table(p: np.ndarray, s: np.ndarray, planted: np.ndarray) -> list[dict[str, float]]:
     """At each cut: how many planted errors lie above it, and what is expected of the rows called incorrect.
 
@@ -289,13 +215,3 @@ def calibration_table(p: np.ndarray, s: np.ndarray, planted: np.ndarray) -> list
         recall = found / len(planted) if len(planted) else float("nan")
         table.append({"cut": cut, "planted": len(planted), "found": found, "recall": recall, "precision": expected, "flagged": int(flagged.sum())})
     return table
-
-
-def wilson(found: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if n == 0:
-        return float("nan"), float("nan")
-    z, share = 1.96, found / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)

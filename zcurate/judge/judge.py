@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zcurate.arrays.sort import argsort, pieces, sample, sampled
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.sample import sample, sample_where
+from zcurate.arrays.sort import argsort
 from zcurate.config.model_config import DEFAULT_CLUES
-from zcurate.config.options import VERDICTS
+from zcurate.config.verdicts import VERDICTS
 from zcurate.evidence import noise_model
-from zcurate.evidence.evidence import Evidence, Round, View, bare, hard_view, known_mean, merge, views
-from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS, heldout_margin, heldout_residual
-from zcurate.judge.calibration import calibration_table, class_probability, noise_interval, target_probability, wilson
-from zcurate.judge.rank_aggregation import clue_places, clue_weights, likest, suspicion, together
+from zcurate.evidence.evidence import Evidence, LabelView, Round, given_view, hard_view, known_mean, label_views, merge
+from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS, margins, residuals
+from zcurate.judge.calibration import calibration_table, class_probability, target_probability
+from zcurate.judge.intervals import noise_interval, wilson
+from zcurate.judge.rank_aggregation import geometric_mean, human_like, signal_percentiles, signal_weights, suspicion_score
 from zcurate.judge.reasons import reasons_for
-from zcurate.judge.skill import Skill, no_skill, skill_of, too_few
-from zcurate.runtime.progress import Costs
+from zcurate.judge.skill import Skill, measure_skill, no_skill_reason, too_few_reason
+from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.runtime.progress import Timings
 
 HARD_MARGIN, HARD_WIDTH, SEEN_SHARE = 0.12, 0.2, 0.3
 """A right row is hard when a model of clean labels would hardly prefer its label: true margin below .15 (DESIGN), which at the models' own
@@ -32,21 +36,6 @@ HARD_RESIDUAL = 0.97
 """Regression: the largest 3 % of residuals are hard (DESIGN)."""
 OUTLIER_FAR, OUTLIER_WIDTH = 2.5, 0.15
 """An input is an outlier when it lies so many times as far out as the 95th percentile (distances three times, as they have longer tails)."""
-GUARD, GUARD_UNTOLD = 0.6, 0.8
-"""Log-odds by which `--precision` lowers p_incorrect, always and where confident rows tell nothing, so that what is asked for comes true; chosen on the
-tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where `incorrect` begins; at most one of the three is set, none means `threshold` 0.5."""
-
-    threshold: float | None = None
-    """p_incorrect above which a row is called incorrect."""
-    precision: float | None = None
-    """Expected share of right calls among the rows called incorrect."""
-    budget: int | None = None
-    """Rows to call incorrect at most."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ class Verdicts:
         return self.code == VERDICTS.index(word)
 
 
-def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Costs | None = None) -> Verdicts:
+def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Timings | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
 
     Args:
@@ -107,29 +96,29 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         forbidden: why nothing may be judged whatever the evidence; empty when it may.
         costs: takes the seconds of each clue.
     """
-    skill = skill_of(evidence)
-    why = forbidden or too_few(evidence) or ("" if skill.enough else no_skill(skill))
+    skill = measure_skill(evidence)
+    why = forbidden or too_few_reason(evidence) or ("" if skill.enough else no_skill_reason(skill))
     if why:
         return unjudged(evidence, skill, why)
-    real, planted_views = views(evidence)
+    real, planted_views = label_views(evidence)
     regression = evidence.y.dtype.kind == "f"
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
     names = [name for name in clues if name in shelf.names()] or [name for name in DEFAULT_CLUES if name in shelf.names()]
     kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-    places, errors, cases = clue_places(real, planted_views, hard_view(evidence, real), names, shelf, costs or Costs())
+    places, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, shelf, costs or Timings())
     if regression:
         weights = dict.fromkeys(names, 1.0)
-        s, planted = together(real, names), np.concatenate([together(view, names) for view in planted_views])
+        s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])
         wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
     else:
-        weights = clue_weights(real.confusion.trust, names, places, errors, kinds, alone=len(evidence.rounds) == 1)
-        s, planted = suspicion(places, weights), suspicion(errors, weights)
+        weights = signal_weights(real.confusion.trust, names, places, errors, kinds, alone=len(evidence.rounds) == 1)
+        s, planted = suspicion_score(places, weights), suspicion_score(errors, weights)
         wrong, low, high = class_probability(evidence, real, s, planted)
     judged = ~np.isnan(s)
-    p_outlier = np.where(judged, outlyingness(real) * (1 - 1e-6), np.nan).astype(np.float32)
+    p_outlier = np.where(judged, p_outlier_of(real) * (1 - 1e-6), np.nan).astype(np.float32)
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
-    p_hard = np.where(judged, p_right * hardness(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
+    p_hard = np.where(judged, p_right * p_hard_of(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
     threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.confusion.trust)
     code = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
@@ -150,14 +139,14 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         calibration_table(p_incorrect, s, planted),
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),
-        hard_cases=hard_called(evidence, cases, s, wrong, weights, threshold),
+        hard_cases=count_flagged_hard(evidence, cases, s, wrong, weights, threshold),
         places=places,
         weights=weights,
         trust=1.0 if regression else real.confusion.trust,
     )
 
 
-def trusted(evidence: Evidence) -> Evidence:
+def select_rounds(evidence: Evidence) -> Evidence:
     """The evidence with or without the rounds that left out the surest wrong rows, as planted errors are ranked better.
 
     Such rounds make some data clearer and have others confirm their own mistakes; what decides is the held-out margin of planted errors
@@ -178,15 +167,15 @@ def boundary_auroc(evidence: Evidence, rounds: tuple[Round, ...]) -> float:
         evidence: whose held-out predictions are asked.
         rounds: whose planted rows.
     """
-    real = bare(evidence)
+    real = given_view(evidence)
     row, shown, kind = (np.concatenate([getattr(one.planted, name) for one in rounds]) for name in ("row", "shown", "kind"))
-    near = likest(kind)
+    near = human_like(kind)
     planted = dataclasses.replace(real, label=shown[near].astype(np.int64), heldout=evidence.heldout[row[near]])
-    reference = np.sort(heldout_margin.margin(real)[real.labelled])
-    return float(1 - np.mean(np.searchsorted(reference, heldout_margin.margin(planted)) / max(1, len(reference))))
+    reference = np.sort(margins.margins_of(real)[real.labelled])
+    return float(1 - np.mean(np.searchsorted(reference, margins.margins_of(planted)) / max(1, len(reference))))
 
 
-def hard_called(
+def count_flagged_hard(
     evidence: Evidence, cases: dict[str, np.ndarray], s: np.ndarray, wrong: np.ndarray, weights: dict[str, float], threshold: float
 ) -> tuple[int, int]:
     """How many hard cases were made of rows with a trusted label, and how many of them the cut calls incorrect.
@@ -201,17 +190,17 @@ def hard_called(
     """
     if not cases:
         return 0, 0
-    judged = sampled(~np.isnan(s))
+    judged = sample_where(~np.isnan(s))
     order = judged[argsort(s[judged])]
-    at = np.interp(suspicion(cases, weights), s[order], wrong[order])
+    at = np.interp(suspicion_score(cases, weights), s[order], wrong[order])
     trusted_label = np.nan_to_num(wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
     return int(trusted_label.sum()), int((at[trusted_label] > threshold).sum())
 
 
-def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
+def p_hard_of(real: LabelView, p_right: np.ndarray) -> np.ndarray:
     """(N,) probability that a model would miss the row or hardly prefer its label, the label being right."""
     if real.label.dtype.kind == "f":
-        far = heldout_residual.spread(real) * np.exp(real.heldout[:, 1].astype(np.float64))
+        far = residuals.residual_scale(real) * np.exp(real.heldout[:, 1].astype(np.float64))
         known = ~np.isnan(far)
         place = np.full(len(far), np.nan)
         weight = p_right[known]
@@ -225,7 +214,7 @@ def hardness(real: View, p_right: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(np.clip((margin - HARD_MARGIN) / HARD_WIDTH, -80, 80)))
 
 
-def outlyingness(real: View) -> np.ndarray:
+def p_outlier_of(real: LabelView) -> np.ndarray:
     """(N,) probability that the input belongs to no class: far from the bulk column by column, or far from its nearest rows.
 
     Looks at inputs alone. Zero where neither was measured.
@@ -244,7 +233,7 @@ def outlyingness(real: View) -> np.ndarray:
     return np.where(np.isfinite(far), 1 / (1 + np.exp(-np.clip((far - OUTLIER_FAR) / OUTLIER_WIDTH, -80, 80))), 0.0)
 
 
-def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def suggestions(real: LabelView, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The label that the evidence prefers and its probability; unsure below one half.
 
     Classes: the given one keeps 1 - p_incorrect, the rest is shared by the posterior. Targets: the held-out prediction where the
@@ -257,14 +246,14 @@ def suggestions(real: View, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.nda
     best, p = real.label.copy(), (1 - p_incorrect).astype(np.float64)
     with np.errstate(invalid="ignore"):
         others = np.flatnonzero(~((real.label >= 0) & (p_incorrect < 0.5)))
-    for part in pieces(len(others), real.heldout.shape[1]):
+    for part in chunk_slices(len(others), real.heldout.shape[1]):
         rows = others[part]
-        best[rows], p[rows] = preferred(real, rows, p_incorrect[rows])
+        best[rows], p[rows] = preferred_class(real, rows, p_incorrect[rows])
     sure = p > 0.5
     return np.where(sure, best, -1), np.where(sure, p, np.nan).astype(np.float32)
 
 
-def preferred(real: View, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def preferred_class(real: LabelView, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(M,) int64 most probable class of some rows, and (M,) float64 its probability.
 
     Args:
@@ -274,7 +263,7 @@ def preferred(real: View, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np
     """
     label, n = real.label[rows], np.arange(len(rows))
     own = np.maximum(label, 0)
-    r = noise_model.columns_of(real.heldout[rows], noise_model.POWER)
+    r = noise_model.tempered_columns(real.heldout[rows], noise_model.POWER)
     r = np.where(label >= 0, r * real.confusion.counted[:, own], r)
     r /= r.sum(0)
     rest = r.copy()
@@ -284,28 +273,6 @@ def preferred(real: View, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np
     r = np.where((label >= 0) & ~np.isnan(p_incorrect), rest, r)
     best = r.argmax(0)
     return best, r[best, n]
-
-
-def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
-    """The threshold on p_incorrect that the user's cut comes to.
-
-    `precision`: the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when none is.
-
-    Args:
-        cut: what was asked for.
-        p: (N,) p_incorrect, NaN where not judged.
-        trust: `Confusion.trust`; the less, the more the probabilities are guarded.
-    """
-    if cut.precision is None and cut.budget is None:
-        return 0.5 if cut.threshold is None else cut.threshold
-    falling = -np.sort(-p[~np.isnan(p)])
-    if cut.budget is not None:
-        return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
-    odds = np.clip(falling, 1e-9, 1 - 1e-9) / (1 - np.clip(falling, 1e-9, 1 - 1e-9))
-    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNTOLD * (1 - trust)) / odds)
-    mean = np.cumsum(guarded) / np.arange(1, len(falling) + 1)
-    n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
-    return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
 
 
 def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labels: np.ndarray) -> np.ndarray:
@@ -330,7 +297,7 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     n = len(evidence.y)
     empty = np.full(n, np.nan)
     regression = evidence.y.dtype.kind == "f"
-    code = np.where(bare(evidence).labelled, np.int8(VERDICTS.index("unjudged")), np.int8(VERDICTS.index("unlabelled")))
+    code = np.where(given_view(evidence).labelled, np.int8(VERDICTS.index("unjudged")), np.int8(VERDICTS.index("unlabelled")))
     suggested = empty if regression else np.full(n, -1)
     nowhere = float("nan")
     return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, nowhere, (nowhere,) * 3, [], why)

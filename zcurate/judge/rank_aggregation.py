@@ -9,49 +9,44 @@ from functools import partial
 
 import numpy as np
 
-from zcurate.arrays.sort import below, middles, pieces, sample, sampled, side_by_side
-from zcurate.evidence.evidence import View, known_mean
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.sample import sample, sample_where
+from zcurate.arrays.sort import mid_rank_in, mid_ranks
+from zcurate.evidence.evidence import LabelView, known_mean
 from zcurate.evidence.signals import TARGET_SIGNALS
 from zcurate.registry import Registry
-from zcurate.runtime.progress import Costs
+from zcurate.runtime.progress import Timings
+from zcurate.runtime.threads import run_in_threads
 
-OTHER_CLUE = 0.5
+OTHER_SIGNAL_WEIGHT = 0.5
 """Weight of a clue that the user adds."""
-LEAST_GAIN = 0.002
+MIN_GAIN = 0.002
 """An added clue must rank planted errors near the boundary, the likest to people's, better by so much (AUROC), or it does not count."""
 
 
-def ranks(x: np.ndarray) -> np.ndarray:
-    """(N,) float64 ranks in (0, 1], ties share the mean."""
-    order, middle = middles(x)
-    out = np.empty(len(x))
-    out[order] = (middle + 0.5) / len(x)
-    return out
-
-
-def rank_known(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def rank_of_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(M,) float64 ranks in (0, 1] of some rows' values among those that are there (a sample where there are very many); NaN stays.
 
     Args:
         x: (N,) values of all rows, NaN = not there.
         rows: (M,) int64 rows asked about.
     """
-    reference = np.sort(x[sampled(~np.isnan(x))])
-    at = (below(x[rows], reference) + 0.5) / max(1, len(reference))
+    reference = np.sort(x[sample_where(~np.isnan(x))])
+    at = (mid_rank_in(x[rows], reference) + 0.5) / max(1, len(reference))
     return np.where(np.isnan(x[rows]), np.nan, np.minimum(at, 1.0))
 
 
-def place(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def percentile_in(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """(N,) float64 in [0, 1]: position among known values; NaN stays.
 
     Args:
         value: (N,).
         reference: sorted values of all rows, without NaN.
     """
-    return np.where(np.isnan(value), np.nan, below(value, reference) / max(1, len(reference)))
+    return np.where(np.isnan(value), np.nan, mid_rank_in(value, reference) / max(1, len(reference)))
 
 
-def own_places(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def percentiles(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float64 place of each value among all that are known, NaN stays; and those sorted.
 
     Args:
@@ -59,13 +54,13 @@ def own_places(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     known = np.flatnonzero(~np.isnan(value))
     there = value[known] if len(known) < len(value) else value
-    order, middle = middles(there)
+    order, middle = mid_ranks(there)
     out = np.full(len(value), np.nan)
     out[known[order] if len(known) < len(value) else order] = middle / max(1, len(known))
     return out, there[order]
 
 
-def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
+def suspicion_score(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
     """(N,) float64 in [0, 1]: weighted mean place of each clue; NaN where no clue can tell.
 
     Args:
@@ -73,7 +68,7 @@ def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.nd
         weights: clue -> weight.
     """
     out = np.full(len(next(iter(places.values()))), np.nan)
-    for part in pieces(len(out)):
+    for part in chunk_slices(len(out)):
         total, weighted = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         for name, weight in weights.items():
             at = places[name][part]
@@ -84,8 +79,8 @@ def suspicion(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.nd
     return out
 
 
-def clue_places(
-    real: View, planted: list[View], hard: View | None, names: list[str], shelf: Registry, costs: Costs
+def signal_percentiles(
+    real: LabelView, planted: list[LabelView], hard: LabelView | None, names: list[str], shelf: Registry, costs: Timings
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Each clue's places of all rows, of the planted rows and of the hard cases, among all rows' values.
 
@@ -104,16 +99,16 @@ def clue_places(
             score = shelf.load(name)
             value = np.array(score(real), np.float32)
             value[~labelled] = np.nan
-            own, reference = own_places(value)
-            wrong = np.concatenate([place(score(view), reference) for view in planted]) if planted else np.zeros(0)
-            return own, wrong, None if hard is None else place(score(hard), reference)
+            own, reference = percentiles(value)
+            wrong = np.concatenate([percentile_in(score(view), reference) for view in planted]) if planted else np.zeros(0)
+            return own, wrong, None if hard is None else percentile_in(score(hard), reference)
 
-    found = dict(zip(names, side_by_side([partial(placed, name) for name in names], len(labelled)), strict=True))
+    found = dict(zip(names, run_in_threads([partial(placed, name) for name in names], len(labelled)), strict=True))
     rows, errors = {name: own for name, (own, _, _) in found.items()}, {name: wrong for name, (_, wrong, _) in found.items()}
     return rows, errors, {name: cases for name, (_, _, cases) in found.items() if cases is not None}
 
 
-def clue_weights(
+def signal_weights(
     trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, alone: bool = False
 ) -> dict[str, float]:
     """How much each clue counts: the core ones by how far the posterior is to be trusted, others if planted errors bear them out.
@@ -146,9 +141,9 @@ def clue_weights(
     rows = {name: at[some] for name, at in rows.items()}
     before = planted_auroc(rows, errors, kinds, weights)
     for name in added:
-        after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_CLUE})
-        if after - before > LEAST_GAIN:
-            weights[name] = OTHER_CLUE
+        after = planted_auroc(rows, errors, kinds, {**weights, name: OTHER_SIGNAL_WEIGHT})
+        if after - before > MIN_GAIN:
+            weights[name] = OTHER_SIGNAL_WEIGHT
             before = after
     return weights
 
@@ -162,12 +157,12 @@ def planted_auroc(rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], ki
         kinds: (P,) kind of each.
         weights: clue -> weight.
     """
-    every = suspicion(rows, weights)
-    at = place(suspicion(errors, weights), np.sort(every[~np.isnan(every)]))
-    return float(np.nanmean(at[likest(kinds)])) if len(at) else 0.0
+    every = suspicion_score(rows, weights)
+    at = percentile_in(suspicion_score(errors, weights), np.sort(every[~np.isnan(every)]))
+    return float(np.nanmean(at[human_like(kinds)])) if len(at) else 0.0
 
 
-def likest(kinds: np.ndarray) -> np.ndarray:
+def human_like(kinds: np.ndarray) -> np.ndarray:
     """(P,) bool planted rows that are likest to people's errors: the kind `boundary`, all where there is none of it.
 
     Args:
@@ -177,7 +172,7 @@ def likest(kinds: np.ndarray) -> np.ndarray:
     return near if near.any() else np.ones(len(kinds), bool)
 
 
-def together(view: View, names: list[str]) -> np.ndarray:
+def geometric_mean(view: LabelView, names: list[str]) -> np.ndarray:
     """(N,) float64 geometric mean of the clues' odds; for the held-out and the training spread these are the spreads [predicted scales].
 
     Args:

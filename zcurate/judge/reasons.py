@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.arrays.sort import leading
-from zcurate.evidence.evidence import View
-from zcurate.evidence.heldout import given, likeliest, taken
+from zcurate.arrays.sort import top_k
+from zcurate.evidence.evidence import LabelView
+from zcurate.evidence.heldout import given_probability, most_probable, take_rows
 from zcurate.evidence.noise_model import margins
-from zcurate.judge.rank_aggregation import rank_known
+from zcurate.judge.rank_aggregation import rank_of_rows
 
 REASONS = {
     "other_class": "models that never saw the row prefer another class",
@@ -66,12 +66,12 @@ HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_r
 
 
 CODES = tuple(REASONS)
-MOST_REASONS = 3
+MAX_REASONS = 3
 STANDS_OUT = 0.8
 """Strength from which a clue is a reason; the strongest is one anyhow."""
 
 
-def reasons_for(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
+def reasons_for(real: LabelView, places: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
     """(N, 3) int8 positions in `CODES` of the clues that stand out, strongest first, for every row that is not clean; -1 = none.
 
     Args:
@@ -80,29 +80,29 @@ def reasons_for(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray
         p_outlier: (N,).
         called: `incorrect`, `hard` and `outlier`, (N,) bool each.
     """
-    out = np.full((len(p_outlier), MOST_REASONS), -1, np.int8)
+    out = np.full((len(p_outlier), MAX_REASONS), -1, np.int8)
     every = np.flatnonzero(np.any(list(called.values()), 0))
-    parts = clue_strengths(real, places, p_outlier, every)
+    parts = reason_strengths(real, places, p_outlier, every)
     for word, mine in called.items():
         at = np.flatnonzero(mine[every])
-        rows, codes = every[at], [code for code in parts if speaks_for(code) == word]
+        rows, codes = every[at], [code for code in parts if verdict_of_reason(code) == word]
         if not codes or not len(rows):
             continue
         strength = np.stack([np.nan_to_num(parts[code][at]) for code in codes])
         kept = strength.copy()
         number = np.array([CODES.index(code) for code in codes], np.int8)
-        for nth, best in enumerate(leading(strength, MOST_REASONS)):
+        for nth, best in enumerate(top_k(strength, MAX_REASONS)):
             strong = kept[best, np.arange(len(rows))] >= STANDS_OUT
             out[rows, nth] = np.where(strong | (nth == 0), number[best], -1)
     return out
 
 
-def speaks_for(code: str) -> str:
+def verdict_of_reason(code: str) -> str:
     """The verdict that a reason can be given for."""
     return "outlier" if code == "far_from_data" else "hard" if code in HARD_REASONS else "incorrect"
 
 
-def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+def reason_strengths(real: LabelView, places: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Each reason's strength in [0, 1] for some rows: ranks for what grows with suspicion, closeness for what marks a hard row.
 
     Args:
@@ -121,20 +121,20 @@ def clue_strengths(real: View, places: dict[str, np.ndarray], p_outlier: np.ndar
             code, at = REASON_OF[name], place[rows]
             parts[code] = np.fmax(parts[code], at) if code in parts else at
     with np.errstate(invalid="ignore", divide="ignore"):
-        masked = rank_known(columns["n_masked"] / columns["n_seen"], rows)
+        masked = rank_of_rows(columns["n_masked"] / columns["n_seen"], rows)
     parts["often_masked"] = np.where(masked > 0.95, masked, 0.0)
     learned = columns["learned_epoch"]
     last = np.nanmax(learned) if np.isfinite(learned).any() else 1.0
     parts["never_learned"] = np.where(learned[rows] >= max(last, 1.0), 0.9, 0.0)
     parts["copies_disagree"] = np.nan_to_num(real.column("copies_other")[rows])
     if real.label.dtype.kind == "f":
-        parts["noisy_region"] = rank_known(real.heldout[:, 1].astype(np.float64), rows)
-        parts["sparse_region"] = rank_known(real.column("isolation"), rows)
+        parts["noisy_region"] = rank_of_rows(real.heldout[:, 1].astype(np.float64), rows)
+        parts["sparse_region"] = rank_of_rows(real.column("isolation"), rows)
     else:
-        p = taken(real.heldout, rows)
+        p = take_rows(real.heldout, rows)
         parts["near_boundary"] = 1 - np.minimum(1, np.abs(margins(p, real.label[rows])))
-        parts["unsure"] = 1 - given(p, likeliest(p))
-        parts["learned_late"] = rank_known(learned, rows) * (learned[rows] < last)
-        parts["forgotten"] = rank_known(columns["n_forgotten"], rows)
+        parts["unsure"] = 1 - given_probability(p, most_probable(p))
+        parts["learned_late"] = rank_of_rows(learned, rows) * (learned[rows] < last)
+        parts["forgotten"] = rank_of_rows(columns["n_forgotten"], rows)
     parts["far_from_data"] = p_outlier[rows]
     return parts

@@ -10,11 +10,11 @@ from math import erf, sqrt
 
 import numpy as np
 
+from zcurate.arrays.sort import percentile_ranks
 from zcurate.evidence.evidence import Evidence
-from zcurate.evidence.heldout import likeliest
-from zcurate.judge.rank_aggregation import ranks
+from zcurate.evidence.heldout import most_probable
 
-LEAST_ROWS, LEAST_CLASSES, LEAST_PER_CLASS = 20, 2, 3
+MIN_ROWS, MIN_CLASSES, MIN_ROWS_PER_CLASS = 20, 2, 3
 SKILL_P = 0.001
 """Held-out predictions must beat chance at this level, else no row is judged (DESIGN section 3)."""
 
@@ -36,7 +36,7 @@ class Skill:
         return self.p_value < SKILL_P
 
 
-def skill_of(evidence: Evidence) -> Skill:
+def measure_skill(evidence: Evidence) -> Skill:
     """Whether held-out predictions beat chance.
 
     Classes: the mean share of each class predicted right, against predicting by the overall shares; its variance under no skill is
@@ -45,12 +45,12 @@ def skill_of(evidence: Evidence) -> Skill:
     y = evidence.y
     if y.dtype.kind == "f":
         known = ~np.isnan(y)
-        a, b = ranks(evidence.heldout[known, 0].astype(np.float64)), ranks(y[known])
+        a, b = percentile_ranks(evidence.heldout[known, 0].astype(np.float64)), percentile_ranks(y[known])
         flat = a.std() == 0 or b.std() == 0
         rho = 0.0 if flat else float(np.corrcoef(a, b)[0, 1])
         return Skill("rank correlation", rho, 0.0, upper_tail(rho * sqrt(max(1, known.sum() - 1))))
     known = y >= 0
-    predicted, y = likeliest(evidence.heldout)[known], y[known]
+    predicted, y = most_probable(evidence.heldout)[known], y[known]
     n_classes = evidence.heldout.shape[1]
     n = np.bincount(y, minlength=n_classes)
     there = n > 0
@@ -68,20 +68,20 @@ def upper_tail(z: float) -> float:
     return 0.5 * (1 - erf(z / sqrt(2)))
 
 
-def too_few(evidence: Evidence) -> str:
+def too_few_reason(evidence: Evidence) -> str:
     """Why there is too little to judge; empty when there is enough."""
     y = evidence.y
     if y.dtype.kind == "f":
         n = int((~np.isnan(y)).sum())
-        return f"{n} labelled rows, {LEAST_ROWS} needed" if n < LEAST_ROWS else ""
+        return f"{n} labelled rows, {MIN_ROWS} needed" if n < MIN_ROWS else ""
     counts = np.bincount(y[y >= 0])
-    if counts.sum() < LEAST_ROWS:
-        return f"{counts.sum()} labelled rows, {LEAST_ROWS} needed"
-    if (counts >= LEAST_PER_CLASS).sum() < LEAST_CLASSES:
-        return f"fewer than {LEAST_CLASSES} classes have {LEAST_PER_CLASS} rows"
+    if counts.sum() < MIN_ROWS:
+        return f"{counts.sum()} labelled rows, {MIN_ROWS} needed"
+    if (counts >= MIN_ROWS_PER_CLASS).sum() < MIN_CLASSES:
+        return f"fewer than {MIN_CLASSES} classes have {MIN_ROWS_PER_CLASS} rows"
     return ""
 
 
-def no_skill(skill: Skill) -> str:
+def no_skill_reason(skill: Skill) -> str:
     """What is said when held-out predictions are not surely better than chance."""
     return f"held-out {skill.measure} {skill.value:.3f} is no better than chance {skill.chance:.3f} (p = {skill.p_value:.2g}, below {SKILL_P:g} needed)"

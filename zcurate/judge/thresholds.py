@@ -5,14 +5,55 @@ Leaves: cut-offs, predicted classes. Enters: `Evidence`. No torch.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from zcurate.arrays.sort import pieces, sample, sampled
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.sample import sample, sample_where
 from zcurate.evidence.evidence import Evidence
-from zcurate.evidence.heldout import MOST_CELLS, likeliest
+from zcurate.evidence.heldout import MAX_DENSE_CELLS, most_probable
+
+GUARD, GUARD_UNRELIABLE = 0.6, 0.8
+"""Log-odds by which `--precision` lowers p_incorrect, always and where confident rows tell nothing, so that what is asked for comes true; chosen on the
+tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
 
 
-def crossing(wrong: np.ndarray, right: np.ndarray) -> float:
+@dataclass(frozen=True)
+class Cut:
+    """Where `incorrect` begins; at most one of the three is set, none means `threshold` 0.5."""
+
+    threshold: float | None = None
+    """p_incorrect above which a row is called incorrect."""
+    precision: float | None = None
+    """Expected share of right calls among the rows called incorrect."""
+    budget: int | None = None
+    """Rows to call incorrect at most."""
+
+
+def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
+    """The threshold on p_incorrect that the user's cut comes to.
+
+    `precision`: the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when none is.
+
+    Args:
+        cut: what was asked for.
+        p: (N,) p_incorrect, NaN where not judged.
+        trust: `Confusion.trust`; the less, the more the probabilities are guarded.
+    """
+    if cut.precision is None and cut.budget is None:
+        return 0.5 if cut.threshold is None else cut.threshold
+    falling = -np.sort(-p[~np.isnan(p)])
+    if cut.budget is not None:
+        return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
+    odds = np.clip(falling, 1e-9, 1 - 1e-9) / (1 - np.clip(falling, 1e-9, 1 - 1e-9))
+    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - trust)) / odds)
+    mean = np.cumsum(guarded) / np.arange(1, len(falling) + 1)
+    n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
+    return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
+
+
+def density_crossing(wrong: np.ndarray, right: np.ndarray) -> float:
     """Where the normal densities of two groups of outputs cross, weighted by their sizes (METHODS 1.4).
 
     With a = 1/2s1^2 - 1/2s0^2, b = m0/s0^2 - m1/s1^2, c = m1^2/2s1^2 - m0^2/2s0^2 - ln(s0 n1 / s1 n0): the root of
@@ -43,12 +84,12 @@ def class_logits(heldout: np.ndarray) -> np.ndarray:
 
 def class_cutoffs(evidence: Evidence) -> np.ndarray:
     """(C,) probability of each class at which its two output distributions cross, each within 2 deviations of its mean."""
-    rows = sampled(evidence.y >= 0)
-    rows = rows[sample(len(rows), max(1, MOST_CELLS // evidence.heldout.shape[1]))]
+    rows = sample_where(evidence.y >= 0)
+    rows = rows[sample(len(rows), max(1, MAX_DENSE_CELLS // evidence.heldout.shape[1]))]
     y, out = evidence.y[rows], []
     for code, p in enumerate(evidence.heldout[rows].T):
         logit = class_logits(p)
-        out.append(crossing(inliers(logit[y != code]), inliers(logit[y == code])))
+        out.append(density_crossing(inliers(logit[y != code]), inliers(logit[y == code])))
     return 1 / (1 + np.exp(-np.array(out)))
 
 
@@ -57,7 +98,7 @@ def inliers(x: np.ndarray) -> np.ndarray:
     return x[np.abs(x - x.mean()) <= 2 * x.std()] if len(x) else x
 
 
-def decided(evidence: Evidence, decision: str) -> np.ndarray:
+def predicted_labels(evidence: Evidence, decision: str) -> np.ndarray:
     """(N,) predicted class, or standardised target.
 
     Args:
@@ -67,7 +108,7 @@ def decided(evidence: Evidence, decision: str) -> np.ndarray:
     if evidence.y.dtype.kind == "f":
         return evidence.heldout[:, 0].astype(np.float64)
     if decision == "argmax":
-        return likeliest(evidence.heldout)
+        return most_probable(evidence.heldout)
     cut = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
-    parts = pieces(*evidence.heldout.shape)
+    parts = chunk_slices(*evidence.heldout.shape)
     return np.concatenate([(class_logits(evidence.heldout[part]) - np.log(cut / (1 - cut))).argmax(1) for part in parts])

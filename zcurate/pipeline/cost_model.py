@@ -14,11 +14,13 @@ from operator import add
 import numpy as np
 import pyarrow.compute as pc
 
-from zcurate.config.model_config import LARGE_ROWS, ModelSpec, Plan, asked_at_once
+from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.data.dataset import Dataset
 from zcurate.errors import listed
-from zcurate.evidence.heldout import KEPT, kept_whole
+from zcurate.evidence.heldout import N_KEPT, is_dense
+from zcurate.pipeline.plan import LARGE_ROWS
 from zcurate.training.auxiliary import trees
+from zcurate.training.schedule import inference_batch_rows
 
 START_SECONDS = 2.4
 """Starting Python, loading torch and Arrow."""
@@ -51,7 +53,7 @@ JUDGE_SECONDS, JUDGE_CLASS_SECONDS, SAVE_SECONDS = 1.0e-6, 0.12e-6, 1.2e-6
 LATER_ROUNDS = 0.5
 """Share of the first round's passes that a later one makes."""
 
-FLOOR_BYTES = 330e6
+BASE_BYTES = 330e6
 """Python, torch, Arrow and their libraries' own memory."""
 JUDGED_BYTES = 300
 """Per row: evidence as the rounds leave it, the judge's arrays, the report's columns."""
@@ -133,7 +135,7 @@ class Estimate:
     """What it is for."""
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use, as torch will be told."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
@@ -147,10 +149,10 @@ def machine() -> Machine:
             flags = next((line for line in file if line.startswith("flags")), "")
     allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     masked = bool(allowed) and not any(word in allowed for word in ("BF16", "AMX", "DEFAULT", "ALL", "AVX10", "FP16"))
-    return Machine(cores(), "avx512_bf16" in flags and not masked)
+    return Machine(available_cores(), "avx512_bf16" in flags and not masked)
 
 
-def shape_of(data: Dataset, spec: ModelSpec) -> Shape:
+def shape_of(data: Dataset, spec: ModelConfig) -> Shape:
     """The sizes of a data set, read off the rows that are there.
 
     Args:
@@ -216,7 +218,7 @@ def n_pairs(n_rows: int) -> int:
     return min(n_rows * min(n_rows, MOST_KEYS), MOST_PAIRS)
 
 
-def width_of(shape: Shape, spec: ModelSpec) -> int:
+def width_of(shape: Shape, spec: ModelConfig) -> int:
     """What the first layer sees of a row."""
     return shape.n_bins + shape.n_dense + spec.embedding * shape.n_categories
 
@@ -265,32 +267,32 @@ def training_seconds(plan: Plan, shape: Shape, machine: Machine) -> float:
     return (passes * (trained + steps) + asked * n * (forward / rate + beside / 2)) / together
 
 
-def trees_of(spec: ModelSpec, shape: Shape) -> trees.Sizes:
+def trees_of(spec: ModelConfig, shape: Shape) -> trees.TreeSizes:
     """How many trees grow beside the members."""
-    return trees.sizes(shape.n_rows, shape.n_numbers + shape.n_dense + shape.n_categories, shape.n_outputs, spec.ensemble)
+    return trees.tree_sizes(shape.n_rows, shape.n_numbers + shape.n_dense + shape.n_categories, shape.n_outputs, spec.ensemble)
 
 
-def trees_seconds(spec: ModelSpec, shape: Shape) -> float:
+def trees_seconds(spec: ModelConfig, shape: Shape) -> float:
     """Trees beside the members, on one core."""
     size, width = trees_of(spec, shape), shape.n_numbers + shape.n_dense + shape.n_categories
     grown = trees.boosted_seconds(shape.n_rows, width, size.boosted) + trees.forest_seconds(shape.n_rows, size.tried, size.forest)
     return grown + TREES_START * bool(set(trees.KINDS) & set(spec.ensemble))
 
 
-def ensemble_bytes(spec: ModelSpec, shape: Shape) -> float:
+def ensemble_bytes(spec: ModelConfig, shape: Shape) -> float:
     """Memory of the models beside the members, that of their own process among it."""
     size, n = trees_of(spec, shape), shape.n_rows
     out = 0.0
     if set(trees.KINDS) & set(spec.ensemble):
         n_said = len(trees.BOOSTED_STAGES) * (size.boosted > 0) + (size.forest > 0)
-        held = min(trees.TREE_BYTES, trees.FOLDS * size.forest * trees.tree_bytes(n, shape.n_outputs))
+        held = min(trees.TREE_BYTES, trees.N_FOLDS * size.forest * trees.tree_bytes(n, shape.n_outputs))
         out = TREES_BYTES + held + n * 4 * (TREES_COPIES * (shape.n_numbers + shape.n_dense + shape.n_categories) + SAID_COPIES * n_said * shape.n_outputs)
     return out + ("bayes" in spec.ensemble) * n * 4 * SAID_COPIES * shape.n_outputs
 
 
 def n_kept(shape: Shape) -> int:
     """Held-out numbers that are kept of a row."""
-    return shape.n_outputs if shape.regression or kept_whole(shape.n_rows, shape.n_outputs) else 2 * KEPT
+    return shape.n_outputs if shape.regression or is_dense(shape.n_rows, shape.n_outputs) else 2 * N_KEPT
 
 
 def peak_bytes(plan: Plan, shape: Shape) -> int:
@@ -302,17 +304,17 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     a_row = shape.table_bytes + encoded + JUDGED_BYTES + EPOCH_BYTES * plan.n_epochs + outputs + ROUND_BYTES * (spec.rounds - 1)
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     looks = NEIGHBOUR_BYTES * min(1.0, n / MOST_KEYS) if "neighbours" in spec.witnesses else 0
-    at_once, copies = max(spec.batch, asked_at_once(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
-    return int(FLOOR_BYTES + ensemble_bytes(spec, shape) + n * a_row + min(at_once, n / spec.folds) * copies * 4 * inputs + looks)
+    at_once, copies = max(spec.batch, inference_batch_rows(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
+    return int(BASE_BYTES + ensemble_bytes(spec, shape) + n * a_row + min(at_once, n / spec.folds) * copies * 4 * inputs + looks)
 
 
-def least_bytes(plan: Plan, shape: Shape) -> int:
+def min_bytes(plan: Plan, shape: Shape) -> int:
     """Memory at most where the rows lie in files; of pictures only the pixels do, their encoded bytes in a table do not."""
     if shape.picture is not None:
         held = shape.n_bytes if shape.format not in ("folder", "csv", "tsv") else 0
         return int(peak_bytes(plan, shape) - 2 * shape.n_rows * int(np.prod(shape.picture)) + MAPPED_BYTES + held)
     width = width_of(shape, plan.spec) + sum(plan.spec.hidden)
-    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(asked_at_once(None), shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
+    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
 
 
 def available_bytes() -> int:
@@ -323,29 +325,29 @@ def available_bytes() -> int:
         return 1 << 60
 
 
-def lines(found: Estimate) -> list[str]:
+def estimate_lines(found: Estimate) -> list[str]:
     """What to tell a person."""
     model, seconds = found.model, found.seconds
     hidden = "x".join(str(width) for width in model["hidden"]) if isinstance(model["hidden"], list) and model["hidden"] else "no hidden layer"
     beside = f"; beside them {listed(list(model['ensemble']))}" if isinstance(model["ensemble"], list) and model["ensemble"] else ""
-    stages = ", ".join(f"{name} {spoken(value)}" for name, value in seconds.items() if name != "total")
+    stages = ", ".join(f"{name} {format_duration(value)}" for name, value in seconds.items() if name != "total")
     return [
         f"rows      {found.n_rows if found.is_exact else f'about {found.n_rows}, by the bytes of the first ones'}",
         f"model     {model['name']} {hidden}, {model['inputs']} inputs, {model['outputs']} outputs, {model['dtype']}",
         f"training  {model['rounds']} rounds of {model['members']} members, {model['epochs']} epochs, {model['batch']} rows a step{beside}",
-        f"time      about {spoken(seconds['total'])} on {found.machine.n_threads} free CPU cores: {stages}",
-        f"memory    about {size(found.peak_bytes)}",
+        f"time      about {format_duration(seconds['total'])} on {found.machine.n_threads} free CPU cores: {stages}",
+        f"memory    about {format_size(found.peak_bytes)}",
     ]
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`4.2 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def size(n_bytes: float) -> str:
+def format_size(n_bytes: float) -> str:
     """`640 MB`, `3.2 GB`."""
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"
 

@@ -12,30 +12,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.arrays.sort import sample
+from zcurate.arrays.sample import sample
 from zcurate.data.dataset import Column, Dataset
+from zcurate.encoding.targets import class_codes
 
-MOST_COLUMNS = 3
+MAX_COLUMNS = 3
 TEXT_LENGTH = 60
 DIGITS = 6
-CENTRE_ROWS = 25_000
+PROFILE_ROWS = 25_000
 """Rows that medians, spreads and shares are taken over, at most."""
 FEW_VALUES = 1000
 """Numbers up to which each is written by Python, which rounds exactly."""
 
 
-def classes_given(data: Dataset) -> np.ndarray:
-    """(N,) int64 given classes, -1 = none; all 0 for regression.
-
-    Args:
-        data: N rows.
-    """
-    if not data.task.classes:
-        return np.zeros(len(data.given), np.int64)
-    return pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-class Backdrop:
+class ColumnProfiles:
     """Rows that medians, spreads and shares are taken over, of numbers once for all rows that are set against them."""
 
     def __init__(self, arrays: dict[str, pa.Array], given: np.ndarray, n_classes: int) -> None:
@@ -50,7 +40,7 @@ class Backdrop:
         self.centres: dict[str, np.ndarray] = {}
 
     @staticmethod
-    def of(data: Dataset, given: np.ndarray | None = None, n_classes: int | None = None) -> Backdrop:
+    def of(data: Dataset, given: np.ndarray | None = None, n_classes: int | None = None) -> ColumnProfiles:
         """An even sample of the rows of a data set.
 
         Args:
@@ -58,11 +48,11 @@ class Backdrop:
             given: (N,) int64 given classes, -1 = none; None for `classes_given`.
             n_classes: C; None for the task's.
         """
-        given = classes_given(data) if given is None else given
-        some = sample(data.n_rows, CENTRE_ROWS)
+        given = class_codes(data) if given is None else given
+        some = sample(data.n_rows, PROFILE_ROWS)
         whole = len(some) == data.n_rows
         arrays = data.arrays if whole else {name: array.take(pa.array(some)) for name, array in data.arrays.items()}
-        return Backdrop(arrays, given[some], max(1, len(data.task.classes)) if n_classes is None else n_classes)
+        return ColumnProfiles(arrays, given[some], max(1, len(data.task.classes)) if n_classes is None else n_classes)
 
     def centres_of(self, name: str) -> np.ndarray:
         """(C + 1, 2) float64 median and spread of a column of numbers in each class; a class that no row has, and the last place, which -1 points
@@ -80,7 +70,7 @@ class Backdrop:
         return self.centres[name]
 
 
-def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray, backdrop: Backdrop | None = None) -> pa.ListArray:
+def attribute(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.ListArray:
     """(M,) list<string>: for each wanted row its most telling columns, most telling first.
 
     Args:
@@ -91,11 +81,11 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
         backdrop: rows that the wanted ones are set against; None for an even sample of these.
     """
     columns = [] if data.pictures is not None else [column for column in data.roles.features if column.kind != "vector"]
-    n_shown = min(MOST_COLUMNS, len(columns))
+    n_shown = min(MAX_COLUMNS, len(columns))
     if n_shown == 0 or len(row) == 0:
         return pa.ListArray.from_arrays(pa.array(np.zeros(len(row) + 1, np.int32)), pa.array([], pa.string()))
-    backdrop = backdrop or Backdrop.of(data, given, int(max(given.max(), suggested.max())) + 1)
-    best = most_telling(data, columns, row, Asked(given[row], suggested[row]), backdrop)
+    backdrop = backdrop or ColumnProfiles.of(data, given, int(max(given.max(), suggested.max())) + 1)
+    best = top_attributions(data, columns, row, AttributionRows(given[row], suggested[row]), backdrop)
     words, places = [], []
     for k, column in enumerate(columns):
         place = np.flatnonzero(best.reshape(-1) == k)
@@ -107,7 +97,7 @@ def telling(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.nda
     return pa.ListArray.from_arrays(pa.array(np.arange(len(row) + 1, dtype=np.int32) * n_shown), pa.concat_arrays(words).take(pa.array(order)))
 
 
-class Asked(NamedTuple):
+class AttributionRows(NamedTuple):
     """Classes of the rows wanted."""
 
     given: np.ndarray
@@ -116,7 +106,7 @@ class Asked(NamedTuple):
     """(M,) int64 classes to compare with, -1 = the rest of the data."""
 
 
-def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, asked: Asked, backdrop: Backdrop) -> np.ndarray:
+def top_attributions(data: Dataset, columns: list[Column], row: np.ndarray, asked: AttributionRows, backdrop: ColumnProfiles) -> np.ndarray:
     """(M, n_shown) int64: which columns tell most, most telling first, the earlier ones first among equals.
 
     Args:
@@ -126,7 +116,7 @@ def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, asked: A
         asked: their classes.
         backdrop: as for `telling`.
     """
-    n_shown = min(MOST_COLUMNS, len(columns))
+    n_shown = min(MAX_COLUMNS, len(columns))
     strength, best = np.full((n_shown, len(row)), -np.inf), np.zeros((n_shown, len(row)), np.int64)
     for k, column in enumerate(columns):
         mine, number = column_evidence(data.arrays[column.name], column, row, asked, backdrop), np.full(len(row), k)
@@ -139,7 +129,7 @@ def most_telling(data: Dataset, columns: list[Column], row: np.ndarray, asked: A
     return best.T
 
 
-def column_evidence(array: pa.Array, column: Column, row: np.ndarray, asked: Asked, backdrop: Backdrop) -> np.ndarray:
+def column_evidence(array: pa.Array, column: Column, row: np.ndarray, asked: AttributionRows, backdrop: ColumnProfiles) -> np.ndarray:
     """(M,) float64: how much better the other class explains the value.
 
     Args:
@@ -177,7 +167,7 @@ def codes_of(array: pa.Array) -> tuple[np.ndarray, int]:
     return pc.fill_null(coded.indices.cast(pa.int64()), n_values).to_numpy(zero_copy_only=False), n_values + 1
 
 
-def number_evidence(centres: np.ndarray, x: np.ndarray, asked: Asked) -> np.ndarray:
+def number_evidence(centres: np.ndarray, x: np.ndarray, asked: AttributionRows) -> np.ndarray:
     """(M,) difference of absolute robust z-scores under the two classes; 0 where the value is missing.
 
     Args:
@@ -201,7 +191,7 @@ def centre(x: np.ndarray) -> tuple[float, float]:
     return middle, float(1.4826 * np.median(np.abs(known - middle))) or float(known.std()) or 1.0
 
 
-def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, asked: Asked, backdrop: Backdrop) -> np.ndarray:
+def category_evidence(of_some: np.ndarray, code: np.ndarray, n_values: int, asked: AttributionRows, backdrop: ColumnProfiles) -> np.ndarray:
     """(M,) log share of the value in the suggested class minus in the given class.
 
     Args:

@@ -10,24 +10,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zcurate.arrays.sort import falling, side_by_side
-from zcurate.config.options import VERDICTS
+from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
-from zcurate.evidence.evidence import Evidence, bare
-from zcurate.evidence.heldout import given
+from zcurate.encoding.targets import class_codes
+from zcurate.evidence.evidence import Evidence, given_view
+from zcurate.evidence.heldout import given_probability
 from zcurate.evidence.noise_model import entropies, margins
-from zcurate.evidence.signals import heldout_residual
+from zcurate.evidence.signals import residuals
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.reasons import CODES
-from zcurate.report.attribution import Backdrop, classes_given, telling
+from zcurate.report.attribution import ColumnProfiles, attribute
 from zcurate.report.dynamics_columns import columns as trace_columns
-from zcurate.report.dynamics_columns import in_lists
+from zcurate.report.dynamics_columns import to_lists
+from zcurate.report.ranks import rank_rows
 from zcurate.report.report import Report
+from zcurate.runtime.threads import run_in_threads
 
 
-def build(
+def build_report(
     data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
-    rank: np.ndarray | None = None, backdrop: Backdrop | None = None,
+    rank: np.ndarray | None = None, backdrop: ColumnProfiles | None = None,
 ) -> Report:  # fmt: skip
     """Join what was seen and what was judged to the input's rows.
 
@@ -43,7 +45,7 @@ def build(
         backdrop: rows that statistics of columns are taken over; None for an even sample of these.
     """
     n = data.n_rows
-    spread = Spread(n, row)
+    spread = RowScatter(n, row)
     regression = data.task.kind == "regression"
 
     def known() -> dict[str, pa.Array]:
@@ -62,7 +64,7 @@ def build(
     def places() -> dict[str, pa.Array]:
         own = rank
         if own is None:
-            own = ranked(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+            own = rank_rows(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
         return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
 
     def told() -> dict[str, pa.Array]:
@@ -76,10 +78,10 @@ def build(
         return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
 
     made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
-    return Report(pa.table({name: column for fields in side_by_side(made, n) for name, column in fields.items()}), card)
+    return Report(pa.table({name: column for fields in run_in_threads(made, n) for name, column in fields.items()}), card)
 
 
-class Spread:
+class RowScatter:
     """Puts values of M encoded rows at their places among N input rows, null elsewhere."""
 
     def __init__(self, n_rows: int, row: np.ndarray) -> None:
@@ -106,7 +108,7 @@ class Spread:
         return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
 
 
-def verdict_column(spread: Spread, code: np.ndarray) -> pa.Array:
+def verdict_column(spread: RowScatter, code: np.ndarray) -> pa.Array:
     """(N,) dictionary<string>; `skipped` for rows that were not encoded.
 
     Args:
@@ -116,7 +118,7 @@ def verdict_column(spread: Spread, code: np.ndarray) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(spread.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
 
 
-def reasons_column(spread: Spread, reasons: np.ndarray) -> pa.Array:
+def reasons_column(spread: RowScatter, reasons: np.ndarray) -> pa.Array:
     """(N,) list<string>, empty where there is no reason.
 
     Args:
@@ -124,10 +126,10 @@ def reasons_column(spread: Spread, reasons: np.ndarray) -> pa.Array:
         reasons: (M, R) int8 positions in `CODES`, -1 = none.
     """
     placed = spread.put(reasons, -1, np.int8)
-    return in_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
+    return to_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
 
 
-def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any) -> pa.Array:
+def label_column(data: Dataset, spread: RowScatter, values: np.ndarray, target: Any) -> pa.Array:
     """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
     if target is not None:
         return spread.floats(target.back(values), np.float64)
@@ -135,51 +137,25 @@ def label_column(data: Dataset, spread: Spread, values: np.ndarray, target: Any)
     return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
 
 
-def rank_column(spread: Spread, rank: np.ndarray) -> pa.Array:
+def rank_column(spread: RowScatter, rank: np.ndarray) -> pa.Array:
     """(N,) ranks, 0 as null."""
     out = spread.put(rank, 0, np.int64)
     return pa.array(out, mask=out == 0)
 
 
-def ranked(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_score: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
-    """(M,) int64, 1 = most suspicious: by p_incorrect + p_outlier, then by z_score, then by the input's order; 0 for unlabelled rows.
-
-    Args:
-        row: (M,) position in the input.
-        p_incorrect: (M,).
-        p_outlier: (M,).
-        z_score: (M,).
-        unlabelled: (M,) bool.
-    """
-    rows = np.flatnonzero(~unlabelled)
-    p = np.nan_to_num(p_incorrect[rows] + p_outlier[rows]).astype(np.float32)
-    z = np.nan_to_num(z_score[rows], nan=-np.inf)
-    order = falling(p)
-    # Most p are distinct: only the rows that share one need the other two keys.
-    same = np.zeros(len(order), bool)
-    equal = p[order[1:]] == p[order[:-1]]
-    same[1:] |= equal
-    same[:-1] |= equal
-    tied = order[same]
-    order[same] = tied[np.lexsort((row[rows[tied]], -z[tied], -p[tied]))]
-    out = np.zeros(len(row), np.int64)
-    out[rows[order]] = np.arange(1, len(order) + 1)
-    return out
-
-
-def telling_column(data: Dataset, spread: Spread, verdicts: Verdicts, decided: np.ndarray, backdrop: Backdrop | None = None) -> pa.Array:
+def telling_column(data: Dataset, spread: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
     wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
     other = np.full(spread.n_rows, -1)
     if data.task.classes:
         other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
-    told = telling(data, wanted, classes_given(data), other, backdrop)
+    told = attribute(data, wanted, class_codes(data), other, backdrop)
     length = np.zeros(spread.n_rows, np.int32)
     length[wanted] = np.diff(told.offsets.to_numpy())
-    return in_lists(told.values, length, empty=True)
+    return to_lists(told.values, length, empty=True)
 
 
-def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
+def dynamics_columns(spread: RowScatter, evidence: Evidence) -> dict[str, pa.Array]:
     """What training saw of each row."""
     columns = evidence.columns
     seen, masked = columns["n_seen"], columns["n_masked"]
@@ -202,19 +178,19 @@ def dynamics_columns(spread: Spread, evidence: Evidence) -> dict[str, pa.Array]:
     return fields
 
 
-def heldout_columns(spread: Spread, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
+def heldout_columns(spread: RowScatter, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
     """What models that never trained on each row say of it."""
-    view = bare(evidence)
+    view = given_view(evidence)
     if regression:
-        far = heldout_residual.spread(view)
+        far = residuals.residual_scale(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
         return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
-    own = np.where(view.labelled, given(evidence.heldout, np.maximum(view.label, 0)), np.nan)
+    own = np.where(view.labelled, given_probability(evidence.heldout, np.maximum(view.label, 0)), np.nan)
     margin = np.where(view.labelled, margins(evidence.heldout, view.label), np.nan)
     return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropies(evidence.heldout))}
 
 
-def residual_columns(data: Dataset, spread: Spread, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
+def residual_columns(data: Dataset, spread: RowScatter, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
     """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
 
     A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zcurate.arrays.sort import leading, pieces
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.sort import top_k
 from zcurate.evidence.evidence import Evidence, Round
-from zcurate.evidence.heldout import Heldout, TopK, taken
+from zcurate.evidence.heldout import Heldout, TopKProbabilities, take_rows
 from zcurate.judge.judge import Verdicts
 
 CURVES = ("loss", "margin", "z")
@@ -22,7 +23,7 @@ BAND = (0.1, 0.5, 0.9)
 """Quantiles of a band: its lower end, middle and upper end."""
 MOST_CLASSES = 3
 DECIMALS = 3
-MANY_ROWS = 200_000
+ROUNDING_ROWS = 200_000
 """Input rows beyond which curves keep three digits at most, which a drawing does not show."""
 
 
@@ -55,14 +56,14 @@ def columns(
         classes: names in class order; empty for regression.
         n_in_all: rows of the whole report, of which these may be some.
     """
-    places, coarse = list(verdicts.places.values()), n_in_all > MANY_ROWS
+    places, coarse = list(verdicts.places.values()), n_in_all > ROUNDING_ROWS
 
     def curve(name: str) -> dict[str, pa.Array]:
         n_epochs = len(evidence.curves["error" if name == "loss" else name])
-        return {f"{name}_curve": lists(spread(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))}
+        return {f"{name}_curve": lists(scatter_rows(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))}
 
     def clues() -> dict[str, pa.Array]:
-        return {"clues": lists(spread(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)}
+        return {"clues": lists(scatter_rows(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)}
 
     def best() -> dict[str, pa.Array]:
         return dict(zip(("top_classes", "top_probabilities"), best_classes(n_rows, row, evidence.heldout, classes), strict=True))
@@ -70,7 +71,7 @@ def columns(
     return [*(partial(curve, name) for name in CURVES), clues, *([best] if classes else [])]
 
 
-def spread(n_rows: int, row: np.ndarray, values: Callable[[slice], np.ndarray], n_values: int, coarse: bool = False) -> np.ndarray:
+def scatter_rows(n_rows: int, row: np.ndarray, values: Callable[[slice], np.ndarray], n_values: int, coarse: bool = False) -> np.ndarray:
     """(N, L) float32: values at their rows' places in the input, rounded; NaN for the other rows and for what is not finite.
 
     Args:
@@ -81,7 +82,7 @@ def spread(n_rows: int, row: np.ndarray, values: Callable[[slice], np.ndarray], 
         coarse: round to 8 binary digits too, three decimal ones or nearly so: these take less room in a file.
     """
     out = np.full((n_rows, n_values), np.nan, np.float32)
-    for part in pieces(len(row), n_values):
+    for part in chunk_slices(len(row), n_values):
         if n_values:
             block = np.round(np.asarray(values(part).T, np.float64, "C"), DECIMALS) + 0.0
             block[~np.isfinite(block)] = np.nan
@@ -103,13 +104,13 @@ def lists(values: np.ndarray, whole: bool = False) -> pa.Array:
     n_rows, n_values = values.shape
     known = ~np.isnan(values)
     if n_values and known.all():
-        return in_lists(pa.array(values.reshape(-1).astype(np.float32, copy=False)), np.full(n_rows, n_values))
+        return to_lists(pa.array(values.reshape(-1).astype(np.float32, copy=False)), np.full(n_rows, n_values))
     length = np.where(known.any(1), n_values if whole else n_values - known[:, ::-1].argmax(1) if n_values else 0, 0)
     flat = values[np.arange(n_values)[None] < length[:, None]].astype(np.float32, copy=False)
-    return in_lists(pa.array(flat, from_pandas=True), length)
+    return to_lists(pa.array(flat, from_pandas=True), length)
 
 
-def in_lists(flat: pa.Array, length: np.ndarray, empty: bool = False) -> pa.Array:
+def to_lists(flat: pa.Array, length: np.ndarray, empty: bool = False) -> pa.Array:
     """(N,) lists of the given lengths, one after another; null for length 0.
 
     Args:
@@ -134,16 +135,16 @@ def best_classes(n_rows: int, row: np.ndarray, heldout: Heldout, classes: tuple[
     """
     n_best = min(MOST_CLASSES, len(classes))
     code, p = np.zeros((n_rows, n_best), np.int32), np.full((n_rows, n_best), np.nan, np.float32)
-    for part in pieces(len(row), len(classes)):
-        mine = taken(heldout, part)
-        best = mine.code()[:, :n_best] if isinstance(mine, TopK) else leading(mine.T.copy(), n_best).T
-        of_best = mine.p()[:, :n_best] if isinstance(mine, TopK) else np.take_along_axis(mine, best, 1)
+    for part in chunk_slices(len(row), len(classes)):
+        mine = take_rows(heldout, part)
+        best = mine.code()[:, :n_best] if isinstance(mine, TopKProbabilities) else top_k(mine.T.copy(), n_best).T
+        of_best = mine.p()[:, :n_best] if isinstance(mine, TopKProbabilities) else np.take_along_axis(mine, best, 1)
         code[row[part]] = best
         p[row[part]] = np.round(of_best.astype(np.float64), DECIMALS) + 0.0
     known = ~np.isnan(p).any(1)
     length = np.where(known, n_best, 0)
     names = pa.array(classes, pa.string()).take(pa.array(code[known].reshape(-1)))
-    return in_lists(names, length), in_lists(pa.array(p[known].reshape(-1)), length)
+    return to_lists(names, length), to_lists(pa.array(p[known].reshape(-1)), length)
 
 
 def bands(rounds: tuple[Round, ...], regression: bool) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from zcurate.config.options import ReportOptions, ScanOptions
-from zcurate.data import readers, source
+from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
-from zcurate.report.report import COLUMN_DOCS, SELECTED_BY, TRACES, Report, select
+from zcurate.report.report import Report
+from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
+from zcurate.report.select import SELECTED_BY, select
 
 READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
 """Settings of the scan that say how the input is read."""
@@ -29,7 +31,7 @@ def needed(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
         ids: only ids are wanted.
     """
     if options.columns is None:
-        return (lambda name: name in (*SELECTED_BY, "id", "path")) if ids else (lambda name: name not in TRACES)
+        return (lambda name: name in (*SELECTED_BY, "id", "path")) if ids else (lambda name: name not in CURVE_COLUMNS)
     wanted = {name.strip() for name in options.columns.split(",")}
     # A name that is no column is answered with all that there are.
     return (lambda name: name in wanted or name in SELECTED_BY) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
@@ -49,11 +51,11 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     """
     table = select(report, options)
     if options.columns is None:
-        table = table.drop_columns([name for name in TRACES if name in table.column_names])
+        table = table.drop_columns([name for name in CURVE_COLUMNS if name in table.column_names])
     if ids and "path" in table.column_names:
         table = table.set_column(table.column_names.index("path"), "path", pa.array(openable(report, table), pa.string()))
     if options.with_data:
-        table = joined(table, data_of(report))
+        table = join_data(table, data_of(report))
     if options.columns is None:
         return table
     wanted = [name.strip() for name in options.columns.split(",") if name.strip()]
@@ -81,10 +83,10 @@ def data_of(report: Report) -> pa.Table:
     Raises:
         ReportError: as for `reread`.
     """
-    return reread(report, "--with-data", verbatim=True).table
+    return reread_input(report, "--with-data", verbatim=True).table
 
 
-def reread(report: Report, place: str, verbatim: bool = False) -> Dataset:
+def reread_input(report: Report, place: str, verbatim: bool = False) -> Dataset:
     """The input, read again as the scan read it.
 
     Args:
@@ -103,7 +105,7 @@ def reread(report: Report, place: str, verbatim: bool = False) -> Dataset:
     known = {name: value for name, value in card["options"].items() if name in READ_WITH}
     known["exclude"] = tuple(known.get("exclude") or ())
     try:
-        where = dataclasses.replace(source.locate(path, card["options"]["input_format"]), verbatim=verbatim)
+        where = dataclasses.replace(discovery.locate(path, card["options"]["input_format"]), verbatim=verbatim)
         known["root"] = card["input"].get("root") or known.get("root")
         digest = where.origin().digest
     except (InputError, OSError) as error:
@@ -113,7 +115,7 @@ def reread(report: Report, place: str, verbatim: bool = False) -> Dataset:
     return readers.read(where, ScanOptions(**known))
 
 
-def joined(table: pa.Table, data: pa.Table) -> pa.Table:
+def join_data(table: pa.Table, data: pa.Table) -> pa.Table:
     """The input's columns beside the report's, `data_` before a name that both have, and an empty `decision` column."""
     chosen = data.take(table.column("row"))
     for name, column in zip(chosen.column_names, chosen.columns, strict=True):

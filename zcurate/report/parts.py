@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zcurate.data import partitions, remote
-from zcurate.data.stream import Others
 from zcurate.errors import ReportError, UsageError
-from zcurate.report.report import ENDING, Report, card_of, check_output, current_umask, full, guard, here
+from zcurate.report.atomic import absolute_path, current_umask, guard, local_path
+from zcurate.report.report import Report
+from zcurate.report.schema import ENDING
+from zcurate.report.storage import card_of, check_output
+from zcurate.runtime.process_group import ProcessGroup
 
 
-def save(report: Report, folder: str, n_parts: int, force: bool = False) -> None:
+def save_parts(report: Report, folder: str, n_parts: int, force: bool = False) -> None:
     """Write a report in parts of nearly equal size, in the input's order: to a folder beside it, then renamed.
 
     Args:
@@ -32,7 +35,7 @@ def save(report: Report, folder: str, n_parts: int, force: bool = False) -> None
     if n_parts < 1:
         raise UsageError(f"{folder}: {n_parts} parts — expected 1 or more")
     folder = folder.rstrip("/")
-    check(folder, report.card["input"]["path"], force)
+    check_folder(folder, report.card["input"]["path"], force)
     beside = os.path.dirname(os.path.abspath(folder))
     try:
         temporary = tempfile.mkdtemp(prefix=".zcurate-", suffix=".part", dir=beside)
@@ -49,7 +52,7 @@ def save(report: Report, folder: str, n_parts: int, force: bool = False) -> None
 
 
 @contextmanager
-def filled_by_all(folder: str | None, others: Others) -> Iterator[str]:
+def written_by_all(folder: str | None, others: ProcessGroup) -> Iterator[str]:
     """A temporary folder that all processes write parts into, and that becomes `folder` when the last is done.
 
     Args:
@@ -115,12 +118,12 @@ def exchange(fresh: str, folder: str) -> None:
         shutil.rmtree(beside)
 
 
-def check_either(path: str, input_path: str, force: bool) -> None:
+def check_parts_output(path: str, input_path: str, force: bool) -> None:
     """`check`, but the report of the same input may be one file too, which the folder will take the place of; arguments and errors as there."""
-    (check_output if os.path.isfile(path) else check)(path, input_path, force)
+    (check_output if os.path.isfile(path) else check_folder)(path, input_path, force)
 
 
-def check(folder: str, input_path: str, force: bool) -> None:
+def check_folder(folder: str, input_path: str, force: bool) -> None:
     """Refuse to replace anything but a report of the same input.
 
     Args:
@@ -138,7 +141,7 @@ def check(folder: str, input_path: str, force: bool) -> None:
         raise UsageError(f"{folder}: is a file — expected a folder to write — name another, or take it away")
     if not os.path.isdir(folder):
         return
-    source = os.path.realpath(here(input_path))
+    source = os.path.realpath(local_path(input_path))
     others = [name for name in os.listdir(folder) if not name.endswith((".parquet", ".part"))]
     if others or os.path.commonpath([source, os.path.realpath(folder)]) == os.path.realpath(folder):
         what = others[0] if others else "the input"
@@ -149,5 +152,5 @@ def check(folder: str, input_path: str, force: bool) -> None:
         before = card_of(folder)["input"]["path"]
     except (ReportError, KeyError):
         raise UsageError(f"{folder}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
-    if before != full(input_path):
+    if before != absolute_path(input_path):
         raise UsageError(f"{folder}: is a report of {before} — nothing was written — overwrite it with --force, or name another with -o")

@@ -8,20 +8,92 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from math import isfinite, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zcurate.arrays.chunk import chunk_ranges
 from zcurate.arrays.sort import argsort
+from zcurate.config.options import ScanOptions
+from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.evidence.evidence import Evidence
-from zcurate.evidence.heldout import rivals, taken
+from zcurate.evidence.heldout import best_other, take_rows
+from zcurate.judge.blocks import BLOCK_ROWS, BlockedVerdicts
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.thresholds import class_cutoffs
 from zcurate.report.dynamics_columns import bands
+from zcurate.runtime.store import MemoryMappedStore
 
-MOST_PAIRS = 20
-MOST_SKIPPED = 100
+if TYPE_CHECKING:
+    from zcurate.config.model_config import Plan
+
+
+def exact_counts(card: dict[str, Any], judged: BlockedVerdicts, found: Evidence, cellar: MemoryMappedStore) -> dict[str, Any]:
+    """The run card with what was counted in the first block counted in all rows, or for pairs of classes scaled up to them.
+
+    Args:
+        card: made from the first block.
+        judged: all rows' verdicts.
+        found: all rows' labels.
+        cellar: where they lie.
+    """
+    size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
+    for begin, end in chunk_ranges(len(found.y), BLOCK_ROWS):
+        y, code = found.y[begin:end], judged.verdicts.code[begin:end]
+        if card["classes"]:
+            size += np.bincount(y[y >= 0], minlength=len(size))
+            for word, n in called.items():
+                n += np.bincount(y[(y >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
+        cellar.release()
+    classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
+    times = len(found.y) / len(judged.evidence.y)
+    pairs = []
+    for entry in card["pairs"]:
+        expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
+        pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
+    whole = judged.verdicts
+    expected = (
+        {**card["expected"], "recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]} if not whole.why else {}
+    )
+    rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True)) if not whole.why else card["noise_rate"]
+    return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected}, "in_pieces": True}
+
+
+def build_run_card(
+    data: Dataset, options: ScanOptions, what: Plan, evidence: Evidence, verdicts: Verdicts, row: np.ndarray, device: str, command: str | None, cut_short: bool
+) -> dict[str, Any]:
+    """Everything that is needed to trust or repeat the scan, as plain JSON values."""
+    import platform
+
+    import numpy
+    import pyarrow
+    import torch
+
+    from zcurate import __version__
+    from zcurate.report.atomic import absolute_path
+    from zcurate.report.schema import SCHEMA_VERSION
+
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "pyarrow": pyarrow.__version__}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "zcurate": __version__,
+        "command": command,
+        "options": {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(options).items()},
+        "seed": options.seed,
+        "device": device,
+        "versions": versions,
+        "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
+        **describe_data(data),
+        "model": {**dataclasses.asdict(what.spec), "n_epochs": [len(one.error) for one in evidence.rounds], "why": what.why},
+        **describe_verdicts(data, evidence, verdicts, row),
+        "partial": cut_short,
+        "warnings": list(data.warnings),
+    }
+
+
+MAX_PAIRS = 20
+MAX_SKIPPED = 100
 
 
 def finite(value: float) -> float | None:
@@ -29,7 +101,7 @@ def finite(value: float) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def of_data(data: Dataset) -> dict[str, Any]:
+def describe_data(data: Dataset) -> dict[str, Any]:
     """Columns, task and skipped rows."""
     roles = data.roles
     shape = None if data.pictures is None else list(data.pictures.shape[1:])
@@ -44,11 +116,11 @@ def of_data(data: Dataset) -> dict[str, Any]:
             "pictures": shape,
         },
         "n_skipped": len(data.skipped),
-        "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MOST_SKIPPED]],
+        "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MAX_SKIPPED]],
     }
 
 
-def of_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.ndarray) -> dict[str, Any]:
+def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.ndarray) -> dict[str, Any]:
     """Skill, noise rate, classes, pairs, thresholds and calibration."""
     rate, low, high = verdicts.noise_rate
     classes = class_table(data, evidence, verdicts)
@@ -123,13 +195,13 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
         return []
     names, given = data.task.classes, evidence.y[judged]
     suggested = verdicts.suggested[judged]
-    other = np.where((suggested >= 0) & (suggested != given), suggested, rivals(taken(evidence.heldout, judged), given))
+    other = np.where((suggested >= 0) & (suggested != given), suggested, best_other(take_rows(evidence.heldout, judged), given))
     p = verdicts.p_incorrect[judged].astype(np.float64)
     pairs, place = np.unique(given * len(names) + other, return_inverse=True)
     expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
     called = np.bincount(place, verdicts.called("incorrect")[judged])
     table = []
-    for k in np.lexsort((-expected, -called))[:MOST_PAIRS]:
+    for k in np.lexsort((-expected, -called))[:MAX_PAIRS]:
         # The pair's share is not known better than a Poisson count of it.
         half = 1.96 * sqrt(spread[k] + expected[k])
         entry = {"given": names[pairs[k] // len(names)], "suggested": names[pairs[k] % len(names)], "rows": int(called[k])}
@@ -144,7 +216,7 @@ def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
     return [{"name": name, "p": finite(p)} for name, p in zip(data.task.classes, class_cutoffs(evidence), strict=True)]
 
 
-def pooled(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
+def pool_cards(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
     """The run cards of processes that judged rows of their own as one: counts added up, rates averaged by rows, the rest the first's.
 
     Args:
@@ -159,17 +231,17 @@ def pooled(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
     table = zip(*(card["calibration"] for card in cards), strict=True)
     return {
         **first,
-        "classes": [added(entries, ("rows", "incorrect", "hard"), [entry["rows"] for entry in entries]) for entries in classes],
-        "pairs": sorted(map(added_pair, pairs.values()), key=lambda entry: (-entry["rows"], -entry["expected"]))[:MOST_PAIRS],
-        "noise_rate": added([card["noise_rate"] for card in cards], (), n_rows),
-        "expected": added([card["expected"] for card in cards], ("hard_cases",), n_rows),
-        "calibration": [added(entries, ("planted", "flagged"), n_rows) for entries in table],
+        "classes": [sum_entries(entries, ("rows", "incorrect", "hard"), [entry["rows"] for entry in entries]) for entries in classes],
+        "pairs": sorted(map(sum_pair, pairs.values()), key=lambda entry: (-entry["rows"], -entry["expected"]))[:MAX_PAIRS],
+        "noise_rate": sum_entries([card["noise_rate"] for card in cards], (), n_rows),
+        "expected": sum_entries([card["expected"] for card in cards], ("hard_cases",), n_rows),
+        "calibration": [sum_entries(entries, ("planted", "flagged"), n_rows) for entries in table],
         "n_copies_disagree": sum(card["n_copies_disagree"] for card in cards),
         "partial": any(card["partial"] for card in cards),
     }
 
 
-def added(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Sequence[float]) -> dict[str, Any]:
+def sum_entries(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Sequence[float]) -> dict[str, Any]:
     """Entries of one kind as one: counts are added up, other numbers averaged, the rest is the first's.
 
     Args:
@@ -187,7 +259,7 @@ def added(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Se
     return out
 
 
-def added_pair(entries: list[dict[str, Any]]) -> dict[str, Any]:
+def sum_pair(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """One pair of classes from what several processes expect of it; the half-widths of their intervals add up as squares."""
     expected, half = sum(entry["expected"] for entry in entries), sqrt(sum((entry["high"] - entry["expected"]) ** 2 for entry in entries))
     rows = sum(entry["rows"] for entry in entries)

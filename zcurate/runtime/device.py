@@ -5,21 +5,12 @@ Leaves: `torch.device`, `torch.Generator`, a crew of threads. Enters: the user's
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import Any
 
 import torch
 
 from zcurate.errors import UsageError
-from zcurate.runtime import startup
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's names for mallopt."""
+from zcurate.runtime import environment
 
 
 def pick(wanted: str) -> torch.device:
@@ -40,28 +31,9 @@ def pick(wanted: str) -> torch.device:
 
 def use_threads() -> int:
     """Fix the number of CPU threads to the cores this process may use, so that sums are split alike in every run."""
-    threads = startup.threads()
+    threads = environment.cpu_count()
     torch.set_num_threads(threads)
     return threads
-
-
-@contextmanager
-def kept_memory() -> Iterator[None]:
-    """Have glibc keep freed blocks of up to 1 GiB instead of giving them back and faulting them in again at every step; all are given back after."""
-    libc = None
-    with suppress(OSError):
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is None or not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):
-        yield
-        return
-    libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    try:
-        yield
-    finally:
-        libc.mallopt(M_MMAP_THRESHOLD, 128 << 10)
-        libc.mallopt(M_TRIM_THRESHOLD, 128 << 10)
-        libc.malloc_trim(0)
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -73,50 +45,6 @@ def has_bfloat16(device: torch.device) -> bool:
         return False
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(known and known())
-
-
-@contextmanager
-def crew(
-    n_jobs: int, device: torch.device, small: bool = False, twins: bool = False
-) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
-    """A `map` whose calls run side by side on CPU threads, each with its share of the cores; one after another where that gains nothing.
-
-    Two single-threaded members finish sooner than two members with two threads each: nothing waits at the end of every product, and a busy
-    neighbour slows one thread down and not all.
-
-    Args:
-        n_jobs: calls at a time, at most.
-        device: where the tensors are.
-        small: the products of one call are too small to be shared out: one core does them sooner.
-        twins: another process works beside this one and takes half of the cores. The calls are made on a new thread: OpenMP's helpers of the
-            thread that the process was copied on are not in the copy.
-    """
-    threads = torch.get_num_threads()
-    n = 2 if twins else min(n_jobs, threads) if device.type == "cpu" else 1
-    try:
-        if n <= 1:
-            torch.set_num_threads(1 if small and device.type == "cpu" else threads)
-            yield map
-            return
-        with ThreadPoolExecutor(1 if twins else n, initializer=torch.set_num_threads, initargs=((startup.threads() if twins else threads) // n,)) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def beside(n_jobs: int = 1) -> Iterator[Callable[..., Future[Any]]]:
-    """A function that starts a call on another thread, on one core.
-
-    Args:
-        n_jobs: calls at a time; the others wait for their turn.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(n_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.submit
-    finally:
-        torch.set_num_threads(threads)
 
 
 def generator(device: torch.device, *seeds: int) -> torch.Generator:

@@ -7,35 +7,58 @@ One process is `Alone` and pays nothing.
 
 from __future__ import annotations
 
-import ctypes
 import datetime
-import mmap
-import os
-import pickle
-import signal
-import sys
-import traceback
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from zcurate.data.stream import Nobody
-from zcurate.runtime import startup
-from zcurate.runtime.startup import processes
+from zcurate.runtime import environment
+from zcurate.runtime.environment import world_size
 
-PR_SET_PDEATHSIG = 1
-"""Linux's name for prctl: be killed when the parent is gone."""
-PATIENCE = datetime.timedelta(minutes=30)
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class ProcessGroup(Protocol):
+    """The processes that read one input together."""
+
+    rank: int
+    size: int
+
+    def gathered(self, thing: Any) -> list[Any]:
+        """What each hands in, in order of their ranks."""
+
+    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The array of each in turn."""
+
+
+class WorkerDone(Exception):
+    """This process's part of a scan under `torchrun` is over: the first process goes on alone."""
+
+
+def leave_if_worker(last: bool) -> None:
+    """Of several processes all but the first are done, if nothing else is to come, and it takes over their cores.
+
+    Args:
+        last: nothing else is to come. In a user's own program each process goes on and gets the report, and in a trial another scan follows.
+
+    Raises:
+        Over: this is not the first.
+    """
+    if not last or environment.world_size() == 1:
+        return
+    if environment.rank() > 0:
+        raise WorkerDone
+    environment.claim_cpus()
+
+
+TIMEOUT = datetime.timedelta(minutes=30)
 """How long a process waits for the others: one may still be reading."""
 
 
-class Alone(Nobody):
+class SingleProcess:
     """One process."""
 
     rank, size = 0, 1
@@ -88,119 +111,19 @@ class Alone(Nobody):
         """What the first process says."""
         return value
 
+    def gathered(self, thing: Any) -> list[Any]:
+        """What each process hands in: here this one's alone."""
+        return [thing]
+
+    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The array of each process in turn: here this one's alone."""
+        yield x
+
     def leave(self) -> None:
         """The work is done."""
 
 
-class Twin(Alone):
-    """This process or its copy: each trains every other member, and both write into one record, at rows of their own."""
-
-    n_teams = 2
-
-    def __init__(self, team: int) -> None:
-        """One of the two.
-
-        Args:
-            team: 0 for the process itself, 1 for its copy.
-        """
-        self.team = team
-
-
-@contextmanager
-def twins(wanted: bool) -> Iterator[Alone]:
-    """Go on in two processes; only the first comes out at the end, when the other is done. What both are to see lies in `shared_zeros`.
-
-    Members in threads of one process wait for each other's Python at every operation, a quarter of their time; a copy of the process costs
-    some milliseconds. Its memory is this one's until either writes to it. No other thread may be at work in a library meanwhile: a lock that it
-    holds would never open in the copy.
-
-    Args:
-        wanted: False to go on alone.
-
-    Raises:
-        BaseException: what the copy ended with.
-    """
-    if not wanted:
-        yield Alone()
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    mine, (told, here), threads = os.getpid(), os.pipe(), torch.get_num_threads()
-    # The helpers that OpenMP keeps for this thread are not in a copy of it.
-    torch.set_num_threads(1)
-    startup.spare_memory()
-    with warnings.catch_warnings():
-        # Python warns of any fork beside threads; the caller sees to it that none of them holds a lock.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(told)
-        lost, twin = True, Twin(1)
-        try:
-            die_with(mine)
-            yield twin
-            tell(here, None, twin.word)
-            lost = False
-        except BaseException as error:
-            tell(here, error if isinstance(error, KeyboardInterrupt | MemoryError) else RuntimeError("".join(traceback.format_exception(error))), None)
-        finally:
-            os._exit(int(lost))
-    os.close(here)
-    twin = Twin(0)
-    try:
-        yield twin
-        with os.fdopen(told, "rb") as file:
-            words = file.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
-    finally:
-        torch.set_num_threads(threads)
-    _, status = os.waitpid(child, 0)
-    if not words:
-        raise MemoryError(f"a copy of the process was ended by signal {os.WTERMSIG(status)}")
-    wrong, twin.word = pickle.loads(words)
-    if wrong is not None:
-        raise wrong
-
-
-def tell(where: int, error: BaseException | None, word: Any) -> None:
-    """Say how it went.
-
-    Args:
-        where: pipe.
-        error: what went wrong, or None.
-        word: something small.
-    """
-    with suppress(OSError), os.fdopen(where, "wb") as file:
-        pickle.dump((error, word), file)
-
-
-def can_fork() -> bool:
-    """Whether a copy of this process can go on training: Linux's fork, no GPU, whose threads do not come along."""
-    return sys.platform == "linux" and not torch.cuda.is_available()
-
-
-def die_with(parent: int) -> None:
-    """Have the system end this process when its parent is gone.
-
-    Args:
-        parent: its number.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def shared_zeros(shape: tuple[int, ...]) -> Tensor:
-    """(shape) float32 in memory that copies of this process see and write too."""
-    if 0 in shape:
-        return torch.zeros(shape)
-    return torch.frombuffer(mmap.mmap(-1, 4 * prod(shape)), dtype=torch.float32).view(shape)
-
-
-class Crowd(Alone):
+class DistributedGroup(SingleProcess):
     """One of several processes; all of them call the same methods in the same order.
 
     Members are shared out first, for they have nothing to tell one another; where there are more processes than members, each member's
@@ -217,9 +140,9 @@ class Crowd(Alone):
         from torch import distributed
 
         self.distributed, self.device = distributed, device
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         place, everyone = distributed.get_rank(), distributed.get_world_size()
-        self.n_teams = groups(everyone, n_members)
+        self.n_teams = n_member_groups(everyone, n_members)
         self.size = everyone // self.n_teams
         self.team, self.rank = divmod(place, self.size)
         rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_teams)]
@@ -240,12 +163,16 @@ class Crowd(Alone):
         Args:
             x: of the same shape everywhere.
         """
+        import torch
+
         out = [torch.empty_like(x) for _ in range(self.size)]
         self.distributed.all_gather(out, x.contiguous(), group=self.rows)
         return torch.stack(out)
 
     def reduce(self, parameters: list[nn.Parameter]) -> None:
         """Add the gradients of the processes that share a member's rows, in place: one message for all of them."""
+        import torch
+
         if self.size == 1:
             return
         found = [one.grad for one in parameters if one.grad is not None]
@@ -262,6 +189,8 @@ class Crowd(Alone):
             dim: in which rows are counted; -1 where every process has all of them.
             largest: take the largest of the members instead of their sum.
         """
+        import torch
+
         if dim >= 0 and self.size > 1:
             rows = x.movedim(dim, 0).contiguous()
             sizes = self.stacked(torch.tensor([len(rows)], device=self.device))[:, 0]
@@ -276,6 +205,8 @@ class Crowd(Alone):
 
     def agreed(self, value: bool) -> bool:
         """What the first process says."""
+        import torch
+
         told = torch.tensor([value], dtype=torch.uint8, device=self.device)
         self.distributed.broadcast(told, 0)
         return bool(told[0])
@@ -288,6 +219,8 @@ class Crowd(Alone):
 
     def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """The array of each process in turn, in order of their ranks; arrays may differ in length."""
+        import torch
+
         here = self.distributed.get_rank()
         for rank, (n, kind) in enumerate(self.gathered((len(x), x.dtype.str))):
             mine = torch.from_numpy(np.ascontiguousarray(x)) if rank == here else torch.from_numpy(np.empty(n, kind))
@@ -301,7 +234,7 @@ class Crowd(Alone):
         self.distributed.destroy_process_group()
 
 
-class Apart(Crowd):
+class ShardedGroup(DistributedGroup):
     """One of several processes that have each read rows of their own: a member's batch is made of rows of all of them."""
 
     apart = True
@@ -319,21 +252,21 @@ class Apart(Crowd):
         return x
 
 
-def groups(n_processes: int, n_members: int) -> int:
+def n_member_groups(n_processes: int, n_members: int) -> int:
     """How many groups of equally many processes share the members: as many as there are members, or the most below that divide evenly."""
     return max(n for n in range(1, min(n_members, n_processes) + 1) if n_processes % n == 0)
 
 
-def join(device: torch.device, n_members: int) -> Alone:
+def join_group(device: torch.device, n_members: int) -> SingleProcess:
     """The processes that `torchrun` started, or this one alone.
 
     Args:
         device: where the tensors are.
         n_members: of a round.
     """
-    return Crowd(device, n_members) if processes() > 1 else Alone()
+    return DistributedGroup(device, n_members) if world_size() > 1 else SingleProcess()
 
 
-def join_apart(device: torch.device) -> Alone:
+def join_sharded(device: torch.device) -> SingleProcess:
     """The same, each with rows of its own."""
-    return Apart(device) if processes() > 1 else Alone()
+    return ShardedGroup(device) if world_size() > 1 else SingleProcess()

@@ -8,7 +8,25 @@ from contextlib import contextmanager
 from typing import Protocol
 
 
-class Watch(Protocol):
+class Stopwatch:
+    """Seconds by stage, for the run card; decides nothing."""
+
+    def __init__(self, watch: Progress) -> None:
+        self.watch, self.marks = watch, [("start", time.perf_counter())]
+
+    def stage(self, name: str) -> None:
+        """The next stage begins."""
+        self.watch.stage(name)
+        self.marks.append((name, time.perf_counter()))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage so far."""
+        ends = [at for _, at in self.marks[1:]] + [time.perf_counter()]
+        spent = {name: round(end - begin, 3) for (name, begin), end in zip(self.marks[1:], ends[1:], strict=True)}
+        return {**spent, "total": round(ends[-1] - self.marks[0][1], 3)}
+
+
+class Progress(Protocol):
     """Receives stages, progress and remarks."""
 
     def stage(self, name: str) -> None:
@@ -24,7 +42,7 @@ class Watch(Protocol):
         """Something the user should act on, one line."""
 
 
-class Silent:
+class NoProgress:
     """A watch that keeps quiet."""
 
     def stage(self, name: str) -> None:
@@ -40,7 +58,7 @@ class Silent:
         """Nothing."""
 
 
-class Costs:
+class Timings:
     """Seconds by name, for `scan -v`; decides nothing."""
 
     def __init__(self) -> None:

@@ -18,10 +18,10 @@ import warnings
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-SPARED, TRIED = "torch._meta_registrations", ("2.13.",)
+DEFERRED, TESTED_VERSIONS = "torch._meta_registrations", ("2.13.",)
 """What torch's compiler and tensors without data need and a scan does not, a quarter of its import; and the versions of torch that load without it."""
-BUILDS_ON_IT = ("torch._decomp", "torch._refs")
-NEEDED = "torch._prims.rng_prims"
+DEPENDENTS = ("torch._decomp", "torch._refs")
+REQUIRED = "torch._prims.rng_prims"
 """What `SPARED` would have imported and generators cannot do without."""
 LIBRARIES = ("libtorch_global_deps.so", "libtorch_cpu.so")
 """Of torch, in the order in which it loads them itself: all but the small one that knows Python."""
@@ -29,16 +29,16 @@ LIBRARIES = ("libtorch_global_deps.so", "libtorch_cpu.so")
 
 def start() -> None:
     """`spin_little` and `without_pandas`."""
-    spin_little()
-    without_pandas()
+    limit_spinning()
+    skip_pandas_import()
 
 
-def spin_little() -> None:
+def limit_spinning() -> None:
     """Before torch loads GNU OpenMP: idle threads that spin for long starve the others when the machine is busy, 5- to 40-fold."""
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def without_pandas() -> None:
+def skip_pandas_import() -> None:
     """Keep Arrow from importing pandas at its first array, .4 s for nothing: it looks once, and finds a version too old for it."""
     if "pandas" in sys.modules:
         return
@@ -53,41 +53,6 @@ def without_pandas() -> None:
             pyarrow.array([0])
     finally:
         del sys.modules["pandas"]
-
-
-def processes() -> int:
-    """How many processes `torchrun` started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-
-
-def rank() -> int:
-    """Which of them this is: only the first talks and writes; 0 without `torchrun`."""
-    return int(os.environ.get("RANK", "0")) if processes() > 1 else 0
-
-
-def processes_here() -> int:
-    """How many of them share this machine's memory."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", processes())) if processes() > 1 else 1
-
-
-def threads() -> int:
-    """CPU threads to compute with: the cores this process may use, or fewer where `OMP_NUM_THREADS` says so."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
-
-
-def others_left() -> None:
-    """The other processes on this machine are done: from now on `threads` counts theirs too."""
-    os.environ["OMP_NUM_THREADS"] = str(threads() * processes_here())
-
-
-def spare_memory() -> None:
-    """Give what Arrow and glibc keep for later back to the system."""
-    import pyarrow
-
-    pyarrow.default_memory_pool().release_unused()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def load_libraries() -> None:
@@ -112,25 +77,25 @@ def load_torch(ours: bool) -> None:
     """
     if "torch" in sys.modules:
         return
-    collecting, spared = gc.isenabled(), ours and SPARED not in sys.modules and known_torch()
+    collecting, spared = gc.isenabled(), ours and DEFERRED not in sys.modules and is_tested_torch()
     gc.disable()
     if spared:
-        sys.modules[SPARED] = types.ModuleType(SPARED)
+        sys.modules[DEFERRED] = types.ModuleType(DEFERRED)
     try:
         importlib.import_module("torch")
         if spared:
-            importlib.import_module(NEEDED)
+            importlib.import_module(REQUIRED)
     finally:
         if spared:
-            del sys.modules[SPARED]
-            sys.meta_path.insert(0, Later())
+            del sys.modules[DEFERRED]
+            sys.meta_path.insert(0, DeferredImport())
         if ours:
             gc.freeze()
         if collecting:
             gc.enable()
 
 
-class Later:
+class DeferredImport:
     """Imports what was spared before anything that builds on it: the other way round their imports go in a circle."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -141,7 +106,7 @@ class Later:
             path: of its package.
             target: to be filled.
         """
-        if name not in BUILDS_ON_IT:
+        if name not in DEPENDENTS:
             return None
         sys.meta_path.remove(self)
         return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
@@ -152,26 +117,26 @@ class Later:
     def exec_module(self, module: types.ModuleType) -> None:
         """Have the real module take its place."""
         del sys.modules[module.__name__]
-        whole_torch()
+        import_deferred()
         importlib.import_module(module.__name__)
 
 
-def known_torch() -> bool:
+def is_tested_torch() -> bool:
     """Whether torch is of a version that was tried without `SPARED`."""
     found = importlib.util.find_spec("torch")
     with contextlib.suppress(OSError):
         if found is not None and found.origin is not None:
             with open(os.path.join(os.path.dirname(found.origin), "version.py"), encoding="utf-8") as file:
-                return any(f"'{version}" in file.read(1000) for version in TRIED)
+                return any(f"'{version}" in file.read(1000) for version in TESTED_VERSIONS)
     return False
 
 
-def whole_torch() -> None:
+def import_deferred() -> None:
     """Import what `load_torch` spared, for a module of the user's own that may compile itself."""
-    importlib.import_module(SPARED)
+    importlib.import_module(DEFERRED)
 
 
-def torch_beside(ours: bool) -> None:
+def load_torch_in_background(ours: bool) -> None:
     """Begin to import torch on another thread.
 
     Args:

@@ -12,17 +12,31 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zcurate.errors import UsageError
 
-MAPPED_AT_ONCE, MOST_TOUCHED = 1 << 16, 1 << 28
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def shared_zeros(shape: tuple[int, ...]) -> Tensor:
+    """(shape) float32 in memory that copies of this process see and write too."""
+    import torch
+
+    if 0 in shape:
+        return torch.zeros(shape)
+    return torch.frombuffer(mmap.mmap(-1, 4 * prod(shape)), dtype=torch.float32).view(shape)
+
+
+PAGE_BYTES, MAX_TOUCHED_BYTES = 1 << 16, 1 << 28
 """Bytes that one look at a file may map, and bytes after which they are given back."""
 
 
-class Cellar:
+class MemoryMappedStore:
     """Arrays in one folder."""
 
     def __init__(self, folder: str) -> None:
@@ -94,8 +108,8 @@ class Cellar:
             row_bytes: of each.
         """
         # The system maps neighbouring pages with the one that is asked for.
-        self.n_touched += n_rows * max(row_bytes, MAPPED_AT_ONCE)
-        if self.n_touched > MOST_TOUCHED:
+        self.n_touched += n_rows * max(row_bytes, PAGE_BYTES)
+        if self.n_touched > MAX_TOUCHED_BYTES:
             self.release()
 
     def release(self) -> None:
@@ -105,14 +119,9 @@ class Cellar:
             for one in self.held:
                 one._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    @property
-    def n_bytes(self) -> int:
-        """Of all arrays."""
-        return sum(one.nbytes for one in self.held)
-
 
 @contextmanager
-def cellar(beside: str | None = None) -> Iterator[Cellar]:
+def temporary_store(beside: str | None = None) -> Iterator[MemoryMappedStore]:
     """A cellar in the folder for temporary files, or in `beside`; taken away at the end, whatever the end is.
 
     Args:
@@ -126,6 +135,6 @@ def cellar(beside: str | None = None) -> Iterator[Cellar]:
     except OSError as error:
         raise UsageError(f"{beside or tempfile.gettempdir()}: cannot be written ({error.strerror}) — expected room for the rows — set TMPDIR") from error
     try:
-        yield Cellar(folder)
+        yield MemoryMappedStore(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

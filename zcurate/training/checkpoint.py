@@ -21,8 +21,8 @@ from torch import Tensor
 
 from zcurate.errors import UsageError
 from zcurate.evidence.evidence import Round
-from zcurate.evidence.heldout import TopK
-from zcurate.training.planting import Planted
+from zcurate.evidence.heldout import TopKProbabilities
+from zcurate.evidence.planted import Planted
 
 ENDING = ".checkpoint"
 ARRAYS = ("shown", "heldout", "hard_row", "hard_heldout")
@@ -115,7 +115,7 @@ class Checkpoint:
     def keep_round(self, at: int, one: Round) -> None:
         """Keep a finished round."""
         held = one.heldout
-        arrays = {name: getattr(one, name) for name in ARRAYS} | {"heldout": held.kept if isinstance(held, TopK) else held}
+        arrays = {name: getattr(one, name) for name in ARRAYS} | {"heldout": held.kept if isinstance(held, TopKProbabilities) else held}
         arrays |= {f"columns.{name}": column for name, column in one.columns.items()} | {f"curves.{name}": curve for name, curve in one.curves.items()}
         kinds = sorted(set(one.planted.kind.tolist()))
         arrays |= {
@@ -123,7 +123,7 @@ class Checkpoint:
             "planted.shown": one.planted.shown,
             "planted.kind": np.searchsorted(kinds, one.planted.kind).astype(np.int64),
         }
-        n_classes = held.n_classes if isinstance(held, TopK) else 0
+        n_classes = held.n_classes if isinstance(held, TopKProbabilities) else 0
         self.save(f"round-{at}", arrays, {"kinds": kinds, "best": one.best, "left_out": one.left_out, "best_of": n_classes})
 
     def round(self, at: int) -> Round | None:
@@ -138,7 +138,7 @@ class Checkpoint:
         kind = np.array(facts["kinds"] or [""])[arrays["planted.kind"]]
         planted = Planted(arrays["planted.row"], arrays["planted.shown"], kind)
         shown, heldout, hard_row, hard_heldout = (arrays[name] for name in ARRAYS)
-        predictions = TopK(heldout, facts["best_of"]) if facts.get("best_of") else heldout
+        predictions = TopKProbabilities(heldout, facts["best_of"]) if facts.get("best_of") else heldout
         return Round(shown, planted, parts["columns"], predictions, parts["curves"], facts["best"], hard_row, hard_heldout, facts["left_out"])
 
     def there(self) -> bool:

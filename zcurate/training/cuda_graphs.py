@@ -11,24 +11,28 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-PATIENCE = 5
+from zcurate.training.losses.zerror import LossOutput
+from zcurate.training.sampler import Visits
+
+EAGER_STEPS = 5
 """A size is recorded when it comes up this often: by then not recording has cost about as much, and what is set up at first use is there."""
-CLOSE = 0.05
+TOLERANCE = 0.05
 """A replayed step may move the parameters otherwise than the step itself by this share of the way: sums in another order, no other batch."""
 
 Step = Callable[[int, bool], None]
 
 
-def possible(device: torch.device) -> bool:
+def can_record(device: torch.device) -> bool:
     """Whether steps can be recorded there."""
     return device.type == "cuda"
 
 
-def aside(step: Callable[[], None]) -> None:
+def run_on_side_stream(step: Callable[[], None]) -> None:
     """Run a step on a stream of its own, as those must that come before a recording.
 
     Args:
@@ -73,7 +77,7 @@ def record(step: Callable[[], None], generators: list[torch.Generator]) -> Calla
     return graph.replay
 
 
-def renew(generator: torch.Generator, seed: Tensor) -> None:
+def restore_generator(generator: torch.Generator, seed: Tensor) -> None:
     """Give a generator a state of its own again: one that a recording broke off with draws no more.
 
     Args:
@@ -85,7 +89,7 @@ def renew(generator: torch.Generator, seed: Tensor) -> None:
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
-class Replay:
+class GraphedStep:
     """The recordings of one step."""
 
     def __init__(self, step: Step, state: list[Tensor], generators: list[torch.Generator]) -> None:
@@ -113,11 +117,11 @@ class Replay:
         self.met[key] += 1
         if self.why_not:
             self.step(size, full)
-        elif self.met[key] < PATIENCE:
-            aside(lambda: self.step(size, full))
-        elif self.met[key] == PATIENCE:
+        elif self.met[key] < EAGER_STEPS:
+            run_on_side_stream(lambda: self.step(size, full))
+        elif self.met[key] == EAGER_STEPS:
             self.begin(key)
-        elif self.met[key] == PATIENCE + 1:
+        elif self.met[key] == EAGER_STEPS + 1:
             self.compare(key)
         else:
             self.recorded[key]()
@@ -134,7 +138,7 @@ class Replay:
         except RuntimeError as error:
             self.give_up(str(error.__context__ or error).partition("\n")[0])
             for one, seed in zip(self.generators, seeds, strict=True):
-                renew(one, seed)
+                restore_generator(one, seed)
             self.step(*key)
             return
         self.recorded[key]()
@@ -155,7 +159,7 @@ class Replay:
             generator.set_state(seed)
         self.step(*key)
         for now, other, was in zip(self.state, replayed, before, strict=True):
-            if not alike(now, other, was):
+            if not is_close(now, other, was):
                 self.give_up("a replayed step differed from the step itself")
                 return
 
@@ -169,7 +173,7 @@ class Replay:
         self.recorded.clear()
 
 
-def alike(now: Tensor, other: Tensor, was: Tensor) -> bool:
+def is_close(now: Tensor, other: Tensor, was: Tensor) -> bool:
     """Whether two ways lead to the same place but for rounding: whole numbers exactly, others within `CLOSE` of the way.
 
     Args:
@@ -180,4 +184,21 @@ def alike(now: Tensor, other: Tensor, was: Tensor) -> bool:
     if not now.dtype.is_floating_point:
         return bool((now == other).all())
     apart, way = (now.double() - other.double()).norm(), (now.double() - was.double()).norm()
-    return bool(apart <= CLOSE * way + 1e-6 * now.double().norm())
+    return bool(apart <= TOLERANCE * way + 1e-6 * now.double().norm())
+
+
+class StaticBuffers(NamedTuple):
+    """An epoch's visits where replayed steps find them, and what they are told and say: the same memory in every epoch."""
+
+    visits: Visits
+    """(K, n)."""
+    labels: Tensor
+    """(K, n) shown labels."""
+    found: LossOutput
+    """(K, n)."""
+    thresholds: Tensor
+    """(n_batches,) float32, tau of each batch [sigma]."""
+    rates: Tensor
+    """(n_batches,) float32, learning rate of each batch."""
+    at: Tensor
+    """(2,) int64: place of the next batch's first row, and the batch's number."""

@@ -7,37 +7,35 @@ for that the best few, `heldout.ROW_BYTES`.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from zcurate.arrays.sort import rows_at_once
-from zcurate.evidence.evidence import Evidence, Round
-from zcurate.evidence.heldout import KEPT, MOST_CELLS, TopK
-from zcurate.runtime.process_group import Alone, shared_zeros
-from zcurate.runtime.store import Cellar
-from zcurate.training.losses.zerror import Scored
-from zcurate.training.planting import Planted
+from zcurate.arrays.chunk import chunk_ranges
+from zcurate.evidence.evidence import Round
+from zcurate.evidence.heldout import MAX_DENSE_CELLS, N_KEPT, TopKProbabilities
+from zcurate.evidence.planted import Planted
+from zcurate.runtime.process_group import SingleProcess
+from zcurate.runtime.store import MemoryMappedStore, shared_zeros
+from zcurate.training.losses.zerror import LossOutput
 
 Z, ERROR, MARGIN, SIEVE = range(4)
 CURVES = {"z": Z, "error": ERROR, "margin": MARGIN, "sieve": SIEVE}
 """Where each curve's sums lie."""
-PARTS = 4
+N_RUN_PARTS = 4
 """Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
-FROZEN_ROWS = 32_768
+FREEZE_ROWS = 32_768
 """Rows that are frozen at a time."""
-LEARNED_RUN = 2
+MIN_LEARNED_RUN = 2
 """Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
 
 
-class Ledger:
+class TrainingDynamics:
     """One round's record of N rows over E epochs."""
 
     def __init__(
         self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
-        n_parts: int = PARTS, cellar: Cellar | None = None, own: Tensor | None = None, shared: bool = False,
+        n_parts: int = N_RUN_PARTS, cellar: MemoryMappedStore | None = None, own: Tensor | None = None, shared: bool = False,
     ) -> None:  # fmt: skip
         """Nothing seen yet.
 
@@ -69,19 +67,19 @@ class Ledger:
         """Visits in one epoch; visits masked in all."""
         self.second = zeros(n_second, 2, n_rows)
         self.z_max = zeros(n_rows)
-        for begin, end in rows_at_once(n_rows, FROZEN_ROWS):
+        for begin, end in chunk_ranges(n_rows, FREEZE_ROWS):
             self.z_max[begin:end] = float("-inf")
             if cellar is not None:
                 cellar.release()
-        n_parts = n_parts if n_rows * n_outputs <= MOST_CELLS else 1
-        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * KEPT)
+        n_parts = n_parts if n_rows * n_outputs <= MAX_DENSE_CELLS else 1
+        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * N_KEPT)
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
         """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
         return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
 
-    def join(self, crowd: Alone) -> None:
+    def join(self, crowd: SingleProcess) -> None:
         """From here on the record of all processes' rows, in the input's order.
 
         Args:
@@ -90,7 +88,7 @@ class Ledger:
         for name, one in self.state().items():
             setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
 
-    def record(self, epoch: int, ids: Tensor, scored: Scored, weight: Tensor) -> None:
+    def record(self, epoch: int, ids: Tensor, scored: LossOutput, weight: Tensor) -> None:
         """Add visits: a batch or, better, one member's whole epoch at a time.
 
         Args:
@@ -122,7 +120,7 @@ class Ledger:
         flat = ids.reshape(-1)
         value = output if self.regression else output.softmax(2)
         if self.own is not None:
-            value = best_few(value, self.own[ids])
+            value = top_k_of_batch(value, self.own[ids])
         self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
@@ -153,11 +151,11 @@ class Ledger:
             heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
         else:
             heldout, best = self.heldout.numpy()[0], 1.0
-            for begin, end in rows_at_once(len(shown), FROZEN_ROWS):
+            for begin, end in chunk_ranges(len(shown), FREEZE_ROWS):
                 heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
                 self.cellar.release()
         columns, curves = self.means(best)
-        return Round(shown, planted, columns, heldout if self.own is None else TopK(heldout, self.n_outputs), curves, best)
+        return Round(shown, planted, columns, heldout if self.own is None else TopKProbabilities(heldout, self.n_outputs), curves, best)
 
     def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
@@ -168,7 +166,7 @@ class Ledger:
         epoch, second = self.epoch.cpu().numpy()[: max(1, self.n_epochs)], self.second.cpu().numpy()
         numbers = {name: getattr(self, name).cpu().numpy() for name in ("seen", "masked", "z_max")}
         n, columns = epoch.shape[2], dict[str, np.ndarray]()
-        for begin, end in rows_at_once(n, FROZEN_ROWS):
+        for begin, end in chunk_ranges(n, FREEZE_ROWS):
             part = slice(begin, end)
             found, curves = row_columns(epoch[:, :, part], **{name: one[part] for name, one in numbers.items()}, regression=self.regression, best=best)
             for name, values in found.items():
@@ -184,14 +182,14 @@ class Ledger:
         return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
 
 
-def best_few(p: Tensor, own: Tensor) -> Tensor:
+def top_k_of_batch(p: Tensor, own: Tensor) -> Tensor:
     """(K, B, 2 x KEPT) float32 as `heldout.TopK` keeps them, of whole probabilities.
 
     Args:
         p: (K, B, C).
         own: (K, B) int64 class that is kept in any case; -1 for none.
     """
-    code = p.topk(KEPT, 2).indices
+    code = p.topk(N_KEPT, 2).indices
     away = (own >= 0) & (code != own[..., None]).all(2)
     code[..., -1] = torch.where(away, own, code[..., -1])
     return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)
@@ -277,43 +275,6 @@ def row_columns(
     return columns, curves
 
 
-def asked_once(evidence: Evidence, rows: np.ndarray) -> Evidence:
-    """Rows that no member was shown under their own label, described by their one held-out answer instead of by visits under a wrong one.
-
-    Args:
-        evidence: N rows of one round. Its arrays are filled in place; what they said of the rows before goes with the round.
-        rows: (P,) int64.
-    """
-    (before,) = evidence.rounds
-    before = dataclasses.replace(before, as_shown=before.of_planted())
-    label, answer = evidence.y[rows], evidence.heldout[rows]
-    every = np.arange(len(rows))
-    if label.dtype.kind == "f":
-        error = label - answer[:, 0]
-        margin = -np.abs(error) * np.exp(-np.clip(answer[:, 1], -4.0, 3.0))
-        loss = np.abs(error)
-    else:
-        p = np.clip(answer, 1e-6, 1 - 1e-6)
-        own = p[every, label]
-        error, others = np.log1p(-own) - np.log(own), p.copy()
-        others[every, label] = 0
-        margin, loss = np.log(own) - np.log(others.max(1)), -np.log(own)
-    last = evidence.curves["error"][-1]
-    known = ~np.isnan(last)
-    z = (error - last[known].mean()) / max(float(last[known].std()), 1e-9)
-    right = margin > (-1.0 if label.dtype.kind == "f" else 0.0)
-    found = {
-        "n_seen": np.ones(len(rows)), "n_masked": np.abs(z) > 2 if label.dtype.kind == "f" else z > 2, "z_score": z, "z_max": z, "z_last": z,
-        "loss_mean": loss, "confidence_mean": np.exp(-loss), "confidence_std": np.zeros(len(rows)), "margin_mean": margin, "spread_best": -margin,
-        "learned_epoch": np.where(right, 0, len(evidence.curves["error"])), "n_forgotten": np.zeros(len(rows)),
-    }  # fmt: skip
-    for name, values in found.items():
-        evidence.columns[name][rows] = values
-    for name, values in (("error", error), ("margin", margin), ("z", z)):
-        evidence.curves[name][:, rows] = values
-    return dataclasses.replace(evidence, rounds=(before,))
-
-
 def learned_epoch(right: np.ndarray) -> np.ndarray:
     """First epoch from which a row was predicted right `LEARNED_RUN` times running; E when never.
 
@@ -321,7 +282,7 @@ def learned_epoch(right: np.ndarray) -> np.ndarray:
         right: (E, N) bool.
     """
     run = right.copy()
-    for step in range(1, min(LEARNED_RUN, len(right))):
+    for step in range(1, min(MIN_LEARNED_RUN, len(right))):
         run[:-step] &= right[step:]
         run[-step:] = False
     return np.where(run.any(0), run.argmax(0), len(right)).astype(np.float32)

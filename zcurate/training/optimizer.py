@@ -10,16 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8
 MOMENTUM = 0.9
 
 
-class Optimiser:
+class Optimizer:
     """One model's parameters and what the optimiser remembers of each."""
 
-    def __init__(self, spec: ModelSpec, model: nn.Module) -> None:
+    def __init__(self, spec: ModelConfig, model: nn.Module) -> None:
         self.spec = spec
         self.parameters = [one for one in model.parameters() if one.requires_grad]
         self.first = [torch.zeros_like(one) for one in self.parameters]

@@ -7,32 +7,14 @@ boundary of the held-out predictions get the best wrong class, as in instance-de
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from zcurate.arrays.sort import pieces
-from zcurate.evidence.heldout import Heldout, given, rivals, taken
-
-CLASS_KINDS = ("uniform", "confused", "boundary")
-TARGET_KINDS = ("swap", "shift", "scale")
-
-
-@dataclass(frozen=True)
-class Planted:
-    """Rows whose label a round of members is shown wrong."""
-
-    row: np.ndarray
-    """(P,) int64, positions in the encoded rows."""
-    shown: np.ndarray
-    """(P,) int64 class or float32 standardised target that is shown instead."""
-    kind: np.ndarray
-    """(P,) str, how it was made wrong."""
-
-    @staticmethod
-    def none() -> Planted:
-        """No planted row."""
-        return Planted(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, "U8"))
+from zcurate.arrays.chunk import chunk_slices
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.evidence import planted as planted_module
+from zcurate.evidence.evidence import Round
+from zcurate.evidence.heldout import Heldout, best_other, given_probability, mean_heldout, take_rows
+from zcurate.evidence.planted import TARGET_KINDS, Planted
 
 
 def plant_classes(
@@ -81,11 +63,11 @@ def plant_confused(y: np.ndarray, rows: np.ndarray, p: Heldout, n: int, kind: st
         kind: `confused` or `boundary`.
         rng: source of every choice.
     """
-    some = taken(p, rows)
-    own, rival = given(some, y[rows]), rivals(some, y[rows])
+    some = take_rows(p, rows)
+    own, rival = given_probability(some, y[rows]), best_other(some, y[rows])
     weight = own.astype(float) + 1e-6
     if kind == "boundary":
-        margin = own - given(some, rival)
+        margin = own - given_probability(some, rival)
         weight = np.where(margin > 0, (1 - margin**2) / 2, 0.0) + 1e-6
     at = rng.choice(len(rows), min(n, len(rows)), replace=False, p=weight / weight.sum())
     if kind == "boundary":
@@ -107,7 +89,7 @@ def confusion_rows(y: np.ndarray, p: Heldout) -> np.ndarray:
     n_classes = p.shape[1]
     total = np.full((n_classes, n_classes), 1e-6)
     labelled = y >= 0
-    for part in pieces(len(y), n_classes):
+    for part in chunk_slices(len(y), n_classes):
         mine = labelled[part]
         np.add.at(total, y[part][mine], p[part][mine])
     np.fill_diagonal(total, 0)
@@ -139,3 +121,21 @@ def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
     too_near = np.abs(shown - y[rows]) < 0.5 * spread
     shown = np.where(too_near, shift, shown)
     return Planted(rows, shown.astype(np.float64), np.where(too_near, "shift", kind).astype("U8"))
+
+
+PLANT_SHARE, MAX_PLANTED_SINGLE_ROUND = 0.04, 2000
+"""Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
+
+
+def plant_round(
+    encoded: EncodedRows, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator, most: int
+) -> Planted:
+    """The errors that the next round is shown, in the encoded labels' unit, `most` at most."""
+    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2, most)
+    if encoded.target is not None:
+        targets = encoded.target.back(y)
+        planted = plant_targets(targets, candidates, n, rng)
+        return Planted(planted.row, encoded.target.forward(planted.shown), planted.kind)
+    p = mean_heldout([take_rows(one.heldout, slice(len(y))) for one in rounds], y) if rounds else None
+    kinds = planted_module.CLASS_KINDS if rounds else ("uniform",)
+    return plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

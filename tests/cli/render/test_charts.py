@@ -58,8 +58,8 @@ def test_no_line_is_wider_than_asked(n, width):
 
 
 def test_many_epochs_are_drawn_together_as_means():
-    assert charts.drawn_together(charts.padded([1, 3, None, 5, None, None], 6), 3).tolist()[:2] == [2.0, 5.0]
-    assert math.isnan(charts.drawn_together(charts.padded([1, 3, None, 5, None, None], 6), 3)[2])
+    assert charts.pool_epochs(charts.padded([1, 3, None, 5, None, None], 6), 3).tolist()[:2] == [2.0, 5.0]
+    assert math.isnan(charts.pool_epochs(charts.padded([1, 3, None, 5, None, None], 6), 3)[2])
 
 
 def test_without_bands_and_for_a_flat_curve_there_is_still_a_chart():

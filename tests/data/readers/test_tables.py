@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import readers, source
+from zcurate.data import discovery, readers
 from zcurate.errors import InputError, UsageError
 
 ROWS = 30
@@ -41,7 +41,7 @@ def jsonl_bytes():
 
 
 def read(path, **options):
-    return readers.read(source.locate(str(path), options.get("input_format")), ScanOptions(**options))
+    return readers.read(discovery.locate(str(path), options.get("input_format")), ScanOptions(**options))
 
 
 def facts(data):
@@ -178,7 +178,7 @@ def test_windows_text_is_read(tmp_path):
 def test_a_column_that_changes_its_type_far_down_is_read_as_text(tmp_path, monkeypatch):
     from zcurate.data.readers import csv
 
-    monkeypatch.setattr(csv, "BLOCK", 200)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 200)
     path = tmp_path / "late.csv"
     path.write_text("x,code,label\n" + "".join(f"{k}.5,{k % 5},{'ab'[k % 2]}\n" for k in range(200)) + "1.5,seven,a\n")
     data = read(path)
@@ -242,7 +242,7 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 
 def test_standard_input_needs_a_format():
     with pytest.raises(UsageError, match="--input-format"):
-        source.locate("-", None)
+        discovery.locate("-", None)
 
 
 @pytest.mark.parametrize(
@@ -257,12 +257,12 @@ def test_standard_input_needs_a_format():
     ],
 )
 def test_the_report_is_named_after_the_input(path, stem):
-    assert source.stem_of(path) == stem
+    assert discovery.stem_of(path) == stem
 
 
 def test_a_folder_gives_its_name_to_the_report(tmp_path):
     (tmp_path / "pets.v2").mkdir()
-    assert source.stem_of(str(tmp_path / "pets.v2") + "/") == "pets.v2"
+    assert discovery.stem_of(str(tmp_path / "pets.v2") + "/") == "pets.v2"
 
 
 cells = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12).map(lambda text: "w" + text))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zcurate.evidence.evidence import View
-from zcurate.evidence.noise_model import Confusion, estimate, nothing
+from zcurate.evidence.evidence import LabelView
+from zcurate.evidence.noise_model import NoiseModel, estimate_noise, no_noise_model
 from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS
 
 EPOCHS = 6
@@ -31,7 +31,7 @@ def view(margin, heldout=None, label=None, columns=None):
         "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(float),
     }
     curves = {"error": -margin, "margin": margin, "z": -margin, "sieve": -margin / 2, "second": margin[:2]}
-    return View(label, heldout, {**made, **(columns or {})}, curves, estimate(heldout, label))
+    return LabelView(label, heldout, {**made, **(columns or {})}, curves, estimate_noise(heldout, label))
 
 
 def easy_late_never():
@@ -116,7 +116,7 @@ def test_the_moving_average_label_remembers_the_early_rival():
 
 
 def test_two_means_splits_the_losses_of_a_class():
-    from zcurate.evidence.signals.loss_cluster import two_means
+    from zcurate.evidence.signals.loss_curves import two_means
 
     assert two_means(np.array([0.1, 0.2, 0.1, 3.0, 3.2])) == pytest.approx((0.4 / 3 + 3.1) / 2)
     assert two_means(np.array([1.0])) == float("inf")
@@ -133,16 +133,16 @@ def test_class_z_is_taken_within_the_class():
 def test_a_random_label_has_a_loss_in_the_middle():
     heldout = np.tile([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]], (20, 1)).astype(np.float32)
     label = np.tile([0, 1, 0], 20)
-    seen = View(label, heldout, {}, {}, estimate(heldout, label))
+    seen = LabelView(label, heldout, {}, {}, estimate_noise(heldout, label))
     score = CLASS_SIGNALS.load("random_label")(seen)
     assert score[0] == 0 and score[2] == pytest.approx(1 / 3)
 
 
 def test_the_training_posterior_moves_the_margin_by_the_odds_of_the_mistake():
     noise = np.array([[0.7, 0.3], [0.0001, 0.9999]])
-    found = Confusion(noise, noise, noise, 1.0, 1.0, 1.0)
+    found = NoiseModel(noise, noise, noise, 1.0, 1.0, 1.0)
     heldout = np.full((2, 2), 0.5, np.float32)
-    seen = View(np.array([0, 1]), heldout, {"margin_mean": np.zeros(2)}, {}, found)
+    seen = LabelView(np.array([0, 1]), heldout, {"margin_mean": np.zeros(2)}, {}, found)
     score = CLASS_SIGNALS.load("training_posterior")(seen)
     # Label 1 is often a mistake for 0; label 0 never for 1.
     assert score[0] == pytest.approx(1 / (1 + 0.7 / 0.0001), rel=0.01)
@@ -156,7 +156,7 @@ def test_copies_with_another_label():
 
 def targets(label, location, columns=None):
     heldout = np.stack([location, np.zeros(len(label))], 1).astype(np.float32)
-    return View(np.asarray(label, float), heldout, columns or {}, {}, nothing())
+    return LabelView(np.asarray(label, float), heldout, columns or {}, {}, no_noise_model())
 
 
 def test_the_conformal_position_of_a_target_among_all_residuals():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zcurate.pipeline.trial import metrics
-from zcurate.pipeline.trial.metrics import Compared
+from zcurate.pipeline.trial.metrics import ComparedScans
 
 #            planted: 3 found of 4           | suspected | hard, now incorrect | clean | unlabelled
 KIND = np.array(["uniform", "uniform", "confused", "confused", "", "", "", "", ""])
@@ -17,7 +17,7 @@ AFTER = np.array([0.9, 0.8, 0.7, 0.3, 0.95, 0.6, 0.1, 0.2, np.nan])
 WORDS_BEFORE = np.array(["clean", "clean", "clean", "clean", "incorrect", "hard", "clean", "clean", "unlabelled"])
 WORDS_AFTER = np.array(["incorrect", "incorrect", "incorrect", "hard", "incorrect", "incorrect", "clean", "clean", "unlabelled"])
 RESTORED = np.array([True, False, True, True, False, False, False, False, False])
-ROWS = Compared(KIND, BEFORE, WORDS_BEFORE, AFTER, WORDS_AFTER, RESTORED, {"p": AFTER, "backwards": -AFTER})
+ROWS = ComparedScans(KIND, BEFORE, WORDS_BEFORE, AFTER, WORDS_AFTER, RESTORED, {"p": AFTER, "backwards": -AFTER})
 
 
 def test_recall_is_counted_by_kind_and_for_all():
@@ -76,4 +76,4 @@ def test_wrong_against_hard_asks_only_planted_and_hard_rows():
 
 
 def test_what_became_of_hard_rows():
-    assert metrics.hard(ROWS) == {"rows": 1, "incorrect": 1, "hard": 0, "clean": 0, "outlier": 0}
+    assert metrics.hard_rows(ROWS) == {"rows": 1, "incorrect": 1, "hard": 0, "clean": 0, "outlier": 0}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from zcurate.evidence.evidence import Evidence, Round
+from zcurate.evidence.planted import Planted
 from zcurate.pipeline.trial import prioritization
-from zcurate.training.planting import Planted
 
 TRAINING = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
 HELDOUT = np.array([9.0, 1.0, 1.0, 1.0])
@@ -15,7 +15,7 @@ GROUPS = {"planted": np.array([1.0, 0, 0, 0]), "suspected": np.array([0, 0.5, 0,
 
 
 def shares(rule, part):
-    table = prioritization.spent(TRAINING, HELDOUT, GROUPS)
+    table = prioritization.budget_shares(TRAINING, HELDOUT, GROUPS)
     row = next(row for row in table if row["rule"] == rule and row["part"] == part)
     return [row[name] for name in GROUPS]
 
@@ -43,9 +43,9 @@ def test_reducible_loss_passes_over_rows_that_held_out_members_miss_too():
 def test_shares_sum_to_one_and_rows_without_a_loss_are_left_out():
     training = TRAINING.copy()
     training[:, 3] = np.nan
-    for row in prioritization.spent(training, HELDOUT, GROUPS):
+    for row in prioritization.budget_shares(training, HELDOUT, GROUPS):
         assert sum(row[name] for name in GROUPS) == pytest.approx(1)
-    assert prioritization.spent(training, HELDOUT, GROUPS)[0]["planted"] == pytest.approx(1 / 3)
+    assert prioritization.budget_shares(training, HELDOUT, GROUPS)[0]["planted"] == pytest.approx(1 / 3)
 
 
 def evidence(y, heldout, errors, planted):

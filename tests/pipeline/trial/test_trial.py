@@ -14,14 +14,14 @@ from tests import conftest
 from zcurate.cli.render import trial_tables
 from zcurate.config.options import TrialOptions
 from zcurate.errors import InputError, UsageError
-from zcurate.pipeline.scan import Stopwatch, opened
+from zcurate.evidence.planted import Planted
+from zcurate.pipeline.scan import open_dataset
 from zcurate.pipeline.trial import trial
-from zcurate.runtime.progress import Silent
-from zcurate.training.planting import Planted
+from zcurate.runtime.progress import NoProgress, Stopwatch
 
 
 def tried(data, **settings):
-    return trial.run(data, TrialOptions(**settings), Silent(), None)
+    return trial.run_trial(data, TrialOptions(**settings), NoProgress(), None)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_seed_decides(blobs):
 
 
 def test_what_is_printed_fits_eighty_columns(blobs, capsys):
-    trial_tables.show(blobs[0].facts, verbose=True)
+    trial_tables.print_trial(blobs[0].facts, verbose=True)
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= 80
     assert "24 errors planted in a copy, 10 % of the labelled rows" in lines
@@ -146,8 +146,8 @@ def test_a_swap_that_became_a_shift_is_not_planted_when_only_swaps_were_asked_fo
 
 def test_the_copy_differs_in_the_planted_labels_only():
     table = pa.table({"x": [k + 0.5 for k in range(40)], "label": ["a", "b", None, "a"] * 10})
-    data = opened(table, TrialOptions(), Stopwatch(Silent()))
-    copy = trial.mislabelled(data, Planted(np.array([0, 3]), np.array([1, 1]), np.array(["uniform"] * 2)))
+    data = open_dataset(table, TrialOptions(), Stopwatch(NoProgress()))
+    copy = trial.with_planted(data, Planted(np.array([0, 3]), np.array([1, 1]), np.array(["uniform"] * 2)))
     assert copy.given.to_pylist() == ["b", "b", None, "b", *data.given.to_pylist()[4:]]
     assert data.given.to_pylist()[:4] == ["a", "b", None, "a"]
     assert copy.given.type == data.given.type
@@ -156,8 +156,8 @@ def test_the_copy_differs_in_the_planted_labels_only():
 
 def test_missing_targets_stay_missing():
     table = pa.table({"x": [k * 1.5 + 0.25 for k in range(80)], "label": [None, *(k + 0.5 for k in range(79))]})
-    data = opened(table, TrialOptions(), Stopwatch(Silent()))
-    copy = trial.mislabelled(data, Planted(np.array([1]), np.array([77.25]), np.array(["shift"])))
+    data = open_dataset(table, TrialOptions(), Stopwatch(NoProgress()))
+    copy = trial.with_planted(data, Planted(np.array([1]), np.array([77.25]), np.array(["shift"])))
     assert copy.given.to_pylist()[:3] == [None, 77.25, 1.5]
     assert copy.given.type == data.given.type
 
@@ -197,5 +197,5 @@ def test_too_small_a_share_says_so(blobs):
 
 
 def test_the_time_limit_is_shared_between_the_scans():
-    assert trial.half("10m") == "300.000000s"
-    assert trial.half(None) is None
+    assert trial.half_limit("10m") == "300.000000s"
+    assert trial.half_limit(None) is None

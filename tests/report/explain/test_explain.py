@@ -21,10 +21,12 @@ from zcurate.cli import app
 from zcurate.cli.render import row_explanation
 from zcurate.config.options import ScanOptions
 from zcurate.data import tables
-from zcurate.data.dataset import Column, Origin
+from zcurate.data.dataset import Column, InputInfo
 from zcurate.errors import UsageError
 from zcurate.report.explain import explain, similar_rows
-from zcurate.report.report import TRACES, Report, load
+from zcurate.report.report import Report
+from zcurate.report.schema import CURVE_COLUMNS
+from zcurate.report.storage import load
 
 SAMPLES = ROOT / "sample_data"
 
@@ -61,7 +63,7 @@ def run(folder, capsys, monkeypatch):
 
 def one(folder, name, row):
     path = str(folder / f"{name}.zcurate.parquet")
-    return explain.compose(load(path), path, [row])[0]
+    return explain.explain_rows(load(path), path, [row])[0]
 
 
 def first(folder, name, verdict):
@@ -131,10 +133,10 @@ def test_the_nearest_rows_are_the_nearest_and_carry_labels_and_values(folder):
 def test_texts_are_compared_by_their_words():
     fruit, vegetable = "red apple pie with cream number", "hot green pea soup with bread number"
     texts = [f"{fruit if at % 2 else vegetable} {chr(97 + at)}{chr(97 + at)}{at // 2}" for at in range(20)]
-    data = tables.dataset(pa.table({"text": texts, "label": ["a", "b"] * 10}), Origin("memory", "arrow"), ScanOptions(label="label"))
+    data = tables.dataset(pa.table({"text": texts, "label": ["a", "b"] * 10}), InputInfo("memory", "arrow"), ScanOptions(label="label"))
     data = dataclasses.replace(data, roles=dataclasses.replace(data.roles, features=(Column("text", "text"),)))
-    found = similar_rows.nearest(data, [0, 3])
-    assert found.measure == similar_rows.OF_TEXTS
+    found = similar_rows.similar_rows(data, [0, 3])
+    assert found.measure == similar_rows.BY_TEXT
     assert [{near % 2 for near, _ in found.of[row]} for row in (0, 3)] == [{0}, {1}]
     assert [row in [near for near, _ in found.of[row]] for row in (0, 3)] == [False, False]
     assert all(0 <= distance < 0.9 for _, distance in found.of[0])
@@ -249,13 +251,13 @@ def test_changed_data_are_named_and_the_rest_is_told(folder, run):
 def test_a_report_of_an_older_version_says_what_it_lacks(folder, run):
     whole = load(str(folder / "penguins.zcurate.parquet"))
     card = {name: value for name, value in whole.card.items() if name not in ("bands", "clue_names")}
-    Report(whole.table.drop_columns(list(TRACES)), card).save(str(folder / "old.parquet"))
+    Report(whole.table.drop_columns(list(CURVE_COLUMNS)), card).save(str(folder / "old.parquet"))
     code, out, _ = run("explain", "old.parquet", "P002")
     facts = json.loads(run("explain", "old.parquet", "P002", "--json")[1])
     assert code == 0
     assert "older zcurate: no loss_curve" in out
     assert "Where the cut lies" in out
-    assert facts["missing"] == list(TRACES)
+    assert facts["missing"] == list(CURVE_COLUMNS)
     assert (facts["curves"], facts["clues"], facts["heldout"]) == (None, None, None)
 
 
@@ -264,7 +266,7 @@ def test_unlabelled_and_unjudged_rows_are_told_as_such(tmp_path):
     label = rng.choice(["a", "b"], 60).tolist()
     label[3] = None
     report = zcurate.scan(pa.table({"x": rng.normal(size=60), "label": label}), epochs=2)
-    unjudged, unlabelled = explain.compose(report, "x", [0, 3])
+    unjudged, unlabelled = explain.explain_rows(report, "x", [0, 3])
     assert (unjudged["verdict"], unlabelled["verdict"]) == ("unjudged", "unlabelled")
     assert unjudged["cut"] is None and unjudged["clues"] is None and unlabelled["curves"] is None
     assert len(unjudged["curves"]["z"]["row"]) == 2
@@ -272,7 +274,7 @@ def test_unlabelled_and_unjudged_rows_are_told_as_such(tmp_path):
     assert "has no label" in unlabelled["meaning"]
     assert "a table in memory" in unjudged["nearest_missing"]
     for facts in (unjudged, unlabelled):
-        row_explanation.show(facts)
+        row_explanation.print_row(facts)
 
 
 def test_a_skipped_row_is_told_with_its_reason(tmp_path, capsys):
@@ -280,11 +282,11 @@ def test_a_skipped_row_is_told_with_its_reason(tmp_path, capsys):
     lines[7] = "1,a,b,c,d"
     (tmp_path / "bad.csv").write_text("x,label\n" + "\n".join(lines) + "\n")
     report = zcurate.scan(str(tmp_path / "bad.csv"), epochs=3)
-    (facts,) = explain.compose(report, "x", [7])
+    (facts,) = explain.explain_rows(report, "x", [7])
     assert facts["verdict"] == "skipped"
     assert facts["skipped"] in facts["meaning"]
     assert facts["nearest"] is None and facts["telling"] == []
-    row_explanation.show(facts)
+    row_explanation.print_row(facts)
     assert "could not be read" in capsys.readouterr().out
 
 
@@ -307,7 +309,7 @@ def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, ca
     for at, entry in enumerate((near["itself"], *near["rows"])):
         entry["id"] = f"http://example.org/a/long/path/[bold]{at}[/bold]"
         entry["values"] = {"size [red]": "[red]5[/red]"}
-    row_explanation.show({**facts, "id": "[red]7[/red]"})
+    row_explanation.print_row({**facts, "id": "[red]7[/red]"})
     out = capsys.readouterr().out
     assert out.startswith("row 1 · id [red]7[/red]\n")
     assert "row  given" in out
@@ -316,7 +318,7 @@ def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, ca
     facts["nearest"]["itself"]["values"] = {}
     for entry in near["rows"]:
         entry["values"] = {}
-    row_explanation.show(facts)
+    row_explanation.print_row(facts)
     assert "[bold]1[/bold]" in capsys.readouterr().out
 
 
@@ -331,8 +333,8 @@ def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(fol
         table = table.set_column(table.column_names.index(name), name, pa.array(curves, table.schema.field(name).type))
     path = str(tmp_path / "cut.zcurate.parquet")
     Report(table, report.card).save(path)
-    shown = explain.compose(load(path), path, [0, 1])
+    shown = explain.explain_rows(load(path), path, [0, 1])
     for facts, expected in zip(shown, (True, False), strict=True):
         assert facts["curves"]["later_round"] is expected
-        row_explanation.show(facts)
+        row_explanation.print_row(facts)
         assert ("shown another label" in capsys.readouterr().out) is expected

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zcurate.report.formats.cells import text_of, texts_of
+from zcurate.report.formats.cells import cell_text, column_texts
 
 rng = np.random.default_rng(0)
 WILD = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500), [0, -0.0, 1, 1e16, 1e-5, 3.4e38, np.nan, np.inf]])
@@ -30,4 +30,4 @@ WILD = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500)
 )
 def test_a_column_at_once_is_its_values_one_by_one(array):
     for column in (pa.chunked_array([array]), pa.chunked_array([array, array])):
-        assert texts_of(column) == [text_of(value, column.type) for value in column.to_pylist()]
+        assert column_texts(column) == [cell_text(value, column.type) for value in column.to_pylist()]

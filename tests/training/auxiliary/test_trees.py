@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 
-from zcurate.config.model_config import ENSEMBLE
-from zcurate.training.auxiliary import trees
-from zcurate.training.auxiliary.trees import Grove, Table, grown
+from zcurate.config.toml import ENSEMBLE
+from zcurate.training.auxiliary import tree_worker, trees
+from zcurate.training.auxiliary.tree_worker import TreeWorker
+from zcurate.training.auxiliary.trees import TreeTable, fit_trees
 
 
 def table(n=400, n_classes=2, seed=0, hard=0):
@@ -18,12 +19,12 @@ def table(n=400, n_classes=2, seed=0, hard=0):
     y = rng.integers(0, n_classes, n)
     x = np.column_stack([y + rng.normal(0, 0.3, n), rng.normal(0, 1, n), np.where(rng.random(n) < 0.5, y, rng.integers(0, n_classes, n))]).astype(np.float32)
     rows = np.arange(hard)
-    return Table(x, np.array([False, False, True]), y, rng.permutation(n) % trees.FOLDS, n_classes, 0, x[rows], rows)
+    return TreeTable(x, np.array([False, False, True]), y, rng.permutation(n) % trees.N_FOLDS, n_classes, 0, x[rows], rows)
 
 
 @pytest.fixture(scope="module")
 def said():
-    return grown(table(hard=20), trees.KINDS)
+    return fit_trees(table(hard=20), trees.KINDS)
 
 
 def test_every_kind_predicts_better_than_chance_and_sums_to_one(said):
@@ -42,7 +43,7 @@ def test_no_row_sees_its_own_label(said):
     flipped = data.y.copy()
     own = data.fold == 0
     flipped[own] = 1 - flipped[own]
-    again = grown(data._replace(y=flipped), trees.KINDS)
+    again = fit_trees(data._replace(y=flipped), trees.KINDS)
     for name, held in again.items():
         np.testing.assert_array_equal(held.rows[own], said[name].rows[own])
         assert not np.array_equal(held.rows[~own], said[name].rows[~own])
@@ -55,12 +56,12 @@ def test_hard_cases_are_asked_of_trees_that_never_saw_their_rows(said):
 
 
 def test_threads_change_nothing(said):
-    for name, held in grown(table(hard=20), trees.KINDS, n_threads=3).items():
+    for name, held in fit_trees(table(hard=20), trees.KINDS, n_threads=3).items():
         np.testing.assert_array_equal(held.rows, said[name].rows)
 
 
 def test_a_process_of_its_own_says_the_same(said):
-    with Grove(("boosted", "forest", "bayes")) as grove:
+    with TreeWorker(("boosted", "forest", "bayes")) as grove:
         assert grove.child is not None
         there = grove.ask(table(hard=20))
     assert grove.trouble == ""
@@ -74,23 +75,23 @@ def test_where_no_process_can_be_started_nothing_is_said_and_why(monkeypatch):
     def fails(*args, **settings):
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(trees.subprocess, "Popen", fails)
-    with Grove(("forest",)) as grove:
+    monkeypatch.setattr(tree_worker.subprocess, "Popen", fails)
+    with TreeWorker(("forest",)) as grove:
         assert grove.ask(table()) == {}
     assert grove.trouble == "their process cannot be started (Resource temporarily unavailable)"
-    monkeypatch.setattr(trees.sys, "frozen", True, raising=False)
-    assert Grove(("forest",)).trouble == "there is no Python to start a process with"
+    monkeypatch.setattr(tree_worker.sys, "frozen", True, raising=False)
+    assert TreeWorker(("forest",)).trouble == "there is no Python to start a process with"
 
 
 def test_a_process_that_dies_is_told_of_and_nothing_is_said():
-    with Grove(("forest",)) as grove:
+    with TreeWorker(("forest",)) as grove:
         grove.child.kill()
         assert grove.ask(table()) == {}
     assert grove.trouble == "their process ended with code -9"
 
 
 def test_what_went_wrong_in_the_process_is_told():
-    with Grove(("forest",)) as grove:
+    with TreeWorker(("forest",)) as grove:
         assert grove.ask(table()._replace(fold=np.zeros(3, np.int64))) == {}
     assert grove.trouble.startswith("their process ended with code 1 (")
     assert "Error" in grove.trouble
@@ -99,41 +100,41 @@ def test_what_went_wrong_in_the_process_is_told():
 def test_the_process_runs_nothing_of_the_user_s_folder(tmp_path, monkeypatch):
     (tmp_path / "random.py").write_text("open('ran', 'w').close(); raise RuntimeError('mine')")
     monkeypatch.chdir(tmp_path)
-    with Grove(("forest",)) as grove:
+    with TreeWorker(("forest",)) as grove:
         assert list(grove.ask(table())) == ["forest"]
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("seed", [20_261_122, 2**40, -3])
 def test_any_seed_will_do(seed):
-    held = grown(table(n=80)._replace(seed=seed), trees.KINDS)
-    again = grown(table(n=80)._replace(seed=seed), ("forest",))
+    held = fit_trees(table(n=80)._replace(seed=seed), trees.KINDS)
+    again = fit_trees(table(n=80)._replace(seed=seed), ("forest",))
     assert len(held) == 4
     np.testing.assert_array_equal(held["forest"].rows, again["forest"].rows)
 
 
 def test_trees_of_many_classes_grow_some_at_a_time(monkeypatch):
     data = table(n_classes=6)
-    held = grown(data, ("forest",))["forest"]
-    monkeypatch.setattr(trees, "TREE_BYTES", trees.FOLDS * trees.tree_bytes(400, 6))
-    few = grown(data, ("forest",))["forest"]
+    held = fit_trees(data, ("forest",))["forest"]
+    monkeypatch.setattr(trees, "TREE_BYTES", trees.N_FOLDS * trees.tree_bytes(400, 6))
+    few = fit_trees(data, ("forest",))["forest"]
     np.testing.assert_allclose(few.rows.sum(1), 1, atol=1e-5)
     assert np.corrcoef(few.rows[:, 0], held.rows[:, 0])[0, 1] > 0.98
     monkeypatch.setattr(trees, "TREE_BYTES", trees.TREE_BYTES - 1)
-    assert grown(data, ("forest",)) == {}
+    assert fit_trees(data, ("forest",)) == {}
 
 
 def test_sizes_shrink_with_what_trees_would_cost():
-    assert trees.sizes(20_000, 14, 2, trees.KINDS) == (1, 30, 7)
-    assert trees.sizes(6_000, 20, 4, trees.KINDS).boosted == 4
-    assert trees.sizes(20_000, 16, 26, trees.KINDS).boosted == 0
-    assert trees.sizes(49_000, 300, 2, trees.KINDS).boosted == 0
-    assert 0 < trees.sizes(49_000, 1000, 2, trees.KINDS).forest < 30
-    assert trees.sizes(20_000, 14, 2, ("bayes",))[:2] == (0, 0)
+    assert trees.tree_sizes(20_000, 14, 2, trees.KINDS) == (1, 30, 7)
+    assert trees.tree_sizes(6_000, 20, 4, trees.KINDS).boosted == 4
+    assert trees.tree_sizes(20_000, 16, 26, trees.KINDS).boosted == 0
+    assert trees.tree_sizes(49_000, 300, 2, trees.KINDS).boosted == 0
+    assert 0 < trees.tree_sizes(49_000, 1000, 2, trees.KINDS).forest < 30
+    assert trees.tree_sizes(20_000, 14, 2, ("bayes",))[:2] == (0, 0)
 
 
 def test_trees_that_take_too_long_are_left_out():
-    with Grove(("forest",)) as grove:
+    with TreeWorker(("forest",)) as grove:
         assert grove.ask(table(), 0.001) == {}
     assert grove.trouble == "they were not ready in time"
     assert grove.child.returncode is not None
@@ -141,7 +142,7 @@ def test_trees_that_take_too_long_are_left_out():
 
 def test_the_block_s_end_ends_the_process_though_nobody_asked():
     begin = time.perf_counter()
-    with Grove(("forest",)) as grove:
+    with TreeWorker(("forest",)) as grove:
         pass
     assert grove.child.returncode is not None
     assert time.perf_counter() - begin < 5
@@ -152,14 +153,14 @@ def test_the_spec_names_every_kind():
 
 
 def test_nothing_is_started_where_no_trees_are_wanted():
-    assert Grove(("bayes",)).child is None
-    assert Grove(()).child is None
+    assert TreeWorker(("bayes",)).child is None
+    assert TreeWorker(()).child is None
 
 
 def test_a_class_that_a_fold_lacks_is_impossible_there():
     data = table(n_classes=3)
     y = np.where(data.y == 2, np.where(data.fold == 0, 2, 1), data.y)
-    held = grown(data._replace(y=y), ("forest",))["forest"]
+    held = fit_trees(data._replace(y=y), ("forest",))["forest"]
     assert (held.rows[data.fold == 0, 2] == 0).all()
     assert held.rows[data.fold != 0, 2].max() > 0
 
@@ -168,19 +169,19 @@ def test_unlabelled_rows_are_predicted_and_teach_nothing():
     data = table()
     y = data.y.copy()
     y[:50] = -1
-    held = grown(data._replace(y=y), ("forest",))["forest"]
+    held = fit_trees(data._replace(y=y), ("forest",))["forest"]
     assert (held.rows[:50].argmax(1) == data.y[:50]).mean() > 0.9
 
 
 def test_many_classes_leave_boosting_out_and_too_many_leave_nothing():
-    assert list(grown(table(n_classes=40), trees.KINDS)) == ["forest"]
-    assert grown(table()._replace(n_classes=1_000_000), trees.KINDS) == {}
+    assert list(fit_trees(table(n_classes=40), trees.KINDS)) == ["forest"]
+    assert fit_trees(table()._replace(n_classes=1_000_000), trees.KINDS) == {}
     nothing = table()._replace(x=np.zeros((400, 0), np.float32), category=np.zeros(0, bool), hard=np.zeros((0, 0), np.float32))
-    assert grown(nothing, trees.KINDS) == {}
+    assert fit_trees(nothing, trees.KINDS) == {}
 
 
 def test_a_category_of_many_values_is_taken_as_numbers():
     data = table(n=600)
     codes = np.arange(600, dtype=np.float32) % 400
-    held = grown(data._replace(x=np.column_stack([data.x[:, :2], codes])), ("boosted",))
+    held = fit_trees(data._replace(x=np.column_stack([data.x[:, :2], codes])), ("boosted",))
     assert (held["boosted 60"].rows.argmax(1) == data.y).mean() > 0.85

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from zcurate.encoding.encoder import Encoded, TargetScale
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.encoding.targets import TargetScale
 from zcurate.training.detectors import neighbors
 
 
 def encoded(x, y, **parts):
     y = torch.as_tensor(y)
-    return Encoded(y, np.arange(len(y)), np.arange(len(y)), 2 if y.is_floating_point() else int(y.max()) + 1, dense=torch.as_tensor(x).float(), **parts)
+    return EncodedRows(y, np.arange(len(y)), np.arange(len(y)), 2 if y.is_floating_point() else int(y.max()) + 1, dense=torch.as_tensor(x).float(), **parts)
 
 
 def clouds(n=120, seed=0):
@@ -52,15 +53,15 @@ def test_a_row_is_not_its_own_neighbour():
 def test_a_row_between_the_clouds_is_isolated():
     x, y = clouds()
     x[7] = 1.5
-    assert neighbors.observe(encoded(x, y))["isolation"].argmax() == 7
+    assert neighbors.detect(encoded(x, y))["isolation"].argmax() == 7
 
 
 def test_more_columns_than_the_space_is_wide_are_drawn_together():
     x = np.random.default_rng(0).normal(size=(50, 400)).astype(np.float32)
     x[3] = 9
     seen = encoded(x, np.arange(50) % 2)
-    assert neighbors.raw_space(seen).shape == (50, neighbors.WIDEST)
-    assert neighbors.observe(seen)["isolation"].argmax() == 3
+    assert neighbors.raw_space(seen).shape == (50, neighbors.MAX_WIDTH)
+    assert neighbors.detect(seen)["isolation"].argmax() == 3
 
 
 def test_votes_and_centres_of_the_learned_space():
@@ -68,7 +69,7 @@ def test_votes_and_centres_of_the_learned_space():
     shown = y.copy()
     shown[0] = (y[0] + 1) % 3
     asked, taught = torch.arange(0, 30), torch.arange(30, 120)
-    look = neighbors.observer(("neighbour_labels", "class_centre", "posterior"))
+    look = neighbors.representation_observer(("neighbour_labels", "class_centre", "posterior"))
     space, label = torch.from_numpy(x), torch.from_numpy(shown)
     seen = look(space[asked], label[asked], space[taught], label[taught], 3)
     assert look.keys(90, 120, torch.device("cpu")).tolist() == list(range(90))
@@ -76,7 +77,7 @@ def test_votes_and_centres_of_the_learned_space():
     assert (seen["neighbour_own"][1:] > 0.999).all()
     assert seen["centre_own"][0] > 3 * seen["centre_other"][0]
     assert (seen["centre_own"][1:] < seen["centre_other"][1:]).all()
-    assert neighbors.observer(("posterior",)) is None
+    assert neighbors.representation_observer(("posterior",)) is None
 
 
 def test_mahalanobis_distances_share_one_covariance():
@@ -97,7 +98,7 @@ def test_copies_are_found_whatever_their_labels():
     y[:3] = [0, 0, 1]
     x[5] = x[4] + 1e-5
     y[4], y[5] = 2, 0
-    share = neighbors.observe(encoded(x, y))["copies_other"]
+    share = neighbors.detect(encoded(x, y))["copies_other"]
     np.testing.assert_allclose(share[:6], [0.5, 0.5, 1.0, np.nan, 1.0, 1.0])
     assert np.isnan(share[6:]).all()
 
@@ -106,7 +107,7 @@ def test_unlabelled_rows_are_no_copies():
     x, y = clouds()
     x[:3] = x[0]
     y[:3] = [0, -1, 0]
-    share = neighbors.observe(encoded(x, y))["copies_other"]
+    share = neighbors.detect(encoded(x, y))["copies_other"]
     np.testing.assert_allclose(share[:3], [0.0, np.nan, 0.0])
 
 
@@ -114,9 +115,9 @@ def test_pictures_and_texts_have_copies_too():
     images = np.random.default_rng(0).integers(0, 255, (20, 1, 12, 12)).astype(np.uint8)
     images[4] = images[9]
     y = torch.arange(20) % 2
-    seen = neighbors.observe(Encoded(y, np.arange(20), np.arange(20), 2, images=torch.from_numpy(images)))
+    seen = neighbors.detect(EncodedRows(y, np.arange(20), np.arange(20), 2, images=torch.from_numpy(images)))
     assert np.flatnonzero(~np.isnan(seen["copies_other"])).tolist() == [4, 9]
-    text = Encoded(
+    text = EncodedRows(
         torch.tensor([0, 1, 1]),
         np.arange(3),
         np.arange(3),
@@ -126,15 +127,15 @@ def test_pictures_and_texts_have_copies_too():
         term_weight=torch.ones(5),
         n_terms=3,
     )
-    np.testing.assert_allclose(neighbors.observe(text)["copies_other"], [1.0, 1.0, np.nan])
-    assert np.isnan(neighbors.observe(text)["isolation"]).all()
+    np.testing.assert_allclose(neighbors.detect(text)["copies_other"], [1.0, 1.0, np.nan])
+    assert np.isnan(neighbors.detect(text)["isolation"]).all()
 
 
 def test_the_gap_to_the_neighbours_targets():
     x, _ = clouds(200)
     y = x[:, 0].astype(np.float64)
     y[11] = 50
-    gap = neighbors.observe(encoded(x, torch.from_numpy(y).float(), target=TargetScale(np.array([0.0, 1]), np.array([0.0, 1]))))["neighbour_gap"]
+    gap = neighbors.detect(encoded(x, torch.from_numpy(y).float(), target=TargetScale(np.array([0.0, 1]), np.array([0.0, 1]))))["neighbour_gap"]
     assert np.abs(gap).argmax() == 11 and gap[11] > 0
     assert np.median(np.abs(gap)) == pytest.approx(1.0, abs=0.8)
 
@@ -142,15 +143,15 @@ def test_the_gap_to_the_neighbours_targets():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     x, y = clouds()
     x[:3] = x[0]
-    whole = neighbors.observe(encoded(x, y))
+    whole = neighbors.detect(encoded(x, y))
     monkeypatch.setattr(neighbors, "BLOCK", 7)
     monkeypatch.setattr(neighbors, "CHUNK", 5)
-    parts = neighbors.observe(encoded(x, y))
+    parts = neighbors.detect(encoded(x, y))
     for name, column in whole.items():
         np.testing.assert_allclose(parts[name], column, rtol=1e-4, atol=1e-5)
 
 
 def test_more_rows_are_compared_with_fewer():
-    assert neighbors.most_keys(100) == neighbors.most_keys(20_000) == 8192
-    assert neighbors.most_keys(400_000) == 4000
-    assert neighbors.most_keys(100_000_000) == 1024
+    assert neighbors.max_keys(100) == neighbors.max_keys(20_000) == 8192
+    assert neighbors.max_keys(400_000) == 4000
+    assert neighbors.max_keys(100_000_000) == 1024

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from zcurate.encoding.encoder import Encoded
+from zcurate.encoding.encoded import EncodedRows
 from zcurate.training.detectors import outliers
 
 
 def test_far_rows_are_far():
     x = np.random.default_rng(0).normal(0, 1, (200, 5)).astype(np.float32)
     x[7] = 50
-    encoded = Encoded(torch.zeros(200, dtype=torch.int64), np.arange(200), np.arange(200), 2, dense=torch.from_numpy(x))
-    distance = outliers.observe(encoded)["distance"]
+    encoded = EncodedRows(torch.zeros(200, dtype=torch.int64), np.arange(200), np.arange(200), 2, dense=torch.from_numpy(x))
+    distance = outliers.detect(encoded)["distance"]
     assert distance.argmax() == 7
     assert distance[7] > 5 * np.median(distance)
 
@@ -21,13 +21,13 @@ def test_far_rows_are_far():
 def test_a_blank_picture_among_drawings_is_far():
     images = np.random.default_rng(0).integers(0, 255, (60, 1, 12, 12)).astype(np.uint8)
     images[3] = 255
-    encoded = Encoded(torch.zeros(60, dtype=torch.int64), np.arange(60), np.arange(60), 2, images=torch.from_numpy(images))
-    assert outliers.observe(encoded)["distance"].argmax() == 3
+    encoded = EncodedRows(torch.zeros(60, dtype=torch.int64), np.arange(60), np.arange(60), 2, images=torch.from_numpy(images))
+    assert outliers.detect(encoded)["distance"].argmax() == 3
 
 
 def test_where_there_is_nothing_to_measure_it_says_so():
     start = torch.arange(4)
-    encoded = Encoded(
+    encoded = EncodedRows(
         torch.zeros(3, dtype=torch.int64),
         np.arange(3),
         np.arange(3),
@@ -37,4 +37,4 @@ def test_where_there_is_nothing_to_measure_it_says_so():
         term_weight=torch.ones(3),
         n_terms=1,
     )
-    assert np.isnan(outliers.observe(encoded)["distance"]).all()
+    assert np.isnan(outliers.detect(encoded)["distance"]).all()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from zcurate.config.model_config import DiscrimSettings
-from zcurate.training.losses.discrim import LARGEST, DiscrimLoss
+from zcurate.config.model_config import DiscrimConfig
+from zcurate.training.losses.discrim import MAX_LOG_SIGMA, DiscrimLoss
 
 CPU = torch.device("cpu")
-SETTINGS = DiscrimSettings()
+SETTINGS = DiscrimConfig()
 
 
 def test_the_threshold_rises_from_one_to_one_and_twice_a():
@@ -39,7 +39,7 @@ def test_a_row_that_stays_above_the_threshold_loses_its_weight_and_an_easy_one_k
     for epoch in range(30):
         made(torch.tensor([[0.1, 0.1, 4.0]]), torch.tensor([[0, 1, 2]]), torch.ones(1, 3), epoch / 30)
     sigma = made.log_sigma[0]
-    assert sigma[2] == pytest.approx(LARGEST)
+    assert sigma[2] == pytest.approx(MAX_LOG_SIGMA)
     assert sigma[0] == pytest.approx(SETTINGS.discrim_least)
 
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from zcurate.config.model_config import ZSettings
-from zcurate.training.losses import zerror
-from zcurate.training.losses.zerror import Scored, Statistics
+from zcurate.config.model_config import ZErrorConfig
+from zcurate.training.losses import statistics, terms, zerror
+from zcurate.training.losses.statistics import Statistics
+from zcurate.training.losses.zerror import LossOutput
 
-BATCH = ZSettings(z_stats="batch")
+BATCH = ZErrorConfig(z_stats="batch")
 
 
 def batch(seed=0, n_members=2, n=64, n_classes=3):
@@ -29,7 +30,7 @@ def fresh(n_members=2, n_groups=1):
     return Statistics.new(n_members, n_groups, torch.device("cpu"))
 
 
-def naive_z(error, group, small=zerror.SMALL_GROUP):
+def naive_z(error, group, small=statistics.SMALL_GROUP):
     """One member, plain Python."""
     z = np.zeros(len(error))
     for label in set(group.tolist()):
@@ -44,7 +45,7 @@ def naive_z(error, group, small=zerror.SMALL_GROUP):
 
 def test_without_a_threshold_it_is_the_plain_loss():
     logits, y, weight = batch()
-    scored, _ = zerror.score(logits, y, weight, fresh(), ZSettings(), float("inf"))
+    scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), float("inf"))
     expected = sum(F.cross_entropy(logits[k], y[k]) for k in range(2))
     torch.testing.assert_close(scored.loss, expected)
     assert bool(scored.keep.all())
@@ -52,7 +53,7 @@ def test_without_a_threshold_it_is_the_plain_loss():
 
 def test_the_error_is_the_log_odds_against_the_label():
     logits, y, _ = batch()
-    loss, error, margin, _ = zerror.class_terms(logits, y)
+    loss, error, margin, _ = terms.class_losses(logits, y)
     p = logits.softmax(2).gather(2, y[..., None])[..., 0]
     torch.testing.assert_close(error, torch.log1p(-p) - torch.log(p))
     torch.testing.assert_close(loss, -torch.log(p))
@@ -63,7 +64,7 @@ def test_the_error_is_the_log_odds_against_the_label():
 @pytest.mark.parametrize("per", ["global", "class"])
 def test_z_equals_a_naive_reference(per):
     logits, y, weight = batch(n_members=1)
-    config = ZSettings(z_stats="batch", z_per=per)
+    config = ZErrorConfig(z_stats="batch", z_per=per)
     scored, _ = zerror.score(logits, y, weight, fresh(1, 3 if per == "class" else 1), config, 2.0)
     group = y[0] if per == "class" else torch.zeros_like(y[0])
     np.testing.assert_allclose(scored.z[0].numpy(), naive_z(scored.error[0], group), rtol=1e-4, atol=1e-5)
@@ -84,7 +85,7 @@ def test_the_gradient_is_that_of_the_loss_of_the_rows_kept():
     logits, y, weight = batch()
     logits.requires_grad_()
     scored, _ = zerror.score(logits, y, weight, fresh(), BATCH, 1.0)
-    share = zerror.shares(scored.keep, weight)
+    share = zerror.mean_weights(scored.keep, weight)
     loss = (share * F.cross_entropy(logits.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)).sum()
     torch.testing.assert_close(scored.loss, loss)
     scored.loss.backward()
@@ -111,25 +112,25 @@ def test_equal_errors_are_all_kept_with_z_zero():
 def test_a_batch_of_one_is_kept_and_finite():
     logits, y, weight = batch(n=1)
     for stats in ("batch", "ema", "epoch"):
-        scored, _ = zerror.score(logits, y, weight, fresh(), ZSettings(z_stats=stats), 2.0)
+        scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(z_stats=stats), 2.0)
         assert torch.isfinite(scored.loss)
         assert torch.isfinite(scored.z).all()
 
 
 def test_the_previous_epochs_statistics_are_used_and_this_epochs_gathered():
-    config = ZSettings(z_stats="epoch")
+    config = ZErrorConfig(z_stats="epoch")
     logits, y, weight = batch(n=200)
     previous = Statistics(torch.full((2, 1), 5.0), torch.full((2, 1), 2.0), torch.full((2, 1), 100.0))
     scored, fresh_batch = zerror.score(logits, y, weight, previous, config, 2.0)
     torch.testing.assert_close(scored.z, (scored.error - 5.0) / 2.0)
     torch.testing.assert_close(fresh_batch.centre[:, 0], scored.error.mean(1))
-    both = zerror.gathered(zerror.gathered(fresh(), fresh_batch), Statistics(fresh_batch.centre + 2, fresh_batch.scale, fresh_batch.weight))
+    both = statistics.accumulate(statistics.accumulate(fresh(), fresh_batch), Statistics(fresh_batch.centre + 2, fresh_batch.scale, fresh_batch.weight))
     torch.testing.assert_close(both.centre, fresh_batch.centre + 1)
     torch.testing.assert_close(both.weight, 2 * fresh_batch.weight)
 
 
 def test_a_small_group_borrows_the_running_statistics():
-    config = ZSettings(z_stats="batch", z_per="class")
+    config = ZErrorConfig(z_stats="batch", z_per="class")
     logits, y, weight = batch(n=400)
     _, running = zerror.score(logits, y, weight, fresh(2, 3), config, 2.0)
     few = torch.tensor([[[0.0, 0.0, 9.0]], [[0.0, 0.0, 9.0]]])
@@ -142,8 +143,8 @@ def test_median_and_mad_see_what_mean_and_deviation_are_blind_to():
     error = torch.randn(1, 100, generator=generator)
     error[0, :25] += 40
     group, weight = torch.zeros(1, 100, dtype=torch.int64), torch.ones(1, 100)
-    by_mean, _ = zerror.standardise(error, group, weight, fresh(1), ZSettings(z_stats="batch"))
-    by_median, _ = zerror.standardise(error, group, weight, fresh(1), ZSettings(z_stats="batch", z_scale="mad"))
+    by_mean, _ = statistics.standardize(error, group, weight, fresh(1), ZErrorConfig(z_stats="batch"))
+    by_median, _ = statistics.standardize(error, group, weight, fresh(1), ZErrorConfig(z_stats="batch", z_scale="mad"))
     assert (by_mean[0, :25] > 2).sum() < 5
     assert (by_median[0, :25] > 3.5).all()
 
@@ -153,13 +154,13 @@ def test_the_group_median_is_the_lower_median():
     group = torch.tensor([[0, 0, 0, 1, 1, 0]])
     weight = torch.ones(1, 6)
     n = torch.tensor([[4.0, 2.0, 0.0]])
-    assert zerror.group_median(value, group, weight, n).tolist() == [[2.0, 7.0, 0.0]]
+    assert statistics.group_median(value, group, weight, n).tolist() == [[2.0, 7.0, 0.0]]
 
 
 @pytest.mark.parametrize("z_on", ["error", "loss", "logit", "probability", "margin"])
 def test_whatever_is_standardised_bad_rows_score_high(z_on):
     logits, y, weight = batch(n=200)
-    scored, _ = zerror.score(logits, y, weight, fresh(), ZSettings(z_stats="batch", z_on=z_on), 2.0)
+    scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(z_stats="batch", z_on=z_on), 2.0)
     assert torch.corrcoef(torch.stack([scored.z[0], scored.error[0]]))[0, 1] > 0.8
 
 
@@ -181,13 +182,13 @@ def test_regression_masks_both_sides_and_keeps_the_sign():
 
 def test_regression_loss_is_the_laplace_log_likelihood():
     output = torch.tensor([[[0.5, 0.3]]])
-    loss, error, *_ = zerror.target_terms(output, torch.tensor([[1.5]]))
+    loss, error, *_ = terms.target_losses(output, torch.tensor([[1.5]]))
     assert loss.item() == pytest.approx(1.0 * math.exp(-0.3) + 0.3)
     assert error.item() == pytest.approx(1.0)
 
 
 def test_the_threshold_is_annealed_from_none_through_wide_to_narrow():
-    config = ZSettings(z_threshold=2.0, z_start=4.0, warmup=0.1)
+    config = ZErrorConfig(z_threshold=2.0, z_start=4.0, warmup=0.1)
     assert config.threshold(0.05) == float("inf")
     assert config.threshold(0.1) == pytest.approx(4.0)
     assert config.threshold(0.99) == pytest.approx(2.0)
@@ -202,9 +203,9 @@ def test_z_does_not_change_with_shift_and_scale(seed, scale, shift):
     group, weight = torch.zeros(1, 40, dtype=torch.int64), torch.ones(1, 40, dtype=torch.float64)
     state = Statistics(*(part.double() for part in fresh(1)))
     for kind in ("std", "mad"):
-        config = ZSettings(z_stats="batch", z_scale=kind)
-        z, _ = zerror.standardise(error, group, weight, state, config)
-        moved, _ = zerror.standardise(scale * error + shift, group, weight, state, config)
+        config = ZErrorConfig(z_stats="batch", z_scale=kind)
+        z, _ = statistics.standardize(error, group, weight, state, config)
+        moved, _ = statistics.standardize(scale * error + shift, group, weight, state, config)
         torch.testing.assert_close(z, moved, rtol=1e-5, atol=1e-5)
 
 
@@ -213,7 +214,7 @@ def test_z_does_not_change_with_shift_and_scale(seed, scale, shift):
 def test_z_moves_with_the_rows(seed):
     logits, y, weight = batch(seed, n_members=1)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(seed))
-    config = ZSettings(z_stats="batch", z_per="class")
+    config = ZErrorConfig(z_stats="batch", z_per="class")
     plain, _ = zerror.score(logits, y, weight, fresh(1, 3), config, 2.0)
     moved, _ = zerror.score(logits[:, order], y[:, order], weight, fresh(1, 3), config, 2.0)
     torch.testing.assert_close(plain.z[:, order], moved.z, rtol=1e-4, atol=1e-5)
@@ -221,8 +222,8 @@ def test_z_moves_with_the_rows(seed):
 
 def test_it_repeats_to_the_last_bit():
     logits, y, weight = batch(n=500)
-    first, _ = zerror.score(logits, y, weight, fresh(), ZSettings(), 2.0)
-    second, _ = zerror.score(logits, y, weight, fresh(), ZSettings(), 2.0)
+    first, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), 2.0)
+    second, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), 2.0)
     assert torch.equal(first.z, second.z)
     assert torch.equal(first.loss, second.loss)
 
@@ -231,13 +232,13 @@ def test_it_repeats_to_the_last_bit():
 def test_the_gradient_written_out_is_autograds(n_classes):
     logits, y, _ = batch(n_classes=n_classes)
     logits.requires_grad_()
-    loss, error, margin, sieve = zerror.class_terms(logits, y)
+    loss, error, margin, sieve = terms.class_losses(logits, y)
     (expected,) = torch.autograd.grad(loss.sum(), logits)
-    torch.testing.assert_close(zerror.slope(logits.detach(), y, zerror.terms(logits.detach(), y)[1]), expected)
+    torch.testing.assert_close(terms.loss_gradient(logits.detach(), y, terms.row_losses(logits.detach(), y)[1]), expected)
     others = logits.masked_fill(F.one_hot(y, n_classes).bool(), -math.inf)
     own = logits.gather(2, y[..., None])[..., 0]
     assert (margin is None) == (sieve is None) == (n_classes == 2)
-    _, error, margin, sieve = Scored(loss, logits, error, error, error > 0, margin, sieve).curves
+    _, error, margin, sieve = LossOutput(loss, logits, error, error, error > 0, margin, sieve).curves
     for found, wanted in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
         torch.testing.assert_close(found, wanted)
 
@@ -245,5 +246,5 @@ def test_the_gradient_written_out_is_autograds(n_classes):
 def test_the_gradient_of_targets_is_autograds_within_and_beyond_the_scales_bounds():
     output = torch.tensor([[[0.5, 0.2], [-1.0, 5.0], [2.0, -6.0]]], requires_grad=True)
     y = torch.tensor([[1.0, -3.0, 2.5]])
-    (expected,) = torch.autograd.grad(zerror.target_terms(output, y)[0].sum(), output)
-    torch.testing.assert_close(zerror.slope(output.detach(), y, zerror.terms(output.detach(), y)[1]), expected)
+    (expected,) = torch.autograd.grad(terms.target_losses(output, y)[0].sum(), output)
+    torch.testing.assert_close(terms.loss_gradient(output.detach(), y, terms.row_losses(output.detach(), y)[1]), expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zcurate.training.models.mlp import Perceptron, let_through, rectified
+from zcurate.training.models.packed import PackedPerceptron, relu_, relu_gradient_
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def seeded():
 
 
 def perceptron(sizes=(4, 6, 5, 2), n_members=3, share=0.0):
-    made = Perceptron(n_members, sizes, torch.Generator(), share, torch.Generator().manual_seed(0))
+    made = PackedPerceptron(n_members, sizes, torch.Generator(), share, torch.Generator().manual_seed(0))
     with torch.no_grad():
         made.flat.normal_(generator=torch.Generator().manual_seed(1)).div_(4)
     return made
@@ -75,8 +75,8 @@ def test_units_are_dropped_in_training_alone_and_learn_nothing():
 def test_bits_of_bfloat16_are_rectified_as_numbers_are():
     h = torch.cat([torch.randn(1000), torch.tensor([0.0, -0.0, 1e-40, -1e-40, float("inf"), -float("inf")])]).bfloat16()
     slope = torch.randn(len(h)).bfloat16()
-    out = rectified(h.clone())
+    out = relu_(h.clone())
     assert torch.equal(out, h.relu())
     expected = torch.where(out > 0, slope, 0)
-    let_through(slope, out)
+    relu_gradient_(slope, out)
     assert torch.equal(slope, expected)

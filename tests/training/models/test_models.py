@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zcurate.config.model_config import ModelSpec
-from zcurate.encoding.encoder import Encoded
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding.encoded import EncodedRows
 from zcurate.errors import UsageError
 from zcurate.training.models import MODELS, builder
-from zcurate.training.models.custom import function_of
-from zcurate.training.models.mlp import dropout
+from zcurate.training.models.custom import load_function
+from zcurate.training.models.packed import dropout
 
 
 def table(n=20):
     rng = np.random.default_rng(0)
     start = torch.arange(n + 1) * 3
-    return Encoded(
+    return EncodedRows(
         torch.arange(n) % 3, np.arange(n), np.arange(n), 3,
         dense=torch.from_numpy(rng.normal(size=(n, 4)).astype(np.float32)),
         codes=torch.from_numpy(rng.integers(0, 5, (n, 2))), n_codes=5,
@@ -30,13 +30,13 @@ def table(n=20):
 
 def pictures(n=20, channels=1):
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (n, channels, 12, 12)).astype(np.uint8))
-    return Encoded(torch.arange(n) % 3, np.arange(n), np.arange(n), 3, images=images)
+    return EncodedRows(torch.arange(n) % 3, np.arange(n), np.arange(n), 3, images=images)
 
 
 def made(name, seed=0):
     encoded = pictures() if name == "resnet" else table()
     n_members = 1 if name == "resnet" else 2
-    spec = ModelSpec(name=name, hidden=(16, 16) if name == "resnet" else (8,))
+    spec = ModelConfig(name=name, hidden=(16, 16) if name == "resnet" else (8,))
     ids = torch.tensor([[0, 5, 7]] * n_members)
     return builder(name)(spec, encoded, n_members, torch.Generator().manual_seed(seed)), encoded.inputs(ids), n_members
 
@@ -66,7 +66,7 @@ def test_the_seed_sets_every_weight_whatever_was_drawn_before(name):
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_a_model_taught_by_hand_gets_the_gradients_of_autograd(kind):
     encoded = dataclasses.replace(table(), term=None, term_start=None, term_weight=None, n_terms=0, dtype=kind)
-    model = builder("mlp")(ModelSpec(hidden=(8,)), encoded, 2, torch.Generator().manual_seed(0))
+    model = builder("mlp")(ModelConfig(hidden=(8,)), encoded, 2, torch.Generator().manual_seed(0))
     inputs, upstream = encoded.inputs(torch.tensor([[0, 5, 7], [1, 5, 5]])), torch.randn(2, 3, 3)
     model(inputs).backward(upstream)
     expected = [parameter.grad for parameter in model.parameters()]
@@ -115,7 +115,7 @@ def test_dropout_keeps_the_mean_and_follows_its_generator():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_of_any_colour_fit(channels):
     encoded = pictures(channels=channels)
-    model = builder("resnet")(ModelSpec(hidden=(16, 16)), encoded, 1, torch.Generator().manual_seed(0))
+    model = builder("resnet")(ModelConfig(hidden=(16, 16)), encoded, 1, torch.Generator().manual_seed(0))
     assert model(encoded.inputs(torch.tensor([[0, 1]]))).shape == (1, 2, 3)
 
 
@@ -123,19 +123,19 @@ def test_a_function_that_is_not_there_names_the_nearest(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def network(shape, n_outputs):\n    return None\n")
     with pytest.raises(UsageError, match=r"no function 'netwrk' .* did you mean network\?"):
-        function_of(f"{path}:netwrk")
+        load_function(f"{path}:netwrk")
 
 
 def test_a_file_that_does_not_run_says_why(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("import nothing_like_this\n")
     with pytest.raises(UsageError, match="does not run — ModuleNotFoundError"):
-        function_of(f"{path}:net")
+        load_function(f"{path}:net")
 
 
 def test_what_is_no_module_is_refused(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def net(shape, n_outputs):\n    return 3\n")
-    encoded = Encoded(torch.arange(4) % 2, np.arange(4), np.arange(4), 2, dense=torch.rand(4, 2))
+    encoded = EncodedRows(torch.arange(4) % 2, np.arange(4), np.arange(4), 2, dense=torch.rand(4, 2))
     with pytest.raises(UsageError, match=r"returned int — expected a torch.nn.Module"):
-        builder(f"{path}:net")(ModelSpec(name=f"{path}:net"), encoded, 1, torch.Generator())
+        builder(f"{path}:net")(ModelConfig(name=f"{path}:net"), encoded, 1, torch.Generator())

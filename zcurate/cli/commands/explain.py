@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 
-from zcurate.cli.typer_options import argument, takes
+from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ExplainOptions
 
 REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: the newest here]."
 ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
 
 
-@takes(ExplainOptions, argument("report", REPORT, default=None, metavar="REPORT"), argument("row", ROW, default=None, metavar="ROW", many=True))
+@with_options(ExplainOptions, argument("report", REPORT, default=None, metavar="REPORT"), argument("row", ROW, default=None, metavar="ROW", many=True))
 def explain(report: str | None, row: list[str] | None, options: ExplainOptions) -> None:
     """Say why rows got their verdicts: the course of their training, the clues, the rows most like them, the cut.
 
@@ -25,7 +25,7 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
     startup.start()
     from zcurate.errors import UsageError
     from zcurate.report.explain import explain as explain_module
-    from zcurate.report.report import is_report, load, newest
+    from zcurate.report.storage import is_report, load, newest
 
     words = [word for word in (report, *(row or ())) if word is not None]
     is_named = bool(words) and (words[0].endswith((".parquet", ".pq")) or is_report(words[0]))
@@ -35,14 +35,14 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
     loaded = load(path)
     if not words:
         raise UsageError(f"{path}: no row named — expected row numbers or ids — try zcurate explain {path} 0, or zcurate report {path} to list rows")
-    found = explain_module.compose(loaded, path, explain_module.rows_of(loaded, words, options.by_row))
+    found = explain_module.explain_rows(loaded, path, explain_module.rows_of(loaded, words, options.by_row))
     if options.json:
         for facts in found:
             sys.stdout.write(json.dumps(facts, allow_nan=False, ensure_ascii=False) + "\n")
         return
-    from zcurate.cli.render.row_explanation import show
+    from zcurate.cli.render.row_explanation import print_row
 
     for at, facts in enumerate(found):
         if at:
             sys.stdout.write("\n\n")
-        show(facts)
+        print_row(facts)

@@ -8,17 +8,17 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from zcurate.cli.typer_options import argument, takes
+from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 
 SHOWN = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
 ROLES = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
 
 
-@takes(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=ROLES)
+@with_options(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=ROLES)
 def info(path: str | None, options: ScanOptions) -> None:
     """Show versions and device; of DATA the inferred roles and task; of a report its run card and columns."""
-    facts = versions() if path is None else of_path(path, options)
+    facts = versions() if path is None else describe_path(path, options)
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")
         return
@@ -28,14 +28,14 @@ def info(path: str | None, options: ScanOptions) -> None:
             sys.stdout.write(f"{name if at == 0 else '':<{width}}  {line}\n")
 
 
-def of_path(path: str, options: ScanOptions) -> dict[str, Any]:
+def describe_path(path: str, options: ScanOptions) -> dict[str, Any]:
     """What is known of a report, or of data."""
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.report.report import is_report
+    from zcurate.report.storage import is_report
 
-    return of_report(path) if is_report(path) else of_data(path, options)
+    return describe_report(path) if is_report(path) else describe_data(path, options)
 
 
 def versions() -> dict[str, Any]:
@@ -55,12 +55,12 @@ def versions() -> dict[str, Any]:
     return facts
 
 
-def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
+def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
     """What a scan would take the data for."""
-    from zcurate.pipeline.scan import read
+    from zcurate.data.inputs import read_input
 
     options.check()
-    data = read(path, options)
+    data = read_input(path, options)
     facts: dict[str, Any] = {"rows": data.n_rows, "format": data.origin.format, "label": data.roles.label, "task": f"{data.task.kind}: {data.task.why}"}
     if data.task.classes:
         more = f" ... ({len(data.task.classes)})" if len(data.task.classes) > 10 else ""
@@ -79,9 +79,10 @@ def of_data(path: str, options: ScanOptions) -> dict[str, Any]:
     return facts
 
 
-def of_report(path: str) -> dict[str, Any]:
+def describe_report(path: str) -> dict[str, Any]:
     """The run card in short, and every column with its type and meaning."""
-    from zcurate.report.report import COLUMN_DOCS, load, schema_of
+    from zcurate.report.schema import COLUMN_DOCS
+    from zcurate.report.storage import load, schema_of
 
     report = load(path, lambda name: name == "verdict")
     card = report.card

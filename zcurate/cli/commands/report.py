@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from zcurate.cli.typer_options import argument, takes
+from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
 
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}
 
 
-@takes(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]"))
+@with_options(
+    ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]")
+)
 def report(report: str | None, options: ReportOptions) -> None:
     """List the rows of a report, most suspicious first.
 
@@ -23,8 +25,9 @@ def report(report: str | None, options: ReportOptions) -> None:
     startup.start()
     from zcurate.errors import UsageError
     from zcurate.report import listing
+    from zcurate.report.atomic import guard
     from zcurate.report.formats import SINKS
-    from zcurate.report.report import guard, load, newest
+    from zcurate.report.storage import load, newest
 
     path = report if report is not None else newest()
     if report is None:
@@ -61,7 +64,7 @@ def write_file(path: str, write: object) -> None:
     Raises:
         UsageError: the place cannot be written to.
     """
-    from zcurate.report.report import whole_file
+    from zcurate.report.atomic import whole_file
 
     with whole_file(path) as temporary, open(temporary, "wb") as stream:
         write(stream)  # type: ignore[operator]

@@ -8,13 +8,14 @@ import sys
 
 import typer
 
-from zcurate.cli.exit_codes import Outcome
-from zcurate.cli.typer_options import argument, takes
-from zcurate.config.options import ScanOptions, share
-from zcurate.runtime.startup import processes, rank
+from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.typer_options import argument, with_options
+from zcurate.config.options import ScanOptions
+from zcurate.config.units import parse_share
+from zcurate.runtime.environment import rank, world_size
 
 
-@takes(
+@with_options(
     ScanOptions,
     argument(
         "data",
@@ -32,13 +33,15 @@ def scan(data: str, options: ScanOptions) -> None:
 
     startup.start()
     from zcurate.pipeline import scan as scan_module
+    from zcurate.runtime import process_group
 
     if options.estimate:
-        foretell(data, options)
+        print_estimate(data, options)
         return
-    from zcurate.cli.progress_bar import talker
-    from zcurate.data.source import stem_of
-    from zcurate.report.report import check_output, default_path
+    from zcurate.cli.progress_bar import progress_for
+    from zcurate.data.discovery import stem_of
+    from zcurate.report.atomic import default_path
+    from zcurate.report.storage import check_output
 
     if rank() > 0:
         options = dataclasses.replace(options, output="-", json=False, quiet=True)
@@ -46,48 +49,47 @@ def scan(data: str, options: ScanOptions) -> None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
     assert options.output is not None  # crack: narrows types only
     to_stdout = options.output == "-"
-    if not to_stdout and processes() == 1:
+    if not to_stdout and world_size() == 1:
         check_output(options.output, data, options.force)
-    with talker(options) as watch:
+    with progress_for(options) as watch:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
         try:
             report = scan_module.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
-        except scan_module.Over:
+        except process_group.WorkerDone:
             return
     if to_stdout and rank() == 0:
         sys.stdout.buffer.write(report.content())
         sys.stdout.flush()
     if not options.quiet:
-        from zcurate.cli.render.scan_summary import summarise
+        from zcurate.cli.render.scan_summary import print_summary
 
-        summarise(report, options.output, options.verbose)
+        print_summary(report, options.output, options.verbose)
     if options.json:
         sys.stdout.write(json.dumps({"report": options.output, "rows": len(report), "counts": report.counts(), **report.card}) + "\n")
-    outcome = outcome_of(report, options)
-    if outcome is Outcome.PARTIAL and not report.card["partial"] and not options.quiet:
+    outcome = exit_code_of(report, options)
+    if outcome is ExitCode.PARTIAL and not report.card["partial"] and not options.quiet:
         unread = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"
         sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
-    if outcome is not Outcome.DONE:
+    if outcome is not ExitCode.DONE:
         raise typer.Exit(outcome)
 
 
-def foretell(data: str, options: ScanOptions) -> None:
+def print_estimate(data: str, options: ScanOptions) -> None:
     """Print what the scan would cost: the result on stdout, so that it can be kept."""
-    from zcurate.pipeline import cost_model
-    from zcurate.pipeline import scan as scan_module
+    from zcurate.pipeline import api, cost_model
 
-    found = scan_module.foresee(data, options)
-    sys.stdout.write(json.dumps(cost_model.as_json(found)) + "\n" if options.json else "\n".join(cost_model.lines(found)) + "\n")
+    found = api.estimate_scan(data, options)
+    sys.stdout.write(json.dumps(cost_model.as_json(found)) + "\n" if options.json else "\n".join(cost_model.estimate_lines(found)) + "\n")
 
 
-def outcome_of(report: object, options: ScanOptions) -> Outcome:
+def exit_code_of(report: object, options: ScanOptions) -> ExitCode:
     """The exit code: a time limit that was met, else could not judge, else partial, else done."""
     from zcurate.report.report import Report
 
     assert isinstance(report, Report)  # crack: narrows types only
     card = report.card
     if not card["judged"] and not card["partial"]:
-        return Outcome.UNJUDGED
-    if card["partial"] or card["n_skipped"] > share(options.max_bad, "--max-bad") * max(1, len(report)):
-        return Outcome.PARTIAL
-    return Outcome.DONE
+        return ExitCode.UNJUDGED
+    if card["partial"] or card["n_skipped"] > parse_share(options.max_bad, "--max-bad") * max(1, len(report)):
+        return ExitCode.PARTIAL
+    return ExitCode.DONE

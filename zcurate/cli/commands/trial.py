@@ -8,17 +8,17 @@ import sys
 
 import typer
 
-from zcurate.cli.commands.scan import outcome_of
-from zcurate.cli.exit_codes import Outcome
-from zcurate.cli.typer_options import argument, takes
+from zcurate.cli.commands.scan import exit_code_of
+from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import TrialOptions
-from zcurate.runtime.startup import rank
+from zcurate.runtime.environment import rank
 
-ASKED = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
+TRIAL_OPTIONS = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
 """A trial writes no report."""
 
 
-@takes(TrialOptions, argument("data", "Whatever `zcurate scan` reads; it is left as it is.", metavar="DATA"), only=ASKED)
+@with_options(TrialOptions, argument("data", "Whatever `zcurate scan` reads; it is left as it is.", metavar="DATA"), only=TRIAL_OPTIONS)
 def trial(data: str, options: TrialOptions) -> None:
     """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was called wrong.
 
@@ -30,23 +30,23 @@ def trial(data: str, options: TrialOptions) -> None:
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.cli.progress_bar import talker
+    from zcurate.cli.progress_bar import progress_for
     from zcurate.pipeline.trial import trial as trial_module
 
     if rank() > 0:
         options = dataclasses.replace(options, json=False, quiet=True)
-    with talker(options) as watch:
-        result = trial_module.run(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    with progress_for(options) as watch:
+        result = trial_module.run_trial(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
     if options.json:
         sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
     elif result.facts["judged"] and rank() == 0:
-        from zcurate.cli.render.trial_tables import show
+        from zcurate.cli.render.trial_tables import print_trial
 
-        show(result.facts, options.verbose)
+        print_trial(result.facts, options.verbose)
     if not result.facts["judged"] and not options.quiet:
         sys.stderr.write(f"could not judge: {result.facts['why_unjudged']}\n")
-    outcome = max(outcome_of(report, options) for report in result.reports)
-    if outcome is Outcome.DONE and not result.facts["judged"]:
-        outcome = Outcome.UNJUDGED
-    if outcome is not Outcome.DONE:
+    outcome = max(exit_code_of(report, options) for report in result.reports)
+    if outcome is ExitCode.DONE and not result.facts["judged"]:
+        outcome = ExitCode.UNJUDGED
+    if outcome is not ExitCode.DONE:
         raise typer.Exit(outcome)

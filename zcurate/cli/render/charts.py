@@ -14,7 +14,7 @@ LEVELS = 8
 """Lines of a chart."""
 WIDTH = 64
 """Cells of a chart at most."""
-MOST_PER_EPOCH = 4
+MAX_PER_EPOCH = 4
 MARK, ABOVE, BELOW = "●", "▲", "▼"
 SHADES = {(False, False): " ", (True, False): "░", (False, True): "·", (True, True): "▒"}
 """(in the first band, in the second) -> shade."""
@@ -68,7 +68,7 @@ def padded(values: Sequence[float | None] | None, n: int) -> np.ndarray:
     return np.array(known + [np.nan] * (n - len(known)), np.float64)
 
 
-def drawn_together(values: np.ndarray, n_cells: int) -> np.ndarray:
+def pool_epochs(values: np.ndarray, n_cells: int) -> np.ndarray:
     """(n_cells, ...) float64 means of neighbouring epochs, without the unknown ones.
 
     Args:
@@ -93,12 +93,12 @@ def chart(curve: Sequence[float | None], first: dict[str, list[float]] | None, s
     """
     n = len(curve)
     n_cells = min(n, width)
-    mine = drawn_together(padded(curve, n), n_cells)
+    mine = pool_epochs(padded(curve, n), n_cells)
     bands = [
-        drawn_together(np.stack([padded(band["low"], n), padded(band["high"], n)], 1) if band else np.full((n, 2), np.nan), n_cells) for band in (first, second)
+        pool_epochs(np.stack([padded(band["low"], n), padded(band["high"], n)], 1) if band else np.full((n, 2), np.nan), n_cells) for band in (first, second)
     ]
     low, high = axis(mine, *bands)
-    each = max(1, min(MOST_PER_EPOCH, width // n_cells))
+    each = max(1, min(MAX_PER_EPOCH, width // n_cells))
     lines = []
     for line in range(LEVELS - 1, -1, -1):
         cells = "".join(cell(line, mine[at], bands[0][at], bands[1][at], low, high) * each for at in range(n_cells))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zcurate.cli.render.charts import ABOVE, BELOW, MARK, SHADES, WIDTH, bar, chart
-from zcurate.cli.render.scan_summary import COLOURS, percent
+from zcurate.cli.render.scan_summary import COLORS, percent
 from zcurate.report.explain.explain import label_text
 
 COLUMNS = 80
@@ -28,7 +28,7 @@ MOST_KEY = 20
 """Longer ids make room for the values beside them; rows go by their number then."""
 
 
-def show(facts: dict[str, Any]) -> None:
+def print_row(facts: dict[str, Any]) -> None:
     """Print one row.
 
     Args:
@@ -66,7 +66,7 @@ def heading(facts: dict[str, Any], console: Console) -> None:
     say(console, " · ".join([f"row {facts['row']}", *keys]), "bold")
     change = f", suggested {label_text(facts['suggested'])}" if facts["suggested"] not in (None, facts["given"]) else ""
     say(console, f"{facts['label']}: {label_text(facts['given'])} given{change}")
-    told = Text.assemble((facts["verdict"], COLOURS.get(facts["verdict"], "")))
+    told = Text.assemble((facts["verdict"], COLORS.get(facts["verdict"], "")))
     if facts["p_incorrect"] is not None:
         told.append(f"  p {facts['p_incorrect']:.2f} wrong, {facts['p_hard']:.2f} right but hard, {facts['p_outlier']:.2f} of no class")
     if facts["rank"] is not None:
@@ -147,7 +147,7 @@ def curves(facts: dict[str, Any], console: Console) -> None:
         console.print()
         say(console, f"{title}: {ends(one, 'all rows' if facts['task'] == 'regression' else 'its class')}")
         for line in chart(one["row"], one["class"], one["planted"], max(8, min(WIDTH, console.width - 12))):
-            console.print(coloured(line), no_wrap=True, overflow="crop")
+            console.print(colored(line), no_wrap=True, overflow="crop")
 
 
 def ends(one: dict[str, Any], whose: str) -> str:
@@ -162,7 +162,7 @@ def ends(one: dict[str, Any], whose: str) -> str:
     return ", ".join([f"{one['row'][-1]:.3g} at the end", *(f"{word} {value:.3g}" for word, value in middles)])
 
 
-def coloured(line: str) -> Text:
+def colored(line: str) -> Text:
     """A chart's line with its bands in colour."""
     text = Text()
     for character in line:
@@ -216,7 +216,7 @@ def neighbours(facts: dict[str, Any], console: Console) -> None:
     table.columns[0].no_wrap = False
     for entry in entries:
         far = "itself" if entry is found["itself"] else f"{entry['distance']:.2f}"
-        verdict = Text(str(entry["verdict"]), COLOURS.get(str(entry["verdict"]), ""))
+        verdict = Text(str(entry["verdict"]), COLORS.get(str(entry["verdict"]), ""))
         name = entry["row"] if entry[key] is None else entry[key]
         table.add_row(Text(str(name)), Text(label_text(entry["given"])), verdict, far, *(Text(str(value)) for value in entry["values"].values()))
     console.print(table)

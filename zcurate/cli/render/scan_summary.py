@@ -13,10 +13,10 @@ from zcurate.report.report import Report
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 N_BINS = 24
-COLOURS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
+COLORS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
 
 
-def summarise(report: Report, path: str, verbose: bool) -> None:
+def print_summary(report: Report, path: str, verbose: bool) -> None:
     """Print the summary on stderr, at most as wide as the terminal.
 
     Args:
@@ -27,7 +27,7 @@ def summarise(report: Report, path: str, verbose: bool) -> None:
     width = None if sys.stderr.isatty() else 80
     console = Console(file=sys.stderr, highlight=False, width=width)
     card = report.card
-    console.print(scanned(report), markup=False)
+    console.print(describe_scan(report), markup=False)
     if verbose:
         for line in details(card):
             console.print(line, markup=False)
@@ -47,7 +47,7 @@ def summarise(report: Report, path: str, verbose: bool) -> None:
     console.print(f"next    {next_command(report, path)}", markup=False, soft_wrap=True)
 
 
-def scanned(report: Report) -> str:
+def describe_scan(report: Report) -> str:
     """One line: rows, columns, label, task, model."""
     card = report.card
     columns = card["columns"]
@@ -102,7 +102,7 @@ def verdict_table(report: Report) -> Table:
             told = f"{percent(expected['hard_called'])} of the hard cases it made would be called incorrect"
         if word == "incorrect" and expected["precision"] is not None:
             told = f"expected precision {percent(expected['precision'])}, recall {percent(expected['recall'])} of planted errors"
-        grid.add_row(f"[{COLOURS[word]}]{word}[/]" if word in COLOURS else word, str(n), told)
+        grid.add_row(f"[{COLORS[word]}]{word}[/]" if word in COLORS else word, str(n), told)
     return grid
 
 
@@ -147,10 +147,10 @@ def histograms(report: Report, console: Console) -> None:
             mine = values[known & report.called(word)]
             if len(mine):
                 count, _ = np.histogram(np.clip(mine, low, high), bins=N_BINS, range=(low, high))
-                console.print(f"  [{COLOURS[word]}]{word:<14}[/] {bar(count)}")
+                console.print(f"  [{COLORS[word]}]{word:<14}[/] {block_bar(count)}")
 
 
-def bar(count: np.ndarray) -> str:
+def block_bar(count: np.ndarray) -> str:
     """Counts as blocks, square-root scale so that small bins are seen."""
     scaled = np.sqrt(count / max(1, count.max()))
     return "".join(BLOCKS[0 if n == 0 else max(1, round(s * 8))] for n, s in zip(count, scaled, strict=True))

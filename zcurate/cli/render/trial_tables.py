@@ -29,7 +29,7 @@ suspected, hard, outlier: by their probabilities as given; the losses are those
 of this scan, no model was trained by the rule"""
 
 
-def show(facts: dict[str, Any], verbose: bool) -> None:
+def print_trial(facts: dict[str, Any], verbose: bool) -> None:
     """Print a trial that has something to count.
 
     Args:

@@ -11,7 +11,6 @@ import csv
 import io
 import os
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,19 +22,20 @@ import pyarrow.csv
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema, tables
 from zcurate.data import tables as tables_module
-from zcurate.data.dataset import Dataset, Origin, Skipped
-from zcurate.data.source import Source, compression_of, opening
+from zcurate.data.dataset import Dataset, SkippedRow
+from zcurate.data.source import Source, compression_of, first_bytes
 from zcurate.errors import InputError, listed
+from zcurate.runtime.threads import background
 
 DELIMITERS = (",", ";", "\t", "|")
-HEAD = 1 << 16
+HEAD_BYTES = 1 << 16
 BOM = b"\xef\xbb\xbf"
-BLOCK = 1 << 23
+BLOCK_BYTES = 1 << 23
 NULLS = ["", "NA", "N/A", "n/a", "na", "Na", "null", "NULL", "Null", "NaN", "nan", "NAN"]
 
 
 @dataclass(frozen=True)
-class Text:
+class CsvText:
     """One file's text, to be read as often as it takes."""
 
     open: Callable[[], Any]
@@ -55,39 +55,16 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         InputError: binary content, no rows, lines that make no table, or parts with different columns.
     """
     tables, skipped, before = [], [], 0
-    origin = beside(source.origin) if source.content is None and source.remote is None else source.origin
+    origin = background(source.origin) if source.content is None and source.remote is None else source.origin
     for name in source.files or (None,):
         table, bad = table_in(source, name, options)
-        skipped += [Skipped(skip.row + before, skip.reason, skip.line) for skip in bad]
+        skipped += [SkippedRow(skip.row + before, skip.reason, skip.line) for skip in bad]
         before += table.num_rows
         tables.append(table)
     return tables_module.dataset(tables_module.joined(tables, source), origin(), options, tuple(skipped), source.room)
 
 
-def beside(work: Callable[[], Origin]) -> Callable[[], Origin]:
-    """Begin some work on another thread; the function returned waits for it, and raises what it raised."""
-    found: list[Origin] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def result() -> Origin:
-        thread.join()
-        for error in failed:
-            raise error
-        return found[0]
-
-    return result
-
-
-def table_in(source: Source, name: str | None, options: ScanOptions) -> tuple[pa.Table, list[Skipped]]:
+def table_in(source: Source, name: str | None, options: ScanOptions) -> tuple[pa.Table, list[SkippedRow]]:
     """One file of the input as a table; arguments as for `table_of`.
 
     A local file is parsed as it is read, without a copy of it in memory, and taken for UTF-8 until Arrow finds text that is none.
@@ -100,12 +77,12 @@ def table_in(source: Source, name: str | None, options: ScanOptions) -> tuple[pa
         return table_of(whole_text(source, name), source, options, place)
 
 
-def text_in(source: Source, name: str | None) -> Text | None:
+def text_in(source: Source, name: str | None) -> CsvText | None:
     """A local file's text where its beginning is UTF-8 in lines that end as they do today; None where it must be looked at as a whole."""
     if source.content is not None or source.remote is not None or name is None or compression_of(name):
         return None
-    with opening(name), open(name, "rb") as file:
-        head, size = file.read(HEAD), os.path.getsize(name)
+    with first_bytes(name), open(name, "rb") as file:
+        head, size = file.read(HEAD_BYTES), os.path.getsize(name)
     if b"\0" in head or b"\n" not in head or not head.strip():
         return None
     try:
@@ -113,10 +90,10 @@ def text_in(source: Source, name: str | None) -> Text | None:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == size)
     except UnicodeDecodeError:
         return None
-    return Text(lambda: pa.OSFile(name), head.removeprefix(BOM), size, checked=False)
+    return CsvText(lambda: pa.OSFile(name), head.removeprefix(BOM), size, checked=False)
 
 
-def whole_text(source: Source, name: str | None) -> Text:
+def whole_text(source: Source, name: str | None) -> CsvText:
     """A file's text read into memory, brought to UTF-8 and to lines that end in a line feed.
 
     Raises:
@@ -130,17 +107,17 @@ def whole_text(source: Source, name: str | None) -> Text:
     return text_from(content, place)
 
 
-def text_from(content: bytes, place: str) -> Text:
+def text_from(content: bytes, place: str) -> CsvText:
     """`whole_text` of bytes in memory."""
-    if not (content[:HEAD].strip() or content.strip()):
+    if not (content[:HEAD_BYTES].strip() or content.strip()):
         raise InputError(f"{place}: the file is empty — expected a header and data — is this the right file?")
     encoding = text_encoding(content, place)
     if encoding != "utf-8":
         content = content.decode(encoding, "replace").encode("utf-8")
     content = content.removeprefix(BOM)
-    if b"\r" in content[:HEAD] and b"\n" not in content[:HEAD]:
+    if b"\r" in content[:HEAD_BYTES] and b"\n" not in content[:HEAD_BYTES]:
         content = content.replace(b"\r", b"\n")
-    return Text(lambda: pa.BufferReader(content), content[:HEAD], len(content), checked=True)
+    return CsvText(lambda: pa.BufferReader(content), content[:HEAD_BYTES], len(content), checked=True)
 
 
 def text_encoding(content: bytes, place: str) -> str:
@@ -151,14 +128,14 @@ def text_encoding(content: bytes, place: str) -> str:
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    if b"\0" in content[:HEAD]:
+    if b"\0" in content[:HEAD_BYTES]:
         raise InputError(f"{place}: binary content — expected delimited text — is the ending right? try --input-format")
     try:
         content.decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError:
-        odd = sum(byte < 9 or 13 < byte < 32 for byte in content[:HEAD])
-        if odd > 0.02 * min(len(content), HEAD):
+        odd = sum(byte < 9 or 13 < byte < 32 for byte in content[:HEAD_BYTES])
+        if odd > 0.02 * min(len(content), HEAD_BYTES):
             raise InputError(f"{place}: binary content — expected delimited text — is the ending right? try --input-format") from None
         return "cp1252"
 
@@ -187,7 +164,7 @@ def dialect(head: str, kind: str) -> tuple[str, str]:
     return best, "," if commas > points else "."
 
 
-def table_of(text: Text, source: Source, options: ScanOptions, place: str) -> tuple[pa.Table, list[Skipped]]:
+def table_of(text: CsvText, source: Source, options: ScanOptions, place: str) -> tuple[pa.Table, list[SkippedRow]]:
     """One file as a table with every data row at its place, and the rows that did not fit.
 
     Label, id and group are kept as text, as written; of a verbatim source every column is.
@@ -211,14 +188,14 @@ def table_of(text: Text, source: Source, options: ScanOptions, place: str) -> tu
     if table.num_rows == 0 and not bad:
         raise InputError(f"{place}: a header and no rows — expected data below {listed(names, 6)} — is the file complete?")
     if label and decimal == ",":
-        table = with_points(table, label)
+        table = decimal_points(table, label)
     if bad and table.num_rows == 0:
         raise InputError(f"{place}: every row has {bad[0][1]} — expected rows that match the header — check delimiter and quotes")
     lines = record_lines(text, delimiter) if bad else []
-    return with_gaps(table, bad), [Skipped(at, reason, lines[at + 1] if at + 1 < len(lines) else None) for at, reason in bad]
+    return with_gaps(table, bad), [SkippedRow(at, reason, lines[at + 1] if at + 1 < len(lines) else None) for at, reason in bad]
 
 
-def with_points(table: pa.Table, label: str) -> pa.Table:
+def decimal_points(table: pa.Table, label: str) -> pa.Table:
     """Labels that are all decimal-comma numbers, with points."""
     column = table.column(label)
     if not pc.all(pc.match_substring_regex(column, r"^\s*-?\d+(,\d+)?\s*$")).as_py():
@@ -226,7 +203,7 @@ def with_points(table: pa.Table, label: str) -> pa.Table:
     return table.set_column(table.column_names.index(label), label, pc.replace_substring(column, ",", "."))
 
 
-def record_lines(text: Text, delimiter: str) -> list[int]:
+def record_lines(text: CsvText, delimiter: str) -> list[int]:
     """The 1-based line on which each record begins, the header first; blank lines are no records."""
     lines, begin = [], 1
     reader = csv.reader(io.TextIOWrapper(text.open(), "utf-8-sig", "replace", newline=""), delimiter=delimiter)
@@ -237,7 +214,7 @@ def record_lines(text: Text, delimiter: str) -> list[int]:
     return lines
 
 
-def parse(text: Text, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str) -> tuple[pa.Table, list[tuple[int, str]]]:
+def parse(text: CsvText, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], place: str) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Parse with Arrow; a column whose later blocks do not fit the type of the first is read again as text.
 
     Returns:
@@ -258,7 +235,7 @@ def parse(text: Text, names: list[str], delimiter: str, decimal: str, types: dic
         try:
             table = pa.csv.read_csv(
                 text.open(),
-                read_options=pa.csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=max(BLOCK, text.size // 64), use_threads=threads),
+                read_options=pa.csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=max(BLOCK_BYTES, text.size // 64), use_threads=threads),
                 parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse),
                 convert_options=pa.csv.ConvertOptions(column_types=types, null_values=NULLS, strings_can_be_null=True, decimal_point=decimal),
             )

@@ -29,7 +29,7 @@ WIDER = {pa.null(): pa.int64(), pa.int64(): pa.float64()}
 
 
 @dataclass(frozen=True)
-class Form:
+class CsvFormat:
     """How one file is written."""
 
     names: list[str]
@@ -43,7 +43,7 @@ class Form:
 
 
 @dataclass
-class Refused:
+class RefusedRows:
     """Rows that do not fit the header, as the parser meets them."""
 
     rows: list[int] = field(default_factory=list)
@@ -55,14 +55,14 @@ class Refused:
         return "skip"
 
 
-def form_of(source: Source, name: str | None) -> Form:
+def csv_format(source: Source, name: str | None) -> CsvFormat:
     """How a file is written, from its beginning; its encoding from all of it, chunk by chunk.
 
     Raises:
         InputError: empty, or binary content.
     """
     place = name or source.path
-    start, encoding = sniffed(source, name, place)
+    start, encoding = sniff_encoding(source, name, place)
     if not start.strip():
         raise InputError(f"{place}: the file is empty — expected a header and data — is this the right file?")
     text = start.decode("cp1252" if encoding == "whole" else encoding, "ignore").removeprefix("\ufeff")
@@ -71,10 +71,10 @@ def form_of(source: Source, name: str | None) -> Form:
     text = text[: text.rfind("\n") + 1] or text
     delimiter, decimal = csv_module.dialect(text, source.format)
     names = tables.unique_names(next(csv.reader(io.StringIO(text), delimiter=delimiter), []))
-    return Form(names, delimiter, decimal, encoding)
+    return CsvFormat(names, delimiter, decimal, encoding)
 
 
-def sniffed(source: Source, name: str | None, place: str) -> tuple[bytes, str]:
+def sniff_encoding(source: Source, name: str | None, place: str) -> tuple[bytes, str]:
     """A file's beginning, and its encoding.
 
     Raises:
@@ -83,7 +83,7 @@ def sniffed(source: Source, name: str | None, place: str) -> tuple[bytes, str]:
     start, fits = b"", {"utf-8": codecs.getincrementaldecoder("utf-8")(), "cp1252": codecs.getincrementaldecoder("cp1252")()}
     with source.stream(name) as stream:
         while chunk := stream.read(CHUNK):
-            start = start or chunk[: csv_module.HEAD]
+            start = start or chunk[: csv_module.HEAD_BYTES]
             if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 return start, "utf-16"
             for encoding in list(fits):
@@ -100,7 +100,7 @@ def sniffed(source: Source, name: str | None, place: str) -> tuple[bytes, str]:
     return start, next(iter(fits), "whole")
 
 
-def text_of(source: Source, name: str | None, form: Form) -> Any:
+def utf8_stream(source: Source, name: str | None, form: CsvFormat) -> Any:
     """A file as a stream of UTF-8."""
     if form.encoding == "utf-8":
         return source.stream(name)
@@ -108,16 +108,16 @@ def text_of(source: Source, name: str | None, form: Form) -> Any:
         return pa.transcoding_input_stream(source.stream(name), form.encoding, "utf-8")
     content = source.open(name).read()
     text = content.decode(csv_module.text_encoding(content, name or source.path), "replace").removeprefix("\ufeff")
-    return pa.BufferReader((text if "\n" in text[: csv_module.HEAD] else text.replace("\r", "\n")).encode())
+    return pa.BufferReader((text if "\n" in text[: csv_module.HEAD_BYTES] else text.replace("\r", "\n")).encode())
 
 
-def reader(source: Source, name: str | None, form: Form, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, Refused]:
+def reader(source: Source, name: str | None, form: CsvFormat, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, RefusedRows]:
     """Arrow's streaming reader of one file, and where it notes the rows that it refuses."""
-    refused = Refused()
+    refused = RefusedRows()
     opened = pyarrow.csv.open_csv(
-        text_of(source, name, form),
+        utf8_stream(source, name, form),
         # Only without threads does Arrow say which rows it refuses.
-        read_options=pyarrow.csv.ReadOptions(column_names=form.names, skip_rows_after_names=1, block_size=csv_module.BLOCK, use_threads=False),
+        read_options=pyarrow.csv.ReadOptions(column_names=form.names, skip_rows_after_names=1, block_size=csv_module.BLOCK_BYTES, use_threads=False),
         parse_options=pyarrow.csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refused),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=types, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=form.decimal, include_columns=wanted
@@ -132,10 +132,10 @@ def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schem
     Raises:
         InputError: no table.
     """
-    return settled(source, name, as_text, lambda opened, refused: [None for _ in opened])
+    return read_settled(source, name, as_text, lambda opened, refused: [None for _ in opened])
 
 
-def settled(source: Source, name: str | None, as_text: tuple[str, ...], go: Callable[[Any, Refused], Any]) -> pa.Schema:
+def read_settled(source: Source, name: str | None, as_text: tuple[str, ...], go: Callable[[Any, RefusedRows], Any]) -> pa.Schema:
     """Read one file with types that hold to its last row, from the beginning again for each column that turns out wider.
 
     Args:
@@ -147,7 +147,7 @@ def settled(source: Source, name: str | None, as_text: tuple[str, ...], go: Call
     Raises:
         InputError: no table.
     """
-    form = form_of(source, name)
+    form = csv_format(source, name)
     types = {column: pa.string() for column in as_text if column in form.names}
     for _ in range(3 * len(form.names) + 1):
         seen: pa.Schema | None = None
@@ -161,12 +161,12 @@ def settled(source: Source, name: str | None, as_text: tuple[str, ...], go: Call
             column = failed_column(error, form, name or source.path)
             before = types.get(column, seen.field(column).type if seen is not None else pa.int64())
             if pa.types.is_string(before):
-                raise broken(error, name or source.path) from error
+                raise parse_error(error, name or source.path) from error
             types[column] = WIDER.get(before, pa.string())
     raise InputError(f"{name or source.path}: no reading of its columns fits — expected delimited text — check delimiter and quotes")
 
 
-def spooled(source: Source, as_text: tuple[str, ...], folder: str) -> Source:
+def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Source:
     """The same input as Arrow files, which are read many times as fast: text is parsed once, though rows are passed over three times.
 
     Args:
@@ -181,17 +181,17 @@ def spooled(source: Source, as_text: tuple[str, ...], folder: str) -> Source:
     for number, name in enumerate(source.files or (None,)):
         paths.append(os.path.join(folder, f"spool-{number:05d}.arrow"))
 
-        def write(opened: Any, refused: Refused, path: str = paths[-1]) -> None:
+        def write(opened: Any, refused: RefusedRows, path: str = paths[-1]) -> None:
             with pa.ipc.new_file(path, opened.schema) as file:
-                for batch in filled(opened, refused):
+                for batch in fill_refused(opened, refused):
                     file.write_batch(batch)
 
         with source.reaching(name):
-            settled(source, name, as_text, write)
+            read_settled(source, name, as_text, write)
     return dataclasses.replace(source, files=tuple(paths), format="feather", original=source)
 
 
-def failed_column(error: pa.ArrowInvalid, form: Form, place: str) -> str:
+def failed_column(error: pa.ArrowInvalid, form: CsvFormat, place: str) -> str:
     """The column that an error of Arrow's names.
 
     Raises:
@@ -199,11 +199,11 @@ def failed_column(error: pa.ArrowInvalid, form: Form, place: str) -> str:
     """
     match = re.search(r"CSV column #(\d+)", str(error))
     if match is None or int(match[1]) >= len(form.names):
-        raise broken(error, place) from error
+        raise parse_error(error, place) from error
     return form.names[int(match[1])]
 
 
-def broken(error: Exception, place: str) -> InputError:
+def parse_error(error: Exception, place: str) -> InputError:
     """What to say of text that Arrow makes no table of."""
     return InputError(f"{place}: not delimited text that makes a table — {str(error)[:120]} — check delimiter and quotes")
 
@@ -217,15 +217,15 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         schema: its columns that are wanted, in types that fit all of it.
         rows: at most, in one piece.
     """
-    form = form_of(source, name)
+    form = csv_format(source, name)
     kinds = {column.name: column.type for column in schema}
     opened, refused = reader(source, name, form, kinds, list(kinds) or form.names[:1])
     with opened:
-        for whole in filled(opened, refused):
-            yield from cut(whole.select(schema.names), rows)
+        for whole in fill_refused(opened, refused):
+            yield from split_batch(whole.select(schema.names), rows)
 
 
-def filled(opened: Any, refused: Refused) -> Iterator[pa.RecordBatch]:
+def fill_refused(opened: Any, refused: RefusedRows) -> Iterator[pa.RecordBatch]:
     """All rows of a file, those that do not fit as rows of nulls at their places.
 
     Args:
@@ -241,7 +241,7 @@ def filled(opened: Any, refused: Refused) -> Iterator[pa.RecordBatch]:
     yield with_gaps(last, refused, done)
 
 
-def with_gaps(batch: pa.RecordBatch, refused: Refused, done: int) -> pa.RecordBatch:
+def with_gaps(batch: pa.RecordBatch, refused: RefusedRows, done: int) -> pa.RecordBatch:
     """A batch with a row of nulls at the place of each refused row that belongs before, into or right behind it.
 
     Args:
@@ -258,7 +258,7 @@ def with_gaps(batch: pa.RecordBatch, refused: Refused, done: int) -> pa.RecordBa
     return batch if not index else batch.take(pa.array([*index, *range(taken, batch.num_rows)], pa.int64()))
 
 
-def cut(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+def split_batch(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
     """A batch in pieces of at most `rows` rows."""
     for begin in range(0, batch.num_rows, rows):
         yield batch.slice(begin, rows)

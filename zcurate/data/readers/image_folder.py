@@ -32,7 +32,7 @@ def listing(source: Source) -> tuple[list[str], list[str]]:
         for folder, folders, files in os.walk(os.path.join(source.path, name)):
             folders.sort()
             for file in sorted(files):
-                if file.lower().endswith(images.SUFFIXES) and not file.startswith("."):
+                if file.lower().endswith(images.ENDINGS) and not file.startswith("."):
                     paths.append(os.path.relpath(os.path.join(folder, file), source.path))
                     labels.append(name)
     return paths, labels

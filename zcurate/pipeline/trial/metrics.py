@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from zcurate.judge.calibration import CUTS, wilson
+from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS
+from zcurate.judge.calibration import CUTS
+from zcurate.judge.intervals import wilson
 from zcurate.report.run_card import finite
-from zcurate.training.planting import CLASS_KINDS, TARGET_KINDS
 
 SUSPECTED = 0.5
 """p_incorrect above which a row of the data as given is left out of the rankings: more likely wrong than right."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedScans:
     """What is known of N input rows before and after errors were planted."""
 
     kind: np.ndarray
@@ -55,7 +56,7 @@ def recall(found: int, planted: int) -> dict[str, Any]:
     return {"recall": share(found, planted), "recall_low": finite(low), "recall_high": finite(high)}
 
 
-def by_kind(rows: Compared) -> list[dict[str, Any]]:
+def by_kind(rows: ComparedScans) -> list[dict[str, Any]]:
     """Per kind, and last for all: planted, found at the user's cut, recall, and how the missed ones were called.
 
     Args:
@@ -72,7 +73,7 @@ def by_kind(rows: Compared) -> list[dict[str, Any]]:
     return table
 
 
-def flagged(rows: Compared, now: np.ndarray, earlier: np.ndarray) -> dict[str, Any]:
+def flagged(rows: ComparedScans, now: np.ndarray, earlier: np.ndarray) -> dict[str, Any]:
     """Who is among the flagged rows, and what precision that makes.
 
     A row that was flagged before planting may be right or wrong: `precision_low` counts all of these as right, `precision_high`
@@ -89,18 +90,18 @@ def flagged(rows: Compared, now: np.ndarray, earlier: np.ndarray) -> dict[str, A
     return {"flagged": n, "planted": found, "before": before, "other": n - found - before, **recall(found, int(rows.planted.sum())), **precision}
 
 
-def at_cut(rows: Compared) -> dict[str, Any]:
+def at_cut(rows: ComparedScans) -> dict[str, Any]:
     """`flagged` at the user's cut: the rows called incorrect."""
     return flagged(rows, rows.verdict_after == "incorrect", rows.verdict_before == "incorrect")
 
 
-def by_cut(rows: Compared) -> list[dict[str, Any]]:
+def by_cut(rows: ComparedScans) -> list[dict[str, Any]]:
     """`flagged` at each of the judge's cuts on p_incorrect."""
     with np.errstate(invalid="ignore"):
         return [{"cut": cut, **flagged(rows, rows.after > cut, rows.before > cut)} for cut in CUTS]
 
 
-def rankings(rows: Compared) -> list[dict[str, Any]]:
+def rankings(rows: ComparedScans) -> list[dict[str, Any]]:
     """How well each ranking puts planted errors above other rows, and chance.
 
     `average_precision` and `auroc` leave suspected rows out, `average_precision_all` counts them as right; `over_hard` is the AUROC
@@ -115,16 +116,16 @@ def rankings(rows: Compared) -> list[dict[str, Any]]:
     hard = known & (rows.planted | (rows.verdict_before == "hard"))
     table = []
     for name, score in rows.scores.items():
-        precision, area = quality(score[counted], rows.planted[counted])
-        every, _ = quality(score[known], rows.planted[known])
-        over = quality(score[hard], rows.planted[hard])[1]
+        precision, area = ranking_quality(score[counted], rows.planted[counted])
+        every, _ = ranking_quality(score[known], rows.planted[known])
+        over = ranking_quality(score[hard], rows.planted[hard])[1]
         table.append({"ranking": name, "average_precision": precision, "auroc": area, "average_precision_all": every, "over_hard": over})
     chance, chance_all = (share(int((rows.planted & among).sum()), int(among.sum())) for among in (counted, known))
     table.append({"ranking": "chance", "average_precision": chance, "auroc": 0.5, "average_precision_all": chance_all, "over_hard": 0.5})
     return table
 
 
-def quality(score: np.ndarray, positive: np.ndarray) -> tuple[float | None, float | None]:
+def ranking_quality(score: np.ndarray, positive: np.ndarray) -> tuple[float | None, float | None]:
     """Average precision and area under the ROC curve; None where one side is empty.
 
     Args:
@@ -138,7 +139,7 @@ def quality(score: np.ndarray, positive: np.ndarray) -> tuple[float | None, floa
     return float(average_precision_score(positive, score)), float(roc_auc_score(positive, score))
 
 
-def hard(rows: Compared) -> dict[str, int]:
+def hard_rows(rows: ComparedScans) -> dict[str, int]:
     """What became of the rows that the scan of the data as given called hard and that were not planted."""
     mine = (rows.verdict_before == "hard") & ~rows.planted
     words = rows.verdict_after[mine]

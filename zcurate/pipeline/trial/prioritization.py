@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.arrays.sort import percentile_ranks
 from zcurate.evidence.evidence import Evidence
-from zcurate.judge.rank_aggregation import ranks
 
 N_PARTS = 4
 """Parts of the run that are looked at one by one."""
@@ -64,10 +64,10 @@ def training_loss(evidence: Evidence) -> np.ndarray:
 
 def by_cdf(beta: float) -> Rule:
     """Visits in proportion to CDF(loss)^beta."""
-    return lambda training, heldout: ranks(training) ** beta
+    return lambda training, heldout: percentile_ranks(training) ** beta
 
 
-def top(score: np.ndarray) -> np.ndarray:
+def top_share(score: np.ndarray) -> np.ndarray:
     """(n,) float64: 1 for the `TOP_SHARE` of the rows with the largest score, earlier rows first among equals, 0 for the rest."""
     out = np.zeros(len(score))
     out[np.argsort(-score, kind="stable")[: max(1, round(TOP_SHARE * len(score)))]] = 1
@@ -77,13 +77,13 @@ def top(score: np.ndarray) -> np.ndarray:
 RULES: dict[str, Rule] = {
     "CDF(loss)^1": by_cdf(1),
     "CDF(loss)^2": by_cdf(2),
-    "top quarter by loss": lambda training, heldout: top(training),
-    "top quarter, reducible": lambda training, heldout: top(training - heldout),
+    "top quarter by loss": lambda training, heldout: top_share(training),
+    "top quarter, reducible": lambda training, heldout: top_share(training - heldout),
 }
 """How each rule weighs rows by training and held-out loss (n,)."""
 
 
-def spent(training: np.ndarray, heldout: np.ndarray, groups: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def budget_shares(training: np.ndarray, heldout: np.ndarray, groups: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """The share of the budget that goes to each group: first the groups' share of the rows, then by rule and part of the run.
 
     Args:

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zcurate.config.options import TrialOptions, one_of, seconds, share
+from zcurate.config.options import TrialOptions
+from zcurate.config.units import check_choice, parse_duration, parse_share
 from zcurate.errors import UsageError
+from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS, Planted
 from zcurate.pipeline import scan
-from zcurate.training.planting import CLASS_KINDS, TARGET_KINDS, Planted, plant_classes, plant_targets
+from zcurate.runtime import progress
+from zcurate.training.planting import plant_classes, plant_targets
 
 if TYPE_CHECKING:
     from zcurate.data.dataset import Dataset
-    from zcurate.pipeline.trial.metrics import Compared
+    from zcurate.pipeline.trial.metrics import ComparedScans
     from zcurate.report.report import Report
-    from zcurate.runtime.progress import Watch
+    from zcurate.runtime.progress import Progress
 
 
 PLANTING = 1_000_003
@@ -39,7 +42,7 @@ class Trial:
     """Everything that is printed, as plain JSON values; `judged` says whether there is anything to count."""
 
 
-def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> Trial:
+def run_trial(data: Any, options: TrialOptions, watch: Progress, command: str | None) -> Trial:
     """Scan, plant, scan again, compare.
 
     Args:
@@ -52,38 +55,38 @@ def run(data: Any, options: TrialOptions, watch: Watch, command: str | None) -> 
         UsageError: an option or a column cannot be used.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
-    options = dataclasses.replace(options, output=None, time_limit=half(options.time_limit))
-    for word in words(options.kinds):
-        one_of(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
-    clock = scan.Stopwatch(watch)
-    data = scan.opened(data, options, clock, ours=command is not None)
+    options = dataclasses.replace(options, output=None, time_limit=half_limit(options.time_limit))
+    for word in parse_kinds(options.kinds):
+        check_choice(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
+    clock = progress.Stopwatch(watch)
+    data = scan.open_dataset(data, options, clock, ours=command is not None)
     kinds = kinds_for(data, options)
     watch.note("scan 1 of 2: the data as given")
     first = scan.examine(data, options, clock, command)
     if not first.card["judged"]:
         return unjudged((first.report,), first.card["why_unjudged"])
-    planted = plant(data, first, kinds, share(options.share, "--share"), options.seed)
+    planted = plant(data, first, kinds, parse_share(options.share, "--share"), options.seed)
     if len(planted.row) < len(kinds):
         why = f"--share {options.share} comes to {len(planted.row)} planted errors, {len(kinds)} needed, one of each kind — try a larger share"
         return unjudged((first.report,), why)
     watch.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
     again = dataclasses.replace(options, seed=options.seed + 1)
-    second = scan.examine(mislabelled(data, planted), again, scan.Stopwatch(watch), command)
+    second = scan.examine(with_planted(data, planted), again, progress.Stopwatch(watch), command)
     reports = (first.report, second.report)
     if not second.card["judged"]:
         return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")
-    rows = compared(first, second, planted)
-    spent = prioritised(first, second, rows.planted) if options.prioritise else None
-    return Trial(reports, {**described(reports, ""), **counted(rows, *reports), "prioritise": spent, "rows": listed(data, rows, planted)})
+    rows = compare(first, second, planted)
+    spent = prioritized(first, second, rows.planted) if options.prioritise else None
+    return Trial(reports, {**describe(reports, ""), **count(rows, *reports), "prioritise": spent, "rows": list_planted(data, rows, planted)})
 
 
-def half(time_limit: str | None) -> str | None:
+def half_limit(time_limit: str | None) -> str | None:
     """The user's time limit shared out between the two scans."""
-    limit = seconds(time_limit)
+    limit = parse_duration(time_limit)
     return None if limit is None else f"{max(limit / 2, 0.001):.6f}s"
 
 
-def words(kinds: str | None) -> tuple[str, ...]:
+def parse_kinds(kinds: str | None) -> tuple[str, ...]:
     """`--kinds` as a tuple without repeats; empty when not given."""
     return tuple(dict.fromkeys(word.strip() for word in kinds.split(","))) if kinds is not None else ()
 
@@ -95,10 +98,10 @@ def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
         UsageError: a kind that does not fit the task.
     """
     known = TARGET_KINDS if data.task.kind == "regression" else CLASS_KINDS
-    for word in words(options.kinds):
+    for word in parse_kinds(options.kinds):
         if word not in known:
             raise UsageError(f"--kinds: '{word}' does not fit {data.task.kind} labels — expected {', '.join(known)} — leave it out")
-    return words(options.kinds) or known
+    return parse_kinds(options.kinds) or known
 
 
 def plant(data: Dataset, first: scan.Scanned, kinds: tuple[str, ...], part: float, seed: int) -> Planted:
@@ -131,7 +134,7 @@ def plant(data: Dataset, first: scan.Scanned, kinds: tuple[str, ...], part: floa
     return Planted(first.row[planted.row[kept]], planted.shown[kept], planted.kind[kept])
 
 
-def mislabelled(data: Dataset, planted: Planted) -> Dataset:
+def with_planted(data: Dataset, planted: Planted) -> Dataset:
     """A copy of the data set with the planted labels; the rest is shared, nothing is changed in place.
 
     Args:
@@ -159,9 +162,9 @@ def labels(report: Report, name: str) -> np.ndarray:
     return np.array(report.table.column(name).to_pylist(), object)
 
 
-def compared(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> Compared:
+def compare(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> ComparedScans:
     """Both scans side by side, by input row."""
-    from zcurate.pipeline.trial.metrics import Compared
+    from zcurate.pipeline.trial.metrics import ComparedScans
     from zcurate.pipeline.trial.prioritization import heldout_loss
 
     kind = np.full(len(first.report), "", "U8")
@@ -172,10 +175,10 @@ def compared(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> Com
     before, after = (column(one.report, "p_incorrect") for one in (first, second))
     verdict_before, verdict_after = (labels(one.report, "verdict").astype("U10") for one in (first, second))
     restored = labels(second.report, "suggested") == labels(first.report, "given")
-    return Compared(kind, before, verdict_before, after, verdict_after, restored, scores)
+    return ComparedScans(kind, before, verdict_before, after, verdict_after, restored, scores)
 
 
-def described(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
+def describe(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
     """What was tried on what, and why nothing can be counted; empty when something can."""
     card = reports[0].card
     names = ("zcurate", "command", "input", "task", "seed", "device", "versions", "warnings")
@@ -186,10 +189,10 @@ def described(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
 
 def unjudged(reports: tuple[Report, ...], why: str) -> Trial:
     """A trial in which nothing can be counted."""
-    return Trial(reports, described(reports, why))
+    return Trial(reports, describe(reports, why))
 
 
-def counted(rows: Compared, first: Report, second: Report) -> dict[str, Any]:
+def count(rows: ComparedScans, first: Report, second: Report) -> dict[str, Any]:
     """The numbers of a trial."""
     from zcurate.pipeline.trial import metrics
 
@@ -204,11 +207,11 @@ def counted(rows: Compared, first: Report, second: Report) -> dict[str, Any]:
         "at_cut": metrics.at_cut(rows),
         "cuts": metrics.by_cut(rows),
         "rankings": metrics.rankings(rows),
-        "hard": metrics.hard(rows),
+        "hard": metrics.hard_rows(rows),
     }
 
 
-def listed(data: Dataset, rows: Compared, planted: Planted) -> list[dict[str, Any]]:
+def list_planted(data: Dataset, rows: ComparedScans, planted: Planted) -> list[dict[str, Any]]:
     """The planted rows in the input's order: given label, shown label, kind, what the scan of the copy says."""
     out = []
     for at in np.argsort(planted.row):
@@ -219,7 +222,7 @@ def listed(data: Dataset, rows: Compared, planted: Planted) -> list[dict[str, An
     return out
 
 
-def prioritised(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) -> list[dict[str, Any]]:
+def prioritized(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) -> list[dict[str, Any]]:
     """Where a loss-prioritised budget would go, with the copy's losses; rows that were not planted count as the first scan holds them.
 
     Args:
@@ -233,4 +236,4 @@ def prioritised(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) 
     groups = {"planted": planted.astype(np.float64), "suspected": wrong, "hard": hard, "outlier": outlier}
     groups["clean"] = 1 - np.sum(list(groups.values()), 0)
     of_rows = {name: part[second.row] for name, part in groups.items()}
-    return prioritization.spent(prioritization.training_loss(second.evidence), prioritization.heldout_loss(second.evidence), of_rows)
+    return prioritization.budget_shares(prioritization.training_loss(second.evidence), prioritization.heldout_loss(second.evidence), of_rows)

@@ -14,17 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
+from zcurate.encoding import targets
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
 from zcurate.judge.reasons import REASON_OF, REASONS
 from zcurate.report import attribution, dynamics_columns, listing
-from zcurate.report.explain.similar_rows import Nearest, nearest
-from zcurate.report.formats.cells import text_of
-from zcurate.report.formats.json import plain
-from zcurate.report.report import REGRESSION_ONLY, TRACES, Report
+from zcurate.report.explain.similar_rows import SimilarRows, similar_rows
+from zcurate.report.formats.cells import cell_text
+from zcurate.report.formats.json import json_value
+from zcurate.report.report import Report
+from zcurate.report.schema import CURVE_COLUMNS, REGRESSION_ONLY
 
-MOST_OF_ONE_ID = 20
+MAX_ROWS_PER_ID = 20
 """Rows of one id that are explained together."""
-MOST_COMPARED = 50_000
+MAX_COMPARED = 50_000
 """Ids among which the nearest is looked for when a row is unknown."""
 TRAITS = ("given", "suggested", "p_suggested", "verdict", "p_incorrect", "p_hard", "p_outlier", "rank", "z_score", "mask_frequency", "predicted")
 """Columns that are taken over as they are."""
@@ -60,8 +62,8 @@ def named(report: Report, word: str, by_row: bool) -> list[int]:
     number = int(word) if word.isascii() and word.isdigit() else None
     keys = [] if by_row else keys_of(table)
     rows = [row for row, key in enumerate(keys) if key == word] or ([] if by_row else paths_as(report, word))
-    if len(rows) > MOST_OF_ONE_ID:
-        raise UsageError(f"{word}: {len(rows)} rows have this id — expected at most {MOST_OF_ONE_ID} — name them by number: --by-row {rows[0]}")
+    if len(rows) > MAX_ROWS_PER_ID:
+        raise UsageError(f"{word}: {len(rows)} rows have this id — expected at most {MAX_ROWS_PER_ID} — name them by number: --by-row {rows[0]}")
     counted = "id" in table.column_names and bool(keys) and all(key.isdigit() for key in keys)
     if not rows and number is not None and number < table.num_rows and not counted:
         return [number]
@@ -76,7 +78,7 @@ def keys_of(table: pa.Table) -> list[str]:
     if name is None:
         return []
     kind = table.schema.field(name).type
-    return [text_of(value, kind) for value in table.column(name).to_pylist()]
+    return [cell_text(value, kind) for value in table.column(name).to_pylist()]
 
 
 def paths_as(report: Report, word: str) -> list[int]:
@@ -98,12 +100,12 @@ def unknown(report: Report, word: str, keys: list[str], counted: bool) -> str:
     if not keys:
         return f"{word}: no such row — expected a row number, 0 to {last} — `zcurate report` lists rows with their numbers"
     column = f"an id of column '{report.card['columns']['id']}'" if "id" in report.table.column_names else "a picture's path"
-    hint = did_you_mean(word, [key for key in keys[:MOST_COMPARED] if key])
+    hint = did_you_mean(word, [key for key in keys[:MAX_COMPARED] if key])
     also = f" — row numbers, 0 to {last}, need --by-row" if counted else f" or a row number, 0 to {last}"
     return f"{word}: no such row — expected {column}{also}{hint or ' — `zcurate report` lists them'}"
 
 
-def compose(report: Report, path: str, rows: list[int]) -> list[dict[str, Any]]:
+def explain_rows(report: Report, path: str, rows: list[int]) -> list[dict[str, Any]]:
     """All there is to say of each row.
 
     Args:
@@ -115,19 +117,19 @@ def compose(report: Report, path: str, rows: list[int]) -> list[dict[str, Any]]:
         A dict per row; parts that the report lacks are None, `missing` names its missing columns.
     """
     try:
-        data = listing.reread(report, "nearest rows")
-        like, why_not = nearest(data, rows), ""
+        data = listing.reread_input(report, "nearest rows")
+        like, why_not = similar_rows(data, rows), ""
     except ZcurateError as error:
         data, like, why_not = None, None, str(error)
     return [of_row(report, path, row, data, like, why_not) for row in rows]
 
 
-def of_row(report: Report, path: str, row: int, data: Dataset | None, like: Nearest | None, why_not: str) -> dict[str, Any]:
+def of_row(report: Report, path: str, row: int, data: Dataset | None, like: SimilarRows | None, why_not: str) -> dict[str, Any]:
     """One row's dict; arguments as for `compose`, and the data as read again with the nearest rows, or why they could not be."""
     table, card = report.table, report.card
-    values = {name: plain(value, table.schema.field(name).type) for name, value in table.slice(row, 1).to_pylist()[0].items()}
+    values = {name: json_value(value, table.schema.field(name).type) for name, value in table.slice(row, 1).to_pylist()[0].items()}
     regression = card["task"]["kind"] == "regression"
-    wanted = [name for name in TRACES if not (regression and name.startswith("top_"))]
+    wanted = [name for name in CURVE_COLUMNS if not (regression and name.startswith("top_"))]
     ranked = table.num_rows - table.column("rank").null_count
     told = values.get("telling") or ([] if data is None else telling_of(data, row, values))
     skipped = [entry["reason"] for entry in card["skipped"] if entry["row"] == row]
@@ -229,10 +231,10 @@ def telling_of(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
     if data.task.classes:
         rival = next((name for name in values.get("top_classes") or () if name != values["given"]), values.get("predicted"))
         other[row] = data.task.classes.index(rival) if rival in data.task.classes else -1
-    return attribution.telling(data, np.array([row]), attribution.classes_given(data), other).to_pylist()[0]
+    return attribution.attribute(data, np.array([row]), targets.class_codes(data), other).to_pylist()[0]
 
 
-def neighbours_of(report: Report, data: Dataset, row: int, like: Nearest, told: list[str]) -> dict[str, Any] | None:
+def neighbours_of(report: Report, data: Dataset, row: int, like: SimilarRows, told: list[str]) -> dict[str, Any] | None:
     """The nearest rows with labels, verdicts and distances, and the values of the telling columns, first of the row itself; None where there are none."""
     if row not in like.of:
         return None
@@ -243,7 +245,7 @@ def neighbours_of(report: Report, data: Dataset, row: int, like: Nearest, told: 
     chosen = report.table.select(names).take(pa.array(wanted))
     entries = []
     for at, near in enumerate(wanted):
-        entry = {name: plain(chosen.column(name)[at].as_py(), chosen.schema.field(name).type) for name in names}
+        entry = {name: json_value(chosen.column(name)[at].as_py(), chosen.schema.field(name).type) for name in names}
         distance = like.of[row][at - 1][1] if at else 0.0
         entries.append({"row": near, **entry, "distance": round(distance, 4), "values": {c.name: shown[k][at] for k, c in enumerate(columns)}})
     return {"measure": like.measure, "itself": entries[0], "rows": entries[1:]}

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zcurate.config.model_config import ModelSpec
+from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
 
 if TYPE_CHECKING:
-    from zcurate.encoding.encoder import Encoded
+    from zcurate.encoding.encoded import EncodedRows
 
 
 N_NEAREST = 5
-OF_TEXTS, OF_PICTURES, OF_COLUMNS = "words and letters in common (1 - cosine)", "coarse brightness and roughness of the picture", "distance over all columns"
+BY_TEXT, BY_IMAGE, BY_COLUMNS = "words and letters in common (1 - cosine)", "coarse brightness and roughness of the picture", "distance over all columns"
 """What a distance means."""
 
 
 @dataclass(frozen=True)
-class Nearest:
+class SimilarRows:
     """The rows nearest to some rows."""
 
     measure: str
@@ -34,7 +34,7 @@ class Nearest:
     """Row -> its nearest rows and their distances, nearest first; rows that could not be read are missing."""
 
 
-def nearest(data: Dataset, rows: list[int]) -> Nearest:
+def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
     """Up to `N_NEAREST` rows nearest to each of `rows`, itself left out.
 
     Args:
@@ -46,30 +46,30 @@ def nearest(data: Dataset, rows: list[int]) -> Nearest:
     from zcurate.encoding.encoder import encode
     from zcurate.training.detectors.neighbors import nearest_rows, raw_space
 
-    encoded = encode(data, ModelSpec(), torch.device("cpu"))
+    encoded = encode(data, ModelConfig(), torch.device("cpu"))
     place_of = {int(row): at for at, row in enumerate(encoded.row)}
     known = [row for row in rows if row in place_of]
     space = raw_space(encoded)
-    measure = OF_TEXTS if space is None else OF_PICTURES if data.pictures is not None else OF_COLUMNS
+    measure = BY_TEXT if space is None else BY_IMAGE if data.pictures is not None else BY_COLUMNS
     if not known or encoded.n_rows < 2:
-        return Nearest(measure, {})
+        return SimilarRows(measure, {})
     asked = torch.tensor([place_of[row] for row in known])
     if space is None:
-        far, near = alike_texts(encoded, asked.numpy())
+        far, near = similar_texts(encoded, asked.numpy())
     else:
         distances, places = nearest_rows(space[asked], space, torch.arange(encoded.n_rows), N_NEAREST, asked)
         far, near = distances.numpy(), places.numpy()
     found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(near[k], far[k], strict=True)] for k, row in enumerate(known)}
-    return Nearest(measure + texts_unseen(data), found)
+    return SimilarRows(measure + texts_missing(data), found)
 
 
-def texts_unseen(data: Dataset) -> str:
+def texts_missing(data: Dataset) -> str:
     """A remark where texts stand beside other columns: `raw_space` does not see them."""
     kinds = {column.kind for column in data.roles.features}
     return " but the texts" if "text" in kinds and kinds != {"text"} and data.pictures is None else ""
 
 
-def alike_texts(encoded: Encoded, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def similar_texts(encoded: EncodedRows, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(Q, k) float64 distances 1 - cosine and (Q, k) int64 places of the nearest encoded rows.
 
     Args:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 CHUNK = 10_000
 
 
-def text_of(value: Any, kind: pa.DataType) -> str:
+def cell_text(value: Any, kind: pa.DataType) -> str:
     """One cell; empty for null."""
     if value is None:
         return ""
@@ -23,11 +23,11 @@ def text_of(value: Any, kind: pa.DataType) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):
-        return " ".join("null" if item is None else text_of(item, getattr(kind, "value_type", pa.string())) for item in value)
+        return " ".join("null" if item is None else cell_text(item, getattr(kind, "value_type", pa.string())) for item in value)
     return str(value)
 
 
-def texts_of(column: pa.ChunkedArray) -> list[str]:
+def column_texts(column: pa.ChunkedArray) -> list[str]:
     """`text_of` of every value of a column, by columns where that is faster: most of a report is floats, words and lists of words."""
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     kind = array.type
@@ -43,11 +43,11 @@ def texts_of(column: pa.ChunkedArray) -> list[str]:
         array, kind = array.cast(pa.string()), pa.string()
     if pa.types.is_string(kind):
         return list(array.fill_null("").to_pylist())
-    return [text_of(value, kind) for value in array.to_pylist()]
+    return [cell_text(value, kind) for value in array.to_pylist()]
 
 
 def rows_of(table: pa.Table) -> Iterator[list[str]]:
     """Rows of text cells, a chunk of rows at a time."""
     for start in range(0, table.num_rows, CHUNK):
         part = table.slice(start, CHUNK)
-        yield from (list(row) for row in zip(*map(texts_of, part.columns), strict=True))
+        yield from (list(row) for row in zip(*map(column_texts, part.columns), strict=True))

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from zcurate.config.options import ReportOptions
-from zcurate.report.formats.cells import text_of
+from zcurate.report.formats.cells import cell_text
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
@@ -16,5 +16,5 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
     kind = table.schema.field(name).type
     end = b"\0" if options.null else b"\n"
     for value in table.column(name).to_pylist():
-        stream.write(text_of(value, kind).encode() + end)
+        stream.write(cell_text(value, kind).encode() + end)
     stream.flush()

@@ -12,7 +12,7 @@ from zcurate.config.options import ReportOptions
 from zcurate.report.formats.cells import CHUNK
 
 
-def plain(value: Any, kind: pa.DataType) -> Any:
+def json_value(value: Any, kind: pa.DataType) -> Any:
     """A value that JSON holds: float32 in its own digits, NaN and infinities as null, dates as text."""
     if isinstance(value, float):
         value = float(str(np.float32(value))) if pa.types.is_float32(kind) else value
@@ -20,7 +20,7 @@ def plain(value: Any, kind: pa.DataType) -> Any:
     if value is None or isinstance(value, (int, str, bool)):
         return value
     if isinstance(value, list):
-        return [plain(item, getattr(kind, "value_type", pa.float64())) for item in value]
+        return [json_value(item, getattr(kind, "value_type", pa.float64())) for item in value]
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -45,4 +45,4 @@ def lines(table: pa.Table) -> Any:
     kinds = {field.name: field.type for field in table.schema}
     for start in range(0, table.num_rows, CHUNK):
         for row in table.slice(start, CHUNK).to_pylist():
-            yield json.dumps({name: plain(value, kinds[name]) for name, value in row.items()}, ensure_ascii=False).encode()
+            yield json.dumps({name: json_value(value, kinds[name]) for name, value in row.items()}, ensure_ascii=False).encode()

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from zcurate.config.options import ReportOptions
 from zcurate.judge.reasons import REASONS
-from zcurate.report.formats.cells import text_of
-from zcurate.report.report import COLUMN_DOCS
+from zcurate.report.formats.cells import cell_text
+from zcurate.report.schema import COLUMN_DOCS
 
-COLOURS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
-MOST_DATA = 6
+COLORS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
+MAX_DATA_COLUMNS = 6
 """Columns of the data shown beside the report's in a table for people."""
 FEW = ("rank", "id", "path", "row", "given", "suggested", "p_incorrect", "verdict", "telling", "reasons")
 
@@ -34,8 +34,8 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
     names = list(table.column_names) if options.columns else shown_columns(table)
     if options.with_data and not options.columns:
         own = [name for name in table.column_names if name not in COLUMN_DOCS]
-        names = [name for name in names if name not in ("telling", "reasons")] + [name for name in own if name not in names][:MOST_DATA]
-    console.print(drawn(table.select(names)))
+        names = [name for name in names if name not in ("telling", "reasons")] + [name for name in own if name not in names][:MAX_DATA_COLUMNS]
+    console.print(render_table(table.select(names)))
     text.flush()
     text.detach()
 
@@ -53,7 +53,7 @@ def shown_columns(table: pa.Table) -> list[str]:
     return [name for name in names if name not in dull]
 
 
-def drawn(table: pa.Table) -> Table:
+def render_table(table: pa.Table) -> Table:
     """The rows as a rich table without boxes; numbers to the right, long columns folded."""
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for field in table.schema:
@@ -64,7 +64,7 @@ def drawn(table: pa.Table) -> Table:
         grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold", min_width=least)
     for row in table.to_pylist():
         verdict = str(row.get("verdict", ""))
-        style = {"verdict": COLOURS.get(verdict, "")}
+        style = {"verdict": COLORS.get(verdict, "")}
         grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), style.get(name, "")) for name, value in row.items()))
     return grid
 
@@ -79,4 +79,4 @@ def cell(value: Any, name: str, kind: pa.DataType) -> str:
         return "\n".join(value)
     if pa.types.is_floating(kind):
         return f"{value:.2f}" if name.startswith("p_") else f"{value:.4g}"
-    return text_of(value, kind)
+    return cell_text(value, kind)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.training.auxiliary.trees import Held
+from zcurate.evidence.heldout import AuxiliaryPredictions
 
 SMOOTHINGS = (0.1, 0.3)
 """Weight that every term is granted in every class; what suits the data better is used. Chosen among .02, .1, .3, 1 on the tuning half and simulated sets."""
-MOST_CELLS = 20_000_000
+MAX_CELLS = 20_000_000
 """Terms x classes, and rows x classes, beyond which there is none of this."""
 
 
-def naive(term: np.ndarray, start: np.ndarray, weight: np.ndarray, n_terms: int, y: np.ndarray, fold: np.ndarray, n_classes: int) -> dict[str, Held]:
+def fit_naive_bayes(
+    term: np.ndarray, start: np.ndarray, weight: np.ndarray, n_terms: int, y: np.ndarray, fold: np.ndarray, n_classes: int
+) -> dict[str, AuxiliaryPredictions]:
     """Held-out predictions under each smoothing: each row's from the weights of the other folds' rows.
 
     Args:
@@ -30,7 +32,7 @@ def naive(term: np.ndarray, start: np.ndarray, weight: np.ndarray, n_terms: int,
     """
     import scipy.sparse
 
-    if max(n_terms, len(y)) * n_classes > MOST_CELLS:
+    if max(n_terms, len(y)) * n_classes > MAX_CELLS:
         return {}
     x = scipy.sparse.csr_matrix((weight, term, start), shape=(len(y), n_terms))
     out = {f"bayes {smoothing}": np.full((len(y), n_classes), 1 / n_classes, np.float32) for smoothing in SMOOTHINGS}
@@ -46,4 +48,4 @@ def naive(term: np.ndarray, start: np.ndarray, weight: np.ndarray, n_terms: int,
             score = x[own] @ np.log(granted / granted.sum(1, keepdims=True)).T + prior
             likelihood = np.exp(score - score.max(1, keepdims=True))
             p[own] = likelihood / likelihood.sum(1, keepdims=True)
-    return {name: Held(p, np.zeros((0, n_classes), np.float32)) for name, p in out.items()}
+    return {name: AuxiliaryPredictions(p, np.zeros((0, n_classes), np.float32)) for name, p in out.items()}

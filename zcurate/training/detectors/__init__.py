@@ -6,6 +6,6 @@ from zcurate.registry import Registry
 
 WITNESSES = Registry(
     "witness",
-    novelty="zcurate.training.detectors.outliers:observe",
-    neighbours="zcurate.training.detectors.neighbors:observe",
+    novelty="zcurate.training.detectors.outliers:detect",
+    neighbours="zcurate.training.detectors.neighbors:detect",
 )

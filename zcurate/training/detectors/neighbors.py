@@ -16,38 +16,38 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zcurate.encoding.encoder import Encoded
-from zcurate.training.detectors.outliers import picture_features, softened
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.training.detectors.outliers import picture_features, soften
 
-Look = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
+Probe = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
 columns = ("isolation", "copies_other", "neighbour_gap")
-NEAREST = 20
-LEAST_KEYS, MOST_KEYS, MOST_PAIRS = 1024, 8192, 1_600_000_000
+N_NEAREST = 20
+MIN_KEYS, MAX_KEYS, MAX_PAIRS = 1024, 8192, 1_600_000_000
 """Rows that each row is compared with, at least and at most, and pairs in all: exact up to 8 192 rows, against a sample beyond."""
 CHUNK, GROUP, BLOCK = 256, 32, 16_384
 """Rows of one product, distances of which only the least is looked at first, and rows whose neighbours are held at a time."""
-NEAR = 0.01
+NEAR_COPY_SHARE = 0.01
 """Distance [robust deviations] below which two rows count as copies."""
-WIDEST = 256
+MAX_WIDTH = 256
 """Width of the space; more columns are drawn together by a fixed random projection."""
 
 
-def observe(encoded: Encoded) -> dict[str, np.ndarray]:
+def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
     """`isolation`, `copies_other` and, for regression, `neighbour_gap`, (N,) float64 each; NaN where there is nothing to measure."""
     n = encoded.n_rows
     space = raw_space(encoded)
     found = {name: np.full(n, np.nan) for name in columns}
     if space is None or n < 3:
         return found | {"copies_other": exact_copies(encoded, found["copies_other"])}
-    keys = sample(n, space.device, most_keys(n))
-    key_space, k = space[keys], min(NEAREST, max(1, n // 50))
+    keys = sample_keys(n, space.device, max_keys(n))
+    key_space, k = space[keys], min(N_NEAREST, max(1, n // 50))
     mean = torch.empty(n, dtype=torch.float64, device=space.device)
     for rows in torch.arange(n, device=space.device).split(BLOCK):
         far, nearest = nearest_rows(space[rows], key_space, keys, k, rows)
         mean[rows] = far.mean(1).double()
         at = rows.cpu().numpy()
         if encoded.regression:
-            found["neighbour_gap"][at] = gap(encoded.y.double(), rows, nearest)
+            found["neighbour_gap"][at] = target_gap(encoded.y.double(), rows, nearest)
         else:
             found["copies_other"][at] = near_copies(encoded.y, rows, far, nearest)
     log = mean.clamp_min(1e-9).log()
@@ -55,7 +55,7 @@ def observe(encoded: Encoded) -> dict[str, np.ndarray]:
     return found | {"copies_other": exact_copies(encoded, found["copies_other"])}
 
 
-def gap(y: Tensor, rows: Tensor, nearest: Tensor) -> np.ndarray:
+def target_gap(y: Tensor, rows: Tensor, nearest: Tensor) -> np.ndarray:
     """(Q,) float64: target minus the median target of the nearest rows, over their mean absolute deviation.
 
     Args:
@@ -79,33 +79,33 @@ def near_copies(y: Tensor, rows: Tensor, far: Tensor, nearest: Tensor) -> np.nda
         far: (Q, k) float32.
         nearest: (Q, k) int64.
     """
-    near = (far < NEAR) & (y[nearest] >= 0) & (y[rows] >= 0)[:, None]
+    near = (far < NEAR_COPY_SHARE) & (y[nearest] >= 0) & (y[rows] >= 0)[:, None]
     other = near & (y[nearest] != y[rows, None])
     return torch.where(near.any(1), other.sum(1).double() / near.sum(1), torch.nan).cpu().numpy()
 
 
-def raw_space(encoded: Encoded) -> Tensor | None:
+def raw_space(encoded: EncodedRows) -> Tensor | None:
     """(N, D) float32 in which alike rows lie together; None where there is only text.
 
     One unit of a number is one robust deviation, logarithmic beyond; two different categories are one unit apart.
     """
-    parts = [softened(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
+    parts = [soften(x) for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
     if encoded.codes is not None:
         generator = torch.Generator(device="cpu").manual_seed(7)
-        width = min(8, WIDEST)
+        width = min(8, MAX_WIDTH)
         table = torch.randn(encoded.n_codes, width, generator=generator).to(encoded.codes.device)
         table = F.normalize(table, dim=1) / 2**0.5
         parts.append(table[encoded.codes].flatten(1))
     if not parts:
         return None
     space = torch.cat(parts, 1)
-    if space.shape[1] > WIDEST:
+    if space.shape[1] > MAX_WIDTH:
         generator = torch.Generator(device="cpu").manual_seed(11)
-        space = space @ (torch.randn(space.shape[1], WIDEST, generator=generator) / WIDEST**0.5).to(space.device)
+        space = space @ (torch.randn(space.shape[1], MAX_WIDTH, generator=generator) / MAX_WIDTH**0.5).to(space.device)
     return space
 
 
-def sample(n: int, device: torch.device, most: int) -> Tensor:
+def sample_keys(n: int, device: torch.device, most: int) -> Tensor:
     """(m,) int64 rows to compare with: all, or `most` drawn with a fixed seed, in order."""
     if n <= most:
         return torch.arange(n, device=device)
@@ -162,7 +162,7 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return least.values, best.gather(1, least.indices // GROUP) * GROUP + least.indices % GROUP
 
 
-def fingerprint(encoded: Encoded) -> Tensor:
+def hash_inputs(encoded: EncodedRows) -> Tensor:
     """(N,) int64 hash of each row's inputs; equal inputs give equal hashes."""
     total = torch.zeros(encoded.n_rows, dtype=torch.int64, device=encoded.device)
     generator = torch.Generator(device="cpu").manual_seed(5)
@@ -183,7 +183,7 @@ def fingerprint(encoded: Encoded) -> Tensor:
     return total
 
 
-def exact_copies(encoded: Encoded, near: np.ndarray) -> np.ndarray:
+def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
     """(N,) float64 share of each labelled row's copies with another label: rows with the same inputs, else `near`; NaN for regression.
 
     Args:
@@ -194,7 +194,7 @@ def exact_copies(encoded: Encoded, near: np.ndarray) -> np.ndarray:
     if encoded.regression:
         return out
     y = encoded.y.cpu().numpy()
-    _, group = np.unique(fingerprint(encoded).cpu().numpy(), return_inverse=True)
+    _, group = np.unique(hash_inputs(encoded).cpu().numpy(), return_inverse=True)
     size = np.bincount(group[y >= 0], minlength=group.max() + 1)
     _, same, count = np.unique(group * (y.max() + 2) + y, return_inverse=True, return_counts=True)
     several = (y >= 0) & (size[group] > 1)
@@ -202,16 +202,16 @@ def exact_copies(encoded: Encoded, near: np.ndarray) -> np.ndarray:
     return out
 
 
-def most_keys(n_rows: int) -> int:
+def max_keys(n_rows: int) -> int:
     """Rows that each of `n_rows` is compared with at most: fewer the more there are, so that the product stays within `MOST_PAIRS`."""
-    return max(LEAST_KEYS, min(MOST_KEYS, MOST_PAIRS // max(1, n_rows)))
+    return max(MIN_KEYS, min(MAX_KEYS, MAX_PAIRS // max(1, n_rows)))
 
 
 @dataclass(frozen=True)
 class LearnedSpace:
     """Looks at a member's learned space for some clues."""
 
-    looks: tuple[Look, ...]
+    looks: tuple[Probe, ...]
 
     def keys(self, n_taught: int, n_rows: int, device: torch.device) -> Tensor:
         """(M,) int64 which of a member's own rows to compare with.
@@ -221,7 +221,7 @@ class LearnedSpace:
             n_rows: N, that will be asked about by all members together.
             device: where they are.
         """
-        return sample(n_taught, device, most_keys(n_rows))
+        return sample_keys(n_taught, device, max_keys(n_rows))
 
     def __call__(self, asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
         """The columns of all looks; arguments as for `votes`."""
@@ -232,13 +232,13 @@ class LearnedSpace:
         return found
 
 
-def observer(clues: tuple[str, ...]) -> LearnedSpace | None:
+def representation_observer(clues: tuple[str, ...]) -> LearnedSpace | None:
     """What looks at the learned space for these clues; None where none of them asks for it."""
-    looks = tuple(LOOKS[name] for name in clues if name in LOOKS)
+    looks = tuple(PROBES[name] for name in clues if name in PROBES)
     return LearnedSpace(looks) if looks else None
 
 
-def votes(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+def neighbor_votes(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
     """Labels of the nearest rows, by cosine, in one member's learned space.
 
     Args:
@@ -251,7 +251,7 @@ def votes(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes:
     Returns:
         `neighbour_own` and `neighbour_other`, each (Q,) float32.
     """
-    _, nearest = nearest_rows(F.normalize(asked, dim=1), F.normalize(taught, dim=1), torch.arange(len(taught), device=taught.device), NEAREST)
+    _, nearest = nearest_rows(F.normalize(asked, dim=1), F.normalize(taught, dim=1), torch.arange(len(taught), device=taught.device), N_NEAREST)
     share = torch.zeros(len(asked), n_classes, device=asked.device)
     share.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=asked.device))
     mine = own[:, None]
@@ -276,5 +276,5 @@ def centre_distances(asked: Tensor, taught: Tensor, labels: Tensor, n_classes: i
     return torch.cdist(white[: len(asked)], white[len(asked) :])
 
 
-LOOKS: dict[str, Look] = {"neighbour_labels": votes, "class_centre": centres}
+PROBES: dict[str, Probe] = {"neighbour_labels": neighbor_votes, "class_centre": centres}
 """Which look each clue asks for."""

@@ -12,19 +12,19 @@ from math import log
 import torch
 from torch import Tensor
 
-from zcurate.config.model_config import DiscrimSettings
+from zcurate.config.model_config import DiscrimConfig
 
 MEMORY = 0.9
 """Weight of the past in a row's loss history (beta) and in the running threshold (rho)."""
 MOMENTUM = 0.9
-LARGEST = log(20.0)
+MAX_LOG_SIGMA = log(20.0)
 """Largest log sigma."""
 
 
 class DiscrimLoss:
     """The state of K members over N rows: about 16 bytes per member and row."""
 
-    def __init__(self, n_members: int, n_rows: int, settings: DiscrimSettings, device: torch.device) -> None:
+    def __init__(self, n_members: int, n_rows: int, settings: DiscrimConfig, device: torch.device) -> None:
         self.settings = settings
         self.history = torch.zeros(n_members, n_rows, device=device)
         self.visits = torch.zeros(n_members, n_rows, device=device)
@@ -59,7 +59,7 @@ class DiscrimLoss:
         log_sigma = self.log_sigma.gather(1, ids)
         inverse = torch.exp(-log_sigma)
         speed = MOMENTUM * self.speed.gather(1, ids) - share * early * excess * inverse
-        moved = (log_sigma - settings.discrim_rate * speed).clamp(settings.discrim_least, LARGEST)
+        moved = (log_sigma - settings.discrim_rate * speed).clamp(settings.discrim_least, MAX_LOG_SIGMA)
         real = weight > 0
         for state, value in ((self.history, MEMORY * past + (1 - MEMORY) * fresh), (self.visits, seen), (self.speed, speed), (self.log_sigma, moved)):
             state.scatter_(1, ids, torch.where(real, value, state.gather(1, ids)))

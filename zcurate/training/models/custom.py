@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zcurate.config.model_config import ModelSpec
-from zcurate.encoding.encoder import Encoded, Inputs
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding.encoded import Batch, EncodedRows
 from zcurate.errors import UsageError, did_you_mean, listed
-from zcurate.runtime.startup import whole_torch
+from zcurate.runtime.startup import import_deferred
 
-WIDEST_ONE_HOT = 4096
+MAX_ONE_HOT = 4096
 
 
-class Wrapped(nn.Module):
+class CustomModel(nn.Module):
     """One member around the user's module."""
 
     def __init__(self, inner: nn.Module, n_codes: int) -> None:
@@ -31,7 +31,7 @@ class Wrapped(nn.Module):
         self.inner = inner
         self.n_codes = n_codes
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Batch) -> Tensor:
         """Inputs of (1, B) rows to logits (1, B, C)."""
         if inputs.images is not None:
             output: Tensor = self.inner(inputs.images[0].float().div_(255).sub_(0.5))
@@ -43,7 +43,7 @@ class Wrapped(nn.Module):
         return output[None]
 
 
-def function_of(name: str) -> Callable[..., Any]:
+def load_function(name: str) -> Callable[..., Any]:
     """The function that `file.py:function` names.
 
     Raises:
@@ -55,7 +55,7 @@ def function_of(name: str) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location("zcurate_user_model", path)
     assert spec is not None and spec.loader is not None  # crack: narrows types only
     module = importlib.util.module_from_spec(spec)
-    whole_torch()
+    import_deferred()
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -67,7 +67,7 @@ def function_of(name: str) -> Callable[..., Any]:
     return found
 
 
-def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
+def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
     """Call the user's function with the input's shape and the number of outputs.
 
     Args:
@@ -79,7 +79,7 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
     Raises:
         UsageError: the data holds text or too many categories, or the function returns no module.
     """
-    if encoded.n_terms or encoded.n_codes > WIDEST_ONE_HOT:
+    if encoded.n_terms or encoded.n_codes > MAX_ONE_HOT:
         what = "free text" if encoded.n_terms else f"{encoded.n_codes} category values"
         raise UsageError(f"--model {spec.name}: the data holds {what} — a model of your own sees numbers, categories and pictures — use --model mlp")
     if encoded.images is not None:
@@ -88,7 +88,7 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
         shape = (encoded.width + encoded.n_codes,)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator.initial_seed())
-        inner = function_of(spec.name)(shape, encoded.n_outputs)
+        inner = load_function(spec.name)(shape, encoded.n_outputs)
     if not isinstance(inner, nn.Module):
         raise UsageError(f"--model {spec.name}: returned {type(inner).__name__} — expected a torch.nn.Module")
-    return Wrapped(inner, encoded.n_codes)
+    return CustomModel(inner, encoded.n_codes)

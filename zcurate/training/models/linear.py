@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from zcurate.config.model_config import ModelSpec
-from zcurate.encoding.encoder import Encoded
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding.encoded import EncodedRows
 from zcurate.training.models.mlp import PackedMLP
 
 
-def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
+def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
     """K packed linear models for `encoded`; arguments as for `mlp`."""
     return PackedMLP(spec, encoded, n_members, (), generator)

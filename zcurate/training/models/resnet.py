@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zcurate.config.model_config import ModelSpec
-from zcurate.encoding.encoder import Encoded, Inputs
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding.encoded import Batch, EncodedRows
 
-LARGE = 24
+LARGE_SIDE = 24
 """Side [pixels] from which the first stage halves the picture."""
 
 
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
         self.blocks = nn.ModuleList(Block(a, b, first_stride if i == 0 else 2) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)))
         self.head = nn.Linear(widths[-1], n_outputs)
 
-    def features(self, inputs: Inputs) -> Tensor:
+    def features(self, inputs: Batch) -> Tensor:
         """Pictures (1, B, C, H, W) uint8 to (1, B, D): what the head sees."""
         assert inputs.images is not None  # crack: narrows types only
         x = inputs.images[0].float().sub_(127.5).div_(64.0).contiguous(memory_format=torch.channels_last)
@@ -54,13 +54,13 @@ class ResNet(nn.Module):
             h = block(h)
         return h.mean((2, 3))[None]
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Batch) -> Tensor:
         """Pictures (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
         logits: Tensor = self.head(self.features(inputs))
         return logits
 
 
-def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Generator) -> nn.Module:
+def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
     """One residual network for pictures.
 
     Args:
@@ -70,7 +70,7 @@ def build(spec: ModelSpec, encoded: Encoded, n_members: int, generator: torch.Ge
         generator: source of the initial weights (CPU).
     """
     assert encoded.images is not None and n_members == 1  # crack: narrows types only
-    first_stride = 2 if encoded.images.shape[-1] >= LARGE else 1
+    first_stride = 2 if encoded.images.shape[-1] >= LARGE_SIDE else 1
     net = ResNet(spec.hidden, encoded.images.shape[1], encoded.n_outputs, first_stride)
     for parameter in net.parameters():
         if parameter.ndim > 1:

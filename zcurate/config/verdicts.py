@@ -1,0 +1,5 @@
+"""The verdict words."""
+
+from __future__ import annotations
+
+VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")

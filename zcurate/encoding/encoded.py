@@ -1,0 +1,200 @@
+"""Encoded rows: tensors on one device, and the batches gathered from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zcurate.config.model_config import ModelConfig
+from zcurate.encoding.targets import TargetScale
+from zcurate.runtime.device import has_bfloat16
+from zcurate.runtime.store import MemoryMappedStore
+
+BFLOAT16_ROWS = 5000
+"""From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
+
+
+class Batch(NamedTuple):
+    """What a model sees of a batch; parts that the data lacks are None."""
+
+    x: Tensor | None
+    """(K, B, D) float32, encoded numbers, times and vectors."""
+    codes: Tensor | None
+    """(K, B, Q) int64, category codes, offset so that all columns share one table."""
+    term: Tensor | None
+    """(M,) int64, terms of the texts of all K * B rows, row after row."""
+    term_start: Tensor | None
+    """(K * B,) int64, where each row's terms start."""
+    term_weight: Tensor | None
+    """(M,) float32, TF-IDF weight of each term."""
+    images: Tensor | None
+    """(K, B, C, H, W) uint8."""
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """N readable rows as tensors on one device."""
+
+    y: Tensor
+    """(N,) int64 classes (-1 = unlabelled) or float32 standardised targets (NaN = unlabelled)."""
+    row: np.ndarray
+    """(N,) int64, position of each encoded row in the input."""
+    fold_key: np.ndarray
+    """(N,) int64, rows with the same key share a fold."""
+    n_outputs: int
+    """C classes, or 2 (location, log scale) for regression."""
+    x: Tensor | None = None
+    """(N, F) float32, less the column's median, which also fills missing values."""
+    bin_column: Tensor | None = None
+    """(P,) int64, column of `x` that each bin belongs to."""
+    bin_start: Tensor | None = None
+    """(P,) float32, lower edge of each bin."""
+    bin_scale: Tensor | None = None
+    """(P,) float32, 1 / width of each bin."""
+    regular: tuple[int, int] = (0, 0)
+    """The first columns of `x` have equally many bins each: how many columns, and how many bins."""
+    dtype: torch.dtype = torch.float32
+    """Of the numbers handed to the model."""
+    dense: Tensor | None = None
+    """(N, V) float32, standardised vectors and sentence embeddings, fed as they are."""
+    codes: Tensor | None = None
+    """(N, Q) int64, category codes with column offsets."""
+    n_codes: int = 0
+    """Size of the shared category table."""
+    term: Tensor | None = None
+    """(M,) int64, CSR columns of the TF-IDF matrix."""
+    term_start: Tensor | None = None
+    """(N + 1,) int64, CSR row starts."""
+    term_weight: Tensor | None = None
+    """(M,) float32, CSR values."""
+    n_terms: int = 0
+    """Size of the text vocabulary."""
+    images: Tensor | None = None
+    """(N, C, H, W) uint8."""
+    target: TargetScale | None = None
+    """Regression: how targets were standardised."""
+    cellar: MemoryMappedStore | None = None
+    """Where the rows lie in files, already in a random order; None where they are in memory."""
+    mapped: MemoryMappedStore | None = None
+    """Where pictures lie in a file while all else is in memory; None where they are in memory too."""
+
+    @property
+    def n_rows(self) -> int:
+        """N."""
+        return len(self.row)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.y.device
+
+    @property
+    def regression(self) -> bool:
+        """Targets instead of classes."""
+        return self.target is not None
+
+    @property
+    def width(self) -> int:
+        """D, features per row of `Inputs.x`."""
+        bins = 0 if self.bin_column is None else len(self.bin_column)
+        return bins + (0 if self.dense is None else self.dense.shape[1])
+
+    @cached_property
+    def offset(self) -> Tensor:
+        """(P,) float32: (x - start) * scale - 1/2 is x * scale plus this; x is centred, so that no digits are lost."""
+        assert self.bin_start is not None and self.bin_scale is not None  # crack: narrows types only
+        return -self.bin_start * self.bin_scale - 0.5
+
+    @cached_property
+    def regular_bins(self) -> tuple[Tensor, Tensor]:
+        """`offset` and `bin_scale` of the columns that `regular` counts, (columns, bins) each."""
+        assert self.bin_scale is not None  # crack: narrows types only
+        n_columns, n_bins = self.regular
+        return self.offset[: n_columns * n_bins].view(self.regular), self.bin_scale[: n_columns * n_bins].view(self.regular)
+
+    def release(self) -> None:
+        """Give back the memory that rows in files take at the moment."""
+        for one in (self.cellar, self.mapped):
+            if one is not None:
+                one.release()
+
+    def labelled(self, rows: slice = slice(None)) -> Tensor:
+        """(n,) bool, of all rows or of some."""
+        return ~self.y[rows].isnan() if self.regression else self.y[rows] >= 0
+
+    def zeros(self, *shape: int, dtype: torch.dtype) -> Tensor:
+        """A new tensor of zeros where the rows are: in memory, or in files."""
+        if self.cellar is None:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        return torch.from_numpy(self.cellar.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+
+    def inputs(self, ids: Tensor) -> Batch:
+        """The inputs of rows `ids`.
+
+        Args:
+            ids: (K, B) int64 encoded rows.
+        """
+        codes = None if self.codes is None else gather_rows(self.codes, ids)
+        images = None if self.images is None else gather_rows(self.images, ids)
+        if images is not None and self.mapped is not None:
+            self.mapped.touch(ids.numel(), images[0, 0].nbytes)
+        return Batch(self.numbers(ids), codes, *self.texts(ids), images)
+
+    def numbers(self, ids: Tensor) -> Tensor | None:
+        """(K, B, D) float32: piecewise-linear numbers beside the vectors, or None where there are neither."""
+        parts = [] if self.x is None else self.binned(gather_rows(self.x, ids))
+        if self.dense is not None:
+            parts.append(gather_rows(self.dense, ids).to(self.dtype))
+        return torch.cat(parts, 2) if len(parts) > 1 else parts[0] if parts else None
+
+    def binned(self, x: Tensor) -> list[Tensor]:
+        """Two blocks at most, (K, B, D) each: columns of equally many bins by broadcasting, the rest by gathering, which costs more.
+
+        Args:
+            x: (K, B, F) float32.
+        """
+        assert self.bin_column is not None and self.bin_scale is not None  # crack: narrows types only
+        n_columns, n_bins = self.regular
+        at, parts = n_columns * n_bins, []
+        if at:
+            offset, scale = self.regular_bins
+            block = torch.addcmul(offset, x[..., :n_columns, None], scale)
+            parts.append(block.clamp_(-0.5, 0.5).to(self.dtype).flatten(2))
+        if at < len(self.bin_column):
+            block = torch.addcmul(self.offset[at:], x.index_select(2, self.bin_column[at:]), self.bin_scale[at:])
+            parts.append(block.clamp_(-0.5, 0.5).to(self.dtype))
+        return parts
+
+    def texts(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The terms of rows `ids`, as `Inputs` has them: gathered from the CSR arrays without a loop."""
+        if self.term is None or self.term_start is None or self.term_weight is None:
+            return None, None, None
+        flat = ids.reshape(-1)
+        start = self.term_start[flat]
+        length = self.term_start[flat + 1] - start
+        out_start = length.cumsum(0) - length
+        at = torch.repeat_interleave(start - out_start, length) + torch.arange(int(length.sum()), device=ids.device)
+        return self.term[at], out_start, self.term_weight[at]
+
+
+def gather_rows(values: Tensor, ids: Tensor) -> Tensor:
+    """Rows (K, B) of an (N, ...) tensor, (K, B, ...): what `values[ids]` gives, in a half to a twentieth of the time."""
+    return values.index_select(0, ids.reshape(-1)).view(*ids.shape, *values.shape[1:])
+
+
+def dtype_for(spec: ModelConfig, n_rows: int, device: torch.device) -> torch.dtype:
+    """What the model's products are taken in: as `spec.dtype` says, or by the hardware and the number of rows.
+
+    Args:
+        spec: `name`, `dtype`.
+        n_rows: N.
+        device: where the tensors stay.
+    """
+    if spec.dtype != "auto":
+        return torch.bfloat16 if spec.dtype == "bfloat16" else torch.float32
+    return torch.bfloat16 if spec.name == "mlp" and n_rows >= BFLOAT16_ROWS and has_bfloat16(device) else torch.float32

@@ -1,0 +1,112 @@
+"""Choose model, sizes and schedule from the options and the data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from zcurate.config.model_config import DEFAULT_CLUES, PACKED, DiscrimConfig, ModelConfig, Plan, ZErrorConfig
+from zcurate.config.options import ScanOptions
+from zcurate.config.toml import has_text_extra, parse_model
+from zcurate.data.dataset import Dataset
+from zcurate.errors import UsageError
+from zcurate.evidence.heldout import is_dense
+
+MAX_EMBEDDED_ROWS = 50_000
+"""Rows that `text = "auto"` embeds at most: some minutes on two CPU cores."""
+EPOCHS_AT_20K, MIN_EPOCHS, MAX_EPOCHS = 10, 3, 40
+MIN_TREE_ROWS = 300
+"""Fewer rows than that do not tell whether trees help."""
+LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
+"""From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
+rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
+
+
+def choose_text_encoding(wanted: str, data: Dataset) -> str:
+    """What `text = "auto"` means for this data; stays as it is where no column is text."""
+    if wanted != "auto" or "text" not in {column.kind for column in data.roles.features}:
+        return wanted
+    return "both" if data.n_rows <= MAX_EMBEDDED_ROWS and has_text_extra() else "tfidf"
+
+
+def make_plan(options: ScanOptions, data: Dataset) -> Plan:
+    """Decide model, sizes and schedule from the user's settings and the data.
+
+    Args:
+        options: `model`, `epochs`.
+        data: N rows.
+
+    Raises:
+        UsageError: the model does not fit the data.
+    """
+    settings = parse_model(options.model)
+    name = settings.pop("name", "auto")
+    why = "as asked for by --model"
+    if name == "auto":
+        name, why = choose_model(data)
+    pictures = data.pictures is not None
+    if (name == "resnet") != pictures and ".py:" not in name:
+        raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
+    z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in field_names(made)}) for made in (ZErrorConfig, DiscrimConfig))
+    settings |= {"name": name, "z": z, "discrim": discrim, "text": choose_text_encoding(settings.get("text", "auto"), data)}
+    if data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
+        settings["ensemble"] = ()
+    spec = ModelConfig(**{**default_settings(name, data), **settings})
+    if name == "resnet" and any(width % 16 for width in spec.hidden):
+        raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
+    n_epochs = options.epochs or spec.epochs or n_epochs_for(data.n_rows, pictures)
+    return Plan(spec, name in PACKED, n_epochs, why)
+
+
+def field_names(settings: type) -> set[str]:
+    """Names of a settings class's fields."""
+    return {field.name for field in dataclasses.fields(settings)}
+
+
+def choose_model(data: Dataset) -> tuple[str, str]:
+    """The model for this data, and why."""
+    if data.pictures is not None:
+        return "resnet", "the data are pictures"
+    kinds = {column.kind for column in data.roles.features}
+    if kinds == {"text"} and data.task.kind != "regression":
+        return "linear", "the data are texts"
+    return "mlp", "the data are a table"
+
+
+def default_settings(name: str, data: Dataset) -> dict[str, Any]:
+    """Settings by model and size of data. Chosen on the tuning half of the bench (tests/bench/README.md)."""
+    small = data.n_rows < 2500
+    if data.pictures is not None:
+        side = data.pictures.shape[-1]
+        widths = (16, 32, 64) if side < 24 else (16, 32, 64, 128)
+        batch = 64 if data.n_rows < 5000 else 128
+        return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2}
+    rounds = 4 if small else 3 if data.n_rows < 8000 else 2
+    base: dict[str, Any] = {"rounds": rounds}
+    if data.n_rows >= LARGE_ROWS:
+        batch = 1024 if data.n_rows < 10 * LARGE_ROWS else 2048
+        clues = tuple(name for name in DEFAULT_CLUES if name != "neighbour_labels")
+        base = {"rounds": 1, "folds": 2, "batch": batch, "learning_rate": 0.008, "witnesses": ("novelty",), "clues": clues}
+    if data.task.kind == "regression":
+        base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
+    base["ensemble"] = default_ensemble(name, data)
+    if name == "linear":
+        base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, n_epochs_for(data.n_rows, False))}
+    return base
+
+
+def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
+    """`ModelSpec.ensemble` where the user says nothing: what gained on the tuning half of the bench and on simulated sets."""
+    if data.task.kind == "regression" or name not in PACKED:
+        return ()
+    trees = ("boosted", "forest") if name == "mlp" and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
+    return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
+
+
+def n_epochs_for(n_rows: int, pictures: bool) -> int:
+    """Passes of the first round: fewer the more rows there are."""
+    if pictures:
+        return max(4, min(10 if n_rows >= 1000 else 20, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
+    if n_rows >= LARGE_ROWS:
+        return max(MIN_EPOCHS, round(LARGE_EPOCHS * (100_000 / n_rows) ** 0.37))
+    return max(MIN_EPOCHS, min(MAX_EPOCHS, round(EPOCHS_AT_20K * (20_000 / max(1, n_rows)) ** 0.5)))

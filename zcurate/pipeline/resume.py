@@ -1,0 +1,94 @@
+"""Checkpoints and finished reports of the same scan."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from zcurate import __version__
+from zcurate.config.options import ScanOptions
+from zcurate.errors import ReportError
+from zcurate.runtime import environment
+from zcurate.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from zcurate.config.model_config import Plan
+    from zcurate.data.dataset import Dataset
+    from zcurate.report.report import Report
+    from zcurate.training.checkpoint import Checkpoint
+
+LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
+"""Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
+CUTS = ("threshold", "precision", "budget")
+"""Options that move the verdicts and not the evidence: a finished report with another cut is not the one asked for."""
+
+
+def finished_report(dataset: Dataset, options: ScanOptions) -> Report | None:
+    """The report, where one of this very scan is there and whole.
+
+    Args:
+        dataset: N rows.
+        options: every setting.
+    """
+    from zcurate.pipeline.plan import make_plan
+    from zcurate.report.storage import card_of, load
+
+    assert options.output is not None  # crack: narrows types only
+    try:
+        card = card_of(options.output)
+    except ReportError:
+        return None
+    cut = all(card["options"].get(name) == getattr(options, name) for name in CUTS)
+    done = cut and card.get("print") == fingerprint(dataset, options, make_plan(options, dataset)) and not card["partial"]
+    return load(options.output) if done else None
+
+
+def fingerprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, Any]:
+    """Everything that the evidence of a scan depends on, as plain JSON values; a checkpoint of another is refused."""
+    import importlib.metadata
+    import platform
+
+    names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
+    chosen = {name: getattr(options, name) for name in names}
+    model = dataclasses.asdict(what.spec) | {"n_epochs": what.n_epochs}
+    if ".py:" in what.spec.name:
+        with open(what.spec.name.rpartition(":")[0], "rb") as file:
+            model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
+    data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes}
+    versions = {"zcurate": __version__, "torch": importlib.metadata.version("torch"), "python": platform.python_version(), "threads": environment.cpu_count()}
+    plain: dict[str, Any] = json.loads(json.dumps({**data, **chosen, "model": model, **versions}))
+    return plain
+
+
+def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], watch: Progress) -> Checkpoint | None:
+    """Where to keep what is learned: beside the report, if `--resume` asks for it or the training is a long one.
+
+    Args:
+        options: `output`, `resume`.
+        what: will be trained.
+        n_rows: N.
+        marks: `footprint`.
+        watch: told what is resumed.
+
+    Raises:
+        UsageError: the checkpoint that is there is of another scan.
+    """
+    visits = n_rows * what.spec.folds * what.spec.rounds * what.n_epochs
+    if (
+        environment.world_size() > 1
+        or options.output in (None, "-")
+        or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS))
+    ):
+        return None
+    from zcurate.training import checkpoint
+
+    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", marks)
+    if not options.resume:
+        found.clear()
+    elif found.there():
+        watch.note(f"--resume: going on from the checkpoint {found.folder}")
+    else:
+        watch.note(f"--resume: no checkpoint {found.folder} — starting anew")
+    return found

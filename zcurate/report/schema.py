@@ -1,0 +1,70 @@
+"""Columns of the report and their meanings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from zcurate.data.partitions import REPORT_ENDING
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"zcurate"
+ENDING = REPORT_ENDING
+REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
+VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
+"""In which verdicts are told."""
+CURVE_COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
+"""List columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
+COLUMN_DOCS = {
+    "row": "0-based position in the input",
+    "id": "value of `--id`",
+    "path": "path of the picture",
+    "given": "the label as written in the input",
+    "suggested": "the label that the evidence prefers; null when unsure",
+    "p_suggested": "its probability; null for regression",
+    "verdict": "clean, hard, incorrect, outlier, unlabelled, skipped or unjudged",
+    "p_incorrect": "calibrated probability that the given label is wrong",
+    "p_hard": "probability that the label is right but the row difficult",
+    "p_outlier": "probability that the input belongs to no class",
+    "rank": "1 = most suspicious",
+    "reasons": "codes of the clues that decided, strongest first",
+    "telling": "the row's columns that speak most against its label, as column=value",
+    "z_score": "mean signed z of the row's error while training on it (high = worse than its peers)",
+    "z_max": "largest z of all visits",
+    "z_last": "mean z in the last epoch",
+    "mask_frequency": "share of its visits in which Z-Error left the row out of the gradient",
+    "n_seen": "visits of members that train on the row",
+    "n_masked": "visits in which it was left out",
+    "loss_mean": "mean training loss",
+    "confidence_mean": "mean probability of the given label while training",
+    "confidence_std": "its standard deviation over the epochs",
+    "margin_mean": "area under the margin: mean logit of the given class minus the best other",
+    "learned_epoch": "first epoch from which the label was predicted right twice running; the number of epochs when never",
+    "n_forgotten": "turns from right to wrong",
+    "predicted": "prediction of models that never trained on the row",
+    "p_given": "their probability of the given label (regression: of a target at least as far out)",
+    "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
+    "entropy_heldout": "entropy of their prediction [nats]",
+    "copies_other": "share of the row's exact or near copies that carry another label; null without copies",
+    "residual": "given minus predicted",
+    "residual_z": "the same in predicted standard deviations",
+    "interval_low": "lower end of the 90 % interval of right targets",
+    "interval_high": "upper end of the 90 % interval of right targets",
+    "loss_curve": "loss at each epoch of training, mean of the members that train on the row (this and the next two: two to three digits beyond 200 000 rows)",
+    "margin_curve": "margin at each epoch",
+    "z_curve": "signed z at each epoch",
+    "clues": "place of each clue among all rows, 0 to 1 = most suspicious, in the order of the run card's `clue_names`; null = cannot tell",
+    "top_classes": "the three most probable classes to models that never trained on the row",
+    "top_probabilities": "their probabilities",
+}
+"""Every column of the schema, in order, and its meaning."""
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How the columns of a report are packed in Parquet, as arguments of its writer."""
+    floats = [field.name for field in schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
+    packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
+    words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
+    words = [name for name in words if name not in floats and name not in packed]
+    return {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": floats, "column_encoding": packed or None}
