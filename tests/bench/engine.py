@@ -182,8 +182,8 @@ def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[m
     what = engine.plan.spec
     trainer = rounds.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, NoProgress())
     fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
-    blind = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
-    groups = [blind] if trainer.packed else list(blind.split(1))
+    heldout_mask = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
+    groups = [heldout_mask] if trainer.packed else list(heldout_mask.split(1))
     return [members.MemberGroup(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
 
 
@@ -197,25 +197,25 @@ def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = 
         asked: the members are asked about their folds too.
     """
     encoded = engine.encoded
-    ledger = rounds.TrainingDynamics(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
+    dynamics = rounds.TrainingDynamics(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
     with memory.keep_freed_blocks():
-        teams = teams_of(engine, n_epochs, dtype)
+        member_groups = teams_of(engine, n_epochs, dtype)
         begin = clock(encoded.device)
         for epoch in range(n_epochs):
-            for team in teams:
-                visits, scored = team.learn(epoch)
-                ledger.record(epoch, visits.ids, scored, visits.weight)
+            for member_group in member_groups:
+                visits, scored = member_group.learn(epoch)
+                dynamics.record(epoch, visits.ids, scored, visits.weight)
                 if asked and (epoch == n_epochs - 1 or encoded.n_rows < heldout.MAX_ROWS_PER_EPOCH):
-                    team.ask(ledger, epoch)
+                    member_group.ask(dynamics, epoch)
         return clock(encoded.device) - begin
 
 
 def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float:
     """Seconds of `clock` in which one epoch's visits are ordered and `gather` is given each batch."""
-    teams = teams_of(engine, 1, None)
+    member_groups = teams_of(engine, 1, None)
     begin = clock(engine.encoded.device)
-    for team in teams:
-        visits, edges = team.order(0, team.taught).batched(engine.plan.spec.batch)
+    for member_group in member_groups:
+        visits, edges = member_group.order(0, member_group.training_mask).batched(engine.plan.spec.batch)
         for low, high in itertools.pairwise(edges):
             gather(visits.ids[:, low:high])
     return clock(engine.encoded.device) - begin

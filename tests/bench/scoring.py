@@ -92,9 +92,9 @@ def at_recall(score: np.ndarray, wrong: np.ndarray, hard: np.ndarray, recall: fl
     return share(wrong, flagged), share(flagged, hard)
 
 
-def at_precision(p: np.ndarray, wrong: np.ndarray, wanted: float, trust: float = 1.0) -> tuple[int, float]:
+def at_precision(p: np.ndarray, wrong: np.ndarray, wanted: float, reliability: float = 1.0) -> tuple[int, float]:
     """Rows that `--precision wanted` calls incorrect, and the share of them that is wrong (NaN when none is called)."""
-    flagged = np.nan_to_num(p) > cut_at(Cut(precision=wanted), p, trust)
+    flagged = np.nan_to_num(p) > cut_at(Cut(precision=wanted), p, reliability)
     return int(flagged.sum()), share(wrong, flagged)
 
 

@@ -281,9 +281,9 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
 
 
 def test_help_and_report_import_nothing_heavy(scanned):
-    watch = "import sys\nfrom zcurate.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', 'pandas', *(['pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
+    progress = "import sys\nfrom zcurate.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', 'pandas', *(['pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
     for words in (["--help"], ["scan", "--help"], ["trial", "--help"], ["explain", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
-        done = subprocess.run([sys.executable, "-c", watch, *words], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", progress, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 

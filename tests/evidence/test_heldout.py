@@ -66,7 +66,7 @@ def test_what_else_is_asked_is_what_whole_probabilities_say():
     np.testing.assert_allclose(noise_model.entropies(kept), noise_model.entropies(whole), atol=1e-4)
     one, two = noise_model.estimate_noise(kept, label), noise_model.estimate_noise(whole, label)
     np.testing.assert_allclose(one.ranking, two.ranking)
-    assert (one.sharpness, one.explained, one.trust) == pytest.approx((two.sharpness, two.explained, two.trust), rel=1e-3)
+    assert (one.sharpness, one.explained, one.reliability) == pytest.approx((two.sharpness, two.explained, two.reliability), rel=1e-3)
     np.testing.assert_allclose(planting.confusion_rows(label, kept), planting.confusion_rows(label, whole), rtol=1e-4)
     evidence = [Evidence((), {}, {}, p, label) for p in (kept, whole)]
     np.testing.assert_allclose(thresholds.class_cutoffs(evidence[0]), thresholds.class_cutoffs(evidence[1]), atol=1e-4)

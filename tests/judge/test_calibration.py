@@ -29,7 +29,7 @@ def test_planted_rows_are_weighted_by_how_the_data_are_confused():
     evidence, _ = made(sure=3.0)
     real, _ = label_views(evidence)
     noise = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    real = dataclasses.replace(real, confusion=dataclasses.replace(real.confusion, noise=noise))
+    real = dataclasses.replace(real, noise_model=dataclasses.replace(real.noise_model, noise=noise))
     weight = calibration.planted_weights(evidence, real, np.zeros(60))
     row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]) for name in ("row", "shown"))
     like = (evidence.y[row] == 0) & (shown == 1)
@@ -44,7 +44,7 @@ def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_
     share = np.where(np.arange(600) < 300, 0.1, 0.9)
     against = np.full((600, evidence.heldout.shape[1]), 0.05, np.float32)
     against[np.arange(600), (evidence.y + 1) % 3] = 0.9
-    real, _ = label_views(dataclasses.replace(evidence.seen_by({"neighbour_other": share}), heldout=against))
+    real, _ = label_views(dataclasses.replace(evidence.with_columns({"neighbour_other": share}), heldout=against))
     assert calibration.support(real, np.arange(300)).max() < 0.05 < 0.9 < calibration.support(real, np.arange(300, 600)).min()
     assert (calibration.support(label_views(evidence)[0], np.arange(600)) == 1).all()
 
@@ -55,7 +55,7 @@ def test_predictions_that_hardly_prefer_a_class_bear_nothing_out():
     evidence, _ = made()
     flat = np.full((600, 3), 0.32, np.float32)
     flat[np.arange(600), (evidence.y + 1) % 3] = 0.36
-    real, _ = label_views(dataclasses.replace(evidence.seen_by({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
+    real, _ = label_views(dataclasses.replace(evidence.with_columns({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
     assert calibration.support(real, np.arange(600)).max() < 0.3
 
 

@@ -115,18 +115,18 @@ def test_a_precision_is_the_mean_probability_of_the_rows_called():
         flagged = v.verdict == "incorrect"
         assert flagged.any()
         assert v.p_incorrect[flagged].mean() >= wanted
-        assert guarded(v.p_incorrect[flagged], v.trust).mean() >= wanted
+        assert guarded(v.p_incorrect[flagged], v.reliability).mean() >= wanted
 
 
-def guarded(p, trust):
+def guarded(p, reliability):
     odds = p.astype(float) / (1 - p.astype(float))
-    lower = odds * np.exp(-thresholds.GUARD - thresholds.GUARD_UNRELIABLE * (1 - trust))
+    lower = odds * np.exp(-thresholds.GUARD - thresholds.GUARD_UNRELIABLE * (1 - reliability))
     return lower / (1 + lower)
 
 
 def test_the_less_confident_rows_tell_the_fewer_rows_a_precision_calls():
     p = np.linspace(0, 0.99, 500)
-    flagged = [(p > thresholds.cut_at(Cut(precision=0.8), p, trust)).sum() for trust in (1.0, 0.5, 0.0)]
+    flagged = [(p > thresholds.cut_at(Cut(precision=0.8), p, reliability)).sum() for reliability in (1.0, 0.5, 0.0)]
     assert flagged[0] > flagged[1] > flagged[2] > 0
     n = int(flagged[0])
     highest = np.sort(p)[::-1]
@@ -196,7 +196,7 @@ def test_an_unlabelled_row_is_unlabelled_whatever_its_neighbours_say():
     y = evidence.y.copy()
     y[:30] = -1
     votes = {"neighbour_own": np.full(600, 0.5), "neighbour_other": np.full(600, 0.3)}
-    verdicts = judge.judge(dataclasses.replace(evidence, y=y).seen_by(votes), Cut())
+    verdicts = judge.judge(dataclasses.replace(evidence, y=y).with_columns(votes), Cut())
     assert (verdicts.verdict[:30] == "unlabelled").all() and np.isnan(verdicts.p_incorrect[:30]).all()
     assert not np.isnan(verdicts.p_incorrect[30:]).any()
     assert not np.isin(verdicts.verdict[30:], ("unlabelled", "unjudged")).any()
@@ -207,7 +207,7 @@ def test_a_far_input_is_an_outlier_and_not_called_incorrect():
     evidence, _ = made()
     distance = np.random.default_rng(0).gamma(9, 0.1, 600)
     distance[0] = 500.0
-    seen = evidence.seen_by({"distance": distance})
+    seen = evidence.with_columns({"distance": distance})
     v = judge.judge(seen, Cut())
     assert v.verdict[0] == "outlier"
     assert (v.verdict == "outlier").sum() == 1
@@ -219,7 +219,7 @@ def test_a_row_far_from_its_neighbours_is_an_outlier_though_no_column_is_wild():
     evidence, _ = made()
     isolation = np.random.default_rng(0).normal(0, 0.5, 600)
     isolation[3] = 4.0
-    v = judge.judge(evidence.seen_by({"isolation": isolation}), Cut())
+    v = judge.judge(evidence.with_columns({"isolation": isolation}), Cut())
     assert v.p_outlier.argmax() == 3 and v.p_outlier[3] > 0.9
 
 

@@ -33,7 +33,7 @@ from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
 from zcurate.pipeline import cost_model, plan, scan, storage_policy
 from zcurate.report import ranks, report, storage, writer
-from zcurate.runtime import progress
+from zcurate.runtime.progress import NoProgress
 from zcurate.runtime.store import temporary_store
 from zcurate.training import folds, rounds, sampler
 
@@ -220,17 +220,17 @@ def test_what_is_read_as_a_whole_says_so(tmp_path):
 
 def test_without_a_limit_and_below_one_nothing_changes(parts):
     data = str(parts[0])
-    watch = progress.NoProgress()
-    assert storage_policy.too_large(data, ScanOptions(), watch) is None
-    assert storage_policy.too_large(data, ScanOptions(memory="64GB"), watch) is None
+    progress = NoProgress()
+    assert storage_policy.too_large(data, ScanOptions(), progress) is None
+    assert storage_policy.too_large(data, ScanOptions(memory="64GB"), progress) is None
 
 
 def test_a_machine_that_is_too_small_is_told_of(parts, monkeypatch):
     monkeypatch.setattr(cost_model, "available_bytes", lambda: 1000)
     said = []
-    watch = progress.NoProgress()
-    monkeypatch.setattr(watch, "note", said.append)
-    assert storage_policy.too_large(str(parts[0]), ScanOptions(), watch) is not None
+    progress = NoProgress()
+    monkeypatch.setattr(progress, "note", said.append)
+    assert storage_policy.too_large(str(parts[0]), ScanOptions(), progress) is not None
     assert "rows are kept in files" in said[0]
 
 

@@ -326,7 +326,7 @@ def test_a_precision_out_of_reach_is_said_and_calls_nothing(tmp_path):
 
     path, _ = blobs_csv.__wrapped__(tmp_path)
     heard = Heard()
-    report = zcurate.scan(str(path), id="key", epochs=4, precision=0.99999, watch=heard)
+    report = zcurate.scan(str(path), id="key", epochs=4, precision=0.99999, progress=heard)
     assert report.counts().get("incorrect", 0) == 0
     assert any("out of reach" in text for text in heard.warned)
 
@@ -379,7 +379,7 @@ def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
 
     monkeypatch.setattr(tree_worker.subprocess, "Popen", fails)
     heard = Heard()
-    report = zcurate.scan(rules[0], epochs=4, watch=heard)
+    report = zcurate.scan(rules[0], epochs=4, progress=heard)
     assert report.card["heldout"] == {"members": 1.0}
     assert [text for text in heard.warned if "Resource temporarily unavailable" in text]
 

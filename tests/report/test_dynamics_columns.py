@@ -83,7 +83,7 @@ def test_bands_of_nothing_planted_are_empty_and_those_of_unknown_epochs_end_with
 def test_an_unjudged_scan_has_curves_but_no_clues():
     one = round_of([[1.0, NAN], [2.0, NAN]], [])
     evidence = SimpleNamespace(curves=one.curves, heldout=np.array([[0.6, 0.4], [0.5, 0.5]], np.float32))
-    made = dynamics_columns.columns(3, np.array([0, 2]), evidence, SimpleNamespace(places={}), ("a", "b"), 3)
+    made = dynamics_columns.columns(3, np.array([0, 2]), evidence, SimpleNamespace(percentiles={}), ("a", "b"), 3)
     fields = {name: column for one in made for name, column in one().items()}
     assert tuple(fields) == CURVE_COLUMNS
     assert fields["clues"].to_pylist() == [None, None, None]

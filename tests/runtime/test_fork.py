@@ -43,22 +43,22 @@ def encoded():
     return encoder.encode(data_of({"a": a, "b": b, "label": np.where(a + b > 0, "up", "down")}), SPEC, torch.device("cpu"))
 
 
-def learned(may_fork, build=None, watch=None, spec=SPEC):
-    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, watch or NoProgress(), beside=(lambda: None) if may_fork else None)[0]
+def learned(may_fork, build=None, progress=None, spec=SPEC):
+    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, progress or NoProgress(), beside=(lambda: None) if may_fork else None)[0]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_two_processes_record_what_one_does(rounds):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=rounds, folds=2, clues=("posterior", "second_split"))
-    one, watch = learned(False, spec=spec), Counting()
-    two = learned(True, watch=watch, spec=spec)
+    one, progress = learned(False, spec=spec), Counting()
+    two = learned(True, progress=progress, spec=spec)
     for name, values in one.columns.items():
         np.testing.assert_array_equal(values, two.columns[name], err_msg=name)
     for name, values in one.curves.items():
         np.testing.assert_array_equal(values, two.curves[name], err_msg=name)
     np.testing.assert_array_equal(one.heldout, two.heldout)
     np.testing.assert_array_equal(one.rounds[-1].hard_heldout, two.rounds[-1].hard_heldout)
-    assert watch.steps[-1][0] == watch.steps[-1][1] and len(watch.steps) < 2 * 4 * rounds
+    assert progress.steps[-1][0] == progress.steps[-1][1] and len(progress.steps) < 2 * 4 * rounds
     assert torch.get_num_threads() == 2
 
 
@@ -115,7 +115,7 @@ def test_a_copy_that_is_killed_is_told_of():
 
 def broken_off(pids):
     with fork.forked(True) as twin:
-        if twin.team == 1:
+        if twin.member_group == 1:
             pids[0] = os.getpid()
             signal.pause()
         while not pids[0]:
@@ -142,6 +142,6 @@ def test_a_copy_may_use_threads_of_its_own(monkeypatch):
 def test_shared_memory_is_seen_by_the_copy_and_back():
     shared, own = store.shared_zeros((3, 2)), torch.zeros(1)
     with fork.forked(True) as twin:
-        shared[twin.team] = twin.team + 1
-        own[0] = twin.team
+        shared[twin.member_group] = twin.member_group + 1
+        own[0] = twin.member_group
     assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0 and store.shared_zeros((0, 4)).shape == (0, 4)

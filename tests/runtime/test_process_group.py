@@ -35,12 +35,12 @@ def table(n=N):
     return x, y
 
 
-def one_step(crowd):
+def one_step(processes):
     """One epoch of one batch: of every row its z and whether it was masked."""
     x, y = table()
     encoded = EncodedRows(torch.from_numpy(y), np.arange(N), np.arange(N), 2, dense=torch.from_numpy(x))
     spec = ModelConfig(name="mlp", hidden=(16,), batch=2 * N, folds=2, rounds=1, z=ZErrorConfig(warmup=0.0, z_start=1.0, z_threshold=1.0))
-    evidence, _ = rounds.train(encoded, spec, builder("mlp"), False, 1, 0, NoProgress(), crowd=crowd)
+    evidence, _ = rounds.train(encoded, spec, builder("mlp"), False, 1, 0, NoProgress(), processes=processes)
     return evidence
 
 
@@ -64,8 +64,8 @@ def together_do(n_processes, *words):
 def test_rows_of_two_processes_make_one_batch(tmp_path):
     code = (
         "import sys, torch; torch.set_num_threads(1); from tests.runtime.test_process_group import one_step; from zcurate.runtime.process_group import DistributedGroup; import numpy as np;"
-        "crowd = DistributedGroup(torch.device('cpu'), 1); assert (crowd.n_teams, crowd.size) == (1, 2); e = one_step(crowd);"
-        "np.savez(f'{sys.argv[1]}/{crowd.rank}.npz', **{k: e.columns[k] for k in ('z_score', 'n_masked', 'n_seen', 'margin_mean')}, heldout=e.heldout); crowd.leave()"
+        "group = DistributedGroup(torch.device('cpu'), 1); assert (group.n_member_groups, group.size) == (1, 2); e = one_step(group);"
+        "np.savez(f'{sys.argv[1]}/{group.rank}.npz', **{k: e.columns[k] for k in ('z_score', 'n_masked', 'n_seen', 'margin_mean')}, heldout=e.heldout); group.leave()"
     )
     together_do(2, "-c", code, str(tmp_path))
     alone = one_step(None)
@@ -91,9 +91,9 @@ def test_pooled_statistics_are_those_of_all_rows():
     assert isinstance(pooled, Statistics)
 
 
-@pytest.mark.parametrize(("n_processes", "n_members", "teams"), [(2, 2, 2), (4, 2, 2), (3, 2, 1), (8, 4, 4), (2, 4, 2)])
-def test_members_are_shared_out_before_rows(n_processes, n_members, teams):
-    assert process_group.n_member_groups(n_processes, n_members) == teams
+@pytest.mark.parametrize(("n_processes", "n_members", "member_groups"), [(2, 2, 2), (4, 2, 2), (3, 2, 1), (8, 4, 4), (2, 4, 2)])
+def test_members_are_shared_out_before_rows(n_processes, n_members, member_groups):
+    assert process_group.n_member_groups(n_processes, n_members) == member_groups
 
 
 def test_shards_lie_side_by_side_and_cover_all_rows():

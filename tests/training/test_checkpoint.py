@@ -43,8 +43,8 @@ class Dying(NoProgress):
             raise Killed
 
 
-def learn(checkpoint=None, watch=None, spec=SPEC, encoded=None, packed=True):
-    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, watch or NoProgress(), checkpoint=checkpoint)[0]
+def learn(checkpoint=None, progress=None, spec=SPEC, encoded=None, packed=True):
+    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, progress or NoProgress(), checkpoint=checkpoint)[0]
 
 
 def alone(folder):
@@ -119,14 +119,14 @@ def test_after_a_time_limit_nothing_more_is_kept(tmp_path):
 
 def test_resume_says_that_it_starts_anew_and_does_nothing_after_the_end(tmp_path, monkeypatch):
     said = []
-    watch = NoProgress()
-    watch.note = watch.warn = said.append
+    progress = NoProgress()
+    progress.note = progress.warn = said.append
     settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
-    report = api.scan(PENGUINS, watch=watch, **settings)
+    report = api.scan(PENGUINS, progress=progress, **settings)
     assert any("starting anew" in text for text in said)
     assert not os.path.exists(settings["output"] + ".checkpoint")
     monkeypatch.setattr(scan, "examine", None)
-    again = api.scan(PENGUINS, watch=watch, **settings)
+    again = api.scan(PENGUINS, progress=progress, **settings)
     assert any("nothing was done" in text for text in said)
     assert again.table.equals(report.table)
 

@@ -48,9 +48,9 @@ def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, 
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def wrapper(**values: Any) -> None:
-            places = [argument.name for argument in arguments]
-            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in places}
-            command(**{name: values[name] for name in places}, options=options(**settings))
+            percentiles = [argument.name for argument in arguments]
+            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in percentiles}
+            command(**{name: values[name] for name in percentiles}, options=options(**settings))
 
         wrapper.__doc__, wrapper.__name__, wrapper.__module__ = command.__doc__, command.__name__, command.__module__
         signature = inspect.Signature([*arguments, *parameters(options, only)])

@@ -60,20 +60,20 @@ def profile_table(source: Source, seen: Preview, options: ScanOptions, others: P
         InputError: no usable labels, or a part that is broken.
         UsageError: a column that is not there; fewer units than processes.
     """
-    roles, place, crowd = seen.data.roles, source.path, others or process_group.SingleProcess()
+    roles, place, processes = seen.data.roles, source.path, others or process_group.SingleProcess()
     written = roles.named() if source.format in ("csv", "tsv") else ()
     schema, own = stream.layout(source, written, others)
-    units = stream.input_splits(source) if crowd.size > 1 else [InputSplit(at, None) for at in range(len(own))]
-    if len(units) < crowd.size:
-        what = f"{len(units)} row groups or files for {crowd.size} processes"
+    units = stream.input_splits(source) if processes.size > 1 else [InputSplit(at, None) for at in range(len(own))]
+    if len(units) < processes.size:
+        what = f"{len(units)} row groups or files for {processes.size} processes"
         raise UsageError(f"{place}: {what} — expected one for each — write the data in smaller row groups or more parts, or start fewer processes")
-    mine = range(crowd.rank, len(units), crowd.size)
+    mine = range(processes.rank, len(units), processes.size)
 
     def look() -> ProfileCounts:
         found = ProfileCounts(
             {}, Counter(), {field.name: Counter() for field in schema if pa.types.is_string(field.type) and field.name != roles.label}, ReservoirSample()
         )
-        chances = np.random.default_rng([0, crowd.rank] if crowd.rank else 0)
+        chances = np.random.default_rng([0, processes.rank] if processes.rank else 0)
         for number in mine:
             found.rows[number] = 0
             for batch in stream.record_batches(source, schema, own, BATCH_ROWS, units[number]):
@@ -83,7 +83,7 @@ def profile_table(source: Source, seen: Preview, options: ScanOptions, others: P
         found.sample.cut()
         return found
 
-    every = stream.run_agreed(look, crowd)
+    every = stream.run_agreed(look, processes)
     rows = {number: n for each in every for number, n in each.rows.items()}
     begins = np.cumsum([0, *(rows[number] for number in range(len(units)))])
     if begins[-1] == 0:
@@ -92,7 +92,7 @@ def profile_table(source: Source, seen: Preview, options: ScanOptions, others: P
     _, task = schema_module.label_task(pa.array(list(values), pa.string()), options.task, place, roles.label, sum(values.values()))
     some = merge_samples([each.sample.table() for each in every], [sum(each.rows.values()) for each in every])
     # The first alone reads every byte once more for the hash in the run card.
-    origin = source.origin() if crowd.rank == 0 else InputInfo(source.path, source.format)
+    origin = source.origin() if processes.rank == 0 else InputInfo(source.path, source.format)
     data = schema_module.dataset(some, origin, dataclasses.replace(options, label=roles.label), task=task)
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:

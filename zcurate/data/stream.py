@@ -100,16 +100,16 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: ProcessGroup |
     if source.format not in HEADS.where:
         raise InputError(f"{source.path}: {source.format} cannot be read piece by piece — expected {listed(HEADS.where)} — convert it to Parquet")
     files = source.files or (None,)
-    head, crowd = HEADS.load(source.format), others or SingleProcess()
+    head, processes = HEADS.load(source.format), others or SingleProcess()
 
     def heads() -> dict[int, pa.Schema]:
         found = {}
-        for at in range(crowd.rank, len(files), crowd.size):
+        for at in range(processes.rank, len(files), processes.size):
             with source.reaching(files[at]):
                 found[at] = head(source, files[at], as_text)
         return found
 
-    known = {at: schema for part in run_agreed(heads, crowd) for at, schema in part.items()}
+    known = {at: schema for part in run_agreed(heads, processes) for at, schema in part.items()}
     schemas, own = [], []
     for at, name in enumerate(files):
         schema = known[at]

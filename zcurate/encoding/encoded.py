@@ -78,7 +78,7 @@ class EncodedRows:
     """(N, C, H, W) uint8."""
     target: TargetScale | None = None
     """Regression: how targets were standardised."""
-    cellar: MemoryMappedStore | None = None
+    store: MemoryMappedStore | None = None
     """Where the rows lie in files, already in a random order; None where they are in memory."""
     mapped: MemoryMappedStore | None = None
     """Where pictures lie in a file while all else is in memory; None where they are in memory too."""
@@ -119,7 +119,7 @@ class EncodedRows:
 
     def release(self) -> None:
         """Give back the memory that rows in files take at the moment."""
-        for one in (self.cellar, self.mapped):
+        for one in (self.store, self.mapped):
             if one is not None:
                 one.release()
 
@@ -129,9 +129,9 @@ class EncodedRows:
 
     def zeros(self, *shape: int, dtype: torch.dtype) -> Tensor:
         """A new tensor of zeros where the rows are: in memory, or in files."""
-        if self.cellar is None:
+        if self.store is None:
             return torch.zeros(shape, dtype=dtype, device=self.device)
-        return torch.from_numpy(self.cellar.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+        return torch.from_numpy(self.store.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
 
     def inputs(self, ids: Tensor) -> Batch:
         """The inputs of rows `ids`.

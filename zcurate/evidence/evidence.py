@@ -28,7 +28,7 @@ class LabelView:
     """Per-row columns (N,), named as in `DOCS`."""
     curves: dict[str, np.ndarray]
     """Each (E, N) float32, as in `Round`."""
-    confusion: NoiseModel
+    noise_model: NoiseModel
     """How the labels of all rows are confused."""
     population: LabelView | None = None
     """All rows, where these are only some of them."""
@@ -100,7 +100,7 @@ class Evidence:
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
 
-    def seen_by(self, columns: dict[str, np.ndarray]) -> Evidence:
+    def with_columns(self, columns: dict[str, np.ndarray]) -> Evidence:
         """The same with a witness's columns, (N,) each."""
         return dataclasses.replace(self, columns={**self.columns, **columns})
 
@@ -206,14 +206,14 @@ def given_view(evidence: Evidence) -> LabelView:
 def label_views(evidence: Evidence) -> tuple[LabelView, list[LabelView]]:
     """The rows under their given labels, and each round's planted rows under the labels they were shown."""
     classes = evidence.y.dtype.kind == "i"
-    confusion = estimate_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
-    real = dataclasses.replace(given_view(evidence), confusion=confusion)
+    noise_model = estimate_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
+    real = dataclasses.replace(given_view(evidence), noise_model=noise_model)
     planted = []
     for one in evidence.rounds:
         at = one.planted.row
         columns, curves = one.of_planted()
         columns = {**columns, **{name: evidence.columns[name][at] for name in INPUT_COLUMNS if name in evidence.columns}}
-        planted.append(LabelView(one.shown[at], take_rows(evidence.heldout, at), columns, curves, confusion, real))
+        planted.append(LabelView(one.shown[at], take_rows(evidence.heldout, at), columns, curves, noise_model, real))
     return real, planted
 
 
@@ -230,7 +230,7 @@ def hard_view(evidence: Evidence, real: LabelView) -> LabelView | None:
         return None
     columns = {name: np.full(n, np.nan) for name in real.columns}
     curves = {name: np.full((len(curve), n), np.nan, np.float32) for name, curve in real.curves.items()}
-    return LabelView(evidence.y[last.hard_row], last.hard_heldout, columns, curves, real.confusion, real)
+    return LabelView(evidence.y[last.hard_row], last.hard_heldout, columns, curves, real.noise_model, real)
 
 
 def mean_over_epochs(view: LabelView, name: str) -> np.ndarray:

@@ -62,7 +62,7 @@ class NoiseModel:
     """Power that turns held-out probabilities of the given label into those of the true one, by likelihood."""
     explained: float
     """In [0, 1]: how much of the disagreement confident rows show; 1 for noise that does not depend on the row."""
-    trust: float
+    reliability: float
     """In [0, 1]: how far `ranking` is to be trusted with single rows: the disagreement is flat among the surest rows, and is explained."""
 
 
@@ -94,9 +94,9 @@ def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
     sure = np.stack(transition_matrix(by_class, disagree, y, n_classes))
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
     explained = float(class_share @ sure.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
-    trust = (flatness(disagree) + explained - TRUST_FROM) / TRUST_OVER
+    reliability = (flatness(disagree) + explained - TRUST_FROM) / TRUST_OVER
     noise = with_diagonal(sure + UNSEEN * np.maximum(0, confused - sure) + 0.005 / max(1, n_classes - 1))
-    return NoiseModel(counted, ranking, noise, inverse_temperature(p, y, noise), min(1.0, explained / EXPLAINED), min(1.0, max(0.0, trust)))
+    return NoiseModel(counted, ranking, noise, inverse_temperature(p, y, noise), min(1.0, explained / EXPLAINED), min(1.0, max(0.0, reliability)))
 
 
 def confident_joint(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
@@ -281,7 +281,7 @@ def p_incorrect_under(heldout: Heldout, y: np.ndarray, found: NoiseModel, suppor
     Returns:
         (N,) float64, NaN where unlabelled; and two shares, smaller first.
     """
-    known = min(1.0, max(0.0, (found.explained + found.trust + found.sharpness - BLURRED) / 2))
+    known = min(1.0, max(0.0, (found.explained + found.reliability + found.sharpness - BLURRED) / 2))
     told = p_wrong(heldout, y, found.noise, found.sharpness)
     counted = p_wrong(heldout, y, found.counted, POWER) * support
     low, high = sorted((float(np.nanmean(told)), float(np.nanmean(counted))))

@@ -30,48 +30,48 @@ MAX_MAPPED_BYTES = 1 << 27
 """Bytes of an array up to which all of it may be mapped while rows that lie scattered in it are looked at."""
 
 
-def evidence_of_rows(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], cellar: MemoryMappedStore) -> Evidence:
+def evidence_of_rows(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], store: MemoryMappedStore) -> Evidence:
     """What was seen of some rows, merged, in memory.
 
     Args:
         found: the rounds' records of N rows.
         rows: (n,) int64, rising.
         extra: (N,) columns of witnesses.
-        cellar: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
+        store: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
     """
-    rounds = tuple(round_of_rows(one, rows, cellar) for one in found.rounds)
-    merged = merge(rounds, gather(found.y, rows, cellar))
+    rounds = tuple(round_of_rows(one, rows, store) for one in found.rounds)
+    merged = merge(rounds, gather(found.y, rows, store))
     if len(rounds) == 1:
         merged = describe_by_heldout(merged, rounds[0].planted.row)
-    return merged.seen_by({name: gather(column, rows, cellar) for name, column in extra.items()})
+    return merged.with_columns({name: gather(column, rows, store) for name, column in extra.items()})
 
 
-def gather(values: np.ndarray, rows: np.ndarray, cellar: MemoryMappedStore) -> np.ndarray:
+def gather(values: np.ndarray, rows: np.ndarray, store: MemoryMappedStore) -> np.ndarray:
     """Some rows of an array in files, in memory; arguments as for `evidence_of`."""
     out = np.empty((len(rows), *values.shape[1:]), values.dtype)
     step = len(rows) if values.nbytes <= MAX_MAPPED_BYTES else MAX_MAPPED_BYTES // PAGE_BYTES
     for begin, end in chunk_ranges(len(rows), max(1, step)):
         out[begin:end] = values[rows[begin:end]]
-        cellar.release()
+        store.release()
     return out
 
 
-def gather_predictions(held: Heldout, rows: np.ndarray, cellar: MemoryMappedStore) -> Heldout:
+def gather_predictions(held: Heldout, rows: np.ndarray, store: MemoryMappedStore) -> Heldout:
     """`taken` of held-out predictions."""
-    return TopKProbabilities(gather(held.kept, rows, cellar), held.n_classes) if isinstance(held, TopKProbabilities) else gather(held, rows, cellar)
+    return TopKProbabilities(gather(held.kept, rows, store), held.n_classes) if isinstance(held, TopKProbabilities) else gather(held, rows, store)
 
 
-def round_of_rows(one: Round, rows: np.ndarray, cellar: MemoryMappedStore) -> Round:
+def round_of_rows(one: Round, rows: np.ndarray, store: MemoryMappedStore) -> Round:
     """One round's record of some rows; arguments as for `evidence_of`."""
     (planted, planted_at), (hard, hard_at) = (locate(rows, wanted) for wanted in (one.planted.row, one.hard_row))
     return dataclasses.replace(
         one,
-        shown=gather(one.shown, rows, cellar),
+        shown=gather(one.shown, rows, store),
         planted=Planted(planted_at, one.planted.shown[planted], one.planted.kind[planted]),
-        columns={name: gather(column, rows, cellar) for name, column in one.columns.items()},
-        heldout=gather_predictions(one.heldout, rows, cellar),
+        columns={name: gather(column, rows, store) for name, column in one.columns.items()},
+        heldout=gather_predictions(one.heldout, rows, store),
         curves={
-            name: np.stack([gather(epoch, rows, cellar) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
+            name: np.stack([gather(epoch, rows, store) for epoch in curve]) if len(curve) else np.zeros((0, len(rows)), np.float32)
             for name, curve in one.curves.items()
         },
         hard_row=hard_at,
@@ -108,7 +108,7 @@ class BlockedVerdicts:
 
 
 def judge_by_blocks(
-    found: Evidence, extra: dict[str, np.ndarray], cellar: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Timings,
+    found: Evidence, extra: dict[str, np.ndarray], store: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, timings: Timings,
     others: ProcessGroup,
     may_fork: bool = False,
 ) -> BlockedVerdicts:  # fmt: skip
@@ -117,27 +117,27 @@ def judge_by_blocks(
     Args:
         found: the rounds' records.
         extra: (N,) columns of witnesses.
-        cellar: takes the verdicts.
+        store: takes the verdicts.
         cut: where `incorrect` begins.
         clues: as for `judge`.
         forbidden: as for `judge`.
-        costs: takes the seconds of each clue.
+        timings: takes the seconds of each clue.
         others: the processes that judge rows of their own; all call at the mean of their cuts, and nothing where one of them cannot.
         may_fork: the process is the program's own, and a copy of it may judge every other block.
     """
     forks = may_fork and others.size == 1 and environment.cpu_count() > 1 and can_fork()
     if (cut.precision is not None or cut.budget is not None) and (len(found.y) > BLOCK_ROWS or others.size > 1):
-        first = judge_blocks(found, extra, cellar, Cut(), clues, forbidden, costs, forks).verdicts
+        first = judge_blocks(found, extra, store, Cut(), clues, forbidden, timings, forks).verdicts
         n_rows = sum(others.gathered(len(found.y)))
         mine = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * len(found.y) / n_rows))
-        cut = Cut(threshold=float(np.mean(others.gathered(cut_at(mine, first.p_incorrect, first.trust)))))
-    judged = judge_blocks(found, extra, cellar, cut, clues, forbidden, costs, forks)
+        cut = Cut(threshold=float(np.mean(others.gathered(cut_at(mine, first.p_incorrect, first.reliability)))))
+    judged = judge_blocks(found, extra, store, cut, clues, forbidden, timings, forks)
     whys = [why for why in others.gathered(judged.verdicts.why) if why]
-    return judge_blocks(found, extra, cellar, cut, clues, whys[0], costs, forks) if whys and not judged.verdicts.why else judged
+    return judge_blocks(found, extra, store, cut, clues, whys[0], timings, forks) if whys and not judged.verdicts.why else judged
 
 
 def judge_blocks(
-    found: Evidence, extra: dict[str, np.ndarray], cellar: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, costs: Timings, forks: bool
+    found: Evidence, extra: dict[str, np.ndarray], store: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, timings: Timings, forks: bool
 ) -> BlockedVerdicts:
     """`judge_all` for a cut that needs no look at all rows; the first block settles whether the others are called at all."""
     n = len(found.y)
@@ -149,14 +149,14 @@ def judge_blocks(
     def block(at: int, forbidden: str) -> tuple[Evidence, Verdicts]:
         begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
         rows = np.concatenate([shared[shared < begin], np.arange(begin, end), shared[shared >= end]])
-        evidence = evidence_of_rows(found, rows, extra, cellar)
-        one = judge(select_rounds(evidence), cut, clues, forbidden, costs)
+        evidence = evidence_of_rows(found, rows, extra, store)
+        one = judge(select_rounds(evidence), cut, clues, forbidden, timings)
         mine = (rows >= begin) & (rows < end)
         for name, values in verdict_arrays(one).items():
             if name not in arrays:
-                arrays[name] = cellar.zeros((n, *values.shape[1:]), values.dtype)
+                arrays[name] = store.zeros((n, *values.shape[1:]), values.dtype)
             arrays[name][begin:end] = values[mine]
-        cellar.release()
+        store.release()
         return evidence, one
 
     kept = block(0, forbidden)
@@ -175,13 +175,13 @@ ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggeste
 
 def verdict_arrays(one: Verdicts) -> dict[str, np.ndarray]:
     """The arrays of some rows' verdicts, places among them."""
-    return {**{name: getattr(one, name) for name in ARRAYS}, **{f"place {name}": place for name, place in one.places.items()}}
+    return {**{name: getattr(one, name) for name in ARRAYS}, **{f"place {name}": place for name, place in one.percentiles.items()}}
 
 
 def without_arrays(one: Verdicts) -> Verdicts:
     """What a block's verdicts say of the whole."""
     nothing: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
-    return dataclasses.replace(one, **nothing, places=dict.fromkeys(one.places, np.zeros(0)))
+    return dataclasses.replace(one, **nothing, percentiles=dict.fromkeys(one.percentiles, np.zeros(0)))
 
 
 def merge_verdicts(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
@@ -198,14 +198,14 @@ def merge_verdicts(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verd
     table = [{name: float(np.mean([one.calibration[at][name] for one in every])) for name in entry} for at, entry in enumerate(first.calibration)]
     for at, entry in enumerate(table):
         entry |= {"planted": first.calibration[at]["planted"], "flagged": sum(one.calibration[at]["flagged"] for one in every)}
-    places = {name.removeprefix("place "): values for name, values in arrays.items() if name.startswith("place ")}
+    percentiles = {name.removeprefix("place "): values for name, values in arrays.items() if name.startswith("place ")}
     return dataclasses.replace(
         first,
         **mine,
-        places=places,
+        percentiles=percentiles,
         noise_rate=(rate, low, high),
         calibration=table,
         recall=float(np.mean([one.recall for one in every])),
         recall_interval=(recall_low, recall_high),
-        trust=float(np.mean([one.trust for one in every])),
+        reliability=float(np.mean([one.reliability for one in every])),
     )

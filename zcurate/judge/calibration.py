@@ -34,7 +34,7 @@ LOMAX_SHAPES, WEIBULL_SHAPES = (3.0, 5.0, 8.0, 30.0), (1.0, 1.05)
 def class_probability(evidence: Evidence, real: LabelView, s: np.ndarray, planted: np.ndarray) -> tuple[np.ndarray, float, float]:
     """(N,) p_incorrect, monotone in the suspicion; and the two shares of wrong labels between which it lies.
 
-    The mean of `confusion.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
+    The mean of `noise_model.probability` at each suspicion says how many labels are wrong and roughly which; as far as the posterior is to be
     trusted, `PLANTED_SHARE` of it is replaced by how dense planted errors lie there, weighted to be confused as the data are, which knows all clues.
 
     Args:
@@ -52,7 +52,7 @@ def class_probability(evidence: Evidence, real: LabelView, s: np.ndarray, plante
     own = p_incorrect_of(real, np.concatenate([one.planted.row for one in evidence.rounds]).astype(np.int64))[0]
     weight = planted_weights(evidence, real, own)
     known = ~np.isnan(planted) & (weight > 0)
-    share = real.confusion.trust * PLANTED_SHARE
+    share = real.noise_model.reliability * PLANTED_SHARE
     if share > 0 and known.sum() >= MIN_PLANTED:
         p += share * (planted_density(at, planted[known], weight[known], float(p.mean())) - p)
     out = np.full(len(s), np.nan)
@@ -61,13 +61,13 @@ def class_probability(evidence: Evidence, real: LabelView, s: np.ndarray, plante
 
 
 def p_incorrect_of(real: LabelView, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """`confusion.probability` of some rows.
+    """`noise_model.probability` of some rows.
 
     Args:
         real: N rows.
         rows: (M,) int64 those wanted.
     """
-    return noise_model.p_incorrect_under(take_rows(real.heldout, rows), real.label[rows], real.confusion, support(real, rows))
+    return noise_model.p_incorrect_under(take_rows(real.heldout, rows), real.label[rows], real.noise_model, support(real, rows))
 
 
 def planted_weights(evidence: Evidence, real: LabelView, wrong: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def planted_weights(evidence: Evidence, real: LabelView, wrong: np.ndarray) -> n
     planted = np.zeros((n_classes, n_classes))
     np.add.at(planted, (own, shown), 1)
     size = np.bincount(evidence.y[evidence.y >= 0], minlength=n_classes)
-    return np.where(wrong < 0.5, real.confusion.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
+    return np.where(wrong < 0.5, real.noise_model.noise[own, shown] * size[own] / np.maximum(planted[own, shown], 1), 0.0)
 
 
 def planted_density(s: np.ndarray, planted: np.ndarray, weight: np.ndarray, rate: float) -> np.ndarray:

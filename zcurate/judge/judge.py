@@ -69,11 +69,11 @@ class Verdicts:
     """Its 95 % interval (Wilson)."""
     hard_cases: tuple[int, int] = (0, 0)
     """Hard cases with a right label that the scan made, and how many of them the cut calls incorrect."""
-    places: dict[str, np.ndarray] = field(default_factory=dict)
+    percentiles: dict[str, np.ndarray] = field(default_factory=dict)
     """Clue -> (N,) place among all rows' values in [0, 1]; NaN where it cannot tell."""
     weights: dict[str, float] = field(default_factory=dict)
     """Clue -> how much it counted; clues that planted errors did not bear out are missing."""
-    trust: float = 1.0
+    reliability: float = 1.0
     """How far confident rows tell of the noise, in [0, 1]; 1 for regression."""
 
     @property
@@ -86,7 +86,7 @@ class Verdicts:
         return self.code == VERDICTS.index(word)
 
 
-def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", costs: Timings | None = None) -> Verdicts:
+def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", timings: Timings | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
 
     Args:
@@ -94,7 +94,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         cut: where `incorrect` begins.
         clues: what to go by; those of the other task are passed over.
         forbidden: why nothing may be judged whatever the evidence; empty when it may.
-        costs: takes the seconds of each clue.
+        timings: takes the seconds of each clue.
     """
     skill = measure_skill(evidence)
     why = forbidden or too_few_reason(evidence) or ("" if skill.enough else no_skill_reason(skill))
@@ -105,24 +105,24 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
     shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
     names = [name for name in clues if name in shelf.names()] or [name for name in DEFAULT_CLUES if name in shelf.names()]
     kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-    places, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, shelf, costs or Timings())
+    percentiles, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, shelf, timings or Timings())
     if regression:
         weights = dict.fromkeys(names, 1.0)
         s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])
         wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
     else:
-        weights = signal_weights(real.confusion.trust, names, places, errors, kinds, alone=len(evidence.rounds) == 1)
-        s, planted = suspicion_score(places, weights), suspicion_score(errors, weights)
+        weights = signal_weights(real.noise_model.reliability, names, percentiles, errors, kinds, alone=len(evidence.rounds) == 1)
+        s, planted = suspicion_score(percentiles, weights), suspicion_score(errors, weights)
         wrong, low, high = class_probability(evidence, real, s, planted)
     judged = ~np.isnan(s)
     p_outlier = np.where(judged, p_outlier_of(real) * (1 - 1e-6), np.nan).astype(np.float32)
     p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
     p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
     p_hard = np.where(judged, p_right * p_hard_of(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
-    threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.confusion.trust)
+    threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.noise_model.reliability)
     code = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
-    reasons = reasons_for(real, places, p_outlier, {word: code == VERDICTS.index(word) for word in ("incorrect", "hard", "outlier")})
+    reasons = reasons_for(real, percentiles, p_outlier, {word: code == VERDICTS.index(word) for word in ("incorrect", "hard", "outlier")})
     flagged = code == VERDICTS.index("incorrect")
     found = int((planted >= s[flagged].min()).sum()) if flagged.any() else 0
     return Verdicts(
@@ -140,9 +140,9 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         recall=found / max(1, len(planted)),
         recall_interval=wilson(found, len(planted)),
         hard_cases=count_flagged_hard(evidence, cases, s, wrong, weights, threshold),
-        places=places,
+        percentiles=percentiles,
         weights=weights,
-        trust=1.0 if regression else real.confusion.trust,
+        reliability=1.0 if regression else real.noise_model.reliability,
     )
 
 
@@ -207,7 +207,7 @@ def p_hard_of(real: LabelView, p_right: np.ndarray) -> np.ndarray:
         order = argsort(far[known])
         place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
         return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
-    margin = noise_model.margins(real.heldout, real.label, real.confusion.sharpness)
+    margin = noise_model.margins(real.heldout, real.label, real.noise_model.sharpness)
     logits = real.curves["margin"]
     seen = known_mean(np.tanh(logits[len(logits) // 2 :] / 2))
     margin = np.where(np.isnan(seen), margin, (1 - SEEN_SHARE) * margin + SEEN_SHARE * seen)
@@ -264,7 +264,7 @@ def preferred_class(real: LabelView, rows: np.ndarray, p_incorrect: np.ndarray) 
     label, n = real.label[rows], np.arange(len(rows))
     own = np.maximum(label, 0)
     r = noise_model.tempered_columns(real.heldout[rows], noise_model.POWER)
-    r = np.where(label >= 0, r * real.confusion.counted[:, own], r)
+    r = np.where(label >= 0, r * real.noise_model.counted[:, own], r)
     r /= r.sum(0)
     rest = r.copy()
     rest[own, n] = 0

@@ -46,7 +46,7 @@ def percentile_in(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(value), np.nan, mid_rank_in(value, reference) / max(1, len(reference)))
 
 
-def percentiles(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def percentiles_of(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float64 place of each value among all that are known, NaN stays; and those sorted.
 
     Args:
@@ -60,18 +60,18 @@ def percentiles(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return out, there[order]
 
 
-def suspicion_score(places: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
+def suspicion_score(percentiles: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
     """(N,) float64 in [0, 1]: weighted mean place of each clue; NaN where no clue can tell.
 
     Args:
-        places: clue -> (N,) place among all rows' values, NaN = cannot tell.
+        percentiles: clue -> (N,) place among all rows' values, NaN = cannot tell.
         weights: clue -> weight.
     """
-    out = np.full(len(next(iter(places.values()))), np.nan)
+    out = np.full(len(next(iter(percentiles.values()))), np.nan)
     for part in chunk_slices(len(out)):
         total, weighted = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         for name, weight in weights.items():
-            at = places[name][part]
+            at = percentiles[name][part]
             known = ~np.isnan(at)
             total += weight * known
             weighted += np.where(known, weight * at, 0.0)
@@ -80,7 +80,7 @@ def suspicion_score(places: dict[str, np.ndarray], weights: dict[str, float]) ->
 
 
 def signal_percentiles(
-    real: LabelView, planted: list[LabelView], hard: LabelView | None, names: list[str], shelf: Registry, costs: Timings
+    real: LabelView, planted: list[LabelView], hard: LabelView | None, names: list[str], shelf: Registry, timings: Timings
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Each clue's places of all rows, of the planted rows and of the hard cases, among all rows' values.
 
@@ -90,16 +90,16 @@ def signal_percentiles(
         hard: H hard cases, or None for none.
         names: clues.
         shelf: where they are.
-        costs: takes their seconds.
+        timings: takes their seconds.
     """
     labelled = real.labelled
 
     def placed(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        with costs(name), np.errstate(invalid="ignore", divide="ignore"):
+        with timings(name), np.errstate(invalid="ignore", divide="ignore"):
             score = shelf.load(name)
             value = np.array(score(real), np.float32)
             value[~labelled] = np.nan
-            own, reference = percentiles(value)
+            own, reference = percentiles_of(value)
             wrong = np.concatenate([percentile_in(score(view), reference) for view in planted]) if planted else np.zeros(0)
             return own, wrong, None if hard is None else percentile_in(score(hard), reference)
 
@@ -109,14 +109,14 @@ def signal_percentiles(
 
 
 def signal_weights(
-    trust: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, alone: bool = False
+    reliability: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, alone: bool = False
 ) -> dict[str, float]:
     """How much each clue counts: the core ones by how far the posterior is to be trusted, others if planted errors bear them out.
 
     Chosen on the tuning half of the bench and on simulated sets (tests/bench/README.md).
 
     Args:
-        trust: `Confusion.trust`.
+        reliability: `Confusion.trust`.
         alone: there was one short round, in which as few members train on a row as hold it out and none has the time to learn wrong labels by
             heart; what the former say counts as much as what the latter say.
         names: clues asked for.
@@ -125,11 +125,11 @@ def signal_weights(
         kinds: (P,) kind of each.
     """
     core = {
-        "posterior": trust,
-        "counted_posterior": (1 - trust) / 2,
-        "heldout_margin": 1.5 - trust,
-        "training_margin": 1.5 - trust if alone else (1 - trust) / 2,
-        "training_posterior": trust / 2,
+        "posterior": reliability,
+        "counted_posterior": (1 - reliability) / 2,
+        "heldout_margin": 1.5 - reliability,
+        "training_margin": 1.5 - reliability if alone else (1 - reliability) / 2,
+        "training_posterior": reliability / 2,
     }
     weights = {name: core[name] for name in core if name in names}
     if sum(weights.values()) <= 0:

@@ -71,18 +71,18 @@ STANDS_OUT = 0.8
 """Strength from which a clue is a reason; the strongest is one anyhow."""
 
 
-def reasons_for(real: LabelView, places: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
+def reasons_for(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
     """(N, 3) int8 positions in `CODES` of the clues that stand out, strongest first, for every row that is not clean; -1 = none.
 
     Args:
         real: N rows.
-        places: clue -> (N,) place among all rows' values.
+        percentiles: clue -> (N,) place among all rows' values.
         p_outlier: (N,).
         called: `incorrect`, `hard` and `outlier`, (N,) bool each.
     """
     out = np.full((len(p_outlier), MAX_REASONS), -1, np.int8)
     every = np.flatnonzero(np.any(list(called.values()), 0))
-    parts = reason_strengths(real, places, p_outlier, every)
+    parts = reason_strengths(real, percentiles, p_outlier, every)
     for word, mine in called.items():
         at = np.flatnonzero(mine[every])
         rows, codes = every[at], [code for code in parts if verdict_of_reason(code) == word]
@@ -102,12 +102,12 @@ def verdict_of_reason(code: str) -> str:
     return "outlier" if code == "far_from_data" else "hard" if code in HARD_REASONS else "incorrect"
 
 
-def reason_strengths(real: LabelView, places: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+def reason_strengths(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Each reason's strength in [0, 1] for some rows: ranks for what grows with suspicion, closeness for what marks a hard row.
 
     Args:
         real: N rows.
-        places: clue -> (N,) place among all rows' values.
+        percentiles: clue -> (N,) place among all rows' values.
         p_outlier: (N,).
         rows: (M,) int64 rows asked about.
 
@@ -116,7 +116,7 @@ def reason_strengths(real: LabelView, places: dict[str, np.ndarray], p_outlier: 
     """
     columns = real.columns
     parts: dict[str, np.ndarray] = {}
-    for name, place in places.items():
+    for name, place in percentiles.items():
         if name in REASON_OF:
             code, at = REASON_OF[name], place[rows]
             parts[code] = np.fmax(parts[code], at) if code in parts else at

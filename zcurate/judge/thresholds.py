@@ -31,7 +31,7 @@ class Cut:
     """Rows to call incorrect at most."""
 
 
-def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
+def cut_at(cut: Cut, p: np.ndarray, reliability: float = 1.0) -> float:
     """The threshold on p_incorrect that the user's cut comes to.
 
     `precision`: the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when none is.
@@ -39,7 +39,7 @@ def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
     Args:
         cut: what was asked for.
         p: (N,) p_incorrect, NaN where not judged.
-        trust: `Confusion.trust`; the less, the more the probabilities are guarded.
+        reliability: `Confusion.trust`; the less, the more the probabilities are guarded.
     """
     if cut.precision is None and cut.budget is None:
         return 0.5 if cut.threshold is None else cut.threshold
@@ -47,7 +47,7 @@ def cut_at(cut: Cut, p: np.ndarray, trust: float = 1.0) -> float:
     if cut.budget is not None:
         return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
     odds = np.clip(falling, 1e-9, 1 - 1e-9) / (1 - np.clip(falling, 1e-9, 1 - 1e-9))
-    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - trust)) / odds)
+    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - reliability)) / odds)
     mean = np.cumsum(guarded) / np.arange(1, len(falling) + 1)
     n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
     return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0

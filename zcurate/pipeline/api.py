@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from zcurate.report.report import Report
 
 
-def scan(data: Any, *, watch: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
+def scan(data: Any, *, progress: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
     """Find the wrong labels in a table or a picture folder.
 
     Args:
         data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
-        watch: told of progress; silent by default.
+        progress: told of progress; silent by default.
         command: what the user typed, for the run card.
         **settings: as for `zcurate scan`, by their names: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
 
@@ -34,7 +34,7 @@ def scan(data: Any, *, watch: Progress | None = None, command: str | None = None
         UsageError: a setting or a column that is not there.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
-    return run(data, options_from(settings), watch or NoProgress(), command)
+    return run(data, options_from(settings), progress or NoProgress(), command)
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:

@@ -62,7 +62,7 @@ def fingerprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str,
     return plain
 
 
-def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], watch: Progress) -> Checkpoint | None:
+def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], progress: Progress) -> Checkpoint | None:
     """Where to keep what is learned: beside the report, if `--resume` asks for it or the training is a long one.
 
     Args:
@@ -70,7 +70,7 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
         what: will be trained.
         n_rows: N.
         marks: `footprint`.
-        watch: told what is resumed.
+        progress: told what is resumed.
 
     Raises:
         UsageError: the checkpoint that is there is of another scan.
@@ -88,7 +88,7 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
     if not options.resume:
         found.clear()
     elif found.there():
-        watch.note(f"--resume: going on from the checkpoint {found.folder}")
+        progress.note(f"--resume: going on from the checkpoint {found.folder}")
     else:
-        watch.note(f"--resume: no checkpoint {found.folder} — starting anew")
+        progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
     return found

@@ -43,23 +43,23 @@ LARGE_REPORT = 262_144
 """Rows from which a report is written chunk by chunk as it is made."""
 
 
-def run(data: Any, options: ScanOptions, watch: Progress, command: str | None, brief: bool = False) -> Report:
+def run(data: Any, options: ScanOptions, progress: Progress, command: str | None, brief: bool = False) -> Report:
     """`scan` with its options made: open, examine, save; piece by piece where the memory would not do.
 
     Args:
         data: as for `scan`.
         options: every setting.
-        watch: told of progress.
+        progress: told of progress.
         command: what the user typed.
         brief: of a large report that is written return only a glance, which is what the closing words need.
     """
     from zcurate.runtime.store import temporary_store
 
-    clock = Stopwatch(watch)
+    clock = Stopwatch(progress)
     with contextlib.ExitStack() as until:
         # Pictures may be decoded for the first look.
         room = None if options.memory is None else until.enter_context(temporary_store())
-        large = too_large(data, options, watch, room)
+        large = too_large(data, options, progress, room)
         if large is None:
             return in_memory(open_dataset(data, options, clock, ours=command is not None), options, clock, command, brief)
         where, seen = large
@@ -84,7 +84,7 @@ def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command:
     if options.resume and not dataset.origin.digest:
         raise UsageError("scan: resume = True with data in memory — expected a path: only a file's content can be told from another's — save the data first")
     if options.resume and options.output is not None and (before := finished_report(dataset, options)) is not None:
-        clock.watch.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
+        clock.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
         return before
     found = examine(dataset, options, clock, command, room, last=command is not None)
     if options.output is None:
@@ -127,7 +127,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     from zcurate.report import atomic, parts, report, storage
     from zcurate.report.run_card import pool_cards
 
-    watch = clock.watch
+    progress = clock.progress
     for asked, unable in (("--resume", options.resume), ("--device cuda", options.device == "cuda")):
         if unable:
             raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {asked} out")
@@ -146,7 +146,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
         where = csv_stream.cache_as_arrow(where, seen.data.roles.named(), files.folder)
     found = profile.profile_table(where, seen, options, others)
     for text in found.data.warnings:
-        watch.warn(text)
+        progress.warn(text)
     what = make_plan(options, found.data)
     # Trees and naive Bayes learn from all rows at once.
     what = dataclasses.replace(what, spec=dataclasses.replace(what.spec, ensemble=()))
@@ -163,7 +163,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
 
     place = device.pick("cpu")
     threads = device.use_threads()
-    crowd = others or process_group.SingleProcess()
+    processes = others or process_group.SingleProcess()
     if n_processes > 1 and what.spec.z.z_scale == "mad":
         raise UsageError(NO_MEDIANS)
     memory.trim()
@@ -171,7 +171,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     encoded = shuffle.encode_shuffled(found, what.spec, files, place)
     memory.trim()
     clock.stage("training")
-    limit, costs, clues = units.parse_duration(options.time_limit), Timings(), what.spec.judged_by
+    limit, timings, clues = units.parse_duration(options.time_limit), Timings(), what.spec.judged_by
     observer = neighbors.representation_observer(clues)
     model = builder(what.spec.name)
     with memory.keep_freed_blocks():
@@ -182,48 +182,48 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
             what.packed,
             what.n_epochs,
             options.seed,
-            watch,
+            progress,
             limit,
             observer,
-            costs,
+            timings,
             None,
-            crowd,
+            processes,
             None if command is None else no_background,
         )
     clock.stage("judging")
     memory.trim()
     extra: dict[str, np.ndarray] = {}
     for witness in what.spec.witnesses:
-        with costs(witness):
+        with timings(witness):
             extra |= WITNESSES.load(witness)(encoded)
         files.release()
     short = too_short_reason(len(evidence.rounds[0].error), cut_short)
-    judged = blocks.judge_by_blocks(evidence, extra, files, cut_from(options), clues, short, costs, crowd, command is not None)
+    judged = blocks.judge_by_blocks(evidence, extra, files, cut_from(options), clues, short, timings, processes, command is not None)
     card = run_card.build_run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
     card = run_card.exact_counts(card, judged, evidence, files)
     for text in data_warnings(found.data, clues, card):
-        watch.warn(text)
+        progress.warn(text)
     card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
-    card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
+    card["costs"] = {name: round(spent, 3) for name, spent in timings.seconds.items()}
     if n_processes > 1:
-        cards, n_rows = zip(*crowd.gathered((card, found.n_own)), strict=True)
-        card = crowd.gathered(pool_cards(list(cards), list(n_rows)))[0]
+        cards, n_rows = zip(*processes.gathered((card, found.n_own)), strict=True)
+        card = processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
     clock.stage("writing")
     memory.trim()
     path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
-    told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, crowd)
+    told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, processes)
     if n_processes == 1:
         with atomic.whole_file(path) as temporary:
             writer.write_streamed(lambda number, of: temporary, *told)
     else:
-        with parts.written_by_all(path, crowd) as folder:
+        with parts.written_by_all(path, processes) as folder:
             writer.write_streamed(lambda number, of: os.path.join(folder, partitions.part_name(number, of)), *told)
     memory.trim()
     if environment.rank() != 0:
         result = report.Report(pa.table({}), card)
     else:
         result = storage.load_summary(path) if brief and options.output is not None else storage.load(path)
-    crowd.leave()
+    processes.leave()
     return result
 
 
@@ -293,7 +293,7 @@ def open_dataset(data: Any, options: ScanOptions, clock: Stopwatch, known: Datas
 
         check_output(options.output, dataset.origin.path, options.force)
     for text in dataset.warnings:
-        clock.watch.warn(text)
+        clock.progress.warn(text)
     return dataset
 
 
@@ -340,7 +340,7 @@ def learned(
     """
     from zcurate.pipeline.plan import LARGE_ROWS
 
-    watch = clock.watch
+    progress = clock.progress
     clock.stage("loading torch")
     startup.load_torch(command is not None)
     from zcurate.encoding import encoder
@@ -356,29 +356,29 @@ def learned(
 
     place = device.pick(options.device)
     threads = device.use_threads()
-    crowd = process_group.SingleProcess()
+    processes = process_group.SingleProcess()
     if environment.world_size() > 1:
         check_process_group(environment.world_size(), options, what)
         if members.trains_one_by_one(what.spec, place):
-            crowd = process_group.join_group(place, what.spec.folds)
+            processes = process_group.join_group(place, what.spec.folds)
         else:
             alone = "the first" if last else "every"
-            watch.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: {alone} process does the whole scan")
+            progress.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: {alone} process does the whole scan")
             leave_if_worker(last)
     clock.stage("encoding")
     encoded = encoder.encode(dataset, what.spec, place, room)
     clock.stage("training")
     limit = units.parse_duration(options.time_limit)
-    costs = Timings()
+    timings = Timings()
     model = builder(what.spec.name)
     marks = fingerprint(dataset, options, what)
-    kept = checkpoint_for(options, what, encoded.n_rows, marks, watch)
+    kept = checkpoint_for(options, what, encoded.n_rows, marks, progress)
     # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees;
     # where there are but two cores the other's turn comes after that, as three at work would keep the members waiting.
     with memory.keep_freed_blocks(), threads_module.background_executor(2 if grove.child and threads > 2 else 1) as start:
-        asked = start(background.auxiliary_predictions, grove, encoded, what.spec.ensemble, options.seed, limit, costs)
+        asked = start(background.auxiliary_predictions, grove, encoded, what.spec.ensemble, options.seed, limit, timings)
         looks: list[Any] = []
-        look = partial(background.start_detectors, looks, start, encoded, what.spec.witnesses, costs)
+        look = partial(background.start_detectors, looks, start, encoded, what.spec.witnesses, timings)
         if command is None:
             look()
         evidence, cut_short = rounds.train(
@@ -388,12 +388,12 @@ def learned(
             what.packed,
             what.n_epochs,
             options.seed,
-            watch,
+            progress,
             limit,
             neighbors.representation_observer(what.spec.judged_by),
-            costs,
+            timings,
             kept,
-            crowd,
+            processes,
             None if command is None else look,
         )
         said = asked.result()
@@ -403,34 +403,34 @@ def learned(
     del encoded, looks, look, asked
     epochs = [len(one.error) for one in evidence.rounds]
     if cut_short:
-        watch.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
-    crowd.leave()
+        progress.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
+    processes.leave()
     leave_if_worker(last)
     clock.stage("judging")
     if dataset.n_rows >= LARGE_ROWS:
         memory.trim()
     for columns in looked_at:
-        evidence = evidence.seen_by(columns)
+        evidence = evidence.with_columns(columns)
     if grove.trouble:
-        watch.warn(f"no trees beside the members: {grove.trouble} — the verdicts are less sure")
+        progress.warn(f"no trees beside the members: {grove.trouble} — the verdicts are less sure")
     evidence = judge.select_rounds(evidence)
-    with costs("blend"):
+    with timings("blend"):
         evidence, weights = blend.blend(evidence, said)
-    verdicts = judge.judge(evidence, cut_from(options), what.spec.judged_by, too_short_reason(epochs[0], cut_short), costs)
+    verdicts = judge.judge(evidence, cut_from(options), what.spec.judged_by, too_short_reason(epochs[0], cut_short), timings)
     if options.precision is not None and verdicts.threshold >= 1:
-        watch.warn(
+        progress.warn(
             f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {max_p_incorrect(verdicts):.4f} — no row is called incorrect"
         )
     decided = thresholds.predicted_labels(evidence, what.spec.decision)
     card = run_card.build_run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
     for text in data_warnings(dataset, what.spec.judged_by, card):
-        watch.warn(text)
+        progress.warn(text)
     card["model"]["n_epochs"] = epochs
     card["print"], card["dtype"] = marks, dtype
     card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
-    card["threads"], card["processes"] = threads, crowd.size * crowd.n_teams
+    card["threads"], card["processes"] = threads, processes.size * processes.n_member_groups
     card["seconds"] = clock.seconds()
-    card["costs"] = {name: round(spent, 3) for name, spent in costs.seconds.items()}
+    card["costs"] = {name: round(spent, 3) for name, spent in timings.seconds.items()}
     if dataset.n_rows >= LARGE_ROWS:
         memory.trim()
     return Scanned(dataset, evidence, row, verdicts, card, decided, target, kept)

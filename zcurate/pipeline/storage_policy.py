@@ -26,13 +26,13 @@ LARGE_FILE, ENDS, MANY_PARTS = 1_000_000, 1 << 16, 100
 """Bytes from which reading takes long enough to import torch beside it; bytes of a file's beginning and end, and parts of a folder, that are looked at."""
 
 
-def too_large(data: Any, options: ScanOptions, watch: Progress, room: MemoryMappedStore | None = None) -> tuple[Source, Preview] | None:
+def too_large(data: Any, options: ScanOptions, progress: Progress, room: MemoryMappedStore | None = None) -> tuple[Source, Preview] | None:
     """The input and its beginning where a scan would take more memory than `--memory` allows, or than there is; None where it fits.
 
     Args:
         data: as for `scan`.
         options: `memory` and how to read.
-        watch: told of what follows.
+        progress: told of what follows.
         room: takes the pixels of pictures that are decoded for a look; None for memory.
 
     Raises:
@@ -64,11 +64,11 @@ def too_large(data: Any, options: ScanOptions, watch: Progress, room: MemoryMapp
         needed = f"the scan needs about {cost_model.format_size(most if why else least)}" + (f", as {why}" if why else " even piece by piece")
         raise UsageError(f"{asked}: {needed} — expected at least that much — try --memory {ceil((most if why else least) / 1e8) * 100}MB")
     if why:
-        watch.warn(f"the scan needs about {cost_model.format_size(most)} of memory and {asked}; it cannot be read piece by piece, as {why}")
+        progress.warn(f"the scan needs about {cost_model.format_size(most)} of memory and {asked}; it cannot be read piece by piece, as {why}")
         return None
     if not limit:
         kept = "rows" if seen.data.pictures is None else "pictures"
-        watch.note(f"the scan would need about {cost_model.format_size(most)} of memory and {asked}: {kept} are kept in files; --memory sets another limit")
+        progress.note(f"the scan would need about {cost_model.format_size(most)} of memory and {asked}: {kept} are kept in files; --memory sets another limit")
     return where, seen
 
 

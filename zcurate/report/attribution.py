@@ -86,14 +86,14 @@ def attribute(data: Dataset, row: np.ndarray, given: np.ndarray, suggested: np.n
         return pa.ListArray.from_arrays(pa.array(np.zeros(len(row) + 1, np.int32)), pa.array([], pa.string()))
     backdrop = backdrop or ColumnProfiles.of(data, given, int(max(given.max(), suggested.max())) + 1)
     best = top_attributions(data, columns, row, AttributionRows(given[row], suggested[row]), backdrop)
-    words, places = [], []
+    words, percentiles = [], []
     for k, column in enumerate(columns):
         place = np.flatnonzero(best.reshape(-1) == k)
         if len(place):
             values = shown_values(data, column, pa.array(row[place // n_shown]))
             words.append(pc.binary_join_element_wise(pa.scalar(f"{column.name}="), values, ""))
-            places.append(place)
-    order = np.argsort(np.concatenate(places))
+            percentiles.append(place)
+    order = np.argsort(np.concatenate(percentiles))
     return pa.ListArray.from_arrays(pa.array(np.arange(len(row) + 1, dtype=np.int32) * n_shown), pa.concat_arrays(words).take(pa.array(order)))
 
 

@@ -61,7 +61,7 @@ def build_report(
         fields["verdict"] = verdict_column(spread, verdicts.code)
         return fields | {name: spread.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
 
-    def places() -> dict[str, pa.Array]:
+    def percentiles() -> dict[str, pa.Array]:
         own = rank
         if own is None:
             own = rank_rows(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
@@ -77,7 +77,7 @@ def build_report(
             fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
         return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
 
-    made = [known, judged, places, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
+    made = [known, judged, percentiles, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
     return Report(pa.table({name: column for fields in run_in_threads(made, n) for name, column in fields.items()}), card)
 
 

@@ -56,14 +56,14 @@ def columns(
         classes: names in class order; empty for regression.
         n_in_all: rows of the whole report, of which these may be some.
     """
-    places, coarse = list(verdicts.places.values()), n_in_all > ROUNDING_ROWS
+    percentiles, coarse = list(verdicts.percentiles.values()), n_in_all > ROUNDING_ROWS
 
     def curve(name: str) -> dict[str, pa.Array]:
         n_epochs = len(evidence.curves["error" if name == "loss" else name])
         return {f"{name}_curve": lists(scatter_rows(n_rows, row, lambda part: curve_of(evidence.curves, name, not classes, part), n_epochs, coarse))}
 
     def clues() -> dict[str, pa.Array]:
-        return {"clues": lists(scatter_rows(n_rows, row, lambda part: np.stack([place[part] for place in places]), len(places)), whole=True)}
+        return {"clues": lists(scatter_rows(n_rows, row, lambda part: np.stack([place[part] for place in percentiles]), len(percentiles)), whole=True)}
 
     def best() -> dict[str, pa.Array]:
         return dict(zip(("top_classes", "top_probabilities"), best_classes(n_rows, row, evidence.heldout, classes), strict=True))

@@ -44,7 +44,7 @@ def ranking_score(verdicts: Verdicts, part: slice) -> np.ndarray:
     return np.where(verdicts.code[part] == VERDICTS.index("unlabelled"), -1.0, both).astype(np.float32)
 
 
-def rank_by_bins(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, cellar: MemoryMappedStore) -> None:
+def rank_by_bins(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score: np.ndarray, store: MemoryMappedStore) -> None:
     """`compose.ranked` of all rows, bin by bin of falling suspicion.
 
     Args:
@@ -52,7 +52,7 @@ def rank_by_bins(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score:
         row: (N,) position in the input.
         verdicts: of all rows.
         z_score: (N,).
-        cellar: takes what is found.
+        store: takes what is found.
     """
     n = len(row)
     parts = [slice(*ends) for ends in chunk_ranges(n, BLOCK_ROWS)]
@@ -61,38 +61,38 @@ def rank_by_bins(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score:
     inner = np.quantile(ranking_score(verdicts, slice(BLOCK_ROWS)), np.linspace(0, 1, n_bins + 1)[1:-1])
     edges = np.unique(np.concatenate([[0.0], inner])).astype(np.float32)
     told, done = (row, verdicts.p_incorrect, verdicts.p_outlier, z_score), 0
-    ranked, ranks, bins = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int16)
+    ranked, ranks, bins = store.zeros((n,), np.int64), store.zeros((n,), np.int64), store.zeros((n,), np.int16)
     for part in parts:
         bins[part] = np.searchsorted(edges, ranking_score(verdicts, part), "right")
-        cellar.release()
+        store.release()
     for number in range(len(edges), 0, -1):
         found: list[tuple[np.ndarray, ...]] = []
         for part in parts:
             here = np.flatnonzero(bins[part] == number)
             found.append((part.start + here, *(values[part][here] for values in told)))
-            cellar.release()
+            store.release()
         rows, place, p_incorrect, p_outlier, z = (np.concatenate(values) for values in zip(*found, strict=True))
         span = slice(done, done + len(rows))
         ranked[span], ranks[span] = rows, rank_rows(place, p_incorrect, p_outlier, z, np.zeros(len(rows), bool)) + done
         done += len(rows)
-    scatter_windows(rank, ranked[:done], lambda part: ranks[part], cellar)
+    scatter_windows(rank, ranked[:done], lambda part: ranks[part], store)
 
 
-def scatter_windows(out: np.ndarray, at: np.ndarray, values: Callable[[slice], np.ndarray], cellar: MemoryMappedStore) -> None:
+def scatter_windows(out: np.ndarray, at: np.ndarray, values: Callable[[slice], np.ndarray], store: MemoryMappedStore) -> None:
     """`out[at] = values`, window by window of `out`, so that no more of it than a window is ever in memory.
 
     Args:
         out: (N,) to fill.
         at: (M,) int64 places, each once.
         values: of a run of rows.
-        cellar: where both lie.
+        store: where both lie.
     """
     for begin, end in chunk_ranges(len(out), max(WINDOW_ROWS, ceil(len(out) / MAX_WINDOWS))):
         for ends in chunk_ranges(len(at), WINDOW_ROWS):
             part = slice(*ends)
             here = np.flatnonzero((at[part] >= begin) & (at[part] < end))
             out[at[part][here]] = values(part)[here]
-            cellar.release()
+            store.release()
 
 
 def rank_rows(row: np.ndarray, p_incorrect: np.ndarray, p_outlier: np.ndarray, z_score: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:

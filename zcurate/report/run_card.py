@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
 
 
-def exact_counts(card: dict[str, Any], judged: BlockedVerdicts, found: Evidence, cellar: MemoryMappedStore) -> dict[str, Any]:
+def exact_counts(card: dict[str, Any], judged: BlockedVerdicts, found: Evidence, store: MemoryMappedStore) -> dict[str, Any]:
     """The run card with what was counted in the first block counted in all rows, or for pairs of classes scaled up to them.
 
     Args:
         card: made from the first block.
         judged: all rows' verdicts.
         found: all rows' labels.
-        cellar: where they lie.
+        store: where they lie.
     """
     size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
     for begin, end in chunk_ranges(len(found.y), BLOCK_ROWS):
@@ -45,7 +45,7 @@ def exact_counts(card: dict[str, Any], judged: BlockedVerdicts, found: Evidence,
             size += np.bincount(y[y >= 0], minlength=len(size))
             for word, n in called.items():
                 n += np.bincount(y[(y >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
-        cellar.release()
+        store.release()
     classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
     times = len(found.y) / len(judged.evidence.y)
     pairs = []
@@ -138,9 +138,9 @@ def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row
         "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
         "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
-        "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.places},
-        "trust": round(verdicts.trust, 4),
-        "clue_names": list(verdicts.places),
+        "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.percentiles},
+        "trust": round(verdicts.reliability, 4),
+        "clue_names": list(verdicts.percentiles),
         "bands": bands(evidence.rounds, not data.task.classes),
         "calibration": table,
     }

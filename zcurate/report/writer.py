@@ -42,7 +42,7 @@ def write_streamed(
     card: dict[str, Any],
     decision: str,
     target: Any,
-    cellar: MemoryMappedStore,
+    store: MemoryMappedStore,
     others: ProcessGroup,
 ) -> None:
     """Write the report in row groups in the input's order; the input is read once more for ids, labels and telling columns.
@@ -57,13 +57,13 @@ def write_streamed(
         card: run card.
         decision: how `predicted` is read off.
         target: regression's `TargetScale`, or None.
-        cellar: where the rows lie.
+        store: where the rows lie.
         others: the processes that write rows of their own.
     """
     n, verdicts = len(row), judged.verdicts
-    place, rank = cellar.zeros((n,), np.int64), cellar.zeros((n,), np.int64)
-    scatter_windows(place, row, lambda part: np.arange(part.start, part.stop), cellar)
-    rank_by_bins(rank, row, verdicts, seen.rounds[0].columns["z_score"], cellar)
+    place, rank = store.zeros((n,), np.int64), store.zeros((n,), np.int64)
+    scatter_windows(place, row, lambda part: np.arange(part.start, part.stop), store)
+    rank_by_bins(rank, row, verdicts, seen.rounds[0].columns["z_score"], store)
     if others.size > 1:
         rank_across(rank, verdicts, others)
     backdrop, done = ColumnProfiles.of(found.part(found.data.table.slice(0, PROFILE_ROWS).select(found.columns()))), 0
@@ -71,18 +71,18 @@ def write_streamed(
     def made(unit: AssignedSplit | None) -> Iterator[pa.Table]:
         nonlocal done
         for table in report_chunks(found, unit):
-            places = place[done : done + table.num_rows]
-            check_unchanged(len(places) == table.num_rows, found)
-            order = np.argsort(places)
-            rows = places[order]
-            evidence = evidence_of_rows(seen, rows, extra, cellar)
-            mine = {name: gather(values, rows, cellar) for name, values in verdict_arrays(verdicts).items()}
+            percentiles = place[done : done + table.num_rows]
+            check_unchanged(len(percentiles) == table.num_rows, found)
+            order = np.argsort(percentiles)
+            rows = percentiles[order]
+            evidence = evidence_of_rows(seen, rows, extra, store)
+            mine = {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()}
             of_chunk = merge_verdicts([without_arrays(verdicts)], mine)
             decided = thresholds.predicted_labels(evidence, decision)
-            whole = build.build_report(found.part(table), order, evidence, of_chunk, card, decided, target, gather(rank, rows, cellar), backdrop)
+            whole = build.build_report(found.part(table), order, evidence, of_chunk, card, decided, target, gather(rank, rows, store), backdrop)
             done += table.num_rows
             yield whole.table
-            cellar.release()
+            store.release()
 
     for unit in [None] if others.size == 1 else found.units:
         number, of, first_row = (0, 1, 0) if unit is None else (unit.number, found.n_units, unit.begin)

@@ -26,15 +26,15 @@ PR_SET_PDEATHSIG = 1
 class ForkedMember(SingleProcess):
     """This process or its copy: each trains every other member, and both write into one record, at rows of their own."""
 
-    n_teams = 2
+    n_member_groups = 2
 
-    def __init__(self, team: int) -> None:
+    def __init__(self, member_group: int) -> None:
         """One of the two.
 
         Args:
-            team: 0 for the process itself, 1 for its copy.
+            member_group: 0 for the process itself, 1 for its copy.
         """
-        self.team = team
+        self.member_group = member_group
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class SingleProcess:
 
     rank, size = 0, 1
     """Among those that share a member's rows."""
-    team, n_teams = 0, 1
+    member_group, n_member_groups = 0, 1
     """Among the groups of processes that share the members."""
     apart = False
     """Each process has rows of its own, that no other knows of; else all know all rows."""
@@ -80,7 +80,7 @@ class SingleProcess:
 
     def trains(self, member: int) -> bool:
         """Whether this process has a part in training the member."""
-        return member % self.n_teams == self.team
+        return member % self.n_member_groups == self.member_group
 
     def summed(self, x: Tensor) -> Tensor:
         """The sum over the processes that share a member's rows, of the same shape."""
@@ -142,12 +142,12 @@ class DistributedGroup(SingleProcess):
         self.distributed, self.device = distributed, device
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         place, everyone = distributed.get_rank(), distributed.get_world_size()
-        self.n_teams = n_member_groups(everyone, n_members)
-        self.size = everyone // self.n_teams
-        self.team, self.rank = divmod(place, self.size)
-        rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_teams)]
+        self.n_member_groups = n_member_groups(everyone, n_members)
+        self.size = everyone // self.n_member_groups
+        self.member_group, self.rank = divmod(place, self.size)
+        rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_member_groups)]
         across = [distributed.new_group(list(range(at, everyone, self.size))) for at in range(self.size)]
-        self.rows, self.across = rows[self.team], across[self.rank]
+        self.rows, self.across = rows[self.member_group], across[self.rank]
 
     def summed(self, x: Tensor) -> Tensor:
         """The sum over the processes that share a member's rows, of the same shape."""
@@ -197,7 +197,7 @@ class DistributedGroup(SingleProcess):
             padded = rows.new_zeros(int(sizes.max()), *rows.shape[1:])
             padded[: len(rows)] = rows
             x = torch.cat([part[: int(n)] for part, n in zip(self.stacked(padded), sizes, strict=True)]).movedim(0, dim).contiguous()
-        if self.n_teams > 1:
+        if self.n_member_groups > 1:
             x = x.contiguous()
             kinds = self.distributed.ReduceOp
             self.distributed.all_reduce(x, kinds.MAX if largest else kinds.SUM, group=self.across)

@@ -11,12 +11,12 @@ from typing import Protocol
 class Stopwatch:
     """Seconds by stage, for the run card; decides nothing."""
 
-    def __init__(self, watch: Progress) -> None:
-        self.watch, self.marks = watch, [("start", time.perf_counter())]
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.marks = progress, [("start", time.perf_counter())]
 
     def stage(self, name: str) -> None:
         """The next stage begins."""
-        self.watch.stage(name)
+        self.progress.stage(name)
         self.marks.append((name, time.perf_counter()))
 
     def seconds(self) -> dict[str, float]:

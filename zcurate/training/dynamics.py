@@ -35,7 +35,7 @@ class TrainingDynamics:
 
     def __init__(
         self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
-        n_parts: int = N_RUN_PARTS, cellar: MemoryMappedStore | None = None, own: Tensor | None = None, shared: bool = False,
+        n_parts: int = N_RUN_PARTS, store: MemoryMappedStore | None = None, own: Tensor | None = None, shared: bool = False,
     ) -> None:  # fmt: skip
         """Nothing seen yet.
 
@@ -48,17 +48,17 @@ class TrainingDynamics:
             n_second: epochs of the second split.
             sieve: the clue of that name is wanted.
             n_parts: parts of the run whose held-out predictions are kept apart, where there is room for them.
-            cellar: takes the record of rows in files.
+            store: takes the record of rows in files.
             own: (N,) int64 given classes, -1 for none: of each row's held-out probabilities the best few and that of its own class are kept, and
                 it is asked about once; None where they are kept whole.
             shared: a copy of this process will write into the record too.
         """
-        self.regression, self.cellar, self.own, self.n_outputs = regression, cellar, own, n_outputs
+        self.regression, self.store, self.own, self.n_outputs = regression, store, own, n_outputs
 
         def zeros(*shape: int) -> Tensor:
-            if shared and cellar is None:
+            if shared and store is None:
                 return shared_zeros(shape)
-            return torch.zeros(shape, device=device) if cellar is None else torch.from_numpy(cellar.zeros(shape, np.float32))
+            return torch.zeros(shape, device=device) if store is None else torch.from_numpy(store.zeros(shape, np.float32))
 
         self.epoch = zeros(n_epochs, 4 if sieve else 3, n_rows)
         self.n_epochs = 0
@@ -69,8 +69,8 @@ class TrainingDynamics:
         self.z_max = zeros(n_rows)
         for begin, end in chunk_ranges(n_rows, FREEZE_ROWS):
             self.z_max[begin:end] = float("-inf")
-            if cellar is not None:
-                cellar.release()
+            if store is not None:
+                store.release()
         n_parts = n_parts if n_rows * n_outputs <= MAX_DENSE_CELLS else 1
         self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * N_KEPT)
         self.n_heldout = zeros(n_parts, n_rows)
@@ -79,14 +79,14 @@ class TrainingDynamics:
         """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
         return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
 
-    def join(self, crowd: SingleProcess) -> None:
+    def join(self, processes: SingleProcess) -> None:
         """From here on the record of all processes' rows, in the input's order.
 
         Args:
-            crowd: the processes, each with the rows of its shards.
+            processes: the processes, each with the rows of its shards.
         """
         for name, one in self.state().items():
-            setattr(self, name, crowd.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
+            setattr(self, name, processes.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
 
     def record(self, epoch: int, ids: Tensor, scored: LossOutput, weight: Tensor) -> None:
         """Add visits: a batch or, better, one member's whole epoch at a time.
@@ -145,7 +145,7 @@ class TrainingDynamics:
         """
         if self.own is not None:
             heldout, best = self.heldout.cpu().numpy()[0], 1.0
-        elif self.cellar is None:
+        elif self.store is None:
             own = np.ones(len(shown), bool)
             own[planted.row] = False
             heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
@@ -153,7 +153,7 @@ class TrainingDynamics:
             heldout, best = self.heldout.numpy()[0], 1.0
             for begin, end in chunk_ranges(len(shown), FREEZE_ROWS):
                 heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
-                self.cellar.release()
+                self.store.release()
         columns, curves = self.means(best)
         return Round(shown, planted, columns, heldout if self.own is None else TopKProbabilities(heldout, self.n_outputs), curves, best)
 
@@ -171,14 +171,14 @@ class TrainingDynamics:
             found, curves = row_columns(epoch[:, :, part], **{name: one[part] for name, one in numbers.items()}, regression=self.regression, best=best)
             for name, values in found.items():
                 if name not in columns:
-                    columns[name] = np.empty(n, np.float32) if self.cellar is None else self.cellar.zeros((n,), np.float32)
+                    columns[name] = np.empty(n, np.float32) if self.store is None else self.store.zeros((n,), np.float32)
                 columns[name][part] = values
             for name, values in curves.items():
                 epoch[:, CURVES[name], part] = values
             with np.errstate(invalid="ignore", divide="ignore"):
                 second[:, 1, part] /= second[:, 0, part]
-            if self.cellar is not None:
-                self.cellar.release()
+            if self.store is not None:
+                self.store.release()
         return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
 
 

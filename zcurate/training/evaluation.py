@@ -14,7 +14,7 @@ class RepresentationObserver(Protocol):
     def keys(self, n_taught: int, n_rows: int, device: torch.device) -> Tensor:
         """(M,) int64 which of a member's own rows to compare with."""
 
-    def __call__(self, asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+    def __call__(self, asked: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
         """Columns (Q,) of rows that the member never saw: their features (Q, D) and classes, and those (M, D) of its own."""
 
 

@@ -59,38 +59,38 @@ def trains_one_by_one(spec: ModelConfig, place: torch.device) -> bool:
 class MemberGroup:
     """K members of one round trained side by side, and all that they remember."""
 
-    def __init__(self, trainer: Trainer, blind: Tensor, labels: Tensor, seeds: tuple[int, ...]) -> None:
+    def __init__(self, trainer: Trainer, heldout_mask: Tensor, labels: Tensor, seeds: tuple[int, ...]) -> None:
         """Fresh members.
 
         Args:
             trainer: what all rounds share.
-            blind: (K, N) bool, rows that each member never trains on.
+            heldout_mask: (K, N) bool, rows that each member never trains on.
             labels: (N,) shown labels.
             seeds: what every random choice depends on.
         """
         encoded, spec = trainer.encoded, trainer.spec
-        self.trainer, self.blind, self.labels, self.seeds = trainer, blind, labels, seeds
+        self.trainer, self.heldout_mask, self.labels, self.seeds = trainer, heldout_mask, labels, seeds
         self.generator = device.generator(encoded.device, *seeds)
-        self.model = trainer.build(spec, encoded, len(blind), device.generator(torch.device("cpu"), *seeds, 7)).to(encoded.device)
+        self.model = trainer.build(spec, encoded, len(heldout_mask), device.generator(torch.device("cpu"), *seeds, 7)).to(encoded.device)
         self.optimiser = Optimizer(spec, self.model)
         per_class = spec.z.z_per == "class" and not encoded.regression
-        self.running = Statistics.new(len(blind), encoded.n_outputs if per_class else 1, encoded.device)
-        self.gathering = Statistics.new(len(blind), self.running.centre.shape[1], encoded.device)
+        self.running = Statistics.new(len(heldout_mask), encoded.n_outputs if per_class else 1, encoded.device)
+        self.gathering = Statistics.new(len(heldout_mask), self.running.centre.shape[1], encoded.device)
         self.tape: StaticBuffers | None = None
         self.replay: GraphedStep | None = None
-        self.discrim = DiscrimLoss(len(blind), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
-        by_hand = self.discrim is None and getattr(self.model, "by_hand", False)
-        self.looked: Callable[[Batch], tuple[Tensor, Callable[[Tensor], None]]] | None = getattr(self.model, "taught") if by_hand else None  # noqa: B009
+        self.discrim = DiscrimLoss(len(heldout_mask), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
+        manual = self.discrim is None and getattr(self.model, "has_manual_backward", False)
+        self.looked: Callable[[Batch], tuple[Tensor, Callable[[Tensor], None]]] | None = getattr(self.model, "forward_with_gradient") if manual else None  # noqa: B009
         """Gives a batch's output and takes its gradient, of a model that does so without autograd."""
-        self.taught = encoded.zeros(*blind.shape, dtype=torch.bool)
+        self.training_mask = encoded.zeros(*heldout_mask.shape, dtype=torch.bool)
         for begin, end in chunk_ranges(encoded.n_rows, SEGMENT_ROWS):
             part = slice(begin, end)
-            self.taught[:, part] = ~blind[:, part] & encoded.labelled(part)[None]
+            self.training_mask[:, part] = ~heldout_mask[:, part] & encoded.labelled(part)[None]
             if trainer.leave_out is not None:
-                self.taught[:, part] &= ~torch.from_numpy(trainer.leave_out[part]).to(encoded.device)
+                self.training_mask[:, part] &= ~torch.from_numpy(trainer.leave_out[part]).to(encoded.device)
             encoded.release()
         self.own = trainer.own_rows()
-        self.asked = list(self.own_in_order(blind)) if encoded.cellar is None else []
+        self.asked = list(self.own_in_order(heldout_mask)) if encoded.store is None else []
 
     def state(self) -> dict[str, Tensor]:
         """All that the members remember, by name; the generators' states are copies."""
@@ -128,13 +128,13 @@ class MemberGroup:
     def to_ask(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rows that the members never train on, as `in_order`; those in files some at a time."""
         yield from self.asked
-        cellar = self.trainer.encoded.cellar
-        if cellar is None:
+        store = self.trainer.encoded.store
+        if store is None:
             return
-        for begin, end in chunk_ranges(self.blind.shape[1], SEGMENT_ROWS):
-            for ids, weight in row_order_batches(self.blind[:, begin:end], self.trainer.at_once):
+        for begin, end in chunk_ranges(self.heldout_mask.shape[1], SEGMENT_ROWS):
+            for ids, weight in row_order_batches(self.heldout_mask[:, begin:end], self.trainer.at_once):
                 yield ids + begin, weight
-            cellar.release()
+            store.release()
 
     def order(self, epoch: int, chosen: Tensor, readmit: float = 0.0, part: int = 0) -> EpochOrder:
         """The visits of an epoch, or of one segment of it, by the seed, the epoch, the segment and the virtual shard alone.
@@ -150,7 +150,7 @@ class MemberGroup:
             blocks = segment_blocks(chosen.shape[1], part, self.trainer.n_segments, device.generator(chosen.device, *self.seeds, epoch, -1))
         shards, n_visits = [], 0
         every = virtual_shards(chosen.shape[1])
-        mine = self.trainer.crowd.mine(len(every))
+        mine = self.trainer.processes.mine(len(every))
         for number, shard in enumerate(every):
             rows = None if blocks is None else rows_of_blocks(blocks, shard)
             there = chosen[:, shard] if rows is None else chosen[:, rows]
@@ -161,8 +161,8 @@ class MemberGroup:
                 n_visits += drawn.ids.shape[1]
             else:
                 n_visits += int(there.sum(1).max())
-        if self.trainer.crowd.apart:
-            n_visits = sum(self.trainer.crowd.gathered(n_visits))
+        if self.trainer.processes.apart:
+            n_visits = sum(self.trainer.processes.gathered(n_visits))
         return EpochOrder(tuple(shards), n_visits)
 
     def learn(self, epoch: int, part: int = 0) -> tuple[Visits, LossOutput]:
@@ -176,13 +176,13 @@ class MemberGroup:
             The visits in their order, (K, n), and what the loss said of each; replayed steps write both anew in every epoch.
         """
         spec, n_parts = self.trainer.spec, self.trainer.n_segments
-        visited, edges = self.order(epoch, self.taught, spec.z.readmit, part).batched(spec.batch)
+        visited, edges = self.order(epoch, self.training_mask, spec.z.readmit, part).batched(spec.batch)
         n_full, n_batches = visited.n_full(), len(edges) - 1
         progress = [(epoch + (part + number / n_batches) / n_parts) / self.trainer.n_epochs for number in range(n_batches)]
         thresholds = [spec.z.threshold(at) if spec.loss == "zerror" else float("inf") for at in progress]
         rates = [spec.learning_rate * one_cycle(at) for at in progress]
         if not part:
-            copy_into(self.gathering, Statistics.new(len(self.blind), self.running.centre.shape[1], self.labels.device))
+            copy_into(self.gathering, Statistics.new(len(self.heldout_mask), self.running.centre.shape[1], self.labels.device))
         self.model.train()
         tape = self.wound(visited, thresholds, rates)
         found: LossOutput | None = None if tape is None else tape.found
@@ -222,7 +222,7 @@ class MemberGroup:
             with self.precision():
                 output = self.model(inputs).float()
         weight = None if full else batch.weight
-        scored, updated = score(output, y, weight, self.running, spec.z, threshold, batch.readmit, self.trainer.crowd)
+        scored, updated = score(output, y, weight, self.running, spec.z, threshold, batch.readmit, self.trainer.processes)
         if spec.z.z_stats == "epoch":
             copy_into(self.gathering, accumulate(self.gathering, updated))
         else:
@@ -233,7 +233,7 @@ class MemberGroup:
         else:
             loss = scored.loss if self.discrim is None else self.discrim(row_losses(output, y)[0], batch.ids, batch.weight, progress)
             loss.backward()
-        self.trainer.crowd.reduce(self.optimiser.parameters)
+        self.trainer.processes.reduce(self.optimiser.parameters)
         self.optimiser.step(rate)
         return scored
 
@@ -241,7 +241,7 @@ class MemberGroup:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""
         trainer, encoded = self.trainer, self.trainer.encoded
         still = encoded.term is None and encoded.mapped is None and trainer.n_segments == 1 and self.discrim is None
-        alone = trainer.crowd.size == 1 and ".py:" not in trainer.spec.name
+        alone = trainer.processes.size == 1 and ".py:" not in trainer.spec.name
         return cuda_graphs.can_record(encoded.device) and still and alone
 
     def wound(self, visited: Visits, thresholds: list[float], rates: list[float]) -> StaticBuffers | None:
@@ -289,31 +289,31 @@ class MemberGroup:
         tape.at[0].add_(size)
         tape.at[1].add_(1)
 
-    def finish(self, ledger: TrainingDynamics, last: bool) -> None:
+    def finish(self, dynamics: TrainingDynamics, last: bool) -> None:
         """What is done with members that have learned all they will.
 
         Args:
-            ledger: takes the record.
+            dynamics: takes the record.
             last: this is the last round, whose learned space is looked at.
         """
-        costs = self.trainer.costs
+        timings = self.trainer.timings
         if last:
             self.ask_hard()
-            with costs("learned neighbours"):
+            with timings("learned neighbours"):
                 self.observe()
         if self.trainer.spec.second_split:
-            with costs("second split"):
-                self.second_split(ledger)
+            with timings("second split"):
+                self.second_split(dynamics)
 
-    def second_split(self, ledger: TrainingDynamics) -> None:
+    def second_split(self, dynamics: TrainingDynamics) -> None:
         """Go on with the rows each member never saw, and watch how fast it forgets the others (arXiv:2210.15031).
 
         Args:
-            ledger: takes the record.
+            dynamics: takes the record.
         """
         spec, model = self.trainer.spec, self.model
-        first = list(self.own_in_order(self.taught))
-        split = self.blind & self.trainer.encoded.labelled()[None]
+        first = list(self.own_in_order(self.training_mask))
+        split = self.heldout_mask & self.trainer.encoded.labelled()[None]
         for epoch in range(spec.second_split):
             model.train()
             visited, edges = self.order(-1 - epoch, split).batched(spec.batch)
@@ -321,15 +321,15 @@ class MemberGroup:
                 with self.precision():
                     output = model(self.inputs(ids)).float()
                 self.optimiser.forget()
-                (mean_weights(weight > 0, weight, self.trainer.crowd) * row_losses(output, self.labels[ids])[0]).sum().backward()
-                self.trainer.crowd.reduce(self.optimiser.parameters)
+                (mean_weights(weight > 0, weight, self.trainer.processes) * row_losses(output, self.labels[ids])[0]).sum().backward()
+                self.trainer.processes.reduce(self.optimiser.parameters)
                 self.optimiser.step(spec.learning_rate * SECOND_RATE)
             model.eval()
             for ids, weight in first:
                 with torch.no_grad(), self.precision():
                     output = model(self.trainer.encoded.inputs(ids)).float()
                 _, error, margin, _ = row_losses(output, self.labels[ids])
-                ledger.record_second(epoch, self.local(ids, weight), -error if margin is None else margin, weight)
+                dynamics.record_second(epoch, self.local(ids, weight), -error if margin is None else margin, weight)
 
     def precision(self) -> AbstractContextManager[Any]:
         """bf16 for pictures on a GPU; on the CPU it gained at most 1.3 in this network and is left alone."""
@@ -351,18 +351,18 @@ class MemberGroup:
         return torch.where(weight > 0, ids - self.own.start, 0)
 
     @torch.no_grad()
-    def ask(self, ledger: TrainingDynamics, epoch: int) -> None:
+    def ask(self, dynamics: TrainingDynamics, epoch: int) -> None:
         """Record what each member says of the rows it never trains on.
 
         Args:
-            ledger: takes the record; teams may ask at the same time, no two about the same row.
+            dynamics: takes the record; teams may ask at the same time, no two about the same row.
             epoch: 0-based.
         """
         self.model.eval()
         for ids, weight in self.to_ask():
             with self.precision():
                 output = self.model(self.trainer.encoded.inputs(ids)).float()
-            ledger.record_heldout(epoch, self.local(ids, weight), output, weight)
+            dynamics.record_heldout(epoch, self.local(ids, weight), output, weight)
 
     @torch.no_grad()
     def ask_hard(self) -> None:
@@ -371,7 +371,7 @@ class MemberGroup:
         if trainer.hard is None:
             return
         self.model.eval()
-        for ids, weight in row_order_batches(self.blind[:, trainer.hard_row], trainer.at_once):
+        for ids, weight in row_order_batches(self.heldout_mask[:, trainer.hard_row], trainer.at_once):
             with self.precision():
                 p = self.model(trainer.hard.inputs(ids)).float().softmax(2)
             trainer.hard_heldout.index_add_(0, ids.reshape(-1), (p * weight[..., None]).reshape(-1, p.shape[2]))
@@ -381,13 +381,13 @@ class MemberGroup:
         """Ask what lies near the rows that each member never saw, in the space that it learned; a model without `features` is passed over."""
         encoded, observer, look = self.trainer.encoded, self.trainer.observer, getattr(self.model, "features", None)
         sees = encoded.width or encoded.codes is not None or encoded.images is not None
-        if observer is None or look is None or not sees or not bool(self.taught.any(1).all()):
+        if observer is None or look is None or not sees or not bool(self.training_mask.any(1).all()):
             return
         self.model.eval()
-        chosen = observer.keys(int(self.taught.sum(1).min()), encoded.n_rows, encoded.device)
-        keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.taught])
+        chosen = observer.keys(int(self.training_mask.sum(1).min()), encoded.n_rows, encoded.device)
+        keys = torch.stack([torch.nonzero(mine)[:, 0][chosen] for mine in self.training_mask])
         taught_space = torch.cat([look(encoded.inputs(some)).float() for some in keys.split(self.trainer.at_once, 1)], 1)
-        for ids, weight in row_order_batches(self.blind, self.trainer.at_once) if encoded.cellar is None else self.to_ask():
+        for ids, weight in row_order_batches(self.heldout_mask, self.trainer.at_once) if encoded.store is None else self.to_ask():
             space = look(encoded.inputs(ids)).float()
             for member, real in enumerate(weight > 0):
                 rows = ids[member, real]

@@ -72,9 +72,9 @@ def plant_confused(y: np.ndarray, rows: np.ndarray, p: Heldout, n: int, kind: st
     at = rng.choice(len(rows), min(n, len(rows)), replace=False, p=weight / weight.sum())
     if kind == "boundary":
         return rows[at], rival[at]
-    confusion = confusion_rows(y, p)
+    noise_model = confusion_rows(y, p)
     draw = rng.random(len(at))[:, None]
-    label = (np.cumsum(confusion[y[rows[at]]], 1) < draw).sum(1).clip(max=p.shape[1] - 1)
+    label = (np.cumsum(noise_model[y[rows[at]]], 1) < draw).sum(1).clip(max=p.shape[1] - 1)
     same = label == y[rows[at]]
     return rows[at], np.where(same, rival[at], label)
 

@@ -52,21 +52,21 @@ class Trainer:
         packed: bool,
         n_epochs: int,
         seed: int,
-        watch: Progress,
+        progress: Progress,
         observer: RepresentationObserver | None = None,
-        costs: Timings | None = None,
+        timings: Timings | None = None,
         beside: Callable[[], None] | None = None,
     ) -> None:
         self.encoded, self.spec, self.build, self.beside = encoded, spec, build, beside
-        self.packed = packed and not trains_one_by_one(spec, encoded.device) and encoded.cellar is None
+        self.packed = packed and not trains_one_by_one(spec, encoded.device) and encoded.store is None
         self.n_segments = n_segments(encoded)
-        self.asks_often = encoded.n_rows < MAX_ROWS_PER_EPOCH and encoded.cellar is None
+        self.asks_often = encoded.n_rows < MAX_ROWS_PER_EPOCH and encoded.store is None
         """Members are asked about held-out rows after every epoch; else after the last."""
         self.at_once = inference_batch_rows(None if encoded.images is None else tuple(encoded.images.shape[1:]), encoded.device.type == "cuda")
-        self.n_epochs, self.seed, self.watch = n_epochs, seed, watch
+        self.n_epochs, self.seed, self.progress = n_epochs, seed, progress
         self.clock = TimeBudget(None, 1)
         self.observer = None if encoded.regression else observer
-        self.costs = costs or Timings()
+        self.timings = timings or Timings()
         self.seen: dict[str, Tensor] = {}
         self.hard, self.hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
         self.hard_heldout = torch.zeros(len(self.hard_row), encoded.n_outputs, device=encoded.device)
@@ -74,7 +74,7 @@ class Trainer:
         """(N,) bool rows that the next round must not train on."""
         self.checkpoint: Checkpoint | None = None
         """Keeps each finished epoch and round."""
-        self.crowd = SingleProcess()
+        self.processes = SingleProcess()
         """The processes that the rows are shared among."""
         self.stopped = False
         """Members should stop at their next batch."""
@@ -97,32 +97,32 @@ class Trainer:
         if forks:
             self.hard_heldout = shared_zeros(tuple(self.hard_heldout.shape))
         own = self.own_rows()
-        ledger = TrainingDynamics(
+        dynamics = TrainingDynamics(
             own.stop - own.start, self.n_epochs, encoded.n_outputs, encoded.regression, encoded.device, spec.second_split,
-            sieve="sieve" in spec.judged_by, n_parts=N_RUN_PARTS if self.asks_often else 1, cellar=encoded.cellar,
+            sieve="sieve" in spec.judged_by, n_parts=N_RUN_PARTS if self.asks_often else 1, store=encoded.store,
             own=None if whole else encoded.y[own], shared=forks,
         )  # fmt: skip
         # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
         cleared, kind = (np.nan_to_num, np.float32) if encoded.regression else (partial(np.maximum, 0), np.int64)
-        known = cleared(shown).astype(kind) if encoded.cellar is None else encoded.cellar.copy(shown, kind, cleared)
+        known = cleared(shown).astype(kind) if encoded.store is None else encoded.store.copy(shown, kind, cleared)
         labels = torch.from_numpy(known).to(encoded.device)
-        blind, member = encoded.zeros(n_folds, encoded.n_rows, dtype=torch.bool), torch.arange(n_folds, device=encoded.device)
+        heldout_mask, member = encoded.zeros(n_folds, encoded.n_rows, dtype=torch.bool), torch.arange(n_folds, device=encoded.device)
         for begin, end in chunk_ranges(encoded.n_rows, SEGMENT_ROWS):
-            blind[:, begin:end] = torch.from_numpy(fold[begin:end]).to(encoded.device)[None] == member[:, None]
+            heldout_mask[:, begin:end] = torch.from_numpy(fold[begin:end]).to(encoded.device)[None] == member[:, None]
             encoded.release()
         sizes = [range(n_folds)] if self.packed else [range(k, k + 1) for k in range(n_folds)]
         with forked(forks) as twin:
-            self.crowd = twin if forks else self.crowd
-            if twin.team == 0:
+            self.processes = twin if forks else self.processes
+            if twin.member_group == 0:
                 self.go_on()
-            self.watched(at, n_rounds, ledger, labels, [(number, blind[size.start : size.stop]) for number, size in enumerate(sizes)])
-        self.crowd = SingleProcess() if forks else self.crowd
-        ledger.join(self.crowd)
+            self.watched(at, n_rounds, dynamics, labels, [(number, heldout_mask[size.start : size.stop]) for number, size in enumerate(sizes)])
+        self.processes = SingleProcess() if forks else self.processes
+        dynamics.join(self.processes)
         self.join()
         if not self.asks_often:
             memory.trim()
         self.clock.next()
-        found = dataclasses.replace(ledger.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
+        found = dataclasses.replace(dynamics.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
@@ -138,79 +138,80 @@ class Trainer:
     def forks(self) -> bool:
         """Whether the two members of a round train in two processes: their rows must lie apart, and nothing be asked of either meanwhile."""
         return (
-            self.beside is not None and self.crowd.n_teams * self.crowd.size == 1 and self.spec.folds == 2 and not self.packed and self.observer is None
+            self.beside is not None and self.processes.n_member_groups * self.processes.size == 1 and self.spec.folds == 2
+            and not self.packed and self.observer is None
             and self.checkpoint is None and self.clock.limit is None and torch.get_num_threads() > 1 and can_fork()
         )  # fmt: skip
 
-    def watched(self, at: int, n_rounds: int, ledger: TrainingDynamics, labels: Tensor, groups: list[tuple[int, Tensor]]) -> None:
+    def watched(self, at: int, n_rounds: int, dynamics: TrainingDynamics, labels: Tensor, groups: list[tuple[int, Tensor]]) -> None:
         """Train this process's members and record what they do.
 
         Args:
             at: number of the round.
             n_rounds: R, for the progress bar.
-            ledger: takes the record.
+            dynamics: takes the record.
             labels: (N,) shown labels.
             groups: number of each team, and the (K, N) bool rows that its members never train on.
         """
-        own, self.watch = self.own_rows(), NoProgress() if self.crowd.team and isinstance(self.crowd, ForkedMember) else self.watch
-        teams = [MemberGroup(self, blind, labels, (self.seed, at, number)) for number, blind in groups if self.crowd.trains(number)]
-        begin = self.restored(at, teams, ledger)
+        own, self.progress = self.own_rows(), NoProgress() if self.processes.member_group and isinstance(self.processes, ForkedMember) else self.progress
+        member_groups = [MemberGroup(self, heldout_mask, labels, (self.seed, at, number)) for number, heldout_mask in groups if self.processes.trains(number)]
+        begin = self.restored(at, member_groups, dynamics)
         try:
             with threads.thread_map(
-                len(teams) if self.crowd.size == 1 else 1, self.encoded.device, self.packed, isinstance(self.crowd, ForkedMember)
+                len(member_groups) if self.processes.size == 1 else 1, self.encoded.device, self.packed, isinstance(self.processes, ForkedMember)
             ) as spread:
-                n_all = n_rounds * self.n_epochs * self.n_segments * len(teams)
+                n_all = n_rounds * self.n_epochs * self.n_segments * len(member_groups)
                 for epoch in range(begin, self.n_epochs):
                     for part in range(self.n_segments):
-                        for number, (visits, scored) in enumerate(spread(lambda team: team.learn(epoch, part), teams)):  # noqa: B023
-                            ledger.record(epoch, visits.ids - own.start, scored, visits.weight)
-                            self.watch.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(teams) + number + 1, n_all)
+                        for number, (visits, scored) in enumerate(spread(lambda member_group: member_group.learn(epoch, part), member_groups)):  # noqa: B023
+                            dynamics.record(epoch, visits.ids - own.start, scored, visits.weight)
+                            self.progress.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(member_groups) + number + 1, n_all)
                         self.encoded.release()
-                    over = epoch == self.n_epochs - 1 or self.crowd.agreed(self.clock.up())
+                    over = epoch == self.n_epochs - 1 or self.processes.agreed(self.clock.up())
                     if self.asks_often or over:
-                        list(spread(lambda team: team.ask(ledger, epoch), teams))  # noqa: B023
+                        list(spread(lambda member_group: member_group.ask(dynamics, epoch), member_groups))  # noqa: B023
                     if self.checkpoint is not None:
                         self.checkpoint.kept &= not self.clock.cut
-                        self.checkpoint.state(at, epoch, self.remembered(teams, ledger))
+                        self.checkpoint.state(at, epoch, self.remembered(member_groups, dynamics))
                     if over:
                         break
         except BaseException:
             self.stopped = True
             raise
-        for team in teams:
-            team.finish(ledger, at == n_rounds - 1)
-        broken = {team.replay.why_not for team in teams if team.replay is not None and team.replay.why_not}
+        for member_group in member_groups:
+            member_group.finish(dynamics, at == n_rounds - 1)
+        broken = {member_group.replay.why_not for member_group in member_groups if member_group.replay is not None and member_group.replay.why_not}
         if broken and not self.told:
             self.told = True
-            self.watch.note(f"GPU: steps are started one by one, which is slower: {min(broken)}")
+            self.progress.note(f"GPU: steps are started one by one, which is slower: {min(broken)}")
 
     def own_rows(self) -> slice:
         """The rows of this process: all, or those of its virtual shards, which lie side by side."""
         shards = virtual_shards(self.encoded.n_rows)
-        mine = self.crowd.mine(len(shards))
+        mine = self.processes.mine(len(shards))
         return slice(shards[mine.start].start, shards[mine.stop - 1].stop)
 
     def join(self) -> None:
         """What other processes' members saw beside the ledger, put together with what ours saw: each was asked about other rows."""
-        self.hard_heldout = self.crowd.joined(self.hard_heldout, -1)
+        self.hard_heldout = self.processes.joined(self.hard_heldout, -1)
         for name, column in self.seen.items():
-            known = self.crowd.joined((~column.isnan()).float(), -1)
-            self.seen[name] = self.crowd.joined(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
+            known = self.processes.joined((~column.isnan()).float(), -1)
+            self.seen[name] = self.processes.joined(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
 
-    def remembered(self, teams: list[MemberGroup], ledger: TrainingDynamics) -> dict[str, Tensor]:
+    def remembered(self, member_groups: list[MemberGroup], dynamics: TrainingDynamics) -> dict[str, Tensor]:
         """All that a running round depends on, by name."""
-        tensors = {f"ledger.{name}": one for name, one in ledger.state().items()}
-        for number, team in enumerate(teams):
-            tensors |= {f"team-{number}.{name}": one for name, one in team.state().items()}
+        tensors = {f"ledger.{name}": one for name, one in dynamics.state().items()}
+        for number, member_group in enumerate(member_groups):
+            tensors |= {f"team-{number}.{name}": one for name, one in member_group.state().items()}
         return tensors
 
-    def restored(self, at: int, teams: list[MemberGroup], ledger: TrainingDynamics) -> int:
+    def restored(self, at: int, member_groups: list[MemberGroup], dynamics: TrainingDynamics) -> int:
         """Put back what a checkpoint holds of this round.
 
         Args:
             at: number of the round.
-            teams: fresh members.
-            ledger: empty.
+            member_groups: fresh members.
+            dynamics: empty.
 
         Returns:
             The epoch to go on with; 0 where nothing was kept.
@@ -220,12 +221,12 @@ class Trainer:
             return 0
         tensors, epoch = found
         with torch.no_grad():
-            for name, one in ledger.state().items():
+            for name, one in dynamics.state().items():
                 one.copy_(tensors[f"ledger.{name}"])
-        ledger.n_epochs = epoch + 1
-        for number, team in enumerate(teams):
+        dynamics.n_epochs = epoch + 1
+        for number, member_group in enumerate(member_groups):
             start = f"team-{number}."
-            team.restore({name.removeprefix(start): one for name, one in tensors.items() if name.startswith(start)})
+            member_group.restore({name.removeprefix(start): one for name, one in tensors.items() if name.startswith(start)})
         return epoch + 1
 
 
@@ -236,12 +237,12 @@ def train(
     packed: bool,
     n_epochs: int,
     seed: int,
-    watch: Progress,
+    progress: Progress,
     limit_seconds: float | None = None,
     observer: RepresentationObserver | None = None,
-    costs: Timings | None = None,
+    timings: Timings | None = None,
     checkpoint: Checkpoint | None = None,
-    crowd: SingleProcess | None = None,
+    processes: SingleProcess | None = None,
     beside: Callable[[], None] | None = None,
 ) -> tuple[Evidence, bool]:
     """All rounds. The first plants errors at random, each later one also where the earlier ones say that labels are confused.
@@ -253,12 +254,12 @@ def train(
         packed: whether a round's members run as one.
         n_epochs: E.
         seed: what every random choice depends on.
-        watch: told of progress.
+        progress: told of progress.
         limit_seconds: end early after this long; each member still sees its rows once.
         observer: looks at what the members have learned; None for nobody.
-        costs: takes the seconds of what is not plain training.
+        timings: takes the seconds of what is not plain training.
         checkpoint: keeps what is learned, and may hold a part of it already.
-        crowd: the processes that train together, each on its own shards; all return the same evidence.
+        processes: the processes that train together, each on its own shards; all return the same evidence.
         beside: begins what goes on in other threads; called when no copy of the process is to be made any more, as a thread's locks do not open
             in a copy. None where the process is not the program's own and no copy may be made at all.
 
@@ -268,25 +269,25 @@ def train(
     y, n_labelled = encoded.y.cpu().numpy(), sum(int(encoded.labelled(slice(*ends)).sum()) for ends in chunk_ranges(encoded.n_rows, SEGMENT_ROWS))
     if encoded.regression:
         y = encoded.zeros(encoded.n_rows, dtype=torch.float64).copy_(encoded.y).cpu().numpy()
-    drawn = slice(None if encoded.cellar is None else LEADING_ROWS)
+    drawn = slice(None if encoded.store is None else LEADING_ROWS)
     free = encoded.labelled(drawn).cpu().numpy().copy()
-    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, watch, observer, costs, beside)
+    trainer = Trainer(encoded, spec, build, packed, n_epochs, seed, progress, observer, timings, beside)
     trainer.clock, trainer.checkpoint = TimeBudget(limit_seconds, spec.rounds), checkpoint
-    if crowd is not None and crowd.size * crowd.n_teams > 1:
+    if processes is not None and processes.size * processes.n_member_groups > 1:
         # Where rows lie apart every step waits for the others: packed members wait together.
-        trainer.crowd, trainer.packed = crowd, packed and crowd.apart
-        trainer.n_segments = max(crowd.gathered(trainer.n_segments)) if crowd.apart else trainer.n_segments
+        trainer.processes, trainer.packed = processes, packed and processes.apart
+        trainer.n_segments = max(processes.gathered(trainer.n_segments)) if processes.apart else trainer.n_segments
     rounds: list[Round] = []
     for at in range(spec.rounds):
         rng = np.random.default_rng([seed, at])
-        if encoded.cellar is None:
+        if encoded.store is None:
             fold = stratified(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
         else:
-            fold = encoded.cellar.zeros((encoded.n_rows,), np.uint8)
+            fold = encoded.store.zeros((encoded.n_rows,), np.uint8)
             streamed(encoded.fold_key, y, spec.folds, seed + at, fold)
         planted = plant_round(encoded, y[drawn], np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
         free[planted.row] = False
-        shown = y.copy() if encoded.cellar is None else encoded.cellar.copy(y)
+        shown = y.copy() if encoded.store is None else encoded.store.copy(y)
         shown[planted.row] = planted.shown
         trainer.leave_out = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.round(at)
@@ -296,7 +297,7 @@ def train(
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(MIN_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > MIN_EPOCHS else n_epochs
     trainer.go_on()
-    if encoded.cellar is not None:
+    if encoded.store is not None:
         return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.clock.cut
     found = merge(tuple(rounds), y)
     return (describe_by_heldout(found, rounds[0].planted.row) if spec.rounds == 1 else found), trainer.clock.cut

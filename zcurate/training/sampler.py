@@ -44,14 +44,14 @@ class EpochOrder:
         # Where the visits of a shard in a batch go, less where they come from.
         shift = edges[:-1] + np.cumsum(sizes, 0) - np.cumsum(sizes, 1)
         parts: list[list[Tensor]] = [[] for _ in range(3)]
-        places = []
+        percentiles = []
         for one, moved, n in zip(self.shards, shift, sizes, strict=True):
             here = one.ids.device
             ways = torch.from_numpy(moved).to(here).repeat_interleave(torch.from_numpy(n).to(here), output_size=one.ids.shape[1])
-            places.append(ways + torch.arange(one.ids.shape[1], device=here))
+            percentiles.append(ways + torch.arange(one.ids.shape[1], device=here))
             for held, part in zip(parts, one, strict=True):
                 held += [] if part is None else [part]
-        place = torch.cat(places)
+        place = torch.cat(percentiles)
         ids, weight, readmit = (torch.empty_like(whole := torch.cat(held, 1)).index_copy_(1, place, whole) if held else None for held in parts)
         assert ids is not None and weight is not None  # crack: narrows types only
         return Visits(ids, weight, readmit), edges.tolist()
@@ -123,7 +123,7 @@ def virtual_shards(n_rows: int) -> list[slice]:
 
 def n_segments(encoded: EncodedRows) -> int:
     """How many segments an epoch's visits come in: one where the rows are in memory."""
-    if encoded.cellar is None and encoded.mapped is None:
+    if encoded.store is None and encoded.mapped is None:
         return 1
     a_row = sum(part[:1].nbytes for part in (encoded.x, encoded.dense, encoded.codes, encoded.images) if part is not None)
     return max(1, ceil(encoded.n_rows / max(4 * BLOCK_ROWS, min(SEGMENT_ROWS, SEGMENT_BYTES // max(1, a_row)))))

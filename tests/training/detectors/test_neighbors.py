@@ -68,10 +68,10 @@ def test_votes_and_centres_of_the_learned_space():
     x, y = clouds()
     shown = y.copy()
     shown[0] = (y[0] + 1) % 3
-    asked, taught = torch.arange(0, 30), torch.arange(30, 120)
+    asked, training_mask = torch.arange(0, 30), torch.arange(30, 120)
     look = neighbors.representation_observer(("neighbour_labels", "class_centre", "posterior"))
     space, label = torch.from_numpy(x), torch.from_numpy(shown)
-    seen = look(space[asked], label[asked], space[taught], label[taught], 3)
+    seen = look(space[asked], label[asked], space[training_mask], label[training_mask], 3)
     assert look.keys(90, 120, torch.device("cpu")).tolist() == list(range(90))
     assert seen["neighbour_own"][0] == 0 and seen["neighbour_other"][0] == pytest.approx(1)
     assert (seen["neighbour_own"][1:] > 0.999).all()

@@ -70,8 +70,8 @@ def test_a_model_taught_by_hand_gets_the_gradients_of_autograd(kind):
     inputs, upstream = encoded.inputs(torch.tensor([[0, 5, 7], [1, 5, 5]])), torch.randn(2, 3, 3)
     model(inputs).backward(upstream)
     expected = [parameter.grad for parameter in model.parameters()]
-    assert model.by_hand
-    output, learn = model.taught(inputs)
+    assert model.has_manual_backward
+    output, learn = model.forward_with_gradient(inputs)
     assert torch.equal(output, model(inputs).detach())
     learn(upstream)
     for parameter, wanted in zip(model.parameters(), expected, strict=True):

@@ -51,10 +51,10 @@ def scan(data: str, options: ScanOptions) -> None:
     to_stdout = options.output == "-"
     if not to_stdout and world_size() == 1:
         check_output(options.output, data, options.force)
-    with progress_for(options) as watch:
+    with progress_for(options) as progress:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
         try:
-            report = scan_module.run(data, settled, watch, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
+            report = scan_module.run(data, settled, progress, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
         except process_group.WorkerDone:
             return
     if to_stdout and rank() == 0:

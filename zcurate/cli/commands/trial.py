@@ -35,8 +35,8 @@ def trial(data: str, options: TrialOptions) -> None:
 
     if rank() > 0:
         options = dataclasses.replace(options, json=False, quiet=True)
-    with progress_for(options) as watch:
-        result = trial_module.run_trial(data, options, watch, " ".join(["zcurate", *sys.argv[1:]]))
+    with progress_for(options) as progress:
+        result = trial_module.run_trial(data, options, progress, " ".join(["zcurate", *sys.argv[1:]]))
     if options.json:
         sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
     elif result.facts["judged"] and rank() == 0:

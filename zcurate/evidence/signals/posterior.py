@@ -18,7 +18,7 @@ def counted_posterior(view: LabelView) -> np.ndarray:
 
     Returns: (N,) float32: 1 - r of the given class; NaN where unlabelled.
     """
-    return p_wrong(view.heldout, view.label, view.confusion.counted).astype(np.float32)
+    return p_wrong(view.heldout, view.label, view.noise_model.counted).astype(np.float32)
 
 
 def posterior(view: LabelView) -> np.ndarray:
@@ -30,7 +30,7 @@ def posterior(view: LabelView) -> np.ndarray:
 
     Returns: (N,) float32: 1 - r of the given class, r_ij ~ p_ij T[j, y_i]; without sharpening, so that it ranks best; NaN where unlabelled.
     """
-    return p_wrong(view.heldout, view.label, view.confusion.ranking).astype(np.float32)
+    return p_wrong(view.heldout, view.label, view.noise_model.ranking).astype(np.float32)
 
 
 def training_posterior(view: LabelView) -> np.ndarray:
@@ -43,7 +43,7 @@ def training_posterior(view: LabelView) -> np.ndarray:
     Returns: (N,) float32: logistic of -(margin + log T[y, y] / T[rival, y]); NaN where never trained on.
     """
     own = np.maximum(view.label, 0)
-    noise = np.maximum(view.confusion.ranking, 1e-4)
+    noise = np.maximum(view.noise_model.ranking, 1e-4)
     # Of a rival (row of the matrix) and the own class (column).
     shift = np.log(np.diagonal(noise)[None] / noise)
     moved = view.columns["margin_mean"] + shift[best_other(view.heldout, own), own]

@@ -18,7 +18,7 @@ from zcurate.config.units import check_choice, parse_duration, parse_share
 from zcurate.errors import UsageError
 from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS, Planted
 from zcurate.pipeline import scan
-from zcurate.runtime import progress
+from zcurate.runtime.progress import Stopwatch
 from zcurate.training.planting import plant_classes, plant_targets
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Trial:
     """Everything that is printed, as plain JSON values; `judged` says whether there is anything to count."""
 
 
-def run_trial(data: Any, options: TrialOptions, watch: Progress, command: str | None) -> Trial:
+def run_trial(data: Any, options: TrialOptions, progress: Progress, command: str | None) -> Trial:
     """Scan, plant, scan again, compare.
 
     Args:
         data: as for `zcurate.scan`.
         options: every setting; `output` is not looked at.
-        watch: told of progress.
+        progress: told of progress.
         command: what the user typed.
 
     Raises:
@@ -58,10 +58,10 @@ def run_trial(data: Any, options: TrialOptions, watch: Progress, command: str | 
     options = dataclasses.replace(options, output=None, time_limit=half_limit(options.time_limit))
     for word in parse_kinds(options.kinds):
         check_choice(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
-    clock = progress.Stopwatch(watch)
+    clock = Stopwatch(progress)
     data = scan.open_dataset(data, options, clock, ours=command is not None)
     kinds = kinds_for(data, options)
-    watch.note("scan 1 of 2: the data as given")
+    progress.note("scan 1 of 2: the data as given")
     first = scan.examine(data, options, clock, command)
     if not first.card["judged"]:
         return unjudged((first.report,), first.card["why_unjudged"])
@@ -69,9 +69,9 @@ def run_trial(data: Any, options: TrialOptions, watch: Progress, command: str | 
     if len(planted.row) < len(kinds):
         why = f"--share {options.share} comes to {len(planted.row)} planted errors, {len(kinds)} needed, one of each kind — try a larger share"
         return unjudged((first.report,), why)
-    watch.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
+    progress.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
     again = dataclasses.replace(options, seed=options.seed + 1)
-    second = scan.examine(with_planted(data, planted), again, progress.Stopwatch(watch), command)
+    second = scan.examine(with_planted(data, planted), again, Stopwatch(progress), command)
     reports = (first.report, second.report)
     if not second.card["judged"]:
         return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")

@@ -209,13 +209,13 @@ def matrix(column: pa.ChunkedArray) -> np.ndarray:
     return out
 
 
-def clues_of(card: dict[str, Any], places: list[float | None] | None) -> list[dict[str, Any]] | None:
+def clues_of(card: dict[str, Any], percentiles: list[float | None] | None) -> list[dict[str, Any]] | None:
     """Each clue's place, weight and meaning, what counted most first; None where nothing was judged."""
     names, weights = card.get("clue_names"), card["clues"]
-    if places is None or not names:
+    if percentiles is None or not names:
         return None
     found = []
-    for name, at in zip(names, places, strict=True):
+    for name, at in zip(names, percentiles, strict=True):
         code = REASON_OF.get(name)
         weight = weights.get(name, 0.0)
         words = REASONS[code] if code else name.replace("_", " ")

@@ -57,8 +57,8 @@ def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
     if space is None:
         far, near = similar_texts(encoded, asked.numpy())
     else:
-        distances, places = nearest_rows(space[asked], space, torch.arange(encoded.n_rows), N_NEAREST, asked)
-        far, near = distances.numpy(), places.numpy()
+        distances, percentiles = nearest_rows(space[asked], space, torch.arange(encoded.n_rows), N_NEAREST, asked)
+        far, near = distances.numpy(), percentiles.numpy()
     found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(near[k], far[k], strict=True)] for k, row in enumerate(known)}
     return SimilarRows(measure + texts_missing(data), found)
 
@@ -84,5 +84,5 @@ def similar_texts(encoded: EncodedRows, asked: np.ndarray) -> tuple[np.ndarray, 
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(1), np.float64)).reshape(-1) + 1e-12
     cosine = (matrix[asked] @ matrix.T).toarray() / (length[asked][:, None] * length)
     cosine[np.arange(len(asked)), asked] = -np.inf
-    places = np.argsort(-cosine, axis=1, kind="stable")[:, : min(N_NEAREST, encoded.n_rows - 1)]
-    return np.maximum(0.0, 1 - np.take_along_axis(cosine, places, 1)), places
+    percentiles = np.argsort(-cosine, axis=1, kind="stable")[:, : min(N_NEAREST, encoded.n_rows - 1)]
+    return np.maximum(0.0, 1 - np.take_along_axis(cosine, percentiles, 1)), percentiles

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zcurate.training.auxiliary.tree_worker import TreeWorker
 
 
-def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: tuple[str, ...], costs: Timings) -> None:
+def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: tuple[str, ...], timings: Timings) -> None:
     """Have witnesses look at the inputs on another thread.
 
     Args:
@@ -27,28 +27,28 @@ def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: t
         start: begins a call there.
         encoded: N rows.
         names: of the witnesses.
-        costs: takes their seconds.
+        timings: takes their seconds.
     """
     from zcurate.training.detectors import WITNESSES
 
-    looks.extend(start(run_detector, WITNESSES.load(name), encoded, name, costs) for name in names)
+    looks.extend(start(run_detector, WITNESSES.load(name), encoded, name, timings) for name in names)
 
 
-def run_detector(witness: Any, encoded: EncodedRows, name: str, costs: Timings) -> dict[str, np.ndarray]:
+def run_detector(witness: Any, encoded: EncodedRows, name: str, timings: Timings) -> dict[str, np.ndarray]:
     """What a witness sees, its seconds counted.
 
     Args:
         witness: from the shelf.
         encoded: N rows.
         name: of the witness.
-        costs: takes the seconds.
+        timings: takes the seconds.
     """
-    with costs(name):
+    with timings(name):
         return dict(witness(encoded))
 
 
 def auxiliary_predictions(
-    grove: TreeWorker, encoded: EncodedRows, wanted: tuple[str, ...], seed: int, limit: float | None, costs: Timings
+    grove: TreeWorker, encoded: EncodedRows, wanted: tuple[str, ...], seed: int, limit: float | None, timings: Timings
 ) -> dict[str, AuxiliaryPredictions]:
     """What other kinds of models say of the rows, their seconds counted.
 
@@ -58,15 +58,15 @@ def auxiliary_predictions(
         wanted: `ModelSpec.ensemble`.
         seed: of the scan.
         limit: seconds to wait for trees at most.
-        costs: takes the seconds.
+        timings: takes the seconds.
     """
 
     said: dict[str, AuxiliaryPredictions] = {}
     if grove.wanted:
-        with costs("trees"):
+        with timings("trees"):
             said |= grove.ask(table_for_trees(encoded, seed), limit)
     if "bayes" in wanted:
-        with costs("bayes"):
+        with timings("bayes"):
             said |= naive_bayes_predictions(encoded, seed)
     return said
 

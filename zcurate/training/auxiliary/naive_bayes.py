@@ -37,12 +37,12 @@ def fit_naive_bayes(
     x = scipy.sparse.csr_matrix((weight, term, start), shape=(len(y), n_terms))
     out = {f"bayes {smoothing}": np.full((len(y), n_classes), 1 / n_classes, np.float32) for smoothing in SMOOTHINGS}
     for at in np.unique(fold):
-        taught, own = np.flatnonzero((y >= 0) & (fold != at)), np.flatnonzero(fold == at)
-        if not len(taught):
+        known, own = np.flatnonzero((y >= 0) & (fold != at)), np.flatnonzero(fold == at)
+        if not len(known):
             continue
-        member = scipy.sparse.csr_matrix((np.ones(len(taught), np.float32), (y[taught], np.arange(len(taught)))), shape=(n_classes, len(taught)))
-        total = (member @ x[taught]).toarray().astype(np.float64)
-        prior = np.log(np.maximum(np.bincount(y[taught], minlength=n_classes), 0.5) / len(taught))
+        member = scipy.sparse.csr_matrix((np.ones(len(known), np.float32), (y[known], np.arange(len(known)))), shape=(n_classes, len(known)))
+        total = (member @ x[known]).toarray().astype(np.float64)
+        prior = np.log(np.maximum(np.bincount(y[known], minlength=n_classes), 0.5) / len(known))
         for smoothing, p in zip(SMOOTHINGS, out.values(), strict=True):
             granted = total + smoothing
             score = x[own] @ np.log(granted / granted.sum(1, keepdims=True)).T + prior

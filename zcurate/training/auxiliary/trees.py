@@ -125,12 +125,12 @@ def fit_trees(table: TreeTable, wanted: Sequence[str], n_threads: int = 1) -> di
 
     def fill(job: tuple[tuple[str, ...], int]) -> None:
         names, fold = job
-        taught = (table.y >= 0) & (table.fold != fold)
+        training_mask = (table.y >= 0) & (table.fold != fold)
         own, own_hard = table.fold == fold, table.fold[table.hard_row] == fold
-        present = np.unique(table.y[taught])
+        present = np.unique(table.y[training_mask])
         if len(present) < 2:
             return
-        said = kinds[names](table.x[taught], np.searchsorted(present, table.y[taught]), [table.x[own], table.hard[own_hard]])
+        said = kinds[names](table.x[training_mask], np.searchsorted(present, table.y[training_mask]), [table.x[own], table.hard[own_hard]])
         for name, (rows, hard) in zip(names, said, strict=True):
             for into, which, p in ((out[name].rows, own, rows), (out[name].hard, own_hard, hard)):
                 spread = np.zeros((len(p), table.n_classes), np.float32)

@@ -223,12 +223,12 @@ class LearnedSpace:
         """
         return sample_keys(n_taught, device, max_keys(n_rows))
 
-    def __call__(self, asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+    def __call__(self, asked: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
         """The columns of all looks; arguments as for `votes`."""
-        middle = taught.mean(0)
+        middle = train_features.mean(0)
         found: dict[str, Tensor] = {}
         for look in self.looks:
-            found |= look(asked - middle, own, taught - middle, labels, n_classes)
+            found |= look(asked - middle, own, train_features - middle, labels, n_classes)
         return found
 
 
@@ -238,40 +238,42 @@ def representation_observer(clues: tuple[str, ...]) -> LearnedSpace | None:
     return LearnedSpace(looks) if looks else None
 
 
-def neighbor_votes(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+def neighbor_votes(asked: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
     """Labels of the nearest rows, by cosine, in one member's learned space.
 
     Args:
         asked: (Q, D) float32, what the member's head sees of rows that it never trained on.
         own: (Q,) int64 their shown classes.
-        taught: (M, D) float32, the same of rows that it trained on.
+        train_features: (M, D) float32, the same of rows that it trained on.
         labels: (M,) int64 their shown classes.
         n_classes: C.
 
     Returns:
         `neighbour_own` and `neighbour_other`, each (Q,) float32.
     """
-    _, nearest = nearest_rows(F.normalize(asked, dim=1), F.normalize(taught, dim=1), torch.arange(len(taught), device=taught.device), N_NEAREST)
+    _, nearest = nearest_rows(
+        F.normalize(asked, dim=1), F.normalize(train_features, dim=1), torch.arange(len(train_features), device=train_features.device), N_NEAREST
+    )
     share = torch.zeros(len(asked), n_classes, device=asked.device)
     share.scatter_add_(1, labels[nearest], torch.full(nearest.shape, 1 / max(1, nearest.shape[1]), device=asked.device))
     mine = own[:, None]
     return {"neighbour_own": share.gather(1, mine)[:, 0], "neighbour_other": share.scatter(1, mine, -1.0).amax(1)}
 
 
-def centres(asked: Tensor, own: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+def centres(asked: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
     """`centre_own` and `centre_other`, each (Q,) float32, of one member's learned space; arguments as for `votes`."""
-    far, mine = centre_distances(asked, taught, labels, n_classes), own[:, None]
+    far, mine = centre_distances(asked, train_features, labels, n_classes), own[:, None]
     return {"centre_own": far.gather(1, mine)[:, 0], "centre_other": far.scatter(1, mine, float("inf")).amin(1)}
 
 
-def centre_distances(asked: Tensor, taught: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+def centre_distances(asked: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     """(Q, C) float32 Mahalanobis distances to the class centres under one shared covariance; arguments as for `votes`."""
-    size = torch.bincount(labels, minlength=n_classes).clamp_min(1).to(taught.dtype)
-    centre = torch.zeros(n_classes, taught.shape[1], device=taught.device).index_add_(0, labels, taught) / size[:, None]
-    inside = taught - centre[labels]
-    shared = inside.T @ inside / len(taught)
+    size = torch.bincount(labels, minlength=n_classes).clamp_min(1).to(train_features.dtype)
+    centre = torch.zeros(n_classes, train_features.shape[1], device=train_features.device).index_add_(0, labels, train_features) / size[:, None]
+    inside = train_features - centre[labels]
+    shared = inside.T @ inside / len(train_features)
     ridge = 0.01 * shared.diagonal().mean() + 1e-6
-    root = torch.linalg.cholesky(shared + ridge * torch.eye(len(shared), device=taught.device))
+    root = torch.linalg.cholesky(shared + ridge * torch.eye(len(shared), device=train_features.device))
     white = torch.linalg.solve_triangular(root, torch.cat([asked, centre]).T, upper=False).T
     return torch.cdist(white[: len(asked)], white[len(asked) :])
 

@@ -52,7 +52,7 @@ def accumulate(so_far: Statistics, batch: Statistics) -> Statistics:
 
 
 def standardize(
-    error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZErrorConfig, crowd: SingleProcess = SINGLE_PROCESS
+    error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZErrorConfig, processes: SingleProcess = SINGLE_PROCESS
 ) -> tuple[Tensor, Statistics]:
     """z-scores of the row errors within their group, and the running statistics after this batch. No gradient passes.
 
@@ -62,7 +62,7 @@ def standardize(
         weight: (K, B) float32, 0 for rows that must not count; None where all do.
         running: (K, G) statistics so far.
         settings: `z_stats`, `z_scale`.
-        crowd: the processes whose rows make one batch.
+        processes: the processes whose rows make one batch.
 
     Returns:
         z (K, B) float32 [sigma]; 0 where the group's errors are all equal or nothing is known yet. And the statistics after this
@@ -73,8 +73,8 @@ def standardize(
         weight = torch.ones_like(error)
     spread = group_median_and_mad if settings.z_scale == "mad" else group_mean_and_std
     batch = mean_and_std(error) if weight is None else spread(error, group, weight, running.centre.shape[1])
-    batch = batch if crowd.size == 1 else pool(*crowd.stacked(torch.stack(batch)).unbind(1))
-    several = weight is None and crowd.size == 1 and error.shape[1] > 1
+    batch = batch if processes.size == 1 else pool(*processes.stacked(torch.stack(batch)).unbind(1))
+    several = weight is None and processes.size == 1 and error.shape[1] > 1
     if settings.z_stats == "epoch":
         fresh = running.weight == 0
         used = Statistics(*(torch.where(fresh, b, r) for b, r in zip(batch, running, strict=True)))

@@ -93,16 +93,16 @@ class WithGradient(torch.autograd.Function):
         return gradient * upstream, None, None
 
 
-def mean_weights(keep: Tensor, weight: Tensor | None, crowd: SingleProcess = SINGLE_PROCESS) -> Tensor:
+def mean_weights(keep: Tensor, weight: Tensor | None, processes: SingleProcess = SINGLE_PROCESS) -> Tensor:
     """(K, B) what each row counts in its member's mean loss: the same for all rows kept, 0 for the others; a member that keeps none has 0.
 
     Args:
         keep: (K, B) bool.
         weight: (K, B) float32, 0 for rows that are padding; None where none is.
-        crowd: the processes whose rows make one batch.
+        processes: the processes whose rows make one batch.
     """
     kept = keep if weight is None else keep * weight
-    return kept / crowd.summed(kept.sum(1, keepdim=True, dtype=torch.float32)).clamp_min(1e-12)
+    return kept / processes.summed(kept.sum(1, keepdim=True, dtype=torch.float32)).clamp_min(1e-12)
 
 
 def standardized_quantity(z_on: str, loss: Tensor, error: Tensor, margin: Tensor | None) -> Tensor:
@@ -131,7 +131,7 @@ def score(
     settings: ZErrorConfig,
     threshold: float | Tensor,
     readmit: Tensor | None = None,
-    crowd: SingleProcess = SINGLE_PROCESS,
+    processes: SingleProcess = SINGLE_PROCESS,
 ) -> tuple[LossOutput, Statistics]:
     """The Z-Error loss of one batch for all members.
 
@@ -143,7 +143,7 @@ def score(
         settings: how z is taken.
         threshold: tau of this step [sigma]; a tensor (1,) where it changes under a recorded step.
         readmit: (K, B) bool, rows to keep whatever their z; None for none.
-        crowd: the processes whose rows make one batch: z, mask and the number of rows kept are the whole batch's.
+        processes: the processes whose rows make one batch: z, mask and the number of rows kept are the whole batch's.
 
     Returns:
         Scored, and the statistics after this batch. With `threshold=inf` the loss is the plain mean.
@@ -156,12 +156,12 @@ def score(
     with torch.no_grad():
         fixed = output.detach()
         loss, error, margin, sieve = row_losses(fixed, y)
-        z, updated = standardize(standardized_quantity(settings.z_on, loss, error, margin), group, weight, running, settings, crowd)
+        z, updated = standardize(standardized_quantity(settings.z_on, loss, error, margin), group, weight, running, settings, processes)
         both = settings.z_side == "both" or (regression and settings.z_on in ("error", "logit"))
         keep = (z.abs() if both else z) <= threshold
         if readmit is not None:
             keep.logical_or_(readmit)
-        share = mean_weights(keep, weight, crowd)
+        share = mean_weights(keep, weight, processes)
         value, gradient = (share * loss).sum(), loss_gradient(fixed, y, error).mul_(share[..., None])
     if output.requires_grad:
         value = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]

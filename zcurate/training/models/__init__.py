@@ -1,6 +1,6 @@
 """The shelf of models: each file has `build(spec, encoded, n_members, generator) -> nn.Module` returning (K, B, C) for `Inputs`.
 
-What else a module may have: `features(inputs)`, what its last layer sees; `by_hand` and `taught(inputs)`, output and gradients without autograd.
+What else a module may have: `features(inputs)`, what its last layer sees; `has_manual_backward` and `taught(inputs)`, output and gradients without autograd.
 """
 
 from __future__ import annotations

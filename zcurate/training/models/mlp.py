@@ -62,12 +62,12 @@ class PackedMLP(nn.Module):
         return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
     @property
-    def by_hand(self) -> bool:
-        """Whether `taught` does all of the model's work; it spares autograd's part, a twentieth to a tenth of a step."""
+    def has_manual_backward(self) -> bool:
+        """Whether `forward_with_gradient` does all of the model's work; it spares autograd's part, a twentieth to a tenth of a step."""
         return self.stack is not None and self.text is None
 
     @torch.no_grad()
-    def taught(self, inputs: Batch) -> tuple[Tensor, Callable[[Tensor], None]]:
+    def forward_with_gradient(self, inputs: Batch) -> tuple[Tensor, Callable[[Tensor], None]]:
         """What `forward` gives, and what is to be told its gradient (K, B, C) and leaves those of the parameters with them."""
         assert self.stack is not None  # crack: narrows types only
         output, found = self.stack.ahead(self.seen(inputs))
