@@ -21,14 +21,15 @@ from tests.bench import made
 from zcurate.config.model_config import Plan
 from zcurate.config.options import ScanOptions
 from zcurate.data import inputs
+from zcurate.data.table import ResidentTable
 from zcurate.encoding import encoder
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence import heldout
 from zcurate.pipeline import plan as plan_module
 from zcurate.runtime import memory
-from zcurate.runtime.progress import NoProgress
-from zcurate.training import members, rounds
-from zcurate.training.dynamics import TrainingDynamics
+from zcurate.runtime.context import RunContext
+from zcurate.training import evaluation, members, rounds
+from zcurate.training.dynamics import RecordLayout, TrainingDynamics
 from zcurate.training.losses.zerror import LossOutput
 from zcurate.training.models import builder
 
@@ -92,7 +93,7 @@ def table_engine(family: str, rows: int, device: torch.device, columns: int = ma
     options = ScanOptions(label="label")
     data = inputs.read_input(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
     plan = plan_module.make_plan(options, data)
-    return Engine(encoder.encode(data, plan.spec, device), plan)
+    return Engine(encoder.encode(ResidentTable(data), plan.spec, RunContext(device=device)), plan)
 
 
 def picture_engine(path: str, device: torch.device) -> Engine:
@@ -100,7 +101,7 @@ def picture_engine(path: str, device: torch.device) -> Engine:
     options = ScanOptions()
     data = inputs.read_input(path, options)
     plan = plan_module.make_plan(options, data)
-    return Engine(encoder.encode(data, plan.spec, device), plan)
+    return Engine(encoder.encode(ResidentTable(data), plan.spec, RunContext(device=device)), plan)
 
 
 def clock(device: torch.device) -> float:
@@ -180,7 +181,7 @@ def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[m
     """The members of a round as a scan would group them, their products in `dtype`; None for what the scan chooses itself."""
     encoded = engine.encoded if dtype is None else dataclasses.replace(engine.encoded, dtype=dtype)
     what = engine.plan.spec
-    trainer = rounds.Trainer(encoded, what, builder(what.name), engine.plan.packed, n_epochs, 0, NoProgress())
+    trainer = rounds.Trainer(encoded, Plan(what, engine.plan.packed, n_epochs, ""), builder(what.name), RunContext(device=encoded.device))
     fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
     heldout_mask = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
     groups = [heldout_mask] if trainer.packed else list(heldout_mask.split(1))
@@ -197,16 +198,16 @@ def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = 
         asked: the members are asked about their folds too.
     """
     encoded = engine.encoded
-    dynamics = rounds.TrainingDynamics(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, encoded.device, n_parts=1)
+    dynamics = rounds.TrainingDynamics(RecordLayout(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, n_parts=1), encoded.device)
     with memory.keep_freed_blocks():
         member_groups = teams_of(engine, n_epochs, dtype)
         begin = clock(encoded.device)
         for epoch in range(n_epochs):
             for member_group in member_groups:
-                visits, scored = member_group.learn(epoch)
+                visits, scored = member_group.train_epoch(epoch)
                 dynamics.record(epoch, visits.ids, scored, visits.weight)
                 if asked and (epoch == n_epochs - 1 or encoded.n_rows < heldout.MAX_ROWS_PER_EPOCH):
-                    member_group.ask(dynamics, epoch)
+                    evaluation.predict_heldout(member_group, dynamics, epoch)
         return clock(encoded.device) - begin
 
 
@@ -215,7 +216,7 @@ def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float
     member_groups = teams_of(engine, 1, None)
     begin = clock(engine.encoded.device)
     for member_group in member_groups:
-        visits, edges = member_group.order(0, member_group.training_mask).batched(engine.plan.spec.batch)
+        visits, edges = member_group.sampler.epoch_order(0, member_group.training_mask).batched(engine.plan.spec.batch)
         for low, high in itertools.pairwise(edges):
             gather(visits.ids[:, low:high])
     return clock(engine.encoded.device) - begin

@@ -272,7 +272,7 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
     def broken(*words, **settings):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(scan, "run", broken)
+    monkeypatch.setattr(scan, "run_scan", broken)
     code, out, err = run("scan", "good.csv")
     assert (code, out) == (ExitCode.BUG, "")
     assert "a bug in zcurate" in last(err)
@@ -516,6 +516,6 @@ def test_a_process_whose_part_is_over_leaves_without_a_word(run, blobs_csv, here
     def over(*_, **__):
         raise process_group.WorkerDone
 
-    monkeypatch.setattr(scan, "run", over)
+    monkeypatch.setattr(scan, "run_scan", over)
     assert run("scan", blobs_csv[0])[:2] == (0, "")
     assert os.listdir(here) == []

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.small_runs import encode
 from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
 from zcurate.data.dataset import InputInfo
-from zcurate.encoding import encoder, targets
+from zcurate.encoding import targets
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def data_of(columns, **options):
 
 
 def encoded_of(columns, **options):
-    return encoder.encode(data_of(columns, **options), ModelConfig(), CPU)
+    return encode(data_of(columns, **options), ModelConfig())
 
 
 LABELS = ["a", "b"] * 30
@@ -31,7 +32,7 @@ LABELS = ["a", "b"] * 30
 
 def test_piecewise_linear_numbers_follow_the_equation():
     x = np.linspace(0, 8, 60)
-    encoded = encoder.encode(data_of({"x": x + 0.001, "label": LABELS}), ModelConfig(bins=4), CPU)
+    encoded = encode(data_of({"x": x + 0.001, "label": LABELS}), ModelConfig(bins=4))
     cuts = np.quantile((x + 0.001).astype(np.float32), [0, 0.25, 0.5, 0.75, 1]).astype(np.float32)
     ids = torch.tensor([[0, 17, 59]])
     expected = np.stack([np.clip((np.float32(x[i] + 0.001) - cuts[:-1]) / np.diff(cuts), 0, 1) - 0.5 for i in (0, 17, 59)])
@@ -83,7 +84,7 @@ def test_a_picture_is_found_by_what_it_shows_not_by_its_place():
     order = rng.permutation(40)
     forth = schema.dataset(pa.table({"label": labels}), InputInfo("m", "npz"), ScanOptions(), images)
     back = schema.dataset(pa.table({"label": [labels[k] for k in order]}), InputInfo("m", "npz"), ScanOptions(), images[order])
-    a, b = (encoder.encode(data, ModelConfig(), CPU) for data in (forth, back))
+    a, b = (encode(data, ModelConfig()) for data in (forth, back))
     assert torch.equal(a.images, b.images)
     assert torch.equal(a.y, b.y)
     assert a.row.tolist() == order[b.row].tolist()
@@ -116,7 +117,7 @@ def test_unlabelled_rows_are_encoded_without_a_class():
 
 def test_rows_of_a_group_share_a_key():
     data = data_of({"x": np.arange(60) + 0.5, "who": ["ann", "bob", None] * 20, "label": LABELS}, group="who")
-    keys = encoder.encode(data, ModelConfig(), CPU).fold_key
+    keys = encode(data, ModelConfig()).fold_key
     assert len(set(keys[0::3])) == 1
     assert len(set(keys[1::3])) == 1
     assert len(set(keys[2::3])) == 20

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tests.small_runs import encode
 from zcurate.config import toml
 from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
 from zcurate.data.dataset import InputInfo
-from zcurate.encoding import encoder, sentence_embedding, text
+from zcurate.encoding import sentence_embedding, text
 from zcurate.encoding import text as text_module
 from zcurate.errors import UsageError
 from zcurate.pipeline import plan
@@ -66,7 +67,7 @@ def test_texts_without_any_term_give_an_empty_matrix():
 
 
 def test_a_row_without_text_has_no_terms():
-    encoded = encoder.encode(data_of({"note": [None, "", *NOTES[2:]]}), ModelConfig(), CPU)
+    encoded = encode(data_of({"note": [None, "", *NOTES[2:]]}), ModelConfig())
     assert encoded.term_start[:3].tolist() == [0, 0, 0]
     assert encoded.term_start[3] > 0
 
@@ -130,14 +131,14 @@ def test_embeddings_stand_beside_vectors_with_length_one(monkeypatch):
     monkeypatch.setattr(sentence_embedding, "embed", stub)
     vectors = list(np.random.default_rng(0).normal(5, 3, (60, 4)).astype(np.float32))
     columns = {"note": [None, *NOTES[1:]], "v": vectors}
-    encoded = encoder.encode(data_of(columns), ModelConfig(text="both"), CPU)
+    encoded = encode(data_of(columns), ModelConfig(text="both"))
     assert encoded.dense.shape == (60, 7)
     np.testing.assert_allclose(encoded.dense[:, 4:].norm(dim=1), [0.0] + [1.0] * 59, atol=1e-5)
     assert encoded.n_terms > 0
-    alone = encoder.encode(data_of(columns), ModelConfig(text="embedding"), CPU)
+    alone = encode(data_of(columns), ModelConfig(text="embedding"))
     assert (alone.n_terms, alone.term) == (0, None)
     assert torch.equal(alone.dense, encoded.dense)
-    assert encoder.encode(data_of(columns), ModelConfig(text="tfidf"), CPU).dense.shape == (60, 4)
+    assert encode(data_of(columns), ModelConfig(text="tfidf")).dense.shape == (60, 4)
 
 
 def test_auto_embeds_texts_where_the_extra_is_installed(monkeypatch):

@@ -24,17 +24,18 @@ import torch
 import zcurate
 from tests.conftest import ROOT
 from tests.runtime.test_process_group import together_do
+from tests.small_runs import SMALL_BLOCKS, encode, scan_in_files
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.data import discovery, images, inputs, preview, profile, table
-from zcurate.encoding import encoder, shuffle
-from zcurate.encoding import images as images_encoding
+from zcurate.encoding import encoder
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
-from zcurate.pipeline import cost_model, plan, scan, storage_policy
-from zcurate.report import ranks, report, storage, writer
+from zcurate.pipeline import api, cost_model, plan, scan, storage_policy
+from zcurate.report import ranks, report, storage
+from zcurate.runtime.context import RunContext
 from zcurate.runtime.progress import NoProgress
-from zcurate.runtime.store import temporary_store
+from zcurate.runtime.store import BlockSizes, InMemoryStore, temporary_store
 from zcurate.training import folds, rounds, sampler
 
 N = 3000
@@ -58,8 +59,6 @@ def small_limit(monkeypatch):
     """Any limit will do, and pieces are small."""
     monkeypatch.setattr(cost_model, "min_bytes", lambda plan, shape: 0)
     monkeypatch.setattr(table, "BATCH_ROWS", 500)
-    monkeypatch.setattr(writer, "CHUNK_ROWS", 700)
-    monkeypatch.setattr(shuffle, "BUCKET_ROWS", 800)
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +87,14 @@ def stored_of(path, files, **settings):
     options = ScanOptions(**settings)
     where = discovery.locate(str(path), None)
     found = profile.profile_table(where, preview.preview_input(where, options), options)
-    return found, shuffle.encode_shuffled(found, plan.make_plan(options, found.data).spec, files, torch.device("cpu"))
+    return found, encoder.encode(found, plan.make_plan(options, found.sample).spec, RunContext(store=files, device=torch.device("cpu")))
 
 
 def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
     folder, _, _ = parts
     data = inputs.read_input(str(folder), ScanOptions(id="key"))
-    inside = encoder.encode(data, plan.make_plan(ScanOptions(), data).spec, torch.device("cpu"))
-    with temporary_store() as files:
+    inside = encode(data, plan.make_plan(ScanOptions(), data).spec)
+    with temporary_store(sizes=SMALL_BLOCKS) as files:
         found, outside = stored_of(folder, files, id="key")
         order = torch.from_numpy(outside.row.copy())
         assert sorted(outside.row.tolist()) == list(range(N))
@@ -104,7 +103,7 @@ def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
         assert torch.equal(outside.codes, inside.codes[order])
         assert torch.equal(outside.y, inside.y[order])
         torch.testing.assert_close(outside.bin_start, inside.bin_start)
-        assert found.data.n_rows == N
+        assert found.sample.n_rows == N
 
 
 def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
@@ -112,7 +111,7 @@ def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
     (tmp_path / "two.toml").write_text("rounds = 2\nfolds = 2\nensemble = []\n")
     same = {"id": "key", "epochs": 4, "model": str(tmp_path / "two.toml")}
     inside = zcurate.scan(str(folder), **same)
-    outside = zcurate.scan(str(folder), **same, memory="1MB", output=str(tmp_path / "r.zcurate.parquet"))
+    outside = scan_in_files(folder, **same, output=str(tmp_path / "r.zcurate.parquet"))
     assert outside.card["in_pieces"]
     for name in ("row", "id", "given"):
         assert outside.table.column(name).to_pylist() == inside.table.column(name).to_pylist()
@@ -136,43 +135,40 @@ def test_a_regression_is_scanned_in_pieces(small_limit, tmp_path, quick):
     target = np.nan_to_num(table.column("f0").to_numpy()) * 3 + 0.01
     target[::50] += 20
     pq.write_table(table.drop_columns(["label", "key"]).append_column("target", pa.array(target)), tmp_path / "t.parquet")
-    found = zcurate.scan(str(tmp_path / "t.parquet"), memory="1MB", epochs=6, model=quick)
+    found = scan_in_files(tmp_path / "t.parquet", epochs=6, model=quick)
     assert found.card["task"]["kind"] == "regression"
     np.testing.assert_allclose(found.table.column("given").to_numpy(), target)
     assert np.array(found.called("incorrect"))[::50].mean() > 0.8
 
 
-def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, monkeypatch, quick):
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 900)
+def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, quick):
+    sizes = BlockSizes(judge_rows=900, report_rows=700, bucket_rows=800)
     table, wrong = made()
     pyarrow.csv.write_csv(table, tmp_path / "t.csv")
-    found = zcurate.scan(str(tmp_path / "t.csv"), id="key", memory="1MB", epochs=6, model=quick)
+    found = scan_in_files(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick)
     assert found.table.column("id").to_pylist() == table.column("key").to_pylist()
     assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.9
-    few = zcurate.scan(str(tmp_path / "t.csv"), id="key", memory="1MB", epochs=6, model=quick, budget=50)
+    few = scan_in_files(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick, budget=50)
     assert 45 <= few.counts()["incorrect"] <= 50
 
 
-def test_every_row_is_visited_once_whatever_the_segments(monkeypatch):
+def test_every_row_is_visited_once_whatever_the_segments():
     generator = torch.Generator().manual_seed(0)
-    monkeypatch.setattr(sampler, "BLOCK_ROWS", 10)
     n_rows, parts = 1003, []
     for part in range(4):
-        blocks = sampler.segment_blocks(n_rows, part, 4, torch.Generator().manual_seed(3))
-        parts.append(torch.cat([sampler.rows_of_blocks(blocks, shard) for shard in (slice(0, 400), slice(400, 405), slice(405, n_rows))]))
+        blocks = sampler.segment_blocks(101, part, 4, torch.Generator().manual_seed(3))
+        parts.append(torch.cat([sampler.rows_of_blocks(blocks, 10, shard) for shard in (slice(0, 400), slice(400, 405), slice(405, n_rows))]))
         assert (parts[-1].diff() > 0).all()
     assert torch.equal(torch.cat(parts).sort().values, torch.arange(n_rows))
-    assert not torch.equal(parts[0], sampler.rows_of_blocks(sampler.segment_blocks(n_rows, 0, 4, generator), slice(0, n_rows)))
+    assert not torch.equal(parts[0], sampler.rows_of_blocks(sampler.segment_blocks(101, 0, 4, generator), 10, slice(0, n_rows)))
 
 
-def test_an_array_is_filled_window_by_window(monkeypatch):
-    monkeypatch.setattr(ranks, "WINDOW_ROWS", 64)
+def test_an_array_is_filled_window_by_window():
     at = np.random.default_rng(0).permutation(1003)
-    with temporary_store() as files:
+    with temporary_store(sizes=BlockSizes(window_rows=64, gather_bytes=1 << 16)) as files:
         out = files.zeros((1003,), np.int64)
         ranks.scatter_windows(out, at, lambda part: np.arange(part.start, part.stop) + 5, files)
         assert (out[at] == np.arange(1003) + 5).all()
-        monkeypatch.setattr(blocks, "MAX_MAPPED_BYTES", 1 << 16)
         rows = np.sort(at[:300])
         big = files.copy(np.arange(40_000.0).reshape(-1, 2))
         np.testing.assert_array_equal(blocks.gather(big, rows, files), big[rows])
@@ -238,7 +234,7 @@ def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypat
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(blocks, "judge_by_blocks", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        zcurate.scan(str(parts[0]), memory="1MB", epochs=3, model=quick)
+        scan_in_files(parts[0], epochs=3, model=quick)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,7 +249,7 @@ def test_an_input_with_other_rows_at_the_end_than_at_the_beginning_is_refused(mo
 
     monkeypatch.setattr(blocks, "judge_by_blocks", meanwhile)
     with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
-        zcurate.scan(str(data), memory="1MB", epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
+        scan_in_files(data, epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
     assert not (tmp_path / "r.parquet").exists()
 
 
@@ -315,26 +311,23 @@ def few_pictures(tmp_path_factory):
 
 
 def test_pictures_in_a_file_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
-    monkeypatch.setattr(images_encoding, "MOVE_ROWS", 70)
     monkeypatch.setattr(images, "DECODE_ROWS", 70)
     kept = []
     monkeypatch.setattr(rounds, "train", lambda encoded, *rest, real=rounds.train: (kept.append(encoded), real(encoded, *rest))[1])
     settings = {"model": str(few_pictures / "m.toml"), "epochs": 3}
     inside = zcurate.scan(str(few_pictures / "d"), **settings)
-    outside = zcurate.scan(str(few_pictures / "d"), memory="1MB", **settings)
+    outside = scan_in_files(few_pictures / "d", BlockSizes(move_rows=70), **settings)
     assert inside.table.equals(outside.table)
-    assert kept[0].mapped is None and sum(one.nbytes for one in kept[1].mapped.held) == 2 * 300 * 144
+    assert kept[0].image_store.resident and sum(one.nbytes for one in kept[1].image_store.arrays) == 2 * 300 * 144
     manifest = tmp_path / "m.csv"
     manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in sorted((few_pictures / "d").rglob("*.png"))))
     listed = zcurate.scan(str(manifest), memory="1MB", **settings)
     assert sorted(listed.table.column("p_incorrect").to_pylist()) == sorted(inside.table.column("p_incorrect").to_pylist())
 
 
-def test_pictures_in_a_file_are_learned_segment_by_segment(few_pictures, small_limit, monkeypatch):
-    monkeypatch.setattr(sampler, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(sampler, "SEGMENT_ROWS", 64)
-    monkeypatch.setattr(sampler, "SEGMENT_BYTES", 1)
-    found = zcurate.scan(str(few_pictures / "d"), memory="1MB", model=str(few_pictures / "m.toml"), epochs=6)
+def test_pictures_in_a_file_are_learned_segment_by_segment(few_pictures, small_limit):
+    sizes = BlockSizes(segment_block_rows=16, segment_rows=64, segment_bytes=1)
+    found = scan_in_files(few_pictures / "d", sizes, model=str(few_pictures / "m.toml"), epochs=6)
     # All but the rows that were shown a planted label, which are described by one held-out answer.
     assert np.bincount(found.table.column("n_seen").to_numpy()).tolist() == [0, 12, 0, 0, 0, 0, 288]
     assert found.counts()["incorrect"] > 5
@@ -345,21 +338,20 @@ def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monk
     far = fsspec.filesystem("memory")
     far.put(str(folder), "/pieces", recursive=True)
     monkeypatch.setattr(preview, "SMALL_BYTES", 1000)
-    found = zcurate.scan("memory://pieces/", memory="1MB", epochs=10, model=quick, label="label", id="key")
+    found = scan_in_files("memory://pieces/", epochs=10, model=quick, label="label", id="key")
     far.rm("/pieces", recursive=True)
     assert found.card["in_pieces"] and found.table.column("id").to_pylist() == table.column("key").to_pylist()
     assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.8
 
 
-def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path, monkeypatch):
+def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path):
     _, table, _ = parts
     whole = tmp_path / "t.parquet"
     pq.write_table(table, whole)
     settings = {"epochs": 3, "model": quick, "label": "label", "id": "key"}
     at_once = zcurate.scan(str(whole), output=str(tmp_path / "a.zcurate.parquet"), **settings)
-    monkeypatch.setattr(scan, "LARGE_REPORT", 0)
-    monkeypatch.setattr(writer, "CHUNK_ROWS", 700)
-    in_turn = zcurate.scan(str(whole), output=str(tmp_path / "b.zcurate.parquet"), **settings)
+    options = api.options_from({"output": str(tmp_path / "b.zcurate.parquet"), **settings})
+    in_turn = scan.run_scan(str(whole), options, RunContext(store=InMemoryStore(BlockSizes(report_rows=700, min_chunked_rows=0))))
     assert pq.ParquetFile(tmp_path / "b.zcurate.parquet").metadata.num_row_groups == 5
     for name in at_once.table.column_names:
         assert at_once.table.column(name).to_pylist() == in_turn.table.column(name).to_pylist(), name
@@ -401,10 +393,10 @@ def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
     alone = profile.profile_table(where, preview.preview_input(where, options), options)
     both = by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others))
     assert [[unit.begin for unit in one.units] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
-    assert [one.n_own for one in both] == [1600, 1400] and {one.data.n_rows for one in both} == {N}
+    assert [one.n_own for one in both] == [1600, 1400] and {one.sample.n_rows for one in both} == {N}
     for one in both:
-        assert one.counts == alone.counts and one.data.task == alone.data.task and one.data.roles == alone.data.roles
-        assert one.data.table.equals(both[0].data.table)
+        assert one.counts == alone.counts and one.sample.task == alone.sample.task and one.sample.roles == alone.sample.roles
+        assert one.sample.table.equals(both[0].sample.table)
         mine = pa.Table.from_batches(list(one.pieces(["key"]))).column("key").to_pylist()
         assert mine == [key for unit in one.units for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.encoding.test_encoder import data_of
+from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig
-from zcurate.encoding import encoder
-from zcurate.runtime import environment, fork, store
+from zcurate.runtime import environment, fork
 from zcurate.runtime.progress import NoProgress
-from zcurate.training import rounds
+from zcurate.runtime.store import SharedStore
 from zcurate.training.models import builder
 
 pytestmark = pytest.mark.skipif(not fork.can_fork(), reason="needs Linux's fork")
@@ -40,11 +40,11 @@ class Counting(NoProgress):
 def encoded():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=400), rng.normal(size=400)
-    return encoder.encode(data_of({"a": a, "b": b, "label": np.where(a + b > 0, "up", "down")}), SPEC, torch.device("cpu"))
+    return encode(data_of({"a": a, "b": b, "label": np.where(a + b > 0, "up", "down")}), SPEC)
 
 
 def learned(may_fork, build=None, progress=None, spec=SPEC):
-    return rounds.train(encoded(), spec, build or builder("mlp"), False, 4, 0, progress or NoProgress(), beside=(lambda: None) if may_fork else None)[0]
+    return train(encoded(), spec, 4, build=build, progress=progress or NoProgress(), owns_process=may_fork)[0]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
@@ -65,7 +65,7 @@ def test_two_processes_record_what_one_does(rounds):
 def test_members_are_in_two_processes_only_where_they_may_be():
     here = os.getpid()
     for may_fork, n in ((True, 1), (False, 2)):
-        made = store.shared_zeros((2,))
+        made = SharedStore().zeros((2,), np.float32)
 
         def build(spec, encoded, n_members, generator, made=made):
             made[int(os.getpid() != here)] += 1
@@ -77,14 +77,14 @@ def test_members_are_in_two_processes_only_where_they_may_be():
 
 def test_what_goes_on_beside_begins_once_and_here_only():
     for limit in (None, 60.0):
-        begun = store.shared_zeros((2,))
+        begun = SharedStore().zeros((2,), np.float32)
         here = os.getpid()
 
         def begin(begun=begun, here=here):
             begun[int(os.getpid() != here)] += 1
 
         spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
-        rounds.train(encoded(), spec, builder("mlp"), False, 3, 0, NoProgress(), limit_seconds=limit, beside=begin)
+        train(encoded(), spec, 3, time_limit=limit, start_background=begin, owns_process=True)
         assert begun.tolist() == [1, 0]
 
 
@@ -113,20 +113,22 @@ def test_a_copy_that_is_killed_is_told_of():
         learned(True, failing(lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
 
-def broken_off(pids):
-    with fork.forked(True) as twin:
-        if twin.member_group == 1:
+def interrupted(pids):
+    def work(processes):
+        if processes.member_group == 1:
             pids[0] = os.getpid()
             signal.pause()
         while not pids[0]:
             pass
         raise KeyboardInterrupt
 
+    fork.run_forked(work)
+
 
 def test_what_goes_wrong_here_ends_the_copy():
-    pids = store.shared_zeros((1,))
+    pids = SharedStore().zeros((1,), np.int64)
     with pytest.raises(KeyboardInterrupt):
-        broken_off(pids)
+        interrupted(pids)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pids[0]), 0)
 
@@ -140,8 +142,13 @@ def test_a_copy_may_use_threads_of_its_own(monkeypatch):
 
 
 def test_shared_memory_is_seen_by_the_copy_and_back():
-    shared, own = store.shared_zeros((3, 2)), torch.zeros(1)
-    with fork.forked(True) as twin:
-        shared[twin.member_group] = twin.member_group + 1
-        own[0] = twin.member_group
-    assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0 and store.shared_zeros((0, 4)).shape == (0, 4)
+    shared, own = SharedStore().zeros((3, 2), np.float32), np.zeros(1)
+
+    def work(processes):
+        shared[processes.member_group] = processes.member_group + 1
+        own[0] = processes.member_group
+        return processes.member_group, "of either"
+
+    assert fork.run_forked(work) == ((0, "of either"), (1, "of either"))
+    assert shared.tolist() == [[1, 1], [2, 2], [0, 0]] and own[0] == 0
+    assert SharedStore().zeros((0, 4), np.float32).shape == (0, 4)

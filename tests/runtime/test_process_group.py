@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.small_runs import train
 from zcurate.config.model_config import ModelConfig, ZErrorConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.runtime import environment, process_group
-from zcurate.runtime.progress import NoProgress
-from zcurate.training import rounds, sampler
+from zcurate.training import sampler
 from zcurate.training.losses import statistics
 from zcurate.training.losses.statistics import Statistics
-from zcurate.training.models import builder
 
 N = 5000
 
@@ -40,7 +39,7 @@ def one_step(processes):
     x, y = table()
     encoded = EncodedRows(torch.from_numpy(y), np.arange(N), np.arange(N), 2, dense=torch.from_numpy(x))
     spec = ModelConfig(name="mlp", hidden=(16,), batch=2 * N, folds=2, rounds=1, z=ZErrorConfig(warmup=0.0, z_start=1.0, z_threshold=1.0))
-    evidence, _ = rounds.train(encoded, spec, builder("mlp"), False, 1, 0, NoProgress(), processes=processes)
+    evidence, _ = train(encoded, spec, 1, **({} if processes is None else {"processes": processes}))
     return evidence
 
 

@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
+from tests.small_runs import train
 from tests.training.test_rounds import toy
 from zcurate.config.model_config import ModelConfig
 from zcurate.errors import UsageError
 from zcurate.pipeline import api, scan
 from zcurate.runtime.progress import NoProgress
-from zcurate.training import rounds
 from zcurate.training.checkpoint import Checkpoint
-from zcurate.training.models import builder
 
 PENGUINS = str(ROOT / "sample_data" / "penguins" / "penguins.csv")
 SPEC = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2)
@@ -44,7 +43,7 @@ class Dying(NoProgress):
 
 
 def learn(checkpoint=None, progress=None, spec=SPEC, encoded=None, packed=True):
-    return rounds.train(encoded or toy(), spec, builder(spec.name), packed, 4, 0, progress or NoProgress(), checkpoint=checkpoint)[0]
+    return train(encoded or toy(), spec, 4, packed, progress=progress or NoProgress(), checkpoint=checkpoint)[0]
 
 
 def alone(folder):
@@ -112,7 +111,7 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
 
 def test_after_a_time_limit_nothing_more_is_kept(tmp_path):
     kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
-    _, cut = rounds.train(toy(), SPEC, builder("mlp"), True, 4, 0, NoProgress(), limit_seconds=1e-9, checkpoint=kept)
+    _, cut = train(toy(), SPEC, 4, True, time_limit=1e-9, checkpoint=kept)
     assert cut
     assert not kept.there()
 

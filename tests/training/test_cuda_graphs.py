@@ -8,12 +8,12 @@ import torch
 
 from tests.encoding.test_encoder import data_of
 from tests.simulated_gpu import Recordings
+from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig, ZErrorConfig
-from zcurate.encoding import encoded, encoder
+from zcurate.encoding import encoded
 from zcurate.runtime.progress import NoProgress
-from zcurate.training import cuda_graphs, optimizer, rounds
+from zcurate.training import cuda_graphs, optimizer
 from zcurate.training.cuda_graphs import GraphedStep, is_close
-from zcurate.training.models import builder
 
 CPU = torch.device("cpu")
 
@@ -28,14 +28,14 @@ class Told(NoProgress):
 
 def learned(encoded, spec, packed=True):
     told = Told()
-    return rounds.train(encoded, spec, builder(spec.name), packed, 4, 0, told)[0], told.notes
+    return train(encoded, spec, 4, packed, progress=told)[0], told.notes
 
 
 def table(spec, regression=False):
     rng = np.random.default_rng(0)
     columns = {"a": rng.normal(size=400), "b": rng.normal(size=400), "colour": rng.choice(["red", "blue", "green"], 400)}
     label = np.round(columns["a"] * 10, 3) if regression else np.where(columns["a"] + 0.3 * columns["b"] > 0, "up", "down")
-    return encoder.encode(data_of({**columns, "label": label}), spec, CPU)
+    return encode(data_of({**columns, "label": label}), spec)
 
 
 def pictures():
@@ -140,7 +140,7 @@ def test_what_cannot_be_recorded_is_not_tried(recordings, monkeypatch):
     learned(table(spec), spec)
     said = [f"one more {'good' if at % 2 else 'bad'} thing to say, {at} times" for at in range(200)]
     spec = ModelConfig(name="linear", batch=32, rounds=1, folds=2)
-    texts = encoder.encode(data_of({"said": said, "label": ["up", "down"] * 100}), spec, CPU)
+    texts = encode(data_of({"said": said, "label": ["up", "down"] * 100}), spec)
     assert texts.term is not None
     learned(texts, spec)
     assert not recordings.n_recorded

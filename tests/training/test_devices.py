@@ -8,15 +8,12 @@ import torch
 
 from tests.encoding.test_encoder import data_of
 from tests.simulated_gpu import CUDA, WrongPlaceError, gpu
+from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding import encoded as encoded_module
-from zcurate.encoding import encoder
 from zcurate.evidence import heldout
 from zcurate.evidence.heldout import TopKProbabilities
-from zcurate.runtime.progress import NoProgress
-from zcurate.training import rounds
 from zcurate.training.detectors import WITNESSES, neighbors
-from zcurate.training.models import builder
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def mode(monkeypatch):
 
 def learned(encoded, spec, packed=True):
     observer = neighbors.representation_observer(("neighbour_labels", "class_centre"))
-    return rounds.train(encoded, spec, builder(spec.name), packed, 2, 0, NoProgress(), observer=observer)[0]
+    return train(encoded, spec, 2, packed, observer=observer)[0]
 
 
 def table(regression=False, **more):
@@ -51,7 +48,7 @@ def test_what_a_gpu_refuses_is_refused(mode):
 @pytest.mark.parametrize("regression", [False, True])
 def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.1)
-    encoded = encoder.encode(table(regression), spec, CUDA)
+    encoded = encode(table(regression), spec, CUDA)
     assert encoded.device == CUDA and mode.on_gpu(encoded.x) and mode.on_gpu(encoded.codes)
     evidence = learned(encoded, spec, packed)
     assert isinstance(evidence.heldout, np.ndarray) and np.isfinite(evidence.heldout).all()
@@ -63,13 +60,13 @@ def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed
 @pytest.mark.parametrize("settings", [{"loss": "discrim"}, {"clues": ("posterior", "second_split")}, {"name": "linear"}, {"optimiser": "sgd"}])
 def test_other_settings_train_there(mode, settings):
     spec = ModelConfig(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
-    assert np.isfinite(learned(encoder.encode(table(), spec, CUDA), spec).heldout).all()
+    assert np.isfinite(learned(encode(table(), spec, CUDA), spec).heldout).all()
 
 
 def test_texts_are_encoded_and_learned_there(mode):
     words = np.random.default_rng(1).choice(["a good thing", "a bad thing indeed", "so so", "one more thing"], 80)
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
-    encoded = encoder.encode(table(said=[f"{text} {at}" for at, text in enumerate(words)]), spec, CUDA)
+    encoded = encode(table(said=[f"{text} {at}" for at, text in enumerate(words)]), spec, CUDA)
     assert encoded.term is not None and np.isfinite(learned(encoded, spec).heldout).all()
 
 

@@ -8,7 +8,7 @@ import torch
 
 from zcurate.evidence.planted import Planted
 from zcurate.training import dynamics
-from zcurate.training.dynamics import TrainingDynamics
+from zcurate.training.dynamics import RecordLayout, TrainingDynamics
 from zcurate.training.losses.zerror import LossOutput
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ def scored(error, z, keep, margin):
 
 
 def test_visits_are_summed_per_row_over_members_and_batches():
-    book = TrainingDynamics(3, 2, 2, False, CPU)
+    book = TrainingDynamics(RecordLayout(3, 2, 2), CPU)
     weight = torch.ones(2, 2)
     ids = torch.tensor([[0, 1], [1, 2]])
     book.record(0, ids, scored([[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [2.0, 3.0]], [[True, True], [True, False]], [[1.0, 1.0], [-1.0, -1.0]]), weight)
@@ -35,7 +35,7 @@ def test_visits_are_summed_per_row_over_members_and_batches():
 
 
 def test_padding_leaves_no_trace():
-    book = TrainingDynamics(2, 1, 2, False, CPU)
+    book = TrainingDynamics(RecordLayout(2, 1, 2), CPU)
     weight = torch.tensor([[1.0, 0.0]])
     book.record(0, torch.tensor([[0, 1]]), scored([[1.0, 9.0]], [[0.5, 9.0]], [[True, False]], [[1.0, 9.0]]), weight)
     one = book.freeze(np.array([0, 1]), Planted.none())
@@ -45,7 +45,7 @@ def test_padding_leaves_no_trace():
 
 
 def test_heldout_probabilities_are_averaged():
-    book = TrainingDynamics(2, 1, 2, False, CPU)
+    book = TrainingDynamics(RecordLayout(2, 1, 2), CPU)
     weight = torch.ones(1, 2)
     book.record_heldout(0, torch.tensor([[0, 1]]), torch.tensor([[[0.0, 0.0], [100.0, 0.0]]]), weight)
     book.record_heldout(0, torch.tensor([[0, 1]]), torch.tensor([[[0.0, 100.0], [100.0, 0.0]]]), weight)

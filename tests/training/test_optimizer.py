@@ -54,9 +54,9 @@ def test_a_parameter_without_gradient_stays():
 def test_training_never_imports_the_compiler():
     code = (
         "import sys, numpy, torch; from zcurate.training import rounds; from zcurate.encoding.encoded import EncodedRows; from zcurate.training.models import builder;"
-        "from zcurate.config.model_config import ModelConfig; from zcurate.runtime.progress import NoProgress;"
+        "from zcurate.config.model_config import ModelConfig, Plan; from zcurate.runtime.context import RunContext;"
         "x = torch.randn(60, 2); y = (x[:, 0] > 0).long(); e = EncodedRows(y, numpy.arange(60), numpy.arange(60), 2, dense=x);"
-        "rounds.train(e, ModelConfig(name='mlp', hidden=(8,)), builder('mlp'), True, 3, 0, NoProgress());"
+        "rounds.train(e, Plan(ModelConfig(name='mlp', hidden=(8,)), True, 3, ''), builder('mlp'), RunContext());"
         "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from zcurate.config.model_config import ModelConfig, ZErrorConfig
+from tests.small_runs import train
+from zcurate.config.model_config import ModelConfig, Plan, ZErrorConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.encoding.targets import TargetScale
-from zcurate.runtime.progress import NoProgress
+from zcurate.runtime.context import RunContext
 from zcurate.training import folds, hard_examples, rounds, sampler
 from zcurate.training.models import builder
 
@@ -31,7 +32,7 @@ def toy(n=200, regression=False, seed=0):
 
 def run(encoded, spec=None, packed=True, n_epochs=8, seed=0, limit=None):
     spec = spec or ModelConfig(name="mlp", hidden=(16,), batch=32)
-    return rounds.train(encoded, spec, builder(spec.name), packed, n_epochs, seed, NoProgress(), limit)
+    return train(encoded, spec, n_epochs, packed, seed=seed, time_limit=limit)
 
 
 def test_every_row_is_trained_on_by_all_members_but_one():
@@ -57,10 +58,10 @@ def test_a_held_out_row_never_taught_its_label():
         shown = encoded.y.numpy().copy()
         if flip:
             shown[0] = 1 - shown[0]
-        trainer = rounds.Trainer(encoded, spec, builder("mlp"), True, 6, 0, NoProgress())
+        trainer = rounds.Trainer(encoded, Plan(spec, True, 6, ""), builder("mlp"), RunContext())
         from zcurate.evidence.planted import Planted
 
-        outcomes.append(trainer.run(0, 1, fold, shown, Planted(np.array([0]), np.array([0]), np.array(["uniform"]))))
+        outcomes.append(trainer.train_round(0, fold, shown, Planted(np.array([0]), np.array([0]), np.array(["uniform"]))))
     np.testing.assert_array_equal(outcomes[0].heldout[0], outcomes[1].heldout[0])
     assert outcomes[0].columns["loss_mean"][0] != outcomes[1].columns["loss_mean"][0]
 
@@ -192,7 +193,7 @@ def test_blurred_pictures_are_hard_cases():
 
 def test_second_split_margins_are_recorded_only_when_asked_for():
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, clues=("heldout_margin", "second_split"))
-    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 4, 0, NoProgress())
+    evidence, _ = train(toy(), spec, 4, True)
     assert evidence.curves["second"].shape == (3, 200) and np.isfinite(evidence.curves["second"]).all()
     plain, _ = run(toy())
     assert plain.curves["second"].shape == (0, 200)
@@ -203,7 +204,7 @@ def test_rows_held_for_wrong_are_left_out_of_later_rounds():
     y = encoded.y.clone()
     y[:20] = 1 - y[:20]
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, leave_out=0.6)
-    evidence, _ = rounds.train(EncodedRows(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, builder("mlp"), True, 12, 0, NoProgress())
+    evidence, _ = train(EncodedRows(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, 12, True)
     second = evidence.rounds[1]
     assert evidence.rounds[0].left_out == 0 and second.left_out > 5
     assert (second.columns["n_seen"][:20] == 0).mean() > 0.4
@@ -212,5 +213,5 @@ def test_rows_held_for_wrong_are_left_out_of_later_rounds():
 
 def test_discrim_loss_trains_a_model_that_predicts():
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=1, loss="discrim")
-    evidence, _ = rounds.train(toy(), spec, builder("mlp"), True, 12, 0, NoProgress())
+    evidence, _ = train(toy(), spec, 12, True)
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.85

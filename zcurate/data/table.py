@@ -43,7 +43,7 @@ class StreamedTable:
     """Columns and types of all parts."""
     own: list[list[str]]
     """The columns that each part holds itself."""
-    data: Dataset
+    sample: Dataset
     """A sample of the rows, in the input's order; its roles and task hold for all, and `n_rows` counts all."""
     counts: dict[str, dict[str, int]]
     """Of each category column how often each value is there."""
@@ -65,7 +65,7 @@ class StreamedTable:
 
     def columns(self) -> list[str]:
         """The columns that are read again: label, features, id and group."""
-        roles = self.data.roles
+        roles = self.sample.roles
         names = [roles.label, *(column.name for column in roles.features), roles.id, roles.group]
         return list(dict.fromkeys(name for name in names if name is not None))
 
@@ -75,7 +75,7 @@ class StreamedTable:
         Args:
             table: (n) the columns of `columns`.
         """
-        sample = self.data
+        sample = self.sample
         arrays = {
             column.name: cast_column(schema_module.decode_column(table.column(column.name)), sample.arrays[column.name].type)
             for column in sample.roles.features
@@ -125,3 +125,11 @@ def cast_value(value: pa.Array, kind: pa.DataType) -> pa.Array:
         return value.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return pa.nulls(1, kind)
+
+
+@dataclass(frozen=True)
+class ResidentTable:
+    """A table, or pictures, of which all rows are in memory."""
+
+    sample: Dataset
+    """All rows."""

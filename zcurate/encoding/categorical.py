@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 MIN_CATEGORY_ROWS = 2
 """A category value seen in fewer rows shares one code with its like."""
 MAX_CATEGORIES = 20_000
 
 
-def category_fields(categories: list[pa.Array]) -> dict[str, Any]:
-    """`codes`: per column code 0 for missing, 1 for rare values, then the values in order of their spelling."""
-    columns, offset = [], 0
-    for array in categories:
-        text = array if pa.types.is_string(array.type) else array.cast(pa.string())
-        counts = pc.value_counts(text.drop_null())
-        pairs = sorted(zip(counts.field("counts").to_pylist(), counts.field("values").to_pylist(), strict=True), key=lambda p: (-p[0], p[1]))
-        common = sorted(value for n, value in pairs[:MAX_CATEGORIES] if n >= MIN_CATEGORY_ROWS)
-        code = pc.index_in(text, value_set=pa.array(common, pa.string())).to_numpy(zero_copy_only=False)
-        code = np.where(np.isnan(code.astype(np.float64)), 1, code.astype(np.float64) + 2).astype(np.int64)
-        code[text.is_null().to_numpy(zero_copy_only=False)] = 0
-        columns.append(code + offset)
-        offset += len(common) + 2
-    return {"codes": torch.from_numpy(np.stack(columns, 1)), "n_codes": offset}
-
-
 def as_text(array: pa.Array) -> pa.Array:
     """A column of categories as strings."""
     return array if pa.types.is_string(array.type) else array.cast(pa.string())
+
+
+def common_values(array: pa.Array, counts: dict[str, int] | None = None) -> pa.Array:
+    """The values of a category column that get a code of their own, in order of their spelling.
+
+    Args:
+        array: the column, or a sample of it.
+        counts: how often each value is there among all rows; None to count them in `array`.
+    """
+    if counts is None:
+        counted = pc.value_counts(as_text(array).drop_null())
+        counts = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+    pairs = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return pa.array(sorted(value for value, n in pairs[:MAX_CATEGORIES] if n >= MIN_CATEGORY_ROWS), pa.string())

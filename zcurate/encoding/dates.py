@@ -7,12 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def time_parts(array: pa.Array) -> list[np.ndarray]:
-    """A date or time as numbers, as `all_time_parts`; those that vary."""
-    arrays = all_time_parts(array)
-    return [part for part in arrays if np.nanmin(part) < np.nanmax(part)] or arrays[:1]
-
-
 def all_time_parts(array: pa.Array) -> list[np.ndarray]:
     """A date or time as numbers: how long since the epoch, month, day of month, weekday, hour; a time of day its hours."""
     there = pa.types.is_time(array.type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.targets import TargetScale
 from zcurate.runtime.device import has_bfloat16
-from zcurate.runtime.store import MemoryMappedStore
+from zcurate.runtime.store import ArrayStore, BlockSizes, InMemoryStore
 
 BFLOAT16_ROWS = 5000
 """From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
@@ -78,10 +78,10 @@ class EncodedRows:
     """(N, C, H, W) uint8."""
     target: TargetScale | None = None
     """Regression: how targets were standardised."""
-    store: MemoryMappedStore | None = None
-    """Where the rows lie in files, already in a random order; None where they are in memory."""
-    mapped: MemoryMappedStore | None = None
-    """Where pictures lie in a file while all else is in memory; None where they are in memory too."""
+    store: ArrayStore = field(default_factory=InMemoryStore)
+    """Where the rows lie; in one that is not resident they stand in a random order."""
+    image_store: ArrayStore = field(default_factory=InMemoryStore)
+    """Where the pixels of pictures lie."""
 
     @property
     def n_rows(self) -> int:
@@ -117,21 +117,23 @@ class EncodedRows:
         n_columns, n_bins = self.regular
         return self.offset[: n_columns * n_bins].view(self.regular), self.bin_scale[: n_columns * n_bins].view(self.regular)
 
+    @property
+    def block_sizes(self) -> BlockSizes:
+        """Sizes of the store whose rows are memory-mapped."""
+        return self.image_store.sizes if self.store.resident else self.store.sizes
+
     def release(self) -> None:
-        """Give back the memory that rows in files take at the moment."""
-        for one in (self.store, self.mapped):
-            if one is not None:
-                one.release()
+        """Hand back the pages of memory-mapped rows."""
+        self.store.release()
+        self.image_store.release()
 
     def labelled(self, rows: slice = slice(None)) -> Tensor:
         """(n,) bool, of all rows or of some."""
         return ~self.y[rows].isnan() if self.regression else self.y[rows] >= 0
 
     def zeros(self, *shape: int, dtype: torch.dtype) -> Tensor:
-        """A new tensor of zeros where the rows are: in memory, or in files."""
-        if self.store is None:
-            return torch.zeros(shape, dtype=dtype, device=self.device)
-        return torch.from_numpy(self.store.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
+        """A new tensor of zeros in the store of the rows, on their device."""
+        return new_zeros(self.store, shape, dtype, self.device)
 
     def inputs(self, ids: Tensor) -> Batch:
         """The inputs of rows `ids`.
@@ -141,8 +143,8 @@ class EncodedRows:
         """
         codes = None if self.codes is None else gather_rows(self.codes, ids)
         images = None if self.images is None else gather_rows(self.images, ids)
-        if images is not None and self.mapped is not None:
-            self.mapped.touch(ids.numel(), images[0, 0].nbytes)
+        if images is not None:
+            self.image_store.touch(ids.numel(), images[:, :1].nbytes // max(1, len(images)))
         return Batch(self.numbers(ids), codes, *self.texts(ids), images)
 
     def numbers(self, ids: Tensor) -> Tensor | None:
@@ -180,6 +182,20 @@ class EncodedRows:
         out_start = length.cumsum(0) - length
         at = torch.repeat_interleave(start - out_start, length) + torch.arange(int(length.sum()), device=ids.device)
         return self.term[at], out_start, self.term_weight[at]
+
+
+def new_zeros(store: ArrayStore, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A new tensor of zeros: in the store where tensors lie on the CPU, else on the device.
+
+    Args:
+        store: of the rows.
+        shape: of the tensor.
+        dtype: of the tensor.
+        device: of the rows.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(store.zeros(shape, torch.empty(0, dtype=dtype).numpy().dtype))
 
 
 def gather_rows(values: Tensor, ids: Tensor) -> Tensor:

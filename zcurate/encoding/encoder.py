@@ -1,13 +1,14 @@
-"""The door in: from a `Dataset` to tensors that stay on the device, and from there to a batch by row number alone.
+"""Encode a table or pictures as tensors, from which a batch is then gathered by row number alone.
 
-Leaves: `Encoded`, `Inputs`. Enters: `Dataset`. Numbers get a quantile-bin piecewise-linear encoding (Gorishniy et
-al. 2022, arXiv:2203.05556, eq. 1), made per batch from the resident floats; categories become codes for embeddings; text a sparse
-TF-IDF row, a sentence embedding or both; pictures stay uint8.
+Numbers get a quantile-bin piecewise-linear encoding (Gorishniy et al. 2022, arXiv:2203.05556, eq. 1), made per batch from resident floats;
+categories become codes for embeddings; text a sparse TF-IDF row, a sentence embedding or both; pictures stay uint8.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,167 +17,205 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from zcurate.arrays.chunk import chunk_ranges
 from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
-from zcurate.data.table import StreamedTable
-from zcurate.encoding.categorical import MAX_CATEGORIES, MIN_CATEGORY_ROWS, as_text, category_fields
-from zcurate.encoding.dates import all_time_parts, time_parts
+from zcurate.data.table import ResidentTable, StreamedTable
+from zcurate.encoding.categorical import as_text, common_values
+from zcurate.encoding.dates import all_time_parts
 from zcurate.encoding.encoded import EncodedRows, dtype_for
-from zcurate.encoding.groups import fold_keys
+from zcurate.encoding.groups import group_codes, hashed_groups
 from zcurate.encoding.images import order_by_content, take_in_order
-from zcurate.encoding.numeric import MAX_NUMBER, bin_fields, number_columns, number_fields, quantile_bins, subtract_median, to_numbers
-from zcurate.encoding.targets import MAX_TARGET, TargetScale, encode_labels, fit_target_scale
+from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
+from zcurate.encoding.shuffle import shuffle_rows
+from zcurate.encoding.targets import MAX_TARGET, TargetScale, fit_target_scale
 from zcurate.encoding.text import text_fields
-from zcurate.encoding.vectors import standardize, to_matrix
-from zcurate.runtime.store import MemoryMappedStore
+from zcurate.encoding.vectors import to_matrix
+from zcurate.runtime.context import RunContext
+from zcurate.runtime.store import InMemoryStore
+from zcurate.runtime.threads import run_in_threads
 
 
-def encode(data: Dataset, spec: ModelConfig, device: torch.device, room: MemoryMappedStore | None = None) -> EncodedRows:
-    """Every readable row as tensors on `device`.
+def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunContext) -> EncodedRows:
+    """Encode every readable row.
+
+    Args:
+        table: in memory, or streamed from its files.
+        spec: `bins`, `text`, `name`, `dtype`.
+        run: device of the tensors; stores of the rows and of the pixels.
+    """
+    if isinstance(table, StreamedTable):
+        return encode_streamed(table, spec, run)
+    data, device = table.sample, run.torch_device
+    row = np.flatnonzero(data.readable()).astype(np.int64)
+    fields: dict[str, Any] = {}
+    if data.pictures is not None:
+        row = order_by_content(data, row, run.image_store)
+        fields["images"] = torch.from_numpy(take_in_order(data.pictures, row, run.image_store))
+    rows = take_rows(data, row)
+    encoder = Encoder.fit(rows, {}, spec)
+    arrays = encoder.transform(rows)
+    prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
+    texts = text_fields(prose, spec, data.n_classes or 2, device) if prose else {}
+    if "dense" in texts and "dense" in arrays:
+        texts["dense"] = torch.cat([torch.from_numpy(arrays.pop("dense")), texts["dense"]], 1)
+    fields |= {**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}, **texts}
+    y = fields.pop("y").to(device)
+    image_store = run.image_store if device.type == "cpu" else InMemoryStore()
+    return EncodedRows(
+        y, row, group_codes(data, row), encoder.n_outputs, target=encoder.target, dtype=dtype_for(spec, len(row), device), image_store=image_store,
+        **on_device(fields, device),
+    )  # fmt: skip
+
+
+def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) -> EncodedRows:
+    """Encode the rows that this process reads, batch by batch, into the store in a random order.
+
+    Args:
+        table: streamed from its files.
+        spec: `bins`, `name`, `dtype`.
+        run: store of the rows; seed of their order.
+    """
+    encoder = Encoder.fit(table.sample, table.counts, spec)
+    grouped = table.sample.roles.group is not None
+
+    def encode_batch(batch: Dataset, first_row: int) -> dict[str, np.ndarray]:
+        arrays = encoder.transform(batch)
+        arrays["row"] = np.arange(first_row, first_row + len(batch.given))
+        return arrays | ({"fold_key": hashed_groups(batch)} if grouped else {})
+
+    arrays = shuffle_rows(table, encode_batch, spec.batch, run.store)
+    row = arrays.pop("row")
+    fold_key = arrays.pop("fold_key") if grouped else row
+    fields = on_device({**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}}, run.torch_device)
+    dtype = dtype_for(spec, table.sample.n_rows, run.torch_device)
+    return EncodedRows(fields.pop("y"), row, fold_key, encoder.n_outputs, target=encoder.target, dtype=dtype, store=run.store, **fields)
+
+
+def on_device(fields: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The same fields with tensors on a device."""
+    return {name: one.to(device) if isinstance(one, Tensor) else one for name, one in fields.items()}
+
+
+def take_rows(data: Dataset, row: np.ndarray) -> Dataset:
+    """Labels and feature columns of some rows; the data set itself where these are all of them in their order.
 
     Args:
         data: N rows.
-        spec: `bins`, `text`.
-        device: where the tensors stay.
-        room: takes the pixels of pictures, which a CPU then reads from there; None for memory.
+        row: (M,) int64.
     """
-    row = np.flatnonzero(data.readable()).astype(np.int64)
-    if data.pictures is not None:
-        row = order_by_content(data, row, room)
-    y, target = encode_labels(data, row)
-    parts: dict[str, Any] = (
-        feature_fields(data, row, spec, device) if data.pictures is None else {"images": torch.from_numpy(take_in_order(data.pictures, row, room))}
-    )
-    moved: dict[str, Any] = {name: part.to(device) if isinstance(part, Tensor) else part for name, part in parts.items()}
-    n_outputs = data.n_classes if target is None else 2
-    dtype, mapped = dtype_for(spec, len(row), device), room if device.type == "cpu" else None
-    return EncodedRows(torch.from_numpy(y).to(device), row, fold_keys(data, row), n_outputs, target=target, dtype=dtype, mapped=mapped, **moved)
-
-
-def feature_fields(data: Dataset, row: np.ndarray, spec: ModelConfig, device: torch.device) -> dict[str, Any]:
-    """The fields of `Encoded` that hold a table's features."""
-    numbers: list[np.ndarray] = []
-    vectors: list[np.ndarray] = []
-    categories: list[pa.Array] = []
-    prose: list[pa.Array] = []
-    all_rows = len(row) == data.n_rows
-    for column in data.roles.features:
-        array = data.arrays[column.name] if all_rows else data.arrays[column.name].take(pa.array(row))
-        if column.kind == "number":
-            numbers.append(to_numbers(array))
-        elif column.kind == "time":
-            numbers += time_parts(array)
-        elif column.kind == "category":
-            categories.append(array)
-        elif column.kind == "text":
-            prose.append(array)
-        else:
-            vectors.append(to_matrix(array))
-    fields: dict[str, Any] = {}
-    if numbers:
-        fields |= number_fields(numbers, spec.bins)
-    if vectors:
-        fields["dense"] = torch.from_numpy(standardize(np.concatenate(vectors, 1)))
-    if categories:
-        fields |= category_fields(categories)
-    if prose:
-        made = text_fields(prose, spec, data.n_classes or 2, device)
-        if "dense" in made and "dense" in fields:
-            made["dense"] = torch.cat([fields["dense"], made["dense"]], 1)
-        fields |= made
-    return fields
+    if len(row) == len(data.given) and np.array_equal(row, np.arange(len(row))):
+        return data
+    taken = pa.array(row)
+    return dataclasses.replace(data, given=data.given.take(taken), arrays={name: array.take(taken) for name, array in data.arrays.items()})
 
 
 @dataclass(frozen=True)
-class ColumnEncoder:
-    """How the columns of a table become numbers, read off a sample, so that any piece of it can be encoded alone."""
+class Encoder:
+    """How the columns of a table become numbers, fitted on a sample, so that any batch of its rows can be encoded alone."""
 
-    centres: list[tuple[float, bool]]
-    """Of each column of numbers its median, and whether values were missing; NaN where none was known."""
+    centers: list[tuple[float, bool] | None]
+    """Of each number column its median, and whether values are missing; None where no value is known."""
     order: list[int]
     """Which of the columns so made comes first in `x`."""
-    parts: dict[str, list[int]]
+    time_parts: dict[str, list[int]]
     """Of each column of times, which of its parts vary."""
-    values: dict[str, tuple[pa.Array, int]]
-    """Of each column of categories its common values, and where its codes begin."""
+    categories: dict[str, tuple[pa.Array, int]]
+    """Of each category column its common values, and where its codes begin."""
     scale: tuple[np.ndarray, np.ndarray] | None
-    """Mean and deviation of the numbers in vectors."""
+    """Mean and standard deviation of the numbers in vectors; infinite for constant ones."""
     fields: dict[str, Any]
-    """The fields of `Encoded` that are the same for all rows."""
+    """The fields of `EncodedRows` that are the same for all rows."""
     target: TargetScale | None
-    """Regression: how targets are standardised."""
+    """Regression: how targets are standardized."""
+    n_outputs: int
+    """C classes, or 2 (location, log scale) for regression."""
 
-    def numbers(self, data: Dataset) -> np.ndarray:
-        """(n, F) float32 `x` of some rows; (n, 0) where there are no numbers."""
-        columns = []
-        for values, (centre, has_missing) in zip(number_columns(data, self.parts), self.centres, strict=True):
-            if np.isnan(centre):
-                continue
-            columns.append(subtract_median(values, centre).astype(np.float32))
-            if has_missing:
-                columns.append((~np.isfinite(values)).astype(np.float32))
-        return np.stack([columns[at] for at in self.order], 1) if columns else np.zeros((len(data.given), 0), np.float32)
+    @staticmethod
+    def fit(sample: Dataset, counts: dict[str, dict[str, int]], spec: ModelConfig) -> Encoder:
+        """Fit the encoder.
 
-    def categories(self, data: Dataset) -> np.ndarray:
-        """(n, Q) int64 `codes` of some rows."""
+        Args:
+            sample: all rows, or an even sample of them.
+            counts: of category columns, how often each value is there among all rows; those that are missing are counted in the sample.
+            spec: `bins`.
+        """
+        of_kind = {kind: [column.name for column in sample.roles.features if column.kind == kind] for kind in ("time", "category", "vector")}
+        parts = {name: all_time_parts(sample.arrays[name]) for name in of_kind["time"]}
+        varying = {name: [at for at, part in enumerate(made) if np.nanmin(part) < np.nanmax(part)] or [0] for name, made in parts.items()}
+        numbers = number_columns(sample, varying)
+        found = run_in_threads([partial(median_and_bins, values, spec.bins) for values in numbers], len(sample.given))
+        centers = [None if one is None else (one[0], one[2]) for one in found]
+        bins = [own for one in found if one is not None for own in ([one[1], [(0.0, 1.0)]] if one[2] else [one[1]])]
+        order, fields = bin_fields(bins, spec.bins) if bins else ([], {})
+        categories, offset = {}, 0
+        for name in of_kind["category"]:
+            categories[name] = common_values(sample.arrays[name], counts.get(name)), offset
+            offset += len(categories[name][0]) + 2
+        scale = None
+        if of_kind["vector"]:
+            wide = np.concatenate([to_matrix(sample.arrays[name]) for name in of_kind["vector"]], 1).astype(np.float64)
+            deviation = wide.std(0)
+            scale = wide.mean(0), np.where(deviation > 1e-12, deviation, np.inf)
+        target = None
+        if not sample.task.classes:
+            y = sample.given.to_numpy(zero_copy_only=False).astype(np.float64)
+            target = fit_target_scale(y[~np.isnan(y)])
+        fields |= {"n_codes": offset} if categories else {}
+        return Encoder(centers, order, varying, categories, scale, fields, target, sample.n_classes if target is None else 2)
+
+    def transform(self, rows: Dataset) -> dict[str, np.ndarray]:
+        """Encode some rows.
+
+        Args:
+            rows: n rows, columns in the sample's types.
+
+        Returns:
+            `y` (n,) int64 classes (-1 = unlabelled) or float32 standardized targets (NaN = unlabelled); where there are such columns `x` (n, F)
+            float32, `codes` (n, Q) int64, `dense` (n, V) float32.
+        """
+        made = {"x": self.numbers(rows), "codes": self.codes(rows), "dense": self.dense(rows)}
+        return {name: array for name, array in made.items() if array.shape[1]} | {"y": self.labels(rows)}
+
+    def numbers(self, rows: Dataset) -> np.ndarray:
+        """(n, F) float32 numbers less the column's median, which also fills missing values; and indicators of missing values."""
+        made: list[tuple[np.ndarray, float | None]] = []
+        for values, center in zip(number_columns(rows, self.time_parts), self.centers, strict=True):
+            if center is not None:
+                made += [(values, center[0]), (values, None)] if center[1] else [(values, center[0])]
+        x = np.empty((len(rows.given), len(made)), np.float32)
+
+        def fill(begin: int, end: int) -> None:
+            for new, old in enumerate(self.order):
+                values, median = made[old]
+                part = values[begin:end]
+                x[begin:end, new] = ~np.isfinite(part) if median is None else subtract_median(part, median)
+
+        # Some rows at a time, so that what is written column by column stays in the cache.
+        run_in_threads([partial(fill, begin, end) for begin, end in chunk_ranges(len(x), ENCODE_ROWS)], len(x))
+        return x
+
+    def codes(self, rows: Dataset) -> np.ndarray:
+        """(n, Q) int64 codes: per column 0 for missing, 1 for rare values, then the common values in order of their spelling."""
         columns = []
-        for name, (common, offset) in self.values.items():
-            text = as_text(data.arrays[name])
+        for name, (common, offset) in self.categories.items():
+            text = as_text(rows.arrays[name])
             code = pc.add(pc.fill_null(pc.index_in(text, value_set=common), -1), 2).to_numpy(zero_copy_only=False).astype(np.int64)
             columns.append(np.where(text.is_null().to_numpy(zero_copy_only=False), 0, code) + offset)
-        return np.stack(columns, 1) if columns else np.zeros((len(data.given), 0), np.int64)
+        return np.stack(columns, 1) if columns else np.zeros((len(rows.given), 0), np.int64)
 
-    def dense(self, data: Dataset) -> np.ndarray:
-        """(n, V) float32 `dense` of some rows."""
-        vectors = [to_matrix(data.arrays[column.name]) for column in data.roles.features if column.kind == "vector"]
+    def dense(self, rows: Dataset) -> np.ndarray:
+        """(n, V) float32 standardized vectors."""
+        vectors = [to_matrix(rows.arrays[column.name]) for column in rows.roles.features if column.kind == "vector"]
         if self.scale is None or not vectors:
-            return np.zeros((len(data.given), 0), np.float32)
-        middle, deviation = self.scale
-        return ((np.concatenate(vectors, 1) - middle) / deviation).astype(np.float32)
+            return np.zeros((len(rows.given), 0), np.float32)
+        mean, deviation = self.scale
+        return ((np.concatenate(vectors, 1).astype(np.float64) - mean) / deviation).astype(np.float32)
 
-    def labels(self, data: Dataset) -> np.ndarray:
-        """(n,) int64 classes or float32 standardised targets of some rows."""
-        if self.target is None:
-            return encode_labels(data, np.arange(len(data.given)))[0]
-        y = data.given.to_numpy(zero_copy_only=False).astype(np.float64)
-        return np.clip(self.target.forward(y), -MAX_TARGET, MAX_TARGET).astype(np.float32)
-
-
-def fit_encoder(found: StreamedTable, spec: ModelConfig) -> ColumnEncoder:
-    """How a surveyed table becomes numbers.
-
-    Args:
-        found: its sample and the counts of its categories.
-        spec: `bins`.
-    """
-    sample = found.data
-    kinds: dict[str, list[str]] = {kind: [column.name for column in sample.roles.features if column.kind == kind] for kind in ("time", "category", "vector")}
-    every = {name: all_time_parts(sample.arrays[name]) for name in kinds["time"]}
-    parts = {name: [at for at, part in enumerate(made) if np.nanmin(part) < np.nanmax(part)] or [0] for name, made in every.items()}
-    centres, bins = [], []
-    for values in number_columns(sample, parts):
-        known = np.clip(values[np.isfinite(values)], -MAX_NUMBER, MAX_NUMBER)
-        centres.append((float(np.median(known)) if len(known) else float("nan"), len(known) < len(values)))
-        if len(known):
-            bins.append(quantile_bins((known - centres[-1][0]).astype(np.float32), spec.bins))
-            bins += [[(0.0, 1.0)]] if centres[-1][1] else []
-    order, fields = bin_fields(bins, spec.bins) if bins else ([], {})
-    taken, offset = {}, 0
-    for name in kinds["category"]:
-        counted = found.counts.get(name) or {
-            entry["values"]: entry["counts"] for entry in pc.value_counts(as_text(sample.arrays[name]).drop_null()).to_pylist()
-        }
-        pairs = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
-        common = sorted(value for value, n in pairs[:MAX_CATEGORIES] if n >= MIN_CATEGORY_ROWS)
-        taken[name] = pa.array(common, pa.string()), offset
-        offset += len(common) + 2
-    scale = None
-    if kinds["vector"]:
-        wide = np.concatenate([to_matrix(sample.arrays[name]) for name in kinds["vector"]], 1).astype(np.float64)
-        deviation = wide.std(0)
-        scale = wide.mean(0), np.where(deviation > 1e-12, deviation, np.inf)
-    target = None
-    if not sample.task.classes:
-        y = sample.given.to_numpy(zero_copy_only=False).astype(np.float64)
-        target = fit_target_scale(y[~np.isnan(y)])
-    return ColumnEncoder(centres, order, parts, taken, scale, fields | ({"n_codes": offset} if taken else {}), target)
+    def labels(self, rows: Dataset) -> np.ndarray:
+        """(n,) int64 classes or float32 standardized targets."""
+        if self.target is not None:
+            y = rows.given.to_numpy(zero_copy_only=False).astype(np.float64)
+            return np.clip(self.target.forward(y), -MAX_TARGET, MAX_TARGET).astype(np.float32)
+        codes = pc.fill_null(pc.index_in(rows.given, value_set=pa.array(rows.task.classes)), -1)
+        return codes.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -12,7 +12,7 @@ from zcurate.data.dataset import Dataset
 from zcurate.data.schema import decode_column
 
 
-def fold_keys(data: Dataset, row: np.ndarray) -> np.ndarray:
+def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
     """(N,) int64: the group's code where there is `--group`, else the row itself; a missing group is its own."""
     keys = np.arange(len(row), dtype=np.int64)
     if data.roles.group is None:

@@ -1,4 +1,4 @@
-"""Pictures in an order of their own."""
+"""Pictures in an order that does not depend on how they were stored."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ import numpy as np
 
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.data.dataset import Dataset
-from zcurate.runtime.store import MemoryMappedStore
-
-MOVE_ROWS = 2048
-"""Pictures in files that are moved at a time."""
+from zcurate.runtime.store import ArrayStore
 
 
-def order_by_content(data: Dataset, row: np.ndarray, room: MemoryMappedStore | None = None) -> np.ndarray:
-    """Pictures in an order that depends on what they show and not on how they were stored, so that formats agree."""
+def order_by_content(data: Dataset, row: np.ndarray, store: ArrayStore) -> np.ndarray:
+    """Order pictures by a hash of their pixels and label, so that the same pictures in another format are trained on alike.
+
+    Args:
+        data: N pictures.
+        row: (M,) int64 readable ones.
+        store: of the pixels.
+
+    Returns:
+        (M,) int64, the same rows in another order.
+    """
     assert data.pictures is not None  # crack: narrows types only
     given = data.given.to_pylist()
     digest: list[bytes] = []
-    for begin, end in chunk_ranges(len(row), MOVE_ROWS):
+    for begin, end in chunk_ranges(len(row), store.sizes.move_rows):
         digest += [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row[begin:end]]
-        if room is not None:
-            room.release()
+        store.release()
     return row[np.array(sorted(range(len(row)), key=digest.__getitem__), np.int64)] if len(row) else row
 
 
-def take_in_order(values: np.ndarray, row: np.ndarray, room: MemoryMappedStore | None) -> np.ndarray:
-    """(M, ...) some rows of an array, in `room` where there is one.
+def take_in_order(values: np.ndarray, row: np.ndarray, store: ArrayStore) -> np.ndarray:
+    """Copy some rows of an array into a store, some at a time.
 
     Args:
         values: (N, ...).
         row: (M,) int64.
-        room: takes them, some at a time; None for memory.
+        store: takes them.
     """
-    if room is None:
-        return values[row]
-    out = room.zeros((len(row), *values.shape[1:]), values.dtype)
-    for begin, end in chunk_ranges(len(row), MOVE_ROWS):
+    out = store.zeros((len(row), *values.shape[1:]), values.dtype)
+    for begin, end in chunk_ranges(len(row), store.sizes.move_rows):
         out[begin:end] = values[row[begin:end]]
-        room.release()
+        store.release()
     return out

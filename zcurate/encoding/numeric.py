@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from zcurate.arrays.chunk import chunk_ranges
 from zcurate.data.dataset import Dataset
 from zcurate.encoding.dates import all_time_parts
-from zcurate.runtime.threads import run_in_threads
 
 MAX_NUMBER = 1e30
 """Numbers are clipped here, so that their squares and differences stay within float32."""
@@ -20,36 +17,6 @@ QUANTILE_ROWS = 50_000
 """Rows that the quantiles are taken from."""
 ENCODE_ROWS = 16_384
 """Rows of a table that are put together at a time."""
-
-
-def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
-    """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so.
-
-    Columns with all `n_bins` bins come first.
-
-    Args:
-        numbers: (N,) each, as `as_numbers` has them.
-        n_bins: bins at most.
-    """
-    made: list[tuple[np.ndarray, float | None]] = []
-    bins: list[list[tuple[float, float]]] = []
-    for values, found in zip(numbers, run_in_threads([partial(median_and_bins, values, n_bins) for values in numbers], len(numbers[0])), strict=True):
-        if found is not None:
-            centre, own, has_missing = found
-            made += [(values, centre), (values, None)] if has_missing else [(values, centre)]
-            bins += [own, [(0.0, 1.0)]] if has_missing else [own]
-    order, fields = bin_fields(bins, n_bins)
-    x = np.empty((len(numbers[0]), len(made)), np.float32)
-
-    def fill(begin: int, end: int) -> None:
-        for new, old in enumerate(order):
-            values, middle = made[old]
-            part = values[begin:end]
-            x[begin:end, new] = ~np.isfinite(part) if middle is None else subtract_median(part, middle)
-
-    # Some rows at a time, so that what is written column by column stays in the cache.
-    run_in_threads([partial(fill, begin, end) for begin, end in chunk_ranges(len(x), ENCODE_ROWS)], len(x))
-    return {"x": torch.from_numpy(x), **fields}
 
 
 def median_and_bins(values: np.ndarray, n_bins: int) -> tuple[float, list[tuple[float, float]], bool] | None:

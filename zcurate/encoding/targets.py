@@ -51,17 +51,6 @@ def fit_target_scale(y: np.ndarray) -> TargetScale:
     return TargetScale(np.array([middle - spread, middle + spread]), np.array([-1.0, 1.0]))
 
 
-def encode_labels(data: Dataset, row: np.ndarray) -> tuple[np.ndarray, TargetScale | None]:
-    """(N,) int64 classes or float32 standardised targets of rows `row`."""
-    given = data.given.take(pa.array(row))
-    if data.task.kind == "regression":
-        y = given.to_numpy(zero_copy_only=False).astype(np.float64)
-        scale = fit_target_scale(y[~np.isnan(y)])
-        return np.clip(scale.forward(y), -MAX_TARGET, MAX_TARGET).astype(np.float32), scale
-    codes = pc.fill_null(pc.index_in(given, value_set=pa.array(data.task.classes)), -1)
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64), None
-
-
 def class_codes(data: Dataset) -> np.ndarray:
     """(N,) int64 given classes, -1 = none; all 0 for regression.
 

@@ -1,7 +1,7 @@
-"""Judging and reporting rows that lie in files: block by block in their random order, then chunk by chunk in the input's order.
+"""Judge all rows as one block, or rows of a memory-mapped store block by block.
 
-Leaves: `Verdicts` whose arrays lie in files, a report file. Enters: the rounds' records, the survey of the input. Each block is an even sample of all rows,
-judged with all planted errors as if it were the whole; what is said of the whole is the blocks' mean. No torch.
+Rows of such a store stand in a random order, so each block is an even sample of all rows: it is judged, with all planted errors, as if it were the
+whole, and what is said of the whole is the mean over the blocks. No torch.
 """
 
 from __future__ import annotations
@@ -14,55 +14,203 @@ import numpy as np
 
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.evidence.evidence import Evidence, Round, describe_by_heldout, merge
-from zcurate.evidence.heldout import Heldout, TopKProbabilities
+from zcurate.evidence.heldout import AuxiliaryPredictions, Heldout, TopKProbabilities, take_rows
 from zcurate.evidence.planted import Planted
 from zcurate.judge.judge import Verdicts, judge, select_rounds
 from zcurate.judge.thresholds import Cut, cut_at
 from zcurate.runtime import environment
-from zcurate.runtime.fork import can_fork, forked
-from zcurate.runtime.process_group import ProcessGroup
-from zcurate.runtime.progress import Timings
-from zcurate.runtime.store import PAGE_BYTES, MemoryMappedStore
+from zcurate.runtime.context import RunContext
+from zcurate.runtime.fork import can_fork, run_forked
+from zcurate.runtime.process_group import SingleProcess
+from zcurate.runtime.store import PAGE_BYTES, ArrayStore
+from zcurate.training.auxiliary.blend import blend
 
-BLOCK_ROWS = 131_072
-"""Rows judged at a time."""
-MAX_MAPPED_BYTES = 1 << 27
-"""Bytes of an array up to which all of it may be mapped while rows that lie scattered in it are looked at."""
+ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "reasons")
+"""Fields of `Verdicts` with a value per row."""
 
 
-def evidence_of_rows(found: Evidence, rows: np.ndarray, extra: dict[str, np.ndarray], store: MemoryMappedStore) -> Evidence:
-    """What was seen of some rows, merged, in memory.
+@dataclasses.dataclass(frozen=True)
+class JudgeRequest:
+    """What is to be judged, and how."""
+
+    evidence: Evidence
+    """The rounds of N rows, not yet merged."""
+    columns: dict[str, np.ndarray]
+    """(N,) columns of the detectors."""
+    auxiliary: dict[str, AuxiliaryPredictions]
+    """Held-out predictions of auxiliary models; only where rows are resident."""
+    cut: Cut
+    """Where `incorrect` begins."""
+    clues: tuple[str, ...]
+    """Signals to go by."""
+    forbidden: str = ""
+    """Why no row may be judged; empty where they may."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Verdicts of N rows, and the evidence behind those of the first block."""
+
+    verdicts: Verdicts
+    """Of N rows; its numbers are the blocks' means."""
+    evidence: Evidence
+    """Of the first block with all planted rows, merged and blended; of all rows where they are one block."""
+    first: Verdicts
+    """The verdicts of those."""
+    weights: dict[str, float]
+    """How much the members and each auxiliary model count in the held-out predictions; 1 in all."""
+
+
+def judge_by_blocks(request: JudgeRequest, run: RunContext) -> Judged:
+    """Judge N rows: all at once where they are resident, else block by block.
+
+    With several processes, each of which judges rows of its own, all use the mean of their cuts, and none judges where one of them cannot.
 
     Args:
-        found: the rounds' records of N rows.
-        rows: (n,) int64, rising.
-        extra: (N,) columns of witnesses.
-        store: where they lie; its memory is given back after each array, as rows that lie scattered touch all of it.
+        request: what is to be judged.
+        run: store, processes, timings; a forked copy of the process may judge every other block.
     """
-    rounds = tuple(round_of_rows(one, rows, store) for one in found.rounds)
-    merged = merge(rounds, gather(found.y, rows, store))
-    if len(rounds) == 1:
-        merged = describe_by_heldout(merged, rounds[0].planted.row)
-    return merged.with_columns({name: gather(column, rows, store) for name, column in extra.items()})
+    if run.store.resident:
+        return judge_resident(request, run)
+    processes, n, cut = run.processes, len(request.evidence.y), request.cut
+    if (cut.precision is not None or cut.budget is not None) and (n > run.store.sizes.judge_rows or processes.size > 1):
+        first = judge_blocks(dataclasses.replace(request, cut=Cut()), run).verdicts
+        n_rows = sum(processes.gathered(n))
+        own = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * n / n_rows))
+        request = dataclasses.replace(request, cut=Cut(threshold=float(np.mean(processes.gathered(cut_at(own, first.p_incorrect, first.reliability))))))
+    judged = judge_blocks(request, run)
+    whys = [why for why in processes.gathered(judged.verdicts.why) if why]
+    return judge_blocks(dataclasses.replace(request, forbidden=whys[0]), run) if whys and not judged.verdicts.why else judged
 
 
-def gather(values: np.ndarray, rows: np.ndarray, store: MemoryMappedStore) -> np.ndarray:
-    """Some rows of an array in files, in memory; arguments as for `evidence_of`."""
+def judge_resident(request: JudgeRequest, run: RunContext) -> Judged:
+    """Judge all rows as one block.
+
+    Args:
+        request: what is to be judged.
+        run: timings.
+    """
+    evidence = merge_rounds(request.evidence.rounds, request.evidence.y).with_columns(request.columns)
+    evidence, verdicts, weights = judge_block(evidence, request, run)
+    return Judged(verdicts, evidence, verdicts, weights)
+
+
+def judge_block(evidence: Evidence, request: JudgeRequest, run: RunContext) -> tuple[Evidence, Verdicts, dict[str, float]]:
+    """Select rounds, blend auxiliary predictions in, and judge.
+
+    Args:
+        evidence: of the block's rows, merged.
+        request: how to judge.
+        run: timings.
+
+    Returns:
+        The evidence judged on, the verdicts, and what each kind of model counts.
+    """
+    evidence = select_rounds(evidence)
+    with run.timings("blend"):
+        evidence, weights = blend(evidence, request.auxiliary)
+    return evidence, judge(evidence, request.cut, request.clues, request.forbidden, run.timings), weights
+
+
+def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
+    """Judge memory-mapped rows block by block; the first block settles whether the others are judged at all.
+
+    Args:
+        request: what is to be judged; its cut needs no second pass.
+        run: store and timings.
+    """
+    n, store = len(request.evidence.y), run.store
+    planted = np.unique(np.concatenate([part for one in request.evidence.rounds for part in (one.planted.row, one.hard_row)]))
+    # After the first, two processes have equally many.
+    n_blocks = max(1, ceil(n / store.sizes.judge_rows)) | 1
+    arrays: dict[str, np.ndarray] = {}
+
+    def judge_one(at: int, forbidden: str) -> tuple[Evidence, Verdicts, dict[str, float]]:
+        begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
+        rows = np.concatenate([planted[planted < begin], np.arange(begin, end), planted[planted >= end]])
+        evidence = evidence_of_rows(request.evidence, rows, request.columns, store)
+        evidence, verdicts, weights = judge_block(evidence, dataclasses.replace(request, forbidden=forbidden), run)
+        own = (rows >= begin) & (rows < end)
+        for name, values in verdict_arrays(verdicts).items():
+            if name not in arrays:
+                arrays[name] = store.zeros((n, *values.shape[1:]), values.dtype)
+            arrays[name][begin:end] = values[own]
+        store.release()
+        return evidence, verdicts, weights
+
+    evidence, first, weights = judge_one(0, request.forbidden)
+    blocks = {0: without_arrays(first)}
+
+    def judge_own(processes: SingleProcess) -> dict[int, Verdicts]:
+        return {at: without_arrays(judge_one(at, request.forbidden or first.why)[1]) for at in range(1, n_blocks) if processes.trains(at)}
+
+    if run.owns_process and run.processes.size == 1 and n_blocks > 2 and environment.cpu_count() > 1 and can_fork():
+        own, other = run_forked(judge_own)
+        blocks |= own | other
+    else:
+        blocks |= judge_own(SingleProcess())
+    return Judged(merge_verdicts([blocks[at] for at in range(n_blocks)], arrays), evidence, first, weights)
+
+
+def merge_rounds(rounds: tuple[Round, ...], y: np.ndarray) -> Evidence:
+    """Merge the rounds; of a single round, planted rows are described by their held-out predictions.
+
+    Args:
+        rounds: of N rows.
+        y: (N,) given labels as encoded.
+    """
+    merged = merge(rounds, y)
+    return describe_by_heldout(merged, rounds[0].planted.row) if len(rounds) == 1 else merged
+
+
+def evidence_of_rows(evidence: Evidence, rows: np.ndarray, columns: dict[str, np.ndarray], store: ArrayStore) -> Evidence:
+    """Gather the evidence of some rows into memory, merged.
+
+    Args:
+        evidence: the rounds of N rows.
+        rows: (n,) int64, ascending.
+        columns: (N,) columns of the detectors.
+        store: of the rows; released after each array, as scattered rows touch all of it.
+    """
+    rounds = tuple(round_of_rows(one, rows, store) for one in evidence.rounds)
+    merged = merge_rounds(rounds, gather(evidence.y, rows, store))
+    return merged.with_columns({name: gather(column, rows, store) for name, column in columns.items()})
+
+
+def slice_evidence(evidence: Evidence, part: slice) -> Evidence:
+    """The merged evidence of a run of rows, without copying.
+
+    Args:
+        evidence: of N rows, merged.
+        part: the run.
+    """
+    return dataclasses.replace(
+        evidence,
+        columns={name: column[part] for name, column in evidence.columns.items()},
+        curves={name: curve[:, part] for name, curve in evidence.curves.items()},
+        heldout=take_rows(evidence.heldout, part),
+        y=evidence.y[part],
+    )
+
+
+def gather(values: np.ndarray, rows: np.ndarray, store: ArrayStore) -> np.ndarray:
+    """Gather some rows of a memory-mapped array into memory; arguments as for `evidence_of_rows`."""
     out = np.empty((len(rows), *values.shape[1:]), values.dtype)
-    step = len(rows) if values.nbytes <= MAX_MAPPED_BYTES else MAX_MAPPED_BYTES // PAGE_BYTES
+    limit = store.sizes.gather_bytes
+    step = len(rows) if values.nbytes <= limit else limit // PAGE_BYTES
     for begin, end in chunk_ranges(len(rows), max(1, step)):
         out[begin:end] = values[rows[begin:end]]
         store.release()
     return out
 
 
-def gather_predictions(held: Heldout, rows: np.ndarray, store: MemoryMappedStore) -> Heldout:
-    """`taken` of held-out predictions."""
-    return TopKProbabilities(gather(held.kept, rows, store), held.n_classes) if isinstance(held, TopKProbabilities) else gather(held, rows, store)
+def gather_predictions(heldout: Heldout, rows: np.ndarray, store: ArrayStore) -> Heldout:
+    """Gather some rows of held-out predictions; arguments as for `evidence_of_rows`."""
+    return TopKProbabilities(gather(heldout.kept, rows, store), heldout.n_classes) if isinstance(heldout, TopKProbabilities) else gather(heldout, rows, store)
 
 
-def round_of_rows(one: Round, rows: np.ndarray, store: MemoryMappedStore) -> Round:
-    """One round's record of some rows; arguments as for `evidence_of`."""
+def round_of_rows(one: Round, rows: np.ndarray, store: ArrayStore) -> Round:
+    """Gather one round's record of some rows; arguments as for `evidence_of_rows`."""
     (planted, planted_at), (hard, hard_at) = (locate(rows, wanted) for wanted in (one.planted.row, one.hard_row))
     return dataclasses.replace(
         one,
@@ -80,14 +228,14 @@ def round_of_rows(one: Round, rows: np.ndarray, store: MemoryMappedStore) -> Rou
 
 
 def locate(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which of some rows are among others, and where.
+    """Find which wanted rows are among some rows, and where.
 
     Args:
-        rows: (n,) int64, rising.
+        rows: (n,) int64, ascending.
         wanted: (m,) int64.
 
     Returns:
-        (m,) bool, and (k,) int64 places in `rows` of those that are there.
+        (m,) bool; and (k,) int64 positions in `rows` of those that are there.
     """
     at = np.searchsorted(rows, wanted)
     there = at < len(rows)
@@ -95,117 +243,48 @@ def locate(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return there, at[there]
 
 
-@dataclasses.dataclass(frozen=True)
-class BlockedVerdicts:
-    """The judge's word on rows in files."""
-
-    verdicts: Verdicts
-    """Of N rows; its numbers are the blocks' means."""
-    evidence: Evidence
-    """Of the first block, and of all planted rows."""
-    of_first: Verdicts
-    """The verdicts of those."""
+def verdict_arrays(verdicts: Verdicts) -> dict[str, np.ndarray]:
+    """The arrays of some rows' verdicts, the signals' percentile ranks among them."""
+    percentiles = {f"percentile {name}": values for name, values in verdicts.percentiles.items()}
+    return {**{name: getattr(verdicts, name) for name in ARRAYS}, **percentiles}
 
 
-def judge_by_blocks(
-    found: Evidence, extra: dict[str, np.ndarray], store: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, timings: Timings,
-    others: ProcessGroup,
-    may_fork: bool = False,
-) -> BlockedVerdicts:  # fmt: skip
-    """Verdicts for N rows, block by block.
-
-    Args:
-        found: the rounds' records.
-        extra: (N,) columns of witnesses.
-        store: takes the verdicts.
-        cut: where `incorrect` begins.
-        clues: as for `judge`.
-        forbidden: as for `judge`.
-        timings: takes the seconds of each clue.
-        others: the processes that judge rows of their own; all call at the mean of their cuts, and nothing where one of them cannot.
-        may_fork: the process is the program's own, and a copy of it may judge every other block.
-    """
-    forks = may_fork and others.size == 1 and environment.cpu_count() > 1 and can_fork()
-    if (cut.precision is not None or cut.budget is not None) and (len(found.y) > BLOCK_ROWS or others.size > 1):
-        first = judge_blocks(found, extra, store, Cut(), clues, forbidden, timings, forks).verdicts
-        n_rows = sum(others.gathered(len(found.y)))
-        mine = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * len(found.y) / n_rows))
-        cut = Cut(threshold=float(np.mean(others.gathered(cut_at(mine, first.p_incorrect, first.reliability)))))
-    judged = judge_blocks(found, extra, store, cut, clues, forbidden, timings, forks)
-    whys = [why for why in others.gathered(judged.verdicts.why) if why]
-    return judge_blocks(found, extra, store, cut, clues, whys[0], timings, forks) if whys and not judged.verdicts.why else judged
-
-
-def judge_blocks(
-    found: Evidence, extra: dict[str, np.ndarray], store: MemoryMappedStore, cut: Cut, clues: tuple[str, ...], forbidden: str, timings: Timings, forks: bool
-) -> BlockedVerdicts:
-    """`judge_all` for a cut that needs no look at all rows; the first block settles whether the others are called at all."""
-    n = len(found.y)
-    shared = np.unique(np.concatenate([part for one in found.rounds for part in (one.planted.row, one.hard_row)]))
-    # After the first, two processes have equally many.
-    n_blocks = max(1, ceil(n / BLOCK_ROWS)) | 1
-    arrays: dict[str, np.ndarray] = {}
-
-    def block(at: int, forbidden: str) -> tuple[Evidence, Verdicts]:
-        begin, end = n * at // n_blocks, n * (at + 1) // n_blocks
-        rows = np.concatenate([shared[shared < begin], np.arange(begin, end), shared[shared >= end]])
-        evidence = evidence_of_rows(found, rows, extra, store)
-        one = judge(select_rounds(evidence), cut, clues, forbidden, timings)
-        mine = (rows >= begin) & (rows < end)
-        for name, values in verdict_arrays(one).items():
-            if name not in arrays:
-                arrays[name] = store.zeros((n, *values.shape[1:]), values.dtype)
-            arrays[name][begin:end] = values[mine]
-        store.release()
-        return evidence, one
-
-    kept = block(0, forbidden)
-    every = {0: without_arrays(kept[1])}
-    with forked(forks and n_blocks > 2) as twin:
-        for at in range(1, n_blocks):
-            if twin.trains(at):
-                every[at] = without_arrays(block(at, forbidden or kept[1].why)[1])
-        twin.word = every
-    every |= twin.word
-    return BlockedVerdicts(merge_verdicts([every[at] for at in range(n_blocks)], arrays), *kept)
-
-
-ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "reasons")
-
-
-def verdict_arrays(one: Verdicts) -> dict[str, np.ndarray]:
-    """The arrays of some rows' verdicts, places among them."""
-    return {**{name: getattr(one, name) for name in ARRAYS}, **{f"place {name}": place for name, place in one.percentiles.items()}}
-
-
-def without_arrays(one: Verdicts) -> Verdicts:
+def without_arrays(verdicts: Verdicts) -> Verdicts:
     """What a block's verdicts say of the whole."""
-    nothing: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
-    return dataclasses.replace(one, **nothing, percentiles=dict.fromkeys(one.percentiles, np.zeros(0)))
+    empty: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
+    return dataclasses.replace(verdicts, **empty, percentiles=dict.fromkeys(verdicts.percentiles, np.zeros(0)))
 
 
-def merge_verdicts(every: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
-    """The blocks' verdicts as one: their arrays, and the means of what they say of the whole.
+def with_arrays(verdicts: Verdicts, arrays: dict[str, np.ndarray]) -> Verdicts:
+    """The same verdicts with other arrays.
 
     Args:
-        every: of the blocks.
-        arrays: as `arrays_of`, of all rows.
+        verdicts: of any rows.
+        arrays: as `verdict_arrays` gives them.
     """
-    first = every[0]
-    rate, low, high = (float(value) for value in np.mean([one.noise_rate for one in every], 0))
-    recall_low, recall_high = (float(value) for value in np.mean([one.recall_interval for one in every], 0))
-    mine: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
-    table = [{name: float(np.mean([one.calibration[at][name] for one in every])) for name in entry} for at, entry in enumerate(first.calibration)]
+    own: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+    percentiles = {name.removeprefix("percentile "): values for name, values in arrays.items() if name.startswith("percentile ")}
+    return dataclasses.replace(verdicts, **own, percentiles=percentiles)
+
+
+def merge_verdicts(blocks: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
+    """Merge the blocks' verdicts: their arrays, and the means of what they say of the whole.
+
+    Args:
+        blocks: the verdicts of the blocks.
+        arrays: as `verdict_arrays` gives them, of all rows.
+    """
+    first = blocks[0]
+    rate, low, high = (float(value) for value in np.mean([one.noise_rate for one in blocks], 0))
+    recall_low, recall_high = (float(value) for value in np.mean([one.recall_interval for one in blocks], 0))
+    table = [{name: float(np.mean([one.calibration[at][name] for one in blocks])) for name in entry} for at, entry in enumerate(first.calibration)]
     for at, entry in enumerate(table):
-        entry |= {"planted": first.calibration[at]["planted"], "flagged": sum(one.calibration[at]["flagged"] for one in every)}
-    percentiles = {name.removeprefix("place "): values for name, values in arrays.items() if name.startswith("place ")}
+        entry |= {"planted": first.calibration[at]["planted"], "flagged": sum(one.calibration[at]["flagged"] for one in blocks)}
     return dataclasses.replace(
-        first,
-        **mine,
-        percentiles=percentiles,
+        with_arrays(first, arrays),
         noise_rate=(rate, low, high),
         calibration=table,
-        recall=float(np.mean([one.recall for one in every])),
+        recall=float(np.mean([one.recall for one in blocks])),
         recall_interval=(recall_low, recall_high),
-        reliability=float(np.mean([one.reliability for one in every])),
+        reliability=float(np.mean([one.reliability for one in blocks])),
     )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.pipeline.checks import check_first
-from zcurate.pipeline.scan import run
+from zcurate.pipeline.scan import run_scan
+from zcurate.runtime.context import RunContext
 from zcurate.runtime.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def scan(data: Any, *, progress: Progress | None = None, command: str | None = N
     Args:
         data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
         progress: told of progress; silent by default.
-        command: what the user typed, for the run card.
+        command: text for the run card: what the user typed.
         **settings: as for `zcurate scan`, by their names: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
 
     Returns:
@@ -34,7 +35,7 @@ def scan(data: Any, *, progress: Progress | None = None, command: str | None = N
         UsageError: a setting or a column that is not there.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
-    return run(data, options_from(settings), progress or NoProgress(), command)
+    return run_scan(data, options_from(settings), RunContext(progress=progress or NoProgress(), command=command))
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:

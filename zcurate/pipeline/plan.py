@@ -29,12 +29,13 @@ def choose_text_encoding(wanted: str, data: Dataset) -> str:
     return "both" if data.n_rows <= MAX_EMBEDDED_ROWS and has_text_extra() else "tfidf"
 
 
-def make_plan(options: ScanOptions, data: Dataset) -> Plan:
+def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Plan:
     """Decide model, sizes and schedule from the user's settings and the data.
 
     Args:
         options: `model`, `epochs`.
         data: N rows.
+        resident: all rows are in memory; trees and naive Bayes learn from all of them at once.
 
     Raises:
         UsageError: the model does not fit the data.
@@ -49,7 +50,7 @@ def make_plan(options: ScanOptions, data: Dataset) -> Plan:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
     z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in field_names(made)}) for made in (ZErrorConfig, DiscrimConfig))
     settings |= {"name": name, "z": z, "discrim": discrim, "text": choose_text_encoding(settings.get("text", "auto"), data)}
-    if data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
+    if not resident or data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
     spec = ModelConfig(**{**default_settings(name, data), **settings})
     if name == "resnet" and any(width % 16 for width in spec.hidden):

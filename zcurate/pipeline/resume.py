@@ -11,12 +11,12 @@ from zcurate import __version__
 from zcurate.config.options import ScanOptions
 from zcurate.errors import ReportError
 from zcurate.runtime import environment
-from zcurate.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
     from zcurate.data.dataset import Dataset
     from zcurate.report.report import Report
+    from zcurate.runtime.context import RunContext
     from zcurate.training.checkpoint import Checkpoint
 
 LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
@@ -45,16 +45,16 @@ def finished_report(dataset: Dataset, options: ScanOptions) -> Report | None:
     return load(options.output) if done else None
 
 
-def fingerprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str, Any]:
+def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str, Any]:
     """Everything that the evidence of a scan depends on, as plain JSON values; a checkpoint of another is refused."""
     import importlib.metadata
     import platform
 
     names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
     chosen = {name: getattr(options, name) for name in names}
-    model = dataclasses.asdict(what.spec) | {"n_epochs": what.n_epochs}
-    if ".py:" in what.spec.name:
-        with open(what.spec.name.rpartition(":")[0], "rb") as file:
+    model = dataclasses.asdict(plan.spec) | {"n_epochs": plan.n_epochs}
+    if ".py:" in plan.spec.name:
+        with open(plan.spec.name.rpartition(":")[0], "rb") as file:
             model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
     data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes}
     versions = {"zcurate": __version__, "torch": importlib.metadata.version("torch"), "python": platform.python_version(), "threads": environment.cpu_count()}
@@ -62,33 +62,34 @@ def fingerprint(dataset: Dataset, options: ScanOptions, what: Plan) -> dict[str,
     return plain
 
 
-def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[str, Any], progress: Progress) -> Checkpoint | None:
+def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: dict[str, Any], run: RunContext) -> Checkpoint | None:
     """Where to keep what is learned: beside the report, if `--resume` asks for it or the training is a long one.
 
     Args:
         options: `output`, `resume`.
-        what: will be trained.
+        plan: what will be trained.
         n_rows: N.
-        marks: `footprint`.
-        progress: told what is resumed.
+        fingerprint: of the scan.
+        run: store and progress; memory-mapped rows have no checkpoints.
 
     Raises:
         UsageError: the checkpoint that is there is of another scan.
     """
-    visits = n_rows * what.spec.folds * what.spec.rounds * what.n_epochs
+    visits = n_rows * plan.spec.folds * plan.spec.rounds * plan.n_epochs
     if (
         environment.world_size() > 1
+        or not run.store.resident
         or options.output in (None, "-")
-        or not (options.resume or visits >= (LONG_PICTURES if what.spec.name == "resnet" else LONG_VISITS))
+        or not (options.resume or visits >= (LONG_PICTURES if plan.spec.name == "resnet" else LONG_VISITS))
     ):
         return None
     from zcurate.training import checkpoint
 
-    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", marks)
+    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint)
     if not options.resume:
         found.clear()
     elif found.there():
-        progress.note(f"--resume: going on from the checkpoint {found.folder}")
+        run.progress.note(f"--resume: going on from the checkpoint {found.folder}")
     else:
-        progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
+        run.progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
     return found

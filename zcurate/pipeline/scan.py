@@ -1,447 +1,312 @@
-"""The whole flow in one readable function: read, encode, train and record, judge, report.
+"""The scan: read, encode, train, judge and write one report.
 
-The room is not called `scan` because importing it would put a module in the place of the function `zcurate.scan`.
-Heavy rooms are imported when they are needed, so that bad input is refused in the first second.
+Heavy modules are imported where they are needed, so that bad input is refused in the first second.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import itertools
 import os
-from dataclasses import dataclass
-from functools import cached_property, partial
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from zcurate.config import units
 from zcurate.config.options import ScanOptions
+from zcurate.config.units import parse_duration
 from zcurate.errors import UsageError
-from zcurate.pipeline.checks import NO_MEDIANS, check_first, check_process_group, data_warnings, max_p_incorrect, too_short_reason
+from zcurate.pipeline.checks import NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason
+from zcurate.pipeline.opening import open_table
+from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
-from zcurate.pipeline.storage_policy import preload_torch, too_large
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
-from zcurate.runtime.progress import Progress, Stopwatch
+from zcurate.runtime.store import temporary_store
 
 if TYPE_CHECKING:
     import numpy as np
 
     from zcurate.config.model_config import Plan
-    from zcurate.data.dataset import Dataset
-    from zcurate.data.preview import Preview
-    from zcurate.data.source import Source
+    from zcurate.data.table import ResidentTable, StreamedTable
+    from zcurate.encoding.encoded import EncodedRows
     from zcurate.evidence.evidence import Evidence
-    from zcurate.judge.judge import Verdicts
-    from zcurate.judge.thresholds import Cut
+    from zcurate.evidence.heldout import AuxiliaryPredictions
+    from zcurate.judge.blocks import Judged
     from zcurate.report.report import Report
-    from zcurate.runtime.store import MemoryMappedStore
+    from zcurate.report.writer import ScanResult
+    from zcurate.runtime.context import RunContext
     from zcurate.training.auxiliary.tree_worker import TreeWorker
     from zcurate.training.checkpoint import Checkpoint
 
 
-LARGE_REPORT = 262_144
-"""Rows from which a report is written chunk by chunk as it is made."""
-
-
-def run(data: Any, options: ScanOptions, progress: Progress, command: str | None, brief: bool = False) -> Report:
-    """`scan` with its options made: open, examine, save; piece by piece where the memory would not do.
+def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: bool = False) -> Report:
+    """Read, encode, train, judge and write one report.
 
     Args:
-        data: as for `scan`.
+        data: as for `zcurate.scan`.
         options: every setting.
-        progress: told of progress.
-        command: what the user typed.
-        brief: of a large report that is written return only a glance, which is what the closing words need.
-    """
-    from zcurate.runtime.store import temporary_store
+        run: progress, and what the process may do.
+        summary_only: of a large report that is written, return only its summary.
 
-    clock = Stopwatch(progress)
-    with contextlib.ExitStack() as until:
-        # Pictures may be decoded for the first look.
-        room = None if options.memory is None else until.enter_context(temporary_store())
-        large = too_large(data, options, progress, room)
-        if large is None:
-            return in_memory(open_dataset(data, options, clock, ours=command is not None), options, clock, command, brief)
-        where, seen = large
-        if seen.data.pictures is None:
-            return in_pieces(where, seen, options, clock, command, brief, room or until.enter_context(temporary_store()))
-        where = where if room else dataclasses.replace(where, room=until.enter_context(temporary_store()))
-        whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
-        return in_memory(open_dataset(where, options, clock, whole, command is not None), options, clock, command, brief, where.room)
-
-
-def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, room: MemoryMappedStore | None = None) -> Report:
-    """Examine what was opened, unless that is done already, and save the report.
-
-    Args:
-        dataset: N rows.
-        options: every setting.
-        clock: takes the time; its watch is told.
-        command: what the user typed.
-        brief: of a large report return only a glance.
-        room: takes the pixels of pictures; None for memory.
-    """
-    if options.resume and not dataset.origin.digest:
-        raise UsageError("scan: resume = True with data in memory — expected a path: only a file's content can be told from another's — save the data first")
-    if options.resume and options.output is not None and (before := finished_report(dataset, options)) is not None:
-        clock.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
-        return before
-    found = examine(dataset, options, clock, command, room, last=command is not None)
-    if options.output is None:
-        return found.report
-    from zcurate.report import atomic, storage, writer
-
-    if not found.whole or dataset.n_rows < LARGE_REPORT:
-        found.report.save(options.output)
-        result = found.report
-    else:
-        with atomic.whole_file(options.output) as temporary:
-            writer.write_resident(temporary, dataset, found.evidence, found.verdicts, found.card, found.decided, found.target)
-        result = storage.load_summary(options.output) if brief else storage.load(options.output)
-    if found.checkpoint is not None and not found.card["partial"]:
-        found.checkpoint.clear()
-    return result
-
-
-def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, files: MemoryMappedStore) -> Report:
-    """A scan whose rows never lie in memory all at once: surveyed, stored in files in a random order, learned, judged and written piece by piece.
-
-    Args:
-        where: the input.
-        seen: its beginning.
-        options: every setting.
-        clock: takes the time; its watch is told.
-        command: what the user typed.
-        brief: return only a glance.
-        files: takes the rows and all that is seen of them.
+    Returns:
+        The report; in worker ranks of several processes it has no rows.
 
     Raises:
-        UsageError: an option, a column or a place to write cannot be used.
-        InputError: the data are unreadable, or have fewer than two classes.
-    """
-    import pyarrow as pa
-
-    from zcurate.data import partitions, profile
-    from zcurate.data.readers import csv_stream
-    from zcurate.pipeline.plan import make_plan
-    from zcurate.report import atomic, parts, report, storage
-    from zcurate.report.run_card import pool_cards
-
-    progress = clock.progress
-    for asked, unable in (("--resume", options.resume), ("--device cuda", options.device == "cuda")):
-        if unable:
-            raise UsageError(f"{asked}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {asked} out")
-    n_processes = environment.world_size()
-    if options.output is not None:
-        (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, where.path, options.force)
-    others: Any = None
-    if n_processes > 1:
-        clock.stage("loading torch")
-        from zcurate.runtime import device, memory, process_group
-
-        others = process_group.join_sharded(device.pick("cpu"))
-    clock.stage("reading")
-    startup.load_torch_in_background(command is not None)
-    if n_processes == 1 and where.format in ("csv", "tsv") and not where.base:
-        where = csv_stream.cache_as_arrow(where, seen.data.roles.named(), files.folder)
-    found = profile.profile_table(where, seen, options, others)
-    for text in found.data.warnings:
-        progress.warn(text)
-    what = make_plan(options, found.data)
-    # Trees and naive Bayes learn from all rows at once.
-    what = dataclasses.replace(what, spec=dataclasses.replace(what.spec, ensemble=()))
-    clock.stage("loading torch")
-    startup.load_torch(command is not None)
-    from zcurate.encoding import shuffle
-    from zcurate.judge import blocks
-    from zcurate.report import run_card, writer
-    from zcurate.runtime import device, memory, process_group
-    from zcurate.runtime.progress import Timings
-    from zcurate.training import rounds
-    from zcurate.training.detectors import WITNESSES, neighbors
-    from zcurate.training.models import builder
-
-    place = device.pick("cpu")
-    threads = device.use_threads()
-    processes = others or process_group.SingleProcess()
-    if n_processes > 1 and what.spec.z.z_scale == "mad":
-        raise UsageError(NO_MEDIANS)
-    memory.trim()
-    clock.stage("encoding")
-    encoded = shuffle.encode_shuffled(found, what.spec, files, place)
-    memory.trim()
-    clock.stage("training")
-    limit, timings, clues = units.parse_duration(options.time_limit), Timings(), what.spec.judged_by
-    observer = neighbors.representation_observer(clues)
-    model = builder(what.spec.name)
-    with memory.keep_freed_blocks():
-        evidence, cut_short = rounds.train(
-            encoded,
-            what.spec,
-            model,
-            what.packed,
-            what.n_epochs,
-            options.seed,
-            progress,
-            limit,
-            observer,
-            timings,
-            None,
-            processes,
-            None if command is None else no_background,
-        )
-    clock.stage("judging")
-    memory.trim()
-    extra: dict[str, np.ndarray] = {}
-    for witness in what.spec.witnesses:
-        with timings(witness):
-            extra |= WITNESSES.load(witness)(encoded)
-        files.release()
-    short = too_short_reason(len(evidence.rounds[0].error), cut_short)
-    judged = blocks.judge_by_blocks(evidence, extra, files, cut_from(options), clues, short, timings, processes, command is not None)
-    card = run_card.build_run_card(found.data, options, what, judged.evidence, judged.of_first, encoded.row, device.describe(place), command, cut_short)
-    card = run_card.exact_counts(card, judged, evidence, files)
-    for text in data_warnings(found.data, clues, card):
-        progress.warn(text)
-    card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
-    card["costs"] = {name: round(spent, 3) for name, spent in timings.seconds.items()}
-    if n_processes > 1:
-        cards, n_rows = zip(*processes.gathered((card, found.n_own)), strict=True)
-        card = processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
-    clock.stage("writing")
-    memory.trim()
-    path = os.path.join(files.folder, "report.parquet") if options.output is None else options.output
-    told = (found, encoded.row, evidence, extra, judged, card, what.spec.decision, encoded.target, files, processes)
-    if n_processes == 1:
-        with atomic.whole_file(path) as temporary:
-            writer.write_streamed(lambda number, of: temporary, *told)
-    else:
-        with parts.written_by_all(path, processes) as folder:
-            writer.write_streamed(lambda number, of: os.path.join(folder, partitions.part_name(number, of)), *told)
-    memory.trim()
-    if environment.rank() != 0:
-        result = report.Report(pa.table({}), card)
-    else:
-        result = storage.load_summary(path) if brief and options.output is not None else storage.load(path)
-    processes.leave()
-    return result
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A data set once scanned, and all that its report is made from."""
-
-    dataset: Dataset
-    """N input rows."""
-    evidence: Evidence
-    """All that was seen of the M encoded rows."""
-    row: np.ndarray
-    """(M,) int64, position in the input of each encoded row."""
-    verdicts: Verdicts
-    """Of the M encoded rows."""
-    card: dict[str, Any]
-    """The run card."""
-    decided: np.ndarray
-    """(M,) predicted class, or standardised target."""
-    target: Any
-    """Regression's `TargetScale`, or None."""
-    checkpoint: Checkpoint | None = None
-    """What the scan kept on the way; None where it kept nothing."""
-
-    @property
-    def whole(self) -> bool:
-        """Every input row is encoded, and they stand in the input's order."""
-        import numpy
-
-        return numpy.array_equal(self.row, numpy.arange(self.dataset.n_rows)) and self.dataset.pictures is None
-
-    @cached_property
-    def report(self) -> Report:
-        """One row per input row."""
-        from zcurate.report import build
-
-        return build.build_report(self.dataset, self.row, self.evidence, self.verdicts, self.card, self.decided, self.target)
-
-
-def open_dataset(data: Any, options: ScanOptions, clock: Stopwatch, known: Dataset | None = None, ours: bool = False) -> Dataset:
-    """The input as read, everything that can be refused before training refused, its warnings said.
-
-    Args:
-        data: as for `scan`, or a `Source`.
-        options: every setting.
-        clock: takes the time; its watch is told.
-        known: the input, where it has been read.
-        ours: as for `lean.load_torch`.
-
-    Raises:
-        UsageError: an option, a column or the output path cannot be used.
+        UsageError: a setting, a column or the output path cannot be used.
         InputError: the data are missing, unreadable, or have fewer than two classes.
+        WorkerDone: this worker rank is no longer needed.
     """
-    from zcurate.pipeline.plan import LARGE_ROWS
-
-    check_first(options)
-    clock.stage("reading")
-    preload_torch(data, (options.label, options.id, options.group), ours)
-    from zcurate.data.inputs import read_input
-
-    dataset = known or read_input(data, options)
-    if dataset.n_rows >= LARGE_ROWS:
-        # Arrow keeps for later what it parsed the text in, more than the table takes.
-        memory.trim()
-    if options.output is not None:
-        from zcurate.report.storage import check_output
-
-        check_output(options.output, dataset.origin.path, options.force)
-    for text in dataset.warnings:
-        clock.progress.warn(text)
-    return dataset
+    run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit))
+    with ExitStack() as stack:
+        table, run = open_table(data, options, run, stack)
+        if options.resume and not table.sample.origin.digest:
+            raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
+        if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
+            run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
+            return finished
+        result, run, checkpoint = examine(table, options, run)
+        report = save_report(result, options, run, summary_only)
+        if checkpoint is not None and not result.card["partial"]:
+            checkpoint.clear()
+        if not run.store.resident:
+            run.processes.leave()
+        return report
 
 
-def examine(
-    dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, room: MemoryMappedStore | None = None, last: bool = False
-) -> Scanned:
-    """Train on a data set in memory and judge every row.
+def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: RunContext) -> tuple[ScanResult, RunContext, Checkpoint | None]:
+    """Train on a table and judge every row; nothing is read or written but checkpoints.
 
     Args:
-        dataset: N rows.
-        options: every setting; nothing is read or written here.
-        clock: takes the time; its watch is told.
-        command: what the user typed.
-        room: takes the pixels of pictures; None for memory.
-        last: the program does nothing after this but write the report: of several processes, all but the first may leave when members have trained.
+        table: the input.
+        options: every setting.
+        run: progress, stores, processes.
+
+    Returns:
+        The result, the context it was made with, and the checkpoint that it left.
 
     Raises:
         UsageError: the model does not fit the data, or the device is not there.
-        Over: `last`, and this process's part is over.
+        WorkerDone: this worker rank is no longer needed.
     """
-    from zcurate.pipeline.plan import make_plan
     from zcurate.training.auxiliary import tree_worker
 
-    what = make_plan(options, dataset)
-    # Their process loads its libraries while torch is loaded here.
-    with tree_worker.TreeWorker(what.spec.ensemble) as grove:
-        return learned(dataset, options, what, grove, clock, command, room, last)
+    plan = make_plan(options, table.sample, run.store.resident)
+    # The worker process loads its libraries while torch is loaded here.
+    with tree_worker.TreeWorker(plan.spec.ensemble) as trees:
+        run = start_torch(table, options, plan, run)
+        from zcurate.encoding.encoder import encode
+        from zcurate.report.writer import ScanResult
+
+        run.stage("encoding")
+        rows = encode(table, plan.spec, run)
+        if not run.store.resident:
+            memory.trim()
+        run.stage("training")
+        marks = fingerprint(table.sample, options, plan)
+        checkpoint = checkpoint_for(options, plan, rows.n_rows, marks, run)
+        evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
+        row, target, dtype = rows.row, rows.target, str(rows.dtype).removeprefix("torch.")
+        # What the members saw is needed no more; the judge needs the memory.
+        del rows
+        if run.store.resident:
+            run.processes.leave()
+            leave_if_worker(run.ends_process)
+        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.trouble)
+        card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
+        card |= {"dtype": dtype} | ({"print": marks} if run.store.resident else {})
+    return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
 
-def learned(
-    dataset: Dataset, options: ScanOptions, what: Plan, grove: TreeWorker, clock: Stopwatch, command: str | None, room: MemoryMappedStore | None, last: bool
-) -> Scanned:
-    """`examine` once it is known what is trained: one readable page; arguments as there.
+def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, run: RunContext) -> RunContext:
+    """Load torch, pick the device and join the other processes.
 
     Args:
-        dataset: as there.
-        options: as there.
-        what: will be trained.
-        grove: where trees grow.
-        clock: as there.
-        command: as there.
-        room: as there.
-        last: as there.
-    """
-    from zcurate.pipeline.plan import LARGE_ROWS
+        table: the input.
+        options: `device`.
+        plan: what will be trained.
+        run: what the process may do.
 
-    progress = clock.progress
-    clock.stage("loading torch")
-    startup.load_torch(command is not None)
-    from zcurate.encoding import encoder
-    from zcurate.judge import judge, thresholds
-    from zcurate.report import run_card
-    from zcurate.runtime import device, memory, process_group
-    from zcurate.runtime import threads as threads_module
-    from zcurate.runtime.progress import Timings
-    from zcurate.training import members, rounds
-    from zcurate.training.auxiliary import background, blend
+    Raises:
+        UsageError: the device is not there, or several processes cannot do this together.
+        WorkerDone: this worker rank is not needed.
+    """
+    run.stage("loading torch")
+    startup.load_torch(run.owns_process)
+    from zcurate.runtime import device, process_group
+    from zcurate.training.members import trains_one_by_one
+
+    run = dataclasses.replace(run, device=device.pick(options.device if run.store.resident else "cpu"), n_threads=device.use_threads())
+    n_processes = environment.world_size()
+    if not run.store.resident:
+        if n_processes > 1 and plan.spec.z.z_scale == "mad":
+            raise UsageError(NO_MEDIANS)
+        memory.trim()
+    elif n_processes > 1:
+        check_process_group(n_processes, options, plan)
+        if trains_one_by_one(plan.spec, run.torch_device):
+            return dataclasses.replace(run, processes=process_group.join_group(run.torch_device, plan.spec.folds))
+        who = "rank 0 runs the scan" if run.ends_process else "every rank runs the whole scan"
+        run.progress.warn(f"torchrun: only {table.sample.n_rows} rows: training is not distributed, {who}")
+        leave_if_worker(run.ends_process)
+    return run
+
+
+def train_members(
+    rows: EncodedRows, plan: Plan, run: RunContext, checkpoint: Checkpoint | None, trees: TreeWorker
+) -> tuple[Evidence, dict[str, np.ndarray], dict[str, AuxiliaryPredictions], bool]:
+    """Train the members; detectors and auxiliary models run meanwhile in background threads.
+
+    Args:
+        rows: encoded.
+        plan: what is trained.
+        run: as for `train`.
+        checkpoint: keeps what is trained.
+        trees: worker process for tree models.
+
+    Returns:
+        The rounds, columns of the detectors, held-out predictions of the auxiliary models, and whether the time limit cut the training short.
+    """
+    from zcurate.runtime.memory import keep_freed_blocks
+    from zcurate.runtime.threads import background_executor
+    from zcurate.training import rounds
+    from zcurate.training.auxiliary.background import Background
     from zcurate.training.detectors import neighbors
     from zcurate.training.models import builder
 
-    place = device.pick(options.device)
-    threads = device.use_threads()
-    processes = process_group.SingleProcess()
-    if environment.world_size() > 1:
-        check_process_group(environment.world_size(), options, what)
-        if members.trains_one_by_one(what.spec, place):
-            processes = process_group.join_group(place, what.spec.folds)
-        else:
-            alone = "the first" if last else "every"
-            progress.warn(f"torchrun: {dataset.n_rows} rows make steps too small to share out: {alone} process does the whole scan")
-            leave_if_worker(last)
-    clock.stage("encoding")
-    encoded = encoder.encode(dataset, what.spec, place, room)
-    clock.stage("training")
-    limit = units.parse_duration(options.time_limit)
-    timings = Timings()
-    model = builder(what.spec.name)
-    marks = fingerprint(dataset, options, what)
-    kept = checkpoint_for(options, what, encoded.n_rows, marks, progress)
-    # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees;
-    # where there are but two cores the other's turn comes after that, as three at work would keep the members waiting.
-    with memory.keep_freed_blocks(), threads_module.background_executor(2 if grove.child and threads > 2 else 1) as start:
-        asked = start(background.auxiliary_predictions, grove, encoded, what.spec.ensemble, options.seed, limit, timings)
-        looks: list[Any] = []
-        look = partial(background.start_detectors, looks, start, encoded, what.spec.witnesses, timings)
-        if command is None:
-            look()
-        evidence, cut_short = rounds.train(
-            encoded,
-            what.spec,
-            model,
-            what.packed,
-            what.n_epochs,
-            options.seed,
-            progress,
-            limit,
-            neighbors.representation_observer(what.spec.judged_by),
-            timings,
-            kept,
-            processes,
-            None if command is None else look,
-        )
-        said = asked.result()
-    row, target, dtype = encoded.row, encoded.target, str(encoded.dtype).removeprefix("torch.")
-    looked_at = [each.result() for each in looks]
-    # What the members saw is needed no more; the judge wants the room.
-    del encoded, looks, look, asked
-    epochs = [len(one.error) for one in evidence.rounds]
-    if cut_short:
-        progress.warn(f"--time-limit: training was cut short, {epochs[0]} of {what.n_epochs} epochs in the first round — probabilities are less sure")
-    processes.leave()
-    leave_if_worker(last)
-    clock.stage("judging")
-    if dataset.n_rows >= LARGE_ROWS:
-        memory.trim()
-    for columns in looked_at:
-        evidence = evidence.with_columns(columns)
-    if grove.trouble:
-        progress.warn(f"no trees beside the members: {grove.trouble} — the verdicts are less sure")
-    evidence = judge.select_rounds(evidence)
-    with timings("blend"):
-        evidence, weights = blend.blend(evidence, said)
-    verdicts = judge.judge(evidence, cut_from(options), what.spec.judged_by, too_short_reason(epochs[0], cut_short), timings)
-    if options.precision is not None and verdicts.threshold >= 1:
-        progress.warn(
-            f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {max_p_incorrect(verdicts):.4f} — no row is called incorrect"
-        )
-    decided = thresholds.predicted_labels(evidence, what.spec.decision)
-    card = run_card.build_run_card(dataset, options, what, evidence, verdicts, row, device.describe(place), command, cut_short)
-    for text in data_warnings(dataset, what.spec.judged_by, card):
-        progress.warn(text)
-    card["model"]["n_epochs"] = epochs
-    card["print"], card["dtype"] = marks, dtype
-    card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
-    card["threads"], card["processes"] = threads, processes.size * processes.n_member_groups
-    card["seconds"] = clock.seconds()
-    card["costs"] = {name: round(spent, 3) for name, spent in timings.seconds.items()}
-    if dataset.n_rows >= LARGE_ROWS:
-        memory.trim()
-    return Scanned(dataset, evidence, row, verdicts, card, decided, target, kept)
+    # Members of small tables leave a core free. One thread waits for the trees; where there are but two cores the detectors' turn comes after
+    # that, as three at work would keep the members waiting.
+    n_jobs = 2 if trees.child and environment.cpu_count() > 2 else 1
+    with keep_freed_blocks(), background_executor(n_jobs) as submit:
+        background = Background(submit, rows, plan.spec, run, trees)
+        background.start_auxiliary()
+        if not run.owns_process:
+            background.start_detectors()
+        observer = neighbors.representation_observer(plan.spec.judged_by)
+        evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
+        if cut_short:
+            n_epochs = len(evidence.rounds[0].error)
+            run.progress.warn(f"--time-limit: training was cut short, {n_epochs} of {plan.n_epochs} epochs in the first round — probabilities are less sure")
+        return evidence, background.columns(), background.predictions(), cut_short
 
 
-def no_background() -> None:
-    """Nothing is to begin."""
+def judge_rows(
+    evidence: Evidence, columns: dict[str, np.ndarray], auxiliary: dict[str, AuxiliaryPredictions], plan: Plan, options: ScanOptions,
+    run: RunContext, cut_short: bool, trees_trouble: str,
+) -> Judged:  # fmt: skip
+    """Turn evidence into calibrated verdicts.
 
-
-def cut_from(options: ScanOptions) -> Cut:
-    """The judge's cut from the three options that set it."""
+    Args:
+        evidence: the rounds.
+        columns: of the detectors.
+        auxiliary: held-out predictions of auxiliary models.
+        plan: `clues`.
+        options: the cut.
+        run: store, processes, timings.
+        cut_short: the time limit cut the training short.
+        trees_trouble: why there are no tree models; empty where there are, or none was wanted.
+    """
+    from zcurate.judge.blocks import JudgeRequest, judge_by_blocks
     from zcurate.judge.thresholds import Cut
 
-    return Cut(options.threshold, options.precision, options.budget)
+    run.stage("judging")
+    if len(evidence.y) >= LARGE_ROWS or not run.store.resident:
+        memory.trim()
+    if trees_trouble:
+        run.progress.warn(f"tree models failed ({trees_trouble}); verdicts rely on the neural ensemble alone")
+    cut = Cut(options.threshold, options.precision, options.budget)
+    forbidden = too_short_reason(len(evidence.rounds[0].error), cut_short)
+    judged = judge_by_blocks(JudgeRequest(evidence, columns, auxiliary, cut, plan.spec.judged_by, forbidden), run)
+    verdicts = judged.verdicts
+    if options.precision is not None and verdicts.threshold >= 1:
+        surest = max_p_incorrect(verdicts)
+        run.progress.warn(f"--precision {options.precision:g}: out of reach — the surest row is wrong with p {surest:.4f} — no row is called incorrect")
+    return judged
+
+
+def describe_scan(
+    table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, judged: Judged, evidence: Evidence, row: np.ndarray, run: RunContext,
+    cut_short: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Make the run card and pass warnings about the data on.
+
+    Args:
+        table: the input.
+        options: every setting.
+        plan: what was trained.
+        judged: verdicts.
+        evidence: the rounds.
+        row: (M,) position in the input of each encoded row.
+        run: device, processes, timings, command.
+        cut_short: the time limit cut the training short.
+    """
+    from zcurate.report.run_card import build_run_card, count_all_rows, pool_cards
+
+    card = build_run_card(table.sample, options, plan, judged, row, run, cut_short)
+    if not run.store.resident:
+        card = count_all_rows(card, judged, evidence.y, run.store)
+    for text in data_warnings(table.sample, plan.spec.judged_by, card):
+        run.progress.warn(text)
+    if run.store.resident:
+        card["heldout"] = {name: round(weight, 3) for name, weight in judged.weights.items()}
+    n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
+    card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
+    card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}
+    if run.processes.apart:
+        cards, n_rows = zip(*run.processes.gathered((card, len(row))), strict=True)
+        card = run.processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
+    return card
+
+
+def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summary_only: bool) -> Report:
+    """Write the report where that is asked for, and return it.
+
+    Args:
+        result: of the scan.
+        options: `output`.
+        run: stores, processes.
+        summary_only: of a large report that is written, return only its summary.
+    """
+    if len(result.evidence.y) >= LARGE_ROWS or not run.store.resident:
+        memory.trim()
+    is_chunked = not run.store.resident or (result.is_aligned and result.data.n_rows >= run.store.sizes.min_chunked_rows)
+    if not is_chunked or (options.output is None and run.store.resident):
+        if options.output is not None:
+            result.report.save(options.output)
+        return result.report
+    if not run.store.resident:
+        run.stage("writing")
+    if options.output is not None:
+        return write_report(result, options.output, run, summary_only)
+    with temporary_store() as scratch:
+        return write_report(result, os.path.join(scratch.folder, "report.parquet"), run, False)
+
+
+def write_report(result: ScanResult, path: str, run: RunContext, summary_only: bool) -> Report:
+    """Write a report chunk by chunk: one file, or with several processes a folder of parts, a part for each split of the input.
+
+    Args:
+        result: of the scan.
+        path: of the report.
+        run: stores, processes.
+        summary_only: return only the report's summary.
+    """
+    from zcurate.data.partitions import part_name
+    from zcurate.report import atomic, parts, storage
+    from zcurate.report.report import Report
+    from zcurate.report.writer import report_chunks, write_chunks
+
+    chunks = report_chunks(result, run)
+    if run.processes.size == 1 or run.store.resident:
+        with atomic.whole_file(path) as temporary:
+            write_chunks((chunk for _, chunk in chunks), temporary, result.card)
+    else:
+        with parts.written_by_all(path, run.processes) as folder:
+            for split, of_split in itertools.groupby(chunks, lambda one: one[0]):
+                assert split is not None  # crack: narrows types only
+                name = part_name(split.number, result.table.n_units)  # type: ignore[union-attr]
+                write_chunks((chunk for _, chunk in of_split), os.path.join(folder, name), result.card, split.begin)
+    memory.trim()
+    if environment.rank() != 0 and run.processes.apart:
+        import pyarrow as pa
+
+        return Report(pa.table({}), result.card)
+    return storage.load_summary(path) if summary_only else storage.load(path)

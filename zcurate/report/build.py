@@ -1,10 +1,8 @@
-"""From evidence and verdicts to a `Report`: every column of it, one row per input row in the input's order. No torch.
-
-Leaves: `Report`. Enters: `Dataset`, `Evidence`, `Verdicts`. The report itself, loaded and saved, is in a room of its own that starts quickly.
-"""
+"""Build the columns of a `Report` from evidence and verdicts, one row per input row in the input's order. No torch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ import pyarrow as pa
 
 from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
-from zcurate.encoding.targets import class_codes
+from zcurate.encoding.targets import TargetScale, class_codes
 from zcurate.evidence.evidence import Evidence, given_view
 from zcurate.evidence.heldout import given_probability
 from zcurate.evidence.noise_model import entropies, margins
@@ -20,35 +18,44 @@ from zcurate.evidence.signals import residuals
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.reasons import CODES
 from zcurate.report.attribution import ColumnProfiles, attribute
-from zcurate.report.dynamics_columns import columns as trace_columns
+from zcurate.report.dynamics_columns import columns as curve_columns
 from zcurate.report.dynamics_columns import to_lists
-from zcurate.report.ranks import rank_rows
 from zcurate.report.report import Report
 from zcurate.runtime.threads import run_in_threads
 
 
+@dataclass(frozen=True)
+class ReportRows:
+    """What the report says of M encoded rows."""
+
+    evidence: Evidence
+    """What was seen of them."""
+    verdicts: Verdicts
+    """What they were judged to be."""
+    predicted: np.ndarray
+    """(M,) predicted class, or standardized target."""
+    rank: np.ndarray
+    """(M,) int64 ranks among all rows of the report, 0 = none."""
+
+
 def build_report(
-    data: Dataset, row: np.ndarray, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any,
-    rank: np.ndarray | None = None, backdrop: ColumnProfiles | None = None,
-) -> Report:  # fmt: skip
-    """Join what was seen and what was judged to the input's rows.
+    data: Dataset, row: np.ndarray, rows: ReportRows, card: dict[str, Any], target: TargetScale | None, profiles: ColumnProfiles | None = None
+) -> Report:
+    """Join evidence and verdicts to the input's rows.
 
     Args:
         data: N rows.
-        row: (M,) position in the input of each encoded row.
-        evidence: of the encoded rows.
-        verdicts: of the encoded rows.
+        row: (M,) position in `data` of each encoded row.
+        rows: of the encoded rows.
         card: run card.
-        decided: (M,) predicted class, or standardised target.
-        target: regression's `TargetScale`, or None.
-        rank: (M,) int64 ranks among more rows than these, 0 = none; None to rank these.
-        backdrop: rows that statistics of columns are taken over; None for an even sample of these.
+        target: regression's scale of targets; None for classes.
+        profiles: statistics of columns that rows are compared with; None for those of an even sample of `data`.
     """
-    n = data.n_rows
-    spread = RowScatter(n, row)
+    n, evidence, verdicts = data.n_rows, rows.evidence, rows.verdicts
+    scatter = RowScatter(n, row)
     regression = data.task.kind == "regression"
 
-    def known() -> dict[str, pa.Array]:
+    def input_columns() -> dict[str, pa.Array]:
         fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
         if data.roles.id is not None:
             fields["id"] = data.table.column(data.roles.id).combine_chunks()
@@ -56,29 +63,27 @@ def build_report(
             fields["path"] = data.paths
         return fields | {"given": data.given}
 
-    def judged() -> dict[str, pa.Array]:
-        fields = {"suggested": label_column(data, spread, verdicts.suggested, target), "p_suggested": spread.floats(verdicts.p_suggested)}
-        fields["verdict"] = verdict_column(spread, verdicts.code)
-        return fields | {name: spread.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
+    def verdict_columns() -> dict[str, pa.Array]:
+        fields = {"suggested": label_column(data, scatter, verdicts.suggested, target), "p_suggested": scatter.floats(verdicts.p_suggested)}
+        fields["verdict"] = verdict_column(scatter, verdicts.code)
+        return fields | {name: scatter.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
 
-    def percentiles() -> dict[str, pa.Array]:
-        own = rank
-        if own is None:
-            own = rank_rows(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
-        return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
+    def rank_columns() -> dict[str, pa.Array]:
+        return {"rank": rank_column(scatter, rows.rank), "reasons": reasons_column(scatter, verdicts.reasons)}
 
-    def told() -> dict[str, pa.Array]:
-        return {"telling": telling_column(data, spread, verdicts, decided, backdrop)}
+    def attribution() -> dict[str, pa.Array]:
+        return {"telling": telling_column(data, scatter, verdicts, rows.predicted, profiles)}
 
-    def seen() -> dict[str, pa.Array]:
-        fields = dynamics_columns(spread, evidence) | {"predicted": label_column(data, spread, decided, target)}
-        fields |= heldout_columns(spread, evidence, regression)
+    def evidence_columns() -> dict[str, pa.Array]:
+        fields = dynamics_columns(scatter, evidence) | {"predicted": label_column(data, scatter, rows.predicted, target)}
+        fields |= heldout_columns(scatter, evidence, regression)
         if "copies_other" in evidence.columns:
-            fields["copies_other"] = spread.floats(evidence.columns["copies_other"])
-        return fields | (residual_columns(data, spread, evidence, verdicts, target) if regression else {})
+            fields["copies_other"] = scatter.floats(evidence.columns["copies_other"])
+        return fields | (residual_columns(data, scatter, evidence, verdicts, target) if regression else {})
 
-    made = [known, judged, percentiles, told, seen, *trace_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])]
-    return Report(pa.table({name: column for fields in run_in_threads(made, n) for name, column in fields.items()}), card)
+    curves = curve_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])
+    jobs = [input_columns, verdict_columns, rank_columns, attribution, evidence_columns, *curves]
+    return Report(pa.table({name: column for fields in run_in_threads(jobs, n) for name, column in fields.items()}), card)
 
 
 class RowScatter:
@@ -108,54 +113,54 @@ class RowScatter:
         return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
 
 
-def verdict_column(spread: RowScatter, code: np.ndarray) -> pa.Array:
+def verdict_column(scatter: RowScatter, code: np.ndarray) -> pa.Array:
     """(N,) dictionary<string>; `skipped` for rows that were not encoded.
 
     Args:
-        spread: M rows among N.
+        scatter: M rows among N.
         code: (M,) int8 positions in `VERDICTS`.
     """
-    return pa.DictionaryArray.from_arrays(pa.array(spread.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
+    return pa.DictionaryArray.from_arrays(pa.array(scatter.put(code, VERDICTS.index("skipped"), np.int32)), pa.array(VERDICTS))
 
 
-def reasons_column(spread: RowScatter, reasons: np.ndarray) -> pa.Array:
+def reasons_column(scatter: RowScatter, reasons: np.ndarray) -> pa.Array:
     """(N,) list<string>, empty where there is no reason.
 
     Args:
-        spread: M rows among N.
+        scatter: M rows among N.
         reasons: (M, R) int8 positions in `CODES`, -1 = none.
     """
-    placed = spread.put(reasons, -1, np.int8)
+    placed = scatter.put(reasons, -1, np.int8)
     return to_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
 
 
-def label_column(data: Dataset, spread: RowScatter, values: np.ndarray, target: Any) -> pa.Array:
+def label_column(data: Dataset, scatter: RowScatter, values: np.ndarray, target: Any) -> pa.Array:
     """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
     if target is not None:
-        return spread.floats(target.back(values), np.float64)
-    code = spread.put(values, -1, np.int32)
+        return scatter.floats(target.back(values), np.float64)
+    code = scatter.put(values, -1, np.int32)
     return pa.array(data.task.classes, pa.string()).take(pa.array(code, mask=code < 0))
 
 
-def rank_column(spread: RowScatter, rank: np.ndarray) -> pa.Array:
+def rank_column(scatter: RowScatter, rank: np.ndarray) -> pa.Array:
     """(N,) ranks, 0 as null."""
-    out = spread.put(rank, 0, np.int64)
+    out = scatter.put(rank, 0, np.int64)
     return pa.array(out, mask=out == 0)
 
 
-def telling_column(data: Dataset, spread: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
+def telling_column(data: Dataset, scatter: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
-    wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
-    other = np.full(spread.n_rows, -1)
+    wanted = np.sort(scatter.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
+    other = np.full(scatter.n_rows, -1)
     if data.task.classes:
-        other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
+        other[scatter.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
     told = attribute(data, wanted, class_codes(data), other, backdrop)
-    length = np.zeros(spread.n_rows, np.int32)
+    length = np.zeros(scatter.n_rows, np.int32)
     length[wanted] = np.diff(told.offsets.to_numpy())
     return to_lists(told.values, length, empty=True)
 
 
-def dynamics_columns(spread: RowScatter, evidence: Evidence) -> dict[str, pa.Array]:
+def dynamics_columns(scatter: RowScatter, evidence: Evidence) -> dict[str, pa.Array]:
     """What training saw of each row."""
     columns = evidence.columns
     seen, masked = columns["n_seen"], columns["n_masked"]
@@ -167,37 +172,37 @@ def dynamics_columns(spread: RowScatter, evidence: Evidence) -> dict[str, pa.Arr
 
     with np.errstate(invalid="ignore", divide="ignore"):
         frequency = masked / seen
-    fields = {name: spread.floats(of(name)) for name in ("z_score", "z_max", "z_last")}
-    fields["mask_frequency"] = spread.floats(frequency)
-    fields["n_seen"] = spread.counts(seen)
-    fields["n_masked"] = spread.counts(masked)
+    fields = {name: scatter.floats(of(name)) for name in ("z_score", "z_max", "z_last")}
+    fields["mask_frequency"] = scatter.floats(frequency)
+    fields["n_seen"] = scatter.counts(seen)
+    fields["n_masked"] = scatter.counts(masked)
     for name in ("loss_mean", "confidence_mean", "confidence_std", "margin_mean"):
-        fields[name] = spread.floats(of(name))
+        fields[name] = scatter.floats(of(name))
     for name in ("learned_epoch", "n_forgotten"):
-        fields[name] = spread.counts(of(name))
+        fields[name] = scatter.counts(of(name))
     return fields
 
 
-def heldout_columns(spread: RowScatter, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
+def heldout_columns(scatter: RowScatter, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
     """What models that never trained on each row say of it."""
     view = given_view(evidence)
     if regression:
         far = residuals.residual_scale(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
-        return {"p_given": spread.floats(np.exp(-far)), "margin_heldout": spread.floats(-far), "entropy_heldout": spread.floats(entropy)}
+        return {"p_given": scatter.floats(np.exp(-far)), "margin_heldout": scatter.floats(-far), "entropy_heldout": scatter.floats(entropy)}
     own = np.where(view.labelled, given_probability(evidence.heldout, np.maximum(view.label, 0)), np.nan)
     margin = np.where(view.labelled, margins(evidence.heldout, view.label), np.nan)
-    return {"p_given": spread.floats(own), "margin_heldout": spread.floats(margin), "entropy_heldout": spread.floats(entropies(evidence.heldout))}
+    return {"p_given": scatter.floats(own), "margin_heldout": scatter.floats(margin), "entropy_heldout": scatter.floats(entropies(evidence.heldout))}
 
 
-def residual_columns(data: Dataset, spread: RowScatter, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
+def residual_columns(data: Dataset, scatter: RowScatter, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
     """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
 
     A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
     of the held-out spreads of the rows with p_incorrect <= 0.5.
     """
     location, log_scale = np.asarray(evidence.heldout).T.astype(np.float64)
-    given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[spread.row]
+    given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[scatter.row]
     predicted = target.back(location)
     far = np.abs(evidence.y - location) * np.exp(-log_scale)
     right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
@@ -205,8 +210,8 @@ def residual_columns(data: Dataset, spread: RowScatter, evidence: Evidence, verd
     signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
     wide = np.float64
     return {
-        "residual": spread.floats(given - predicted, wide),
-        "residual_z": spread.floats(signed, wide),
-        "interval_low": spread.floats(target.back(location - half), wide),
-        "interval_high": spread.floats(target.back(location + half), wide),
+        "residual": scatter.floats(given - predicted, wide),
+        "residual_z": scatter.floats(signed, wide),
+        "interval_low": scatter.floats(target.back(location - half), wide),
+        "interval_high": scatter.floats(target.back(location + half), wide),
     }

@@ -1,7 +1,4 @@
-"""The run card's parts that need counting: columns, classes, noise by class and pair, skill, calibration. Plain JSON values only.
-
-Leaves: dicts. Enters: `Dataset`, `Evidence`, `Verdicts`.
-"""
+"""The run card: what was run on what, and how well the verdicts can be trusted. Plain JSON values only."""
 
 from __future__ import annotations
 
@@ -19,51 +16,29 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import best_other, take_rows
-from zcurate.judge.blocks import BLOCK_ROWS, BlockedVerdicts
+from zcurate.judge.blocks import Judged
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.thresholds import class_cutoffs
 from zcurate.report.dynamics_columns import bands
-from zcurate.runtime.store import MemoryMappedStore
+from zcurate.runtime.context import RunContext
+from zcurate.runtime.store import ArrayStore
 
 if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
 
 
-def exact_counts(card: dict[str, Any], judged: BlockedVerdicts, found: Evidence, store: MemoryMappedStore) -> dict[str, Any]:
-    """The run card with what was counted in the first block counted in all rows, or for pairs of classes scaled up to them.
+def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judged, row: np.ndarray, run: RunContext, cut_short: bool) -> dict[str, Any]:
+    """Describe everything needed to trust or repeat the scan, as plain JSON values.
 
     Args:
-        card: made from the first block.
-        judged: all rows' verdicts.
-        found: all rows' labels.
-        store: where they lie.
+        data: the input's rows, or of a streamed input a sample of them.
+        options: every setting.
+        plan: what was trained.
+        judged: verdicts, and the evidence of the first block.
+        row: (M,) position in the input of each encoded row.
+        run: seed, device, command.
+        cut_short: the time limit cut the training short.
     """
-    size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
-    for begin, end in chunk_ranges(len(found.y), BLOCK_ROWS):
-        y, code = found.y[begin:end], judged.verdicts.code[begin:end]
-        if card["classes"]:
-            size += np.bincount(y[y >= 0], minlength=len(size))
-            for word, n in called.items():
-                n += np.bincount(y[(y >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
-        store.release()
-    classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
-    times = len(found.y) / len(judged.evidence.y)
-    pairs = []
-    for entry in card["pairs"]:
-        expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
-        pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
-    whole = judged.verdicts
-    expected = (
-        {**card["expected"], "recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]} if not whole.why else {}
-    )
-    rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True)) if not whole.why else card["noise_rate"]
-    return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected}, "in_pieces": True}
-
-
-def build_run_card(
-    data: Dataset, options: ScanOptions, what: Plan, evidence: Evidence, verdicts: Verdicts, row: np.ndarray, device: str, command: str | None, cut_short: bool
-) -> dict[str, Any]:
-    """Everything that is needed to trust or repeat the scan, as plain JSON values."""
     import platform
 
     import numpy
@@ -73,23 +48,55 @@ def build_run_card(
     from zcurate import __version__
     from zcurate.report.atomic import absolute_path
     from zcurate.report.schema import SCHEMA_VERSION
+    from zcurate.runtime.device import describe
 
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "pyarrow": pyarrow.__version__}
     return {
         "schema_version": SCHEMA_VERSION,
         "zcurate": __version__,
-        "command": command,
+        "command": run.command,
         "options": {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(options).items()},
         "seed": options.seed,
-        "device": device,
+        "device": describe(run.torch_device),
         "versions": versions,
         "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
         **describe_data(data),
-        "model": {**dataclasses.asdict(what.spec), "n_epochs": [len(one.error) for one in evidence.rounds], "why": what.why},
-        **describe_verdicts(data, evidence, verdicts, row),
+        "model": {**dataclasses.asdict(plan.spec), "n_epochs": [len(one.error) for one in judged.evidence.rounds], "why": plan.why},
+        **describe_verdicts(data, judged.evidence, judged.first, row),
         "partial": cut_short,
         "warnings": list(data.warnings),
     }
+
+
+def count_all_rows(card: dict[str, Any], judged: Judged, y: np.ndarray, store: ArrayStore) -> dict[str, Any]:
+    """Replace what was counted in the first block by counts over all rows; pairs of classes are scaled up to them.
+
+    Args:
+        card: made from the first block.
+        judged: verdicts of all rows.
+        y: (N,) given labels as encoded.
+        store: of both.
+    """
+    size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
+    for begin, end in chunk_ranges(len(y), store.sizes.judge_rows):
+        label, code = y[begin:end], judged.verdicts.code[begin:end]
+        if card["classes"]:
+            size += np.bincount(label[label >= 0], minlength=len(size))
+            for word, n in called.items():
+                n += np.bincount(label[(label >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
+        store.release()
+    classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
+    times = len(y) / len(judged.evidence.y)
+    pairs = []
+    for entry in card["pairs"]:
+        expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
+        pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
+    whole = judged.verdicts
+    if whole.why:
+        return {**card, "classes": classes, "pairs": pairs, "in_pieces": True}
+    expected_recall = {"recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]}
+    rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True))
+    return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected_recall}, "in_pieces": True}
 
 
 MAX_PAIRS = 20

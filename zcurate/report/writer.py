@@ -1,10 +1,12 @@
-"""Write a report chunk by chunk."""
+"""Build a report chunk by chunk and write it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,102 +14,188 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.config.model_config import Plan
 from zcurate.data.dataset import Dataset
-from zcurate.data.table import AssignedSplit, StreamedTable
+from zcurate.data.table import AssignedSplit, ResidentTable, StreamedTable
+from zcurate.encoding.targets import TargetScale
 from zcurate.errors import InputError
-from zcurate.evidence import heldout
 from zcurate.evidence.evidence import Evidence
-from zcurate.judge import thresholds
-from zcurate.judge.blocks import BlockedVerdicts, evidence_of_rows, gather, merge_verdicts, verdict_arrays, without_arrays
-from zcurate.judge.judge import Verdicts
-from zcurate.report import build, ranks
-from zcurate.report import schema as schema_module
+from zcurate.judge.blocks import Judged, evidence_of_rows, gather, slice_evidence, verdict_arrays, with_arrays
+from zcurate.judge.thresholds import predicted_labels
 from zcurate.report.attribution import PROFILE_ROWS, ColumnProfiles
-from zcurate.report.ranks import rank_across, rank_by_bins, scatter_windows
-from zcurate.runtime.process_group import ProcessGroup
-from zcurate.runtime.store import MemoryMappedStore
+from zcurate.report.build import ReportRows, build_report
+from zcurate.report.ranks import rank_across, rank_by_bins, rank_rows, scatter_windows
+from zcurate.report.report import Report
+from zcurate.report.schema import METADATA_KEY, parquet_options
+from zcurate.runtime.context import RunContext
 from zcurate.runtime.threads import prefetch
 
-CHUNK_ROWS = 65_536
-"""Rows of the report made and written at a time."""
+
+@dataclass(frozen=True)
+class ScanResult:
+    """All that a scan's report is built from."""
+
+    table: ResidentTable | StreamedTable
+    """The input."""
+    row: np.ndarray
+    """(M,) int64, position in the input of each encoded row; of a streamed table among the rows that this process reads."""
+    evidence: Evidence
+    """The rounds of the M encoded rows, not yet merged."""
+    columns: dict[str, np.ndarray]
+    """(M,) columns of the detectors."""
+    judged: Judged
+    """Verdicts, and the evidence they rest on."""
+    card: dict[str, Any]
+    """The run card."""
+    target: TargetScale | None
+    """Regression's scale of targets."""
+    plan: Plan
+    """What was trained."""
+
+    @property
+    def data(self) -> Dataset:
+        """All rows of a resident table; a sample of those of a streamed one."""
+        return self.table.sample
+
+    @property
+    def is_aligned(self) -> bool:
+        """Every input row is encoded, and they stand in the input's order."""
+        return self.data.pictures is None and np.array_equal(self.row, np.arange(self.data.n_rows))
+
+    @cached_property
+    def report(self) -> Report:
+        """The report of a resident table, built as a whole."""
+        return Report(next(resident_chunks(self, None)), self.card)
 
 
-def write_streamed(
-    path_of: Callable[[int, int], str],
-    found: StreamedTable,
-    row: np.ndarray,
-    seen: Evidence,
-    extra: dict[str, np.ndarray],
-    judged: BlockedVerdicts,
-    card: dict[str, Any],
-    decision: str,
-    target: Any,
-    store: MemoryMappedStore,
-    others: ProcessGroup,
-) -> None:
-    """Write the report in row groups in the input's order; the input is read once more for ids, labels and telling columns.
+def report_chunks(result: ScanResult, run: RunContext) -> Iterator[tuple[AssignedSplit | None, pa.Table]]:
+    """Build the report's columns chunk by chunk, in the input's order.
 
     Args:
-        path_of: file to fill for which unit of how many: one process asks for 0 of 1 and writes everything there, several write a file a unit.
-        found: the input.
-        row: (N,) position among the rows read here of each row as it lies in the files.
-        seen: the rounds' records.
-        extra: (N,) columns of witnesses.
-        judged: the verdicts.
-        card: run card.
-        decision: how `predicted` is read off.
-        target: regression's `TargetScale`, or None.
-        store: where the rows lie.
-        others: the processes that write rows of their own.
+        result: of the scan.
+        run: store and processes.
+
+    Yields:
+        The split that the rows belong to where several processes write, and their columns; `row` counts from 0 in each chunk.
+
+    Raises:
+        InputError: a streamed input has changed since it was first read.
     """
-    n, verdicts = len(row), judged.verdicts
-    place, rank = store.zeros((n,), np.int64), store.zeros((n,), np.int64)
-    scatter_windows(place, row, lambda part: np.arange(part.start, part.stop), store)
-    rank_by_bins(rank, row, verdicts, seen.rounds[0].columns["z_score"], store)
-    if others.size > 1:
-        rank_across(rank, verdicts, others)
-    backdrop, done = ColumnProfiles.of(found.part(found.data.table.slice(0, PROFILE_ROWS).select(found.columns()))), 0
+    if isinstance(result.table, StreamedTable):
+        yield from streamed_chunks(result, result.table, run)
+    else:
+        yield from ((None, chunk) for chunk in resident_chunks(result, run.store.sizes.report_rows))
 
-    def made(unit: AssignedSplit | None) -> Iterator[pa.Table]:
-        nonlocal done
-        for table in report_chunks(found, unit):
-            percentiles = place[done : done + table.num_rows]
-            check_unchanged(len(percentiles) == table.num_rows, found)
-            order = np.argsort(percentiles)
-            rows = percentiles[order]
-            evidence = evidence_of_rows(seen, rows, extra, store)
-            mine = {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()}
-            of_chunk = merge_verdicts([without_arrays(verdicts)], mine)
-            decided = thresholds.predicted_labels(evidence, decision)
-            whole = build.build_report(found.part(table), order, evidence, of_chunk, card, decided, target, gather(rank, rows, store), backdrop)
-            done += table.num_rows
-            yield whole.table
+
+def resident_chunks(result: ScanResult, chunk_rows: int | None) -> Iterator[pa.Table]:
+    """Build the report of resident rows, as a whole or chunk by chunk.
+
+    Args:
+        result: of the scan.
+        chunk_rows: rows of a chunk, where every row is encoded in the input's order; None for all.
+    """
+    data, verdicts, evidence = result.data, result.judged.verdicts, result.judged.evidence
+    rank = rank_rows(result.row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    rows = ReportRows(evidence, verdicts, predicted_labels(evidence, result.plan.spec.decision), rank)
+    if chunk_rows is None or not result.is_aligned:
+        yield build_report(data, result.row, rows, result.card, result.target).table
+        return
+    profiles = ColumnProfiles.of(data)
+    for begin, end in chunk_ranges(data.n_rows, chunk_rows):
+        part, n = slice(begin, end), end - begin
+        chunk = dataclasses.replace(
+            data,
+            table=data.table.slice(begin, n),
+            given=data.given.slice(begin, n),
+            arrays={name: array.slice(begin, n) for name, array in data.arrays.items()},
+        )
+        of_chunk = with_arrays(verdicts, {name: values[part] for name, values in verdict_arrays(verdicts).items()})
+        in_chunk = ReportRows(slice_evidence(evidence, part), of_chunk, rows.predicted[part], rank[part])
+        yield build_report(chunk, np.arange(n), in_chunk, result.card, result.target, profiles).table
+
+
+def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -> Iterator[tuple[AssignedSplit | None, pa.Table]]:
+    """Build the report of memory-mapped rows; the input is read once more for ids, labels and attributions.
+
+    Args:
+        result: of the scan.
+        table: the input.
+        run: store and processes.
+    """
+    n, store, verdicts = len(result.row), run.store, result.judged.verdicts
+    position, rank = store.zeros((n,), np.int64), store.zeros((n,), np.int64)
+    scatter_windows(position, result.row, lambda part: np.arange(part.start, part.stop), store)
+    rank_by_bins(rank, result.row, verdicts, result.evidence.rounds[0].columns["z_score"], store)
+    if run.processes.size > 1:
+        rank_across(rank, verdicts, run.processes)
+    profiles = ColumnProfiles.of(table.part(table.sample.table.slice(0, PROFILE_ROWS).select(table.columns())))
+    done = 0
+    for split in [None] if run.processes.size == 1 else table.units:
+        for chunk in table_chunks(table, split, store.sizes.report_rows):
+            positions = position[done : done + chunk.num_rows]
+            check_unchanged(len(positions) == chunk.num_rows, table)
+            order = np.argsort(positions)
+            rows = positions[order]
+            evidence = evidence_of_rows(result.evidence, rows, result.columns, store)
+            of_chunk = with_arrays(verdicts, {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()})
+            in_chunk = ReportRows(evidence, of_chunk, predicted_labels(evidence, result.plan.spec.decision), gather(rank, rows, store))
+            done += chunk.num_rows
+            yield split, build_report(table.part(chunk), order, in_chunk, result.card, result.target, profiles).table
             store.release()
-
-    for unit in [None] if others.size == 1 else found.units:
-        number, of, first_row = (0, 1, 0) if unit is None else (unit.number, found.n_units, unit.begin)
-        with ReportWriter(path_of(number, of), card) as pen:
-            for part in prefetch(made(unit)):
-                pen.write(part, first_row)
-                first_row += part.num_rows
-    check_unchanged(done == n, found)
+    check_unchanged(done == n, table)
 
 
-def check_unchanged(same: bool, found: StreamedTable) -> None:
+def table_chunks(table: StreamedTable, split: AssignedSplit | None, chunk_rows: int) -> Iterator[pa.Table]:
+    """Read the rows of a split, or all that this process reads, in tables of `chunk_rows`, the last with what is left."""
+    batches: list[pa.RecordBatch] = []
+    for batch in table.pieces(table.columns(), split):
+        batches.append(batch)
+        while sum(one.num_rows for one in batches) >= chunk_rows:
+            whole = pa.Table.from_batches(batches)
+            yield whole.slice(0, chunk_rows)
+            batches = whole.slice(chunk_rows).to_batches()
+    if sum(one.num_rows for one in batches):
+        yield pa.Table.from_batches(batches)
+
+
+def check_unchanged(same: bool, table: StreamedTable) -> None:
     """Refuse an input that has changed since it was first read.
 
     Raises:
         InputError: it has other rows now.
     """
     if not same:
-        raise InputError(f"{found.source.path}: other rows than when the scan began — expected an input that stays as it is — scan it again")
+        raise InputError(f"{table.source.path}: other rows than when the scan began — expected an input that stays as it is — scan it again")
+
+
+def write_chunks(chunks: Iterator[pa.Table], path: str, card: dict[str, Any], first_row: int = 0) -> None:
+    """Write a report's chunks as row groups of one file, each built while the one before it is written.
+
+    Args:
+        chunks: in the input's order.
+        path: file to fill.
+        card: run card.
+        first_row: position in the input of the first row.
+    """
+    with ReportWriter(path, card, first_row) as writer:
+        for chunk in prefetch(chunks):
+            writer.write(chunk)
+            del chunk
+            pa.default_memory_pool().release_unused()
 
 
 class ReportWriter:
     """Writes a report's rows as row groups of one file."""
 
-    def __init__(self, path: str, card: dict[str, Any]) -> None:
-        self.path, self.card = path, card
+    def __init__(self, path: str, card: dict[str, Any], first_row: int = 0) -> None:
+        """A file to fill.
+
+        Args:
+            path: of the file.
+            card: run card.
+            first_row: position in the input of the first row.
+        """
+        self.path, self.card, self.next_row = path, card, first_row
         self.writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> ReportWriter:
@@ -117,70 +205,11 @@ class ReportWriter:
         if self.writer is not None:
             self.writer.close()
 
-    def write(self, made: pa.Table, first_row: int) -> None:
-        """Append rows.
-
-        Args:
-            made: columns of the report; `row` is put right.
-            first_row: position in the input of the first of them.
-        """
-        made = made.set_column(0, "row", pa.array(np.arange(first_row, first_row + made.num_rows)))
+    def write(self, chunk: pa.Table) -> None:
+        """Append rows; their column `row` is counted on from the rows before."""
+        chunk = chunk.set_column(0, "row", pa.array(np.arange(self.next_row, self.next_row + chunk.num_rows)))
         if self.writer is None:
-            schema = made.schema.with_metadata({schema_module.METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
-            self.writer = pq.ParquetWriter(self.path, schema, **schema_module.parquet_options(made.schema))
-        self.writer.write_table(made.cast(self.writer.schema))
-
-
-def write_resident(where: str, data: Dataset, evidence: Evidence, verdicts: Verdicts, card: dict[str, Any], decided: np.ndarray, target: Any) -> None:
-    """Write the report of rows in memory, all encoded and in the input's order: each chunk is made while the one before it is written.
-
-    The rows are those of `compose.build`; only a chunk of the report is ever held.
-
-    Args:
-        where: file to fill.
-        data: N rows.
-        evidence: of the same rows.
-        verdicts: of the same rows.
-        card: run card.
-        decided: (N,) as for `compose.build`.
-        target: as for `compose.build`.
-    """
-    rank = ranks.rank_rows(np.arange(data.n_rows), verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
-    backdrop = ColumnProfiles.of(data)
-
-    def chunk(begin: int, end: int) -> pa.Table:
-        part = slice(begin, end)
-        rows = dataclasses.replace(
-            data,
-            table=data.table.slice(begin, end - begin),
-            given=data.given.slice(begin, end - begin),
-            arrays={name: array.slice(begin, end - begin) for name, array in data.arrays.items()},
-        )
-        seen = dataclasses.replace(
-            evidence,
-            columns={name: column[part] for name, column in evidence.columns.items()},
-            curves={name: curve[:, part] for name, curve in evidence.curves.items()},
-            heldout=heldout.take_rows(evidence.heldout, part),
-            y=evidence.y[part],
-        )
-        judged = merge_verdicts([without_arrays(verdicts)], {name: values[part] for name, values in verdict_arrays(verdicts).items()})
-        return build.build_report(rows, np.arange(end - begin), seen, judged, card, decided[part], target, rank[part], backdrop).table
-
-    with ReportWriter(where, card) as pen:
-        for made, begin in prefetch((chunk(begin, end), begin) for begin, end in chunk_ranges(data.n_rows, CHUNK_ROWS)):
-            pen.write(made, begin)
-            del made
-            pa.default_memory_pool().release_unused()
-
-
-def report_chunks(found: StreamedTable, unit: AssignedSplit | None) -> Iterator[pa.Table]:
-    """The rows of a unit, or all that are read here, in tables of `CHUNK_ROWS`, the last with what is left."""
-    held: list[pa.RecordBatch] = []
-    for batch in found.pieces(found.columns(), unit):
-        held.append(batch)
-        while sum(one.num_rows for one in held) >= CHUNK_ROWS:
-            table = pa.Table.from_batches(held)
-            yield table.slice(0, CHUNK_ROWS)
-            held = table.slice(CHUNK_ROWS).to_batches()
-    if sum(one.num_rows for one in held):
-        yield pa.Table.from_batches(held)
+            schema = chunk.schema.with_metadata({METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
+            self.writer = pq.ParquetWriter(self.path, schema, **parquet_options(chunk.schema))
+        self.writer.write_table(chunk.cast(self.writer.schema))
+        self.next_row += chunk.num_rows

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from zcurate.runtime import memory
 from zcurate.runtime.process_group import SingleProcess
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1
 """Linux's name for prctl: be killed when the parent is gone."""
 
 
 class ForkedMember(SingleProcess):
-    """This process or its copy: each trains every other member, and both write into one record, at rows of their own."""
+    """This process or its forked copy: each trains every other member, and both write into one record, at rows of their own."""
 
     n_member_groups = 2
+    is_forked = True
 
     def __init__(self, member_group: int) -> None:
         """One of the two.
@@ -37,81 +37,83 @@ class ForkedMember(SingleProcess):
         self.member_group = member_group
 
 
-@contextmanager
-def forked(wanted: bool) -> Iterator[SingleProcess]:
-    """Go on in two processes; only the first comes out at the end, when the other is done. What both are to see lies in `shared_zeros`.
+def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
+    """Run a function in this process and in a forked copy of it at the same time.
 
-    Members in threads of one process wait for each other's Python at every operation, a quarter of their time; a copy of the process costs
-    some milliseconds. Its memory is this one's until either writes to it. No other thread may be at work in a library meanwhile: a lock that it
-    holds would never open in the copy.
+    Members in threads of one process wait for each other's Python at every operation; a copy of the process costs some milliseconds, and its
+    memory is this one's until either writes to it. What both write to must lie in a `SharedStore` or a `MemoryMappedStore`. No other thread may
+    be at work in a library meanwhile: a lock that it holds would never open in the copy.
 
     Args:
-        wanted: False to go on alone.
+        work: called with `ForkedMember(0)` here and `ForkedMember(1)` in the copy; what it returns there must be small and can be pickled.
+
+    Returns:
+        What it returned here, and in the copy.
 
     Raises:
-        BaseException: what the copy ended with.
+        BaseException: what `work` raised here, or in the copy (as RuntimeError with its traceback).
+        MemoryError: the copy was killed.
     """
     import torch
 
-    if not wanted:
-        yield SingleProcess()
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    mine, (told, here), threads = os.getpid(), os.pipe(), torch.get_num_threads()
-    # The helpers that OpenMP keeps for this thread are not in a copy of it.
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    n_threads = torch.get_num_threads()
+    # OpenMP's helper threads of this thread are not in a copy of it.
     torch.set_num_threads(1)
     memory.trim()
+    child = context.Process(target=run_child, args=(work, receiver, sender, os.getpid()), daemon=True)
     with warnings.catch_warnings():
         # Python warns of any fork beside threads; the caller sees to it that none of them holds a lock.
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(told)
-        lost, twin = True, ForkedMember(1)
-        try:
-            die_with_parent(mine)
-            yield twin
-            send_result(here, None, twin.word)
-            lost = False
-        except BaseException as error:
-            send_result(here, error if isinstance(error, KeyboardInterrupt | MemoryError) else RuntimeError("".join(traceback.format_exception(error))), None)
-        finally:
-            os._exit(int(lost))
-    os.close(here)
-    twin = ForkedMember(0)
+        child.start()
+    sender.close()
     try:
-        yield twin
-        with os.fdopen(told, "rb") as file:
-            words = file.read()
+        own = work(ForkedMember(0))
+        error, other = receiver.recv()
+    except EOFError:
+        child.join()
+        raise MemoryError(f"a forked copy of the process was ended by signal {-(child.exitcode or 0)}") from None
     except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        child.kill()
         raise
     finally:
-        torch.set_num_threads(threads)
-    _, status = os.waitpid(child, 0)
-    if not words:
-        raise MemoryError(f"a copy of the process was ended by signal {os.WTERMSIG(status)}")
-    wrong, twin.word = pickle.loads(words)
-    if wrong is not None:
-        raise wrong
+        torch.set_num_threads(n_threads)
+        child.join()
+        receiver.close()
+    if error is not None:
+        raise error
+    return own, other
 
 
-def send_result(where: int, error: BaseException | None, word: Any) -> None:
-    """Say how it went.
+def run_child(work: Callable[[ForkedMember], T], receiver: Connection, sender: Connection, parent: int) -> None:
+    """Run `work` in the forked copy and send what came of it.
 
     Args:
-        where: pipe.
-        error: what went wrong, or None.
-        word: something small.
+        work: as for `run_forked`.
+        receiver: the parent's end of the pipe.
+        sender: takes (error or None, result).
+        parent: process number of the parent.
     """
-    with suppress(OSError), os.fdopen(where, "wb") as file:
-        pickle.dump((error, word), file)
+    receiver.close()
+    die_with_parent(parent)
+    result: T | None = None
+    error: BaseException | None = None
+    try:
+        result = work(ForkedMember(1))
+    except (KeyboardInterrupt, MemoryError) as raised:
+        error = type(raised)(*raised.args)
+    except BaseException as raised:
+        error = RuntimeError("".join(traceback.format_exception(raised)))
+    try:
+        sender.send((error, result))
+    except OSError:
+        # The parent is gone, or no longer listens.
+        os._exit(1)
 
 
 def can_fork() -> bool:
-    """Whether a copy of this process can go on training: Linux's fork, no GPU, whose threads do not come along."""
+    """Whether a copy of this process can go on computing: Linux's fork, no GPU, whose threads are not copied."""
     import torch
 
     return sys.platform == "linux" and not torch.cuda.is_available()
@@ -121,7 +123,7 @@ def die_with_parent(parent: int) -> None:
     """Have the system end this process when its parent is gone.
 
     Args:
-        parent: its number.
+        parent: its process number.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

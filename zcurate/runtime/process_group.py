@@ -67,8 +67,8 @@ class SingleProcess:
     """Among the groups of processes that share the members."""
     apart = False
     """Each process has rows of its own, that no other knows of; else all know all rows."""
-    word: Any = None
-    """Something small that a copy of the process has to say at its end, and that the process has heard then."""
+    is_forked = False
+    """This process and a forked copy of it train together."""
 
     def mine(self, n_shards: int) -> range:
         """The virtual shards of this process.

@@ -1,7 +1,7 @@
-"""Arrays that lie in files instead of memory, in a folder of their own that is gone when the work is done.
+"""Where the arrays of N rows lie: in memory, in memory shared with forked copies of the process, or in memory-mapped files. No torch.
 
-Leaves: numpy arrays. Enters: shapes. The system keeps of them in memory what it has room for; `release` hands it all back, so that what a process
-holds stays flat however large they are. No torch.
+The system keeps of a memory-mapped array what it has room for; `release` hands all of it back, so that what a process holds stays flat however
+many rows there are.
 """
 
 from __future__ import annotations
@@ -11,130 +11,231 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from zcurate.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def shared_zeros(shape: tuple[int, ...]) -> Tensor:
-    """(shape) float32 in memory that copies of this process see and write too."""
-    import torch
-
-    if 0 in shape:
-        return torch.zeros(shape)
-    return torch.frombuffer(mmap.mmap(-1, 4 * prod(shape)), dtype=torch.float32).view(shape)
-
-
 PAGE_BYTES, MAX_TOUCHED_BYTES = 1 << 16, 1 << 28
-"""Bytes that one look at a file may map, and bytes after which they are given back."""
+"""Bytes that one access to a file may map, and bytes after which they are handed back."""
+COPY_ROWS = 1 << 20
+"""Rows copied at a time."""
+
+RowWriter = Callable[[int, np.ndarray], None]
+"""Writes rows at a position of one array."""
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How much is worked on at a time."""
+
+    judge_rows: int = 131_072
+    """Rows judged as one block."""
+    report_rows: int = 65_536
+    """Rows of a report built and written as one chunk."""
+    min_chunked_rows: int = 262_144
+    """Rows from which a report of resident rows is built and written chunk by chunk."""
+    bucket_rows: int = 131_072
+    """Rows shuffled in memory at a time."""
+    gather_bytes: int = 1 << 27
+    """Bytes of an array up to which all of it may be mapped while scattered rows of it are read."""
+    window_rows: int = 1_048_576
+    """Rows of an array filled at a time where they come in any order."""
+    max_windows: int = 16
+    """Windows at most, as each reads all positions."""
+    segment_rows: int = 524_288
+    """Rows visited as one segment of an epoch, at most."""
+    segment_bytes: int = 64_000_000
+    """Bytes of inputs in one segment, at most."""
+    segment_block_rows: int = 16_384
+    """Neighboring rows drawn together into a segment."""
+    move_rows: int = 2048
+    """Pictures moved at a time."""
+
+
+class ArrayStore(Protocol):
+    """Makes arrays and hands their memory back."""
+
+    resident: bool
+    """All rows may be read at once, and stand in the input's order."""
+    sizes: BlockSizes
+    """How much is worked on at a time where rows are not resident."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """A new array of zeros."""
+
+    def copy(self, values: np.ndarray, dtype: DTypeLike | None = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """A new array with the same values, or with what `change` makes of them."""
+
+    def row_writer(self, array: np.ndarray) -> AbstractContextManager[RowWriter]:
+        """Writes rows at positions of an array made by `zeros`."""
+
+    def touch(self, n_rows: int, row_bytes: int) -> None:
+        """Note that scattered rows were read."""
+
+    def release(self) -> None:
+        """Hand cached pages back; values stay."""
+
+
+class InMemoryStore:
+    """Arrays in this process's memory; there is nothing to hand back."""
+
+    resident = True
+
+    def __init__(self, sizes: BlockSizes | None = None) -> None:
+        """A store without arrays.
+
+        Args:
+            sizes: how much is worked on at a time; None for the default sizes.
+        """
+        self.sizes = sizes or BlockSizes()
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """A new array of zeros."""
+        return np.zeros(shape, dtype)
+
+    def copy(self, values: np.ndarray, dtype: DTypeLike | None = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """A new array with the same values, or with what `change` makes of them.
+
+        Args:
+            values: (N, ...).
+            dtype: of the new array; None for that of `values`.
+            change: applied to the values; None for the identity.
+        """
+        changed = values if change is None else change(values)
+        return changed.astype(dtype or values.dtype)
+
+    @contextmanager
+    def row_writer(self, array: np.ndarray) -> Iterator[RowWriter]:
+        """Writes rows at positions of an array."""
+        yield lambda at, values: array.__setitem__(slice(at, at + len(values)), values)
+
+    def touch(self, n_rows: int, row_bytes: int) -> None:
+        """Nothing to note."""
+
+    def release(self) -> None:
+        """Nothing to hand back."""
+
+
+class SharedStore(InMemoryStore):
+    """Arrays in anonymous maps, which forked copies of this process read and write too."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """A new array of zeros; one without elements is private."""
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        return np.frombuffer(mmap.mmap(-1, np.dtype(dtype).itemsize * prod(shape)), dtype).reshape(shape)
 
 
 class MemoryMappedStore:
-    """Arrays in one folder."""
+    """Arrays in files of one folder."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.held: list[np.memmap[Any, Any]] = []
-        self.n_touched = 0
+    resident = False
 
-    def zeros(self, shape: tuple[int, ...], kind: Any) -> np.ndarray:
-        """A new array of zeros in a file; one without elements lies in memory.
+    def __init__(self, folder: str, sizes: BlockSizes | None = None) -> None:
+        """An empty store.
 
         Args:
-            shape: of the array.
-            kind: numpy type.
+            folder: where the files go.
+            sizes: how much is worked on at a time; None for the default sizes.
+        """
+        self.folder, self.sizes = folder, sizes or BlockSizes()
+        self.arrays: list[np.memmap[Any, Any]] = []
+        self.n_touched = 0
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """A new array of zeros in a file; one without elements lies in memory.
 
         Raises:
             UsageError: the disk is full.
         """
         if 0 in shape:
-            return np.zeros(shape, kind)
-        # A copy of the process makes files of its own.
-        path = os.path.join(self.folder, f"{os.getpid()}-{len(self.held):04d}")
-        n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+            return np.zeros(shape, dtype)
+        # A forked copy of the process makes files of its own.
+        path = os.path.join(self.folder, f"{os.getpid()}-{len(self.arrays):04d}")
+        n_bytes = prod(shape) * np.dtype(dtype).itemsize
         free = shutil.disk_usage(self.folder).free
         if n_bytes > free:
             what = f"{n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-            raise UsageError(f"{self.folder}: {what} — expected room for the rows — name a larger folder with TMPDIR, or scan with more --memory")
-        self.held.append(np.memmap(path, kind, "w+", shape=shape))
-        return self.held[-1]
+            raise UsageError(f"{self.folder}: {what} — expected space for the rows — name a larger folder with TMPDIR, or scan with more --memory")
+        self.arrays.append(np.memmap(path, dtype, "w+", shape=shape))
+        return self.arrays[-1]
 
-    def copy(self, values: np.ndarray, kind: Any = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        """A new array with the same values.
+    def copy(self, values: np.ndarray, dtype: DTypeLike | None = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """A new array with the same values, or with what `change` makes of them, chunk by chunk.
 
         Args:
             values: (N, ...), in memory or in files.
-            kind: numpy type, None for the same.
-            change: what becomes of some rows on the way; None for nothing.
+            dtype: of the new array; None for that of `values`.
+            change: applied to each chunk of rows; None for the identity.
         """
-        out = self.zeros(values.shape, kind or values.dtype)
-        for at in range(0, len(out), 1 << 20):
-            some = values[at : at + (1 << 20)]
-            out[at : at + (1 << 20)] = some if change is None else change(some)
+        out = self.zeros(values.shape, dtype or values.dtype)
+        for at in range(0, len(out), COPY_ROWS):
+            some = values[at : at + COPY_ROWS]
+            out[at : at + COPY_ROWS] = some if change is None else change(some)
             self.release()
         return out
 
     @contextmanager
-    def pen(self, array: np.ndarray) -> Iterator[Callable[[int, np.ndarray], None]]:
-        """Writes rows at a place of an array of these without mapping it; for many places, of each of which the system would map far more.
+    def row_writer(self, array: np.ndarray) -> Iterator[RowWriter]:
+        """Writes rows through the file instead of the mapping, so that scattered writes do not fault in whole pages.
 
         Args:
-            array: one of `zeros`, itself and no part of it.
+            array: made by `zeros`, itself and no part of it.
         """
         if not isinstance(array, np.memmap):
             yield lambda at, values: array.__setitem__(slice(at, at + len(values)), values)
             return
-        a_row = array.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+        row_bytes = array.itemsize * prod(array.shape[1:])
         with open(str(array.filename), "r+b") as file:
 
-            def put(at: int, values: np.ndarray) -> None:
-                file.seek(at * a_row)
+            def write(at: int, values: np.ndarray) -> None:
+                file.seek(at * row_bytes)
                 file.write(np.ascontiguousarray(values, array.dtype).data)
 
-            yield put
+            yield write
 
     def touch(self, n_rows: int, row_bytes: int) -> None:
-        """Some rows were looked at: from time to time the memory that such looks took is given back.
+        """Note that scattered rows were read; from time to time the pages that were mapped for them are handed back.
 
         Args:
-            n_rows: that were looked at.
+            n_rows: that were read.
             row_bytes: of each.
         """
-        # The system maps neighbouring pages with the one that is asked for.
+        # The system maps neighboring pages with the one that is asked for.
         self.n_touched += n_rows * max(row_bytes, PAGE_BYTES)
         if self.n_touched > MAX_TOUCHED_BYTES:
             self.release()
 
     def release(self) -> None:
-        """Give back the memory that the arrays take at the moment; their values stay."""
+        """Hand cached pages back; values stay."""
         self.n_touched = 0
         if hasattr(mmap, "MADV_DONTNEED"):
-            for one in self.held:
+            for one in self.arrays:
                 one._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 @contextmanager
-def temporary_store(beside: str | None = None) -> Iterator[MemoryMappedStore]:
-    """A cellar in the folder for temporary files, or in `beside`; taken away at the end, whatever the end is.
+def temporary_store(parent: str | None = None, sizes: BlockSizes | None = None) -> Iterator[MemoryMappedStore]:
+    """A temporary memory-mapped store, deleted on exit.
 
     Args:
-        beside: an existing folder; None for the system's.
+        parent: an existing folder to put it in; None for the system's folder for temporary files.
+        sizes: how much is worked on at a time.
 
     Raises:
         UsageError: the folder cannot be written to.
     """
     try:
-        folder = tempfile.mkdtemp(prefix="zcurate-rows-", dir=beside)
+        folder = tempfile.mkdtemp(prefix="zcurate-rows-", dir=parent)
     except OSError as error:
-        raise UsageError(f"{beside or tempfile.gettempdir()}: cannot be written ({error.strerror}) — expected room for the rows — set TMPDIR") from error
+        raise UsageError(f"{parent or tempfile.gettempdir()}: cannot be written ({error.strerror}) — expected space for the rows — set TMPDIR") from error
     try:
-        yield MemoryMappedStore(folder)
+        yield MemoryMappedStore(folder, sizes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

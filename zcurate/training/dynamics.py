@@ -7,16 +7,19 @@ for that the best few, `heldout.ROW_BYTES`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.encoding.encoded import new_zeros
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import MAX_DENSE_CELLS, N_KEPT, TopKProbabilities
 from zcurate.evidence.planted import Planted
 from zcurate.runtime.process_group import SingleProcess
-from zcurate.runtime.store import MemoryMappedStore, shared_zeros
+from zcurate.runtime.store import ArrayStore, InMemoryStore
 from zcurate.training.losses.zerror import LossOutput
 
 Z, ERROR, MARGIN, SIEVE = range(4)
@@ -30,49 +33,57 @@ MIN_LEARNED_RUN = 2
 """Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
 
 
+@dataclass(frozen=True)
+class RecordLayout:
+    """What is recorded of a round, and of how many rows."""
+
+    n_rows: int
+    """N, rows of this process."""
+    n_epochs: int
+    """E."""
+    n_outputs: int
+    """C classes, or 2 (location, log scale) for regression."""
+    regression: bool = False
+    """Outputs are location and log scale."""
+    n_second: int = 0
+    """Epochs of the second split."""
+    sieve: bool = True
+    """Whether the CORES score is recorded, for the clue `sieve`."""
+    n_parts: int = N_RUN_PARTS
+    """Parts of the run whose held-out predictions are kept apart, where there is space for them."""
+
+
 class TrainingDynamics:
     """One round's record of N rows over E epochs."""
 
-    def __init__(
-        self, n_rows: int, n_epochs: int, n_outputs: int, regression: bool, device: torch.device, n_second: int = 0, sieve: bool = True,
-        n_parts: int = N_RUN_PARTS, store: MemoryMappedStore | None = None, own: Tensor | None = None, shared: bool = False,
-    ) -> None:  # fmt: skip
-        """Nothing seen yet.
+    def __init__(self, layout: RecordLayout, device: torch.device, store: ArrayStore | None = None, own_class: Tensor | None = None) -> None:
+        """An empty record.
 
         Args:
-            n_rows: N.
-            n_epochs: E.
-            n_outputs: C, or 2.
-            regression: outputs are location and log scale.
+            layout: what is recorded.
             device: where the record lies.
-            n_second: epochs of the second split.
-            sieve: the clue of that name is wanted.
-            n_parts: parts of the run whose held-out predictions are kept apart, where there is room for them.
-            store: takes the record of rows in files.
-            own: (N,) int64 given classes, -1 for none: of each row's held-out probabilities the best few and that of its own class are kept, and
-                it is asked about once; None where they are kept whole.
-            shared: a copy of this process will write into the record too.
+            store: makes its arrays; None for memory.
+            own_class: (N,) int64 given classes, -1 for none: of each row's held-out probabilities only the top k and that of its own class are
+                kept, and it is predicted once; None where they are kept dense.
         """
-        self.regression, self.store, self.own, self.n_outputs = regression, store, own, n_outputs
+        self.regression, self.store, self.own_class, self.n_outputs = layout.regression, store or InMemoryStore(), own_class, layout.n_outputs
+        n_rows = layout.n_rows
 
         def zeros(*shape: int) -> Tensor:
-            if shared and store is None:
-                return shared_zeros(shape)
-            return torch.zeros(shape, device=device) if store is None else torch.from_numpy(store.zeros(shape, np.float32))
+            return new_zeros(self.store, shape, torch.float32, device)
 
-        self.epoch = zeros(n_epochs, 4 if sieve else 3, n_rows)
+        self.epoch = zeros(layout.n_epochs, 4 if layout.sieve else 3, n_rows)
         self.n_epochs = 0
         """Epochs recorded so far."""
         self.seen, self.masked = (zeros(n_rows) for _ in range(2))
         """Visits in one epoch; visits masked in all."""
-        self.second = zeros(n_second, 2, n_rows)
+        self.second = zeros(layout.n_second, 2, n_rows)
         self.z_max = zeros(n_rows)
         for begin, end in chunk_ranges(n_rows, FREEZE_ROWS):
             self.z_max[begin:end] = float("-inf")
-            if store is not None:
-                store.release()
-        n_parts = n_parts if n_rows * n_outputs <= MAX_DENSE_CELLS else 1
-        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * N_KEPT)
+            self.store.release()
+        n_parts = layout.n_parts if n_rows * layout.n_outputs <= MAX_DENSE_CELLS else 1
+        self.heldout = zeros(n_parts, n_rows, layout.n_outputs if own_class is None else 2 * N_KEPT)
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
@@ -119,8 +130,8 @@ class TrainingDynamics:
         part = epoch * len(self.heldout) // len(self.epoch)
         flat = ids.reshape(-1)
         value = output if self.regression else output.softmax(2)
-        if self.own is not None:
-            value = top_k_of_batch(value, self.own[ids])
+        if self.own_class is not None:
+            value = top_k_of_batch(value, self.own_class[ids])
         self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
@@ -143,9 +154,9 @@ class TrainingDynamics:
             shown: (N,) labels the members were shown.
             planted: which of them are wrong on purpose.
         """
-        if self.own is not None:
+        if self.own_class is not None:
             heldout, best = self.heldout.cpu().numpy()[0], 1.0
-        elif self.store is None:
+        elif self.store.resident:
             own = np.ones(len(shown), bool)
             own[planted.row] = False
             heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
@@ -155,7 +166,7 @@ class TrainingDynamics:
                 heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
                 self.store.release()
         columns, curves = self.means(best)
-        return Round(shown, planted, columns, heldout if self.own is None else TopKProbabilities(heldout, self.n_outputs), curves, best)
+        return Round(shown, planted, columns, heldout if self.own_class is None else TopKProbabilities(heldout, self.n_outputs), curves, best)
 
     def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
@@ -171,14 +182,13 @@ class TrainingDynamics:
             found, curves = row_columns(epoch[:, :, part], **{name: one[part] for name, one in numbers.items()}, regression=self.regression, best=best)
             for name, values in found.items():
                 if name not in columns:
-                    columns[name] = np.empty(n, np.float32) if self.store is None else self.store.zeros((n,), np.float32)
+                    columns[name] = self.store.zeros((n,), np.float32)
                 columns[name][part] = values
             for name, values in curves.items():
                 epoch[:, CURVES[name], part] = values
             with np.errstate(invalid="ignore", divide="ignore"):
                 second[:, 1, part] /= second[:, 0, part]
-            if self.store is not None:
-                self.store.release()
+            self.store.release()
         return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
 
 

@@ -64,7 +64,7 @@ def make_hard_examples(encoded: EncodedRows, generator: torch.Generator) -> tupl
     nobody = torch.zeros(0, dtype=torch.int64, device=encoded.device)
     if encoded.regression:
         return None, nobody
-    labelled = torch.nonzero(encoded.labelled(slice(None if encoded.store is None else LEADING_ROWS)))[:, 0]
+    labelled = torch.nonzero(encoded.labelled(slice(None if encoded.store.resident else LEADING_ROWS)))[:, 0]
     n = min(MAX_HARD, int(HARD_SHARE * len(labelled)))
     chosen = labelled[torch.rand(len(labelled), generator=generator, device=encoded.device).topk(2 * n, largest=False).indices]
     mine, other = chosen[:n], chosen[n : 2 * n]

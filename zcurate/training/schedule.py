@@ -32,13 +32,13 @@ class TimeBudget:
     """The user's time limit, shared out evenly among the rounds. Without a limit it never looks."""
 
     def __init__(self, limit_seconds: float | None, n_parts: int) -> None:
-        self.start, self.limit, self.n_parts, self.part, self.cut = time.monotonic(), limit_seconds, n_parts, 0, False
+        self.start, self.limit, self.n_parts, self.part, self.was_cut = time.monotonic(), limit_seconds, n_parts, 0, False
 
-    def up(self) -> bool:
+    def is_spent(self) -> bool:
         """Whether this part's time is over; remembers that something was cut."""
         if self.limit is None or time.monotonic() - self.start < self.limit * (self.part + 1) / self.n_parts:
             return False
-        self.cut = True
+        self.was_cut = True
         return True
 
     def next(self) -> None:

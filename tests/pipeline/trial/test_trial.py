@@ -15,13 +15,13 @@ from zcurate.cli.render import trial_tables
 from zcurate.config.options import TrialOptions
 from zcurate.errors import InputError, UsageError
 from zcurate.evidence.planted import Planted
-from zcurate.pipeline.scan import open_dataset
+from zcurate.pipeline.opening import open_dataset
 from zcurate.pipeline.trial import trial
-from zcurate.runtime.progress import NoProgress, Stopwatch
+from zcurate.runtime.context import RunContext
 
 
 def tried(data, **settings):
-    return trial.run_trial(data, TrialOptions(**settings), NoProgress(), None)
+    return trial.run_trial(data, TrialOptions(**settings), RunContext())
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_a_swap_that_became_a_shift_is_not_planted_when_only_swaps_were_asked_fo
 
 def test_the_copy_differs_in_the_planted_labels_only():
     table = pa.table({"x": [k + 0.5 for k in range(40)], "label": ["a", "b", None, "a"] * 10})
-    data = open_dataset(table, TrialOptions(), Stopwatch(NoProgress()))
+    data = open_dataset(table, TrialOptions(), RunContext())
     copy = trial.with_planted(data, Planted(np.array([0, 3]), np.array([1, 1]), np.array(["uniform"] * 2)))
     assert copy.given.to_pylist() == ["b", "b", None, "b", *data.given.to_pylist()[4:]]
     assert data.given.to_pylist()[:4] == ["a", "b", None, "a"]
@@ -156,7 +156,7 @@ def test_the_copy_differs_in_the_planted_labels_only():
 
 def test_missing_targets_stay_missing():
     table = pa.table({"x": [k * 1.5 + 0.25 for k in range(80)], "label": [None, *(k + 0.5 for k in range(79))]})
-    data = open_dataset(table, TrialOptions(), Stopwatch(NoProgress()))
+    data = open_dataset(table, TrialOptions(), RunContext())
     copy = trial.with_planted(data, Planted(np.array([1]), np.array([77.25]), np.array(["shift"])))
     assert copy.given.to_pylist()[:3] == [None, 77.25, 1.5]
     assert copy.given.type == data.given.type

@@ -32,8 +32,9 @@ def scan(data: str, options: ScanOptions) -> None:
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.pipeline import scan as scan_module
-    from zcurate.runtime import process_group
+    from zcurate.pipeline.scan import run_scan
+    from zcurate.runtime.context import RunContext
+    from zcurate.runtime.process_group import WorkerDone
 
     if options.estimate:
         print_estimate(data, options)
@@ -54,8 +55,9 @@ def scan(data: str, options: ScanOptions) -> None:
     with progress_for(options) as progress:
         settled = dataclasses.replace(options, output=None) if to_stdout else options
         try:
-            report = scan_module.run(data, settled, progress, " ".join(["zcurate", *sys.argv[1:]]), brief=not to_stdout)
-        except process_group.WorkerDone:
+            run = RunContext(progress=progress, owns_process=True, ends_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
+            report = run_scan(data, settled, run, summary_only=not to_stdout)
+        except WorkerDone:
             return
     if to_stdout and rank() == 0:
         sys.stdout.buffer.write(report.content())

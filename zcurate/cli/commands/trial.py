@@ -31,12 +31,14 @@ def trial(data: str, options: TrialOptions) -> None:
 
     startup.start()
     from zcurate.cli.progress_bar import progress_for
-    from zcurate.pipeline.trial import trial as trial_module
+    from zcurate.pipeline.trial.trial import run_trial
+    from zcurate.runtime.context import RunContext
 
     if rank() > 0:
         options = dataclasses.replace(options, json=False, quiet=True)
     with progress_for(options) as progress:
-        result = trial_module.run_trial(data, options, progress, " ".join(["zcurate", *sys.argv[1:]]))
+        run = RunContext(progress=progress, owns_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
+        result = run_trial(data, options, run)
     if options.json:
         sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
     elif result.facts["judged"] and rank() == 0:

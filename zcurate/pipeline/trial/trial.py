@@ -15,17 +15,20 @@ import numpy as np
 
 from zcurate.config.options import TrialOptions
 from zcurate.config.units import check_choice, parse_duration, parse_share
+from zcurate.data.table import ResidentTable
 from zcurate.errors import UsageError
 from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS, Planted
-from zcurate.pipeline import scan
-from zcurate.runtime.progress import Stopwatch
+from zcurate.pipeline.opening import open_dataset
+from zcurate.pipeline.scan import examine
+from zcurate.runtime.progress import Timings
 from zcurate.training.planting import plant_classes, plant_targets
 
 if TYPE_CHECKING:
     from zcurate.data.dataset import Dataset
     from zcurate.pipeline.trial.metrics import ComparedScans
     from zcurate.report.report import Report
-    from zcurate.runtime.progress import Progress
+    from zcurate.report.writer import ScanResult
+    from zcurate.runtime.context import RunContext
 
 
 PLANTING = 1_000_003
@@ -42,14 +45,13 @@ class Trial:
     """Everything that is printed, as plain JSON values; `judged` says whether there is anything to count."""
 
 
-def run_trial(data: Any, options: TrialOptions, progress: Progress, command: str | None) -> Trial:
+def run_trial(data: Any, options: TrialOptions, run: RunContext) -> Trial:
     """Scan, plant, scan again, compare.
 
     Args:
         data: as for `zcurate.scan`.
         options: every setting; `output` is not looked at.
-        progress: told of progress.
-        command: what the user typed.
+        run: progress, and what the process may do.
 
     Raises:
         UsageError: an option or a column cannot be used.
@@ -58,26 +60,37 @@ def run_trial(data: Any, options: TrialOptions, progress: Progress, command: str
     options = dataclasses.replace(options, output=None, time_limit=half_limit(options.time_limit))
     for word in parse_kinds(options.kinds):
         check_choice(word, CLASS_KINDS + TARGET_KINDS, "--kinds")
-    clock = Stopwatch(progress)
-    data = scan.open_dataset(data, options, clock, ours=command is not None)
+    data = open_dataset(data, options, run)
     kinds = kinds_for(data, options)
-    progress.note("scan 1 of 2: the data as given")
-    first = scan.examine(data, options, clock, command)
+    run.progress.note("scan 1 of 2: the data as given")
+    first = scan_copy(data, options, run)
     if not first.card["judged"]:
         return unjudged((first.report,), first.card["why_unjudged"])
     planted = plant(data, first, kinds, parse_share(options.share, "--share"), options.seed)
     if len(planted.row) < len(kinds):
         why = f"--share {options.share} comes to {len(planted.row)} planted errors, {len(kinds)} needed, one of each kind — try a larger share"
         return unjudged((first.report,), why)
-    progress.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
+    run.progress.note(f"scan 2 of 2: a copy with {len(planted.row)} planted errors")
     again = dataclasses.replace(options, seed=options.seed + 1)
-    second = scan.examine(with_planted(data, planted), again, Stopwatch(progress), command)
+    second = scan_copy(with_planted(data, planted), again, dataclasses.replace(run, stopwatch=None))
     reports = (first.report, second.report)
     if not second.card["judged"]:
         return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")
     rows = compare(first, second, planted)
     spent = prioritized(first, second, rows.planted) if options.prioritise else None
     return Trial(reports, {**describe(reports, ""), **count(rows, *reports), "prioritise": spent, "rows": list_planted(data, rows, planted)})
+
+
+def scan_copy(data: Dataset, options: TrialOptions, run: RunContext) -> ScanResult:
+    """Scan a data set in memory.
+
+    Args:
+        data: N rows.
+        options: every setting.
+        run: progress, and what the process may do.
+    """
+    run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit), timings=Timings())
+    return examine(ResidentTable(data), options, run)[0]
 
 
 def half_limit(time_limit: str | None) -> str | None:
@@ -104,7 +117,7 @@ def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
     return parse_kinds(options.kinds) or known
 
 
-def plant(data: Dataset, first: scan.Scanned, kinds: tuple[str, ...], part: float, seed: int) -> Planted:
+def plant(data: Dataset, first: ScanResult, kinds: tuple[str, ...], part: float, seed: int) -> Planted:
     """Choose rows and a wrong label for each, the kinds in equal parts.
 
     A row is passed over with the probability that its label is wrong already: a planted error could put it right.
@@ -128,7 +141,7 @@ def plant(data: Dataset, first: scan.Scanned, kinds: tuple[str, ...], part: floa
     if data.task.kind == "regression":
         planted = plant_targets(data.given.to_numpy(zero_copy_only=False)[first.row], candidates, n, rng, kinds)
     else:
-        planted = plant_classes(first.evidence.y, candidates, data.n_classes, n, kinds, first.evidence.heldout, rng)
+        planted = plant_classes(first.judged.evidence.y, candidates, data.n_classes, n, kinds, first.judged.evidence.heldout, rng)
     # A swap or a unit error that came out too near the right target has become a shift, which may not have been asked for.
     kept = np.isin(planted.kind, kinds)
     return Planted(first.row[planted.row[kept]], planted.shown[kept], planted.kind[kept])
@@ -162,7 +175,7 @@ def labels(report: Report, name: str) -> np.ndarray:
     return np.array(report.table.column(name).to_pylist(), object)
 
 
-def compare(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> ComparedScans:
+def compare(first: ScanResult, second: ScanResult, planted: Planted) -> ComparedScans:
     """Both scans side by side, by input row."""
     from zcurate.pipeline.trial.metrics import ComparedScans
     from zcurate.pipeline.trial.prioritization import heldout_loss
@@ -170,7 +183,7 @@ def compare(first: scan.Scanned, second: scan.Scanned, planted: Planted) -> Comp
     kind = np.full(len(first.report), "", "U8")
     kind[planted.row] = planted.kind
     heldout = np.full(len(kind), np.nan)
-    heldout[second.row] = heldout_loss(second.evidence)
+    heldout[second.row] = heldout_loss(second.judged.evidence)
     scores = {"zcurate": -column(second.report, "rank"), "held-out loss": heldout, "training loss": column(second.report, "loss_mean")}
     before, after = (column(one.report, "p_incorrect") for one in (first, second))
     verdict_before, verdict_after = (labels(one.report, "verdict").astype("U10") for one in (first, second))
@@ -222,7 +235,7 @@ def list_planted(data: Dataset, rows: ComparedScans, planted: Planted) -> list[d
     return out
 
 
-def prioritized(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) -> list[dict[str, Any]]:
+def prioritized(first: ScanResult, second: ScanResult, planted: np.ndarray) -> list[dict[str, Any]]:
     """Where a loss-prioritised budget would go, with the copy's losses; rows that were not planted count as the first scan holds them.
 
     Args:
@@ -236,4 +249,4 @@ def prioritized(first: scan.Scanned, second: scan.Scanned, planted: np.ndarray) 
     groups = {"planted": planted.astype(np.float64), "suspected": wrong, "hard": hard, "outlier": outlier}
     groups["clean"] = 1 - np.sum(list(groups.values()), 0)
     of_rows = {name: part[second.row] for name, part in groups.items()}
-    return prioritization.budget_shares(prioritization.training_loss(second.evidence), prioritization.heldout_loss(second.evidence), of_rows)
+    return prioritization.budget_shares(prioritization.training_loss(second.judged.evidence), prioritization.heldout_loss(second.judged.evidence), of_rows)

@@ -43,10 +43,12 @@ def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
     """
     import torch
 
+    from zcurate.data.table import ResidentTable
     from zcurate.encoding.encoder import encode
+    from zcurate.runtime.context import RunContext
     from zcurate.training.detectors.neighbors import nearest_rows, raw_space
 
-    encoded = encode(data, ModelConfig(), torch.device("cpu"))
+    encoded = encode(ResidentTable(data), ModelConfig(), RunContext(device=torch.device("cpu")))
     place_of = {int(row): at for at, row in enumerate(encoded.row)}
     known = [row for row in rows if row in place_of]
     space = raw_space(encoded)

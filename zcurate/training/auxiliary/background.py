@@ -2,73 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.runtime import device
+from zcurate.runtime.context import RunContext
 from zcurate.training.auxiliary import naive_bayes
 from zcurate.training.auxiliary.trees import TreeTable
+from zcurate.training.detectors import WITNESSES
 from zcurate.training.folds import auxiliary_folds
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
 
 if TYPE_CHECKING:
-    from zcurate.runtime.progress import Timings
     from zcurate.training.auxiliary.tree_worker import TreeWorker
 
 
-def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: tuple[str, ...], timings: Timings) -> None:
-    """Have witnesses look at the inputs on another thread.
+class Background:
+    """Runs detectors and auxiliary models in background threads; of memory-mapped rows detectors run when their columns are asked for."""
 
-    Args:
-        looks: takes what will be known of them.
-        start: begins a call there.
-        encoded: N rows.
-        names: of the witnesses.
-        timings: takes their seconds.
-    """
-    from zcurate.training.detectors import WITNESSES
+    def __init__(self, submit: Callable[..., Future[Any]], rows: EncodedRows, spec: ModelConfig, run: RunContext, trees: TreeWorker) -> None:
+        """Nothing started yet.
 
-    looks.extend(start(run_detector, WITNESSES.load(name), encoded, name, timings) for name in names)
+        Args:
+            submit: starts a call on another thread.
+            rows: N rows.
+            spec: `witnesses`, `ensemble`.
+            run: seed, time limit, timings.
+            trees: worker process for tree models.
+        """
+        self.submit, self.rows, self.spec, self.run, self.trees = submit, rows, spec, run, trees
+        self.detecting: list[Future[dict[str, np.ndarray]]] | None = None
+        self.predicting: Future[dict[str, AuxiliaryPredictions]] | None = None
 
+    def start_detectors(self) -> None:
+        """Start the detectors, once."""
+        if self.detecting is None and self.rows.store.resident:
+            self.detecting = [self.submit(self.detect, name) for name in self.spec.witnesses]
 
-def run_detector(witness: Any, encoded: EncodedRows, name: str, timings: Timings) -> dict[str, np.ndarray]:
-    """What a witness sees, its seconds counted.
+    def start_auxiliary(self) -> None:
+        """Start the auxiliary models, where any is wanted."""
+        if self.spec.ensemble:
+            self.predicting = self.submit(self.predict)
 
-    Args:
-        witness: from the shelf.
-        encoded: N rows.
-        name: of the witness.
-        timings: takes the seconds.
-    """
-    with timings(name):
-        return dict(witness(encoded))
+    def columns(self) -> dict[str, np.ndarray]:
+        """(N,) columns of the detectors, once all are done."""
+        self.start_detectors()
+        found: dict[str, np.ndarray] = {}
+        if self.detecting is not None:
+            for future in self.detecting:
+                found |= future.result()
+            return found
+        for name in self.spec.witnesses:
+            found |= self.detect(name)
+            self.rows.release()
+        return found
 
+    def predictions(self) -> dict[str, AuxiliaryPredictions]:
+        """Held-out predictions of the auxiliary models by kind and setting, once all are done."""
+        return {} if self.predicting is None else self.predicting.result()
 
-def auxiliary_predictions(
-    grove: TreeWorker, encoded: EncodedRows, wanted: tuple[str, ...], seed: int, limit: float | None, timings: Timings
-) -> dict[str, AuxiliaryPredictions]:
-    """What other kinds of models say of the rows, their seconds counted.
+    def detect(self, name: str) -> dict[str, np.ndarray]:
+        """Run one detector, timed."""
+        with self.run.timings(name):
+            return dict(WITNESSES.load(name)(self.rows))
 
-    Args:
-        grove: where trees grow.
-        encoded: N rows.
-        wanted: `ModelSpec.ensemble`.
-        seed: of the scan.
-        limit: seconds to wait for trees at most.
-        timings: takes the seconds.
-    """
-
-    said: dict[str, AuxiliaryPredictions] = {}
-    if grove.wanted:
-        with timings("trees"):
-            said |= grove.ask(table_for_trees(encoded, seed), limit)
-    if "bayes" in wanted:
-        with timings("bayes"):
-            said |= naive_bayes_predictions(encoded, seed)
-    return said
+    def predict(self) -> dict[str, AuxiliaryPredictions]:
+        """Predict with the auxiliary models, timed."""
+        found: dict[str, AuxiliaryPredictions] = {}
+        if self.trees.wanted:
+            with self.run.timings("trees"):
+                found |= self.trees.ask(table_for_trees(self.rows, self.run.seed), self.run.time_limit)
+        if "bayes" in self.spec.ensemble:
+            with self.run.timings("bayes"):
+                found |= naive_bayes_predictions(self.rows, self.run.seed)
+        return found
 
 
 def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:

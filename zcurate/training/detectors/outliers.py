@@ -31,9 +31,9 @@ def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
         return {"distance": np.full(encoded.n_rows, np.nan)}
     total = encoded.zeros(encoded.n_rows, dtype=torch.float32)
     for part in parts:
-        for rows, deviation in soften_chunks(part, None if encoded.store is None else FIRST_ROWS):
+        for rows, deviation in soften_chunks(part, None if encoded.store.resident else FIRST_ROWS):
             total[rows] += deviation.square_().sum(1)
-            if encoded.store is not None and rows.stop % RELEASED_ROWS < rows.stop - rows.start:
+            if rows.stop % RELEASED_ROWS < rows.stop - rows.start:
                 encoded.store.release()
     if encoded.codes is not None:
         share = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows

@@ -1,0 +1,124 @@
+"""Open the input of a scan: read into memory, or streamed from its files into a memory-mapped store."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from zcurate.config.options import ScanOptions
+from zcurate.errors import UsageError
+from zcurate.pipeline.checks import check_first
+from zcurate.pipeline.plan import LARGE_ROWS
+from zcurate.pipeline.storage_policy import preload_torch, too_large
+from zcurate.runtime import environment, memory, startup
+from zcurate.runtime.store import temporary_store
+
+if TYPE_CHECKING:
+    from zcurate.data.dataset import Dataset
+    from zcurate.data.preview import Preview
+    from zcurate.data.source import Source
+    from zcurate.data.table import ResidentTable, StreamedTable
+    from zcurate.runtime.context import RunContext
+
+
+def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStack) -> tuple[ResidentTable | StreamedTable, RunContext]:
+    """Open the input, refuse what can be refused before training, and pass its warnings on.
+
+    Args:
+        data: as for `zcurate.scan`.
+        options: every setting.
+        run: progress, block sizes.
+        stack: closes what was opened when the scan is over.
+
+    Returns:
+        The table, and the context with the stores it needs.
+
+    Raises:
+        UsageError: an option, a column or the output path cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    from zcurate.data.table import ResidentTable
+
+    # Pictures may be decoded for the preview.
+    store = None if options.memory is None else stack.enter_context(temporary_store(sizes=run.block_sizes))
+    large = too_large(data, options, run.progress, store)
+    if large is None:
+        return ResidentTable(open_dataset(data, options, run)), run
+    source, preview = large
+    store = store or stack.enter_context(temporary_store(sizes=run.block_sizes))
+    if preview.data.pictures is None:
+        return open_streamed(source, preview, options, dataclasses.replace(run, store=store))
+    known = preview.data if len(preview.data.given) == preview.data.n_rows else None
+    dataset = open_dataset(dataclasses.replace(source, room=store), options, run, known)
+    return ResidentTable(dataset), dataclasses.replace(run, image_store=store)
+
+
+def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None) -> Dataset:
+    """Read the input into memory.
+
+    Args:
+        data: as for `zcurate.scan`, or a `Source`.
+        options: every setting.
+        run: progress.
+        known: the input, where it has been read.
+
+    Raises:
+        UsageError: an option, a column or the output path cannot be used.
+        InputError: the data are missing, unreadable, or have fewer than two classes.
+    """
+    check_first(options)
+    run.stage("reading")
+    preload_torch(data, (options.label, options.id, options.group), run.owns_process)
+    if known is None:
+        from zcurate.data.inputs import read_input
+
+        known = read_input(data, options)
+    if known.n_rows >= LARGE_ROWS:
+        # Arrow keeps what it parsed the text in, more than the table takes.
+        memory.trim()
+    if options.output is not None:
+        from zcurate.report.storage import check_output
+
+        check_output(options.output, known.origin.path, options.force)
+    for text in known.warnings:
+        run.progress.warn(text)
+    return known
+
+
+def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: RunContext) -> tuple[StreamedTable, RunContext]:
+    """Profile an input whose rows do not fit into memory, with the other processes where there are several.
+
+    Args:
+        source: the input.
+        preview: of its beginning.
+        options: every setting.
+        run: progress, store of the rows.
+
+    Raises:
+        UsageError: an option, a column or a place to write cannot be used.
+        InputError: the data are unreadable, or have fewer than two classes.
+    """
+    from zcurate.data import profile
+    from zcurate.data.readers import csv_stream
+    from zcurate.report import parts, storage
+
+    for flag, is_set in (("--resume", options.resume), ("--device cuda", options.device == "cuda")):
+        if is_set:
+            raise UsageError(f"{flag}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {flag} out")
+    n_processes = environment.world_size()
+    if options.output is not None:
+        (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, source.path, options.force)
+    if n_processes > 1:
+        run.stage("loading torch")
+        from zcurate.runtime import device, process_group
+
+        run = dataclasses.replace(run, processes=process_group.join_sharded(device.pick("cpu")))
+    run.stage("reading")
+    startup.load_torch_in_background(run.owns_process)
+    if n_processes == 1 and source.format in ("csv", "tsv") and not source.base:
+        source = csv_stream.cache_as_arrow(source, preview.data.roles.named(), run.store.folder)  # type: ignore[attr-defined]
+    table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)
+    for text in table.sample.warnings:
+        run.progress.warn(text)
+    return table, run
