@@ -19,6 +19,7 @@ from zcurate.errors import UsageError
 from zcurate.pipeline.checks import NO_MEDIANS, check_first, check_process_group, data_warnings, max_p_incorrect, too_short_reason
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
 from zcurate.pipeline.storage_policy import preload_torch, too_large
+from zcurate.plugins import DETECTORS
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
 from zcurate.runtime.progress import Progress, Stopwatch
@@ -158,7 +159,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     from zcurate.runtime import device, memory, process_group
     from zcurate.runtime.progress import Timings
     from zcurate.training import rounds
-    from zcurate.training.detectors import WITNESSES, neighbors
+    from zcurate.training.detectors import neighbors
     from zcurate.training.models import builder
 
     place = device.pick("cpu")
@@ -195,7 +196,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     extra: dict[str, np.ndarray] = {}
     for witness in what.spec.witnesses:
         with timings(witness):
-            extra |= WITNESSES.load(witness)(encoded)
+            extra |= DETECTORS.load(witness)(encoded)
         files.release()
     short = too_short_reason(len(evidence.rounds[0].error), cut_short)
     judged = blocks.judge_by_blocks(evidence, extra, files, cut_from(options), clues, short, timings, processes, command is not None)

@@ -85,7 +85,7 @@ def build_run_card(
         "versions": versions,
         "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
         **describe_data(data),
-        "model": {**dataclasses.asdict(what.spec), "n_epochs": [len(one.error) for one in evidence.rounds], "why": what.why},
+        "model": {**what.spec.as_dict(), "n_epochs": [len(one.error) for one in evidence.rounds], "why": what.why},
         **describe_verdicts(data, evidence, verdicts, row),
         "partial": cut_short,
         "warnings": list(data.warnings),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from zcurate import plugins
 from zcurate.arrays.chunk import chunk_ranges
-from zcurate.config.model_config import PACKED, ModelConfig
+from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import Batch, EncodedRows
 from zcurate.runtime import device
 from zcurate.training import augment, cuda_graphs
@@ -53,7 +54,8 @@ def trains_one_by_one(spec: ModelConfig, place: torch.device) -> bool:
         spec: `name`, `batch`.
         place: where the tensors are.
     """
-    return spec.name not in PACKED or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and spec.name != "linear")
+    model = plugins.model_plugin(spec.name)
+    return not model.packed or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and model.has_hidden_layers)
 
 
 class MemberGroup:

@@ -8,6 +8,7 @@ import numpy as np
 
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence.heldout import AuxiliaryPredictions
+from zcurate.plugins import DETECTORS
 from zcurate.runtime import device
 from zcurate.training.auxiliary import naive_bayes
 from zcurate.training.auxiliary.trees import TreeTable
@@ -29,9 +30,7 @@ def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: t
         names: of the witnesses.
         timings: takes their seconds.
     """
-    from zcurate.training.detectors import WITNESSES
-
-    looks.extend(start(run_detector, WITNESSES.load(name), encoded, name, timings) for name in names)
+    looks.extend(start(run_detector, DETECTORS.load(name), encoded, name, timings) for name in names)
 
 
 def run_detector(witness: Any, encoded: EncodedRows, name: str, timings: Timings) -> dict[str, np.ndarray]:
