@@ -175,7 +175,7 @@ SIGNALS = Registry(
     neighbour_targets=Signal("zcurate.evidence.signals.neighbors:neighbour_targets", task="regression", reason="neighbours_disagree"),
     sparse_region=Signal("zcurate.evidence.signals.neighbors:sparse_region", task="regression"),
 )
-"""Their order is the order of the run card and of the columns `signal_...`."""
+"""Their order is that of `clue_names` in the run card and of the report column `clues`."""
 DETECTORS = Registry(
     "witness",
     novelty=Detector("zcurate.training.detectors.outliers:detect"),
