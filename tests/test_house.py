@@ -1,4 +1,4 @@
-"""The one law: a module imports only modules above it; and the cracks that let it rot."""
+"""Rules of the source code that import-linter does not check: imports, forbidden calls, names of modules, completeness of the plug-in tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import re
 import pytest
 
 from tests.conftest import ROOT
+from zcurate import plugins
 
 FILES = sorted((ROOT / "zcurate").rglob("*.py"))
 
 
-def room_of(path):
-    parts = path.relative_to(ROOT / "zcurate").with_suffix("").parts
-    return parts[0]
+def package_of(path):
+    return path.relative_to(ROOT / "zcurate").with_suffix("").parts[0]
 
 
 def imports_of(path, top_only=False):
@@ -65,31 +65,33 @@ def test_no_cracks(path):
         if isinstance(node, ast.FunctionDef):
             for default in [*node.args.defaults, *node.args.kw_defaults]:
                 assert not isinstance(default, (ast.List, ast.Dict, ast.Set)), f"{path.name}:{node.lineno} has a mutable default"
-        if isinstance(node, (ast.For, ast.While)) and room_of(path) == "training" and "detectors" not in path.parts:
+        if isinstance(node, (ast.For, ast.While)) and package_of(path) == "training" and "detectors" not in path.parts:
             inside = "\n".join(ast.unparse(child) for child in node.body)
             assert not re.search(r"\.(item|tolist|cpu)\(", inside), f"{path.name}:{node.lineno} synchronises in a loop"
 
 
-def test_the_spec_knows_the_models_on_the_shelf():
-    from zcurate.config.toml import BUILT_IN
-    from zcurate.training.models import MODELS
-
-    assert tuple(MODELS.names()) == BUILT_IN
-
-
-def test_the_spec_knows_the_clues_and_the_witnesses_on_the_shelves():
-    from zcurate.config.model_config import DEFAULT_CLUES, WITNESSES
-    from zcurate.config.toml import CLUES
-    from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS
-    from zcurate.judge.reasons import REASON_OF
-    from zcurate.training.detectors import WITNESSES as SHELF
-
-    assert (*CLASS_SIGNALS.names(), *TARGET_SIGNALS.names()) == CLUES
-    assert set(DEFAULT_CLUES) <= set(CLUES)
-    assert tuple(SHELF.names()) == WITNESSES
-    assert set(REASON_OF) <= set(CLUES)
+FOLDERS = {
+    "data/readers": (plugins.READERS, set()),
+    "training/models": (plugins.MODELS, {"packed"}),
+    "training/losses": (plugins.LOSSES, {"terms", "statistics"}),
+    "evidence/signals": (plugins.SIGNALS, set()),
+    "training/detectors": (plugins.DETECTORS, set()),
+    "report/formats": (plugins.FORMATS, {"cells"}),
+}
+"""Folder -> its table, and modules that its plug-ins share."""
 
 
-def test_no_module_is_named_for_nothing():
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_of_a_plugin_folder_is_in_its_table(folder):
+    table, shared = FOLDERS[folder]
+    locations = [plugin.location for plugin in table.values()]
+    locations += [plugin.stream_location for plugin in table.values() if getattr(plugin, "stream_location", "")]
+    locations += [plugins.CUSTOM_MODEL.location] if table is plugins.MODELS else []
+    modules = {location.partition(":")[0] for location in locations}
+    package = "zcurate." + folder.replace("/", ".")
+    assert modules | {f"{package}.{name}" for name in shared} == {f"{package}.{path.stem}" for path in (ROOT / "zcurate" / folder).glob("[!_]*.py")}
+
+
+def test_no_module_has_a_meaningless_name():
     bad = {"utils", "helpers", "common", "manager", "base", "misc"}
     assert not bad & {path.stem for path in FILES}

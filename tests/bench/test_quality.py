@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.bench import scoring
-from zcurate.config import toml
+from zcurate import plugins
 
 pytestmark = pytest.mark.bench
 SHOWN = {"auroc": "auroc", "ap": "ap", "wrong_vs_hard": "wvh", "precision": "prec", "recall": "rec", "f1": "f1", "hard_flagged": "hard>inc"}
@@ -132,9 +132,7 @@ def test_what_each_clue_is_worth(request, bench, say):
     asked = request.config.getoption("--bench-ablate")
     if asked is None:
         pytest.skip("no --bench-ablate all|CLUE,...")
-    known = getattr(toml, "CLUES", None)
-    if known is None:
-        pytest.skip("zcurate.spec names no CLUES: a scan cannot be told to leave one out")
+    known = plugins.SIGNALS
     clues = list(known) if asked == "all" else asked.split(",")
     strange = sorted(set(clues) - set(known))
     assert not strange, f"--bench-ablate {','.join(strange)}: no such clue — known: {', '.join(known)}"

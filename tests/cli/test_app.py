@@ -187,7 +187,7 @@ BAD = {
     "output": (["scan", "good.csv", "-o", "gone/x.parquet"], "no folder"),
     "model": (["scan", "good.csv", "--model", "mpl"], "did you mean mlp?"),
     "task": (["scan", "good.csv", "--task", "regresion"], "did you mean --task regression?"),
-    "two cuts": (["scan", "good.csv", "--threshold", "0.5", "--precision", "0.9"], "both set the cut"),
+    "two cuts": (["scan", "good.csv", "--threshold", "0.5", "--precision", "0.9"], "both set the threshold"),
     "verdict": (["report", "x.zcurate.parquet", "--verdict", "incorect"], "did you mean --verdict incorrect?"),
     "no report": (["report", "plain.parquet"], "a Parquet file but no report"),
     "no report here": (["report"], "no report here"),
@@ -195,7 +195,7 @@ BAD = {
     "trial missing file": (["trial", "nowhere.csv"], "no such file"),
     "trial one class": (["trial", "one.csv"], "has one class"),
     "trial task": (["trial", "good.csv", "--task", "regresion"], "did you mean --task regression?"),
-    "trial share": (["trial", "good.csv", "--share", "much"], "'much' is no share"),
+    "trial share": (["trial", "good.csv", "--share", "much"], "'much' is not a share"),
     "trial kinds": (["trial", "good.csv", "--kinds", "uniform,shift"], "'shift' does not fit binary labels"),
 }
 

@@ -21,14 +21,14 @@ def test_the_defaults_are_usable():
         ({"task": "regresion"}, "did you mean --task regression"),
         ({"device": "gpu"}, "--device: 'gpu' is not known"),
         ({"input_format": "xlsx"}, "--input-format"),
-        ({"threshold": 0.5, "budget": 3}, "--threshold and --budget both set the cut"),
+        ({"threshold": 0.5, "budget": 3}, "--threshold and --budget both set the threshold"),
         ({"threshold": 1.5}, "--threshold: 1.5 is out of range"),
         ({"precision": 0.0}, "--precision: 0 is out of range"),
         ({"budget": 0}, "--budget: 0 is out of range"),
         ({"epochs": 0}, "--epochs: 0 is out of range"),
         ({"seed": -1}, "--seed: -1"),
-        ({"time_limit": "soon"}, "'soon' is no duration"),
-        ({"max_bad": "half"}, "'half' is no share"),
+        ({"time_limit": "soon"}, "'soon' is not a duration"),
+        ({"max_bad": "half"}, "'half' is not a share"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(setting, message):
@@ -67,7 +67,7 @@ def test_report_refuses_what_cannot_be_meant(setting, message):
         ReportOptions(**setting).check()
 
 
-@pytest.mark.parametrize(("text", "message"), [("0", "above 0"), ("51%", "at most 50%"), ("many", "is no share")])
+@pytest.mark.parametrize(("text", "message"), [("0", "above 0"), ("51%", "at most 50%"), ("many", "is not a share")])
 def test_a_trial_plants_some_but_not_most_rows(text, message):
     with pytest.raises(UsageError, match=message):
         TrialOptions(share=text).check()

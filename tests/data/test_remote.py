@@ -112,7 +112,7 @@ def test_what_is_not_there_says_so(memory):
         "memory://gone/": "memory://gone/: no such file",
         "memory://bucket/*.parquet": "matches no file",
         "memory://bucket/empty.csv": "the file is empty",
-        "memory://bins/a.bin": "what format is this",
+        "memory://bins/a.bin": "unknown format",
         "memory://notes": "try --input-format csv",
         "memory://bins/": "no Parquet files in this folder — it holds 2 entries",
     }.items():

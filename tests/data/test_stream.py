@@ -49,7 +49,7 @@ def test_text_as_written_keeps_its_zeros(tmp_path):
 
 def test_json_lines_say_what_can_be_read_so(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": 1, "label": "a"}\n')
-    with pytest.raises(InputError, match="jsonl cannot be read piece by piece — expected parquet, feather, csv, tsv"):
+    with pytest.raises(InputError, match="jsonl cannot be read in batches — expected csv, tsv, parquet, feather"):
         readers.batches(located(tmp_path / "a.jsonl"))
 
 

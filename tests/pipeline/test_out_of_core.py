@@ -279,7 +279,7 @@ def test_sizes():
 
     assert [parse_size(text) for text in ("500MB", "4GB", "2GiB", "1.5 gb", "100", None)] == [500_000_000, 4_000_000_000, 2 << 30, 1_500_000_000, 100, None]
     for bad in ("much", "-3GB", "0", "4XB"):
-        with pytest.raises(UsageError, match=f"--memory: '{bad}' is no size"):
+        with pytest.raises(UsageError, match=f"--memory: '{bad}' is not a size"):
             ScanOptions(memory=bad).check()
 
 

@@ -13,7 +13,8 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.encoding import encoded as encoded_module
 from zcurate.evidence import heldout
 from zcurate.evidence.heldout import TopKProbabilities
-from zcurate.training.detectors import WITNESSES, neighbors
+from zcurate.plugins import DETECTORS
+from zcurate.training.detectors import neighbors
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_tables_are_encoded_learned_and_looked_at_there(mode, regression, packed
     evidence = learned(encoded, spec, packed)
     assert isinstance(evidence.heldout, np.ndarray) and np.isfinite(evidence.heldout).all()
     for name in ("novelty", "neighbours"):
-        assert np.isfinite(WITNESSES.load(name)(encoded)["distance" if name == "novelty" else "isolation"]).all()
+        assert np.isfinite(DETECTORS.load(name)(encoded)["distance" if name == "novelty" else "isolation"]).all()
     assert mode.n_calls > 1000
 
 

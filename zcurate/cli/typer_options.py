@@ -1,7 +1,4 @@
-"""From an options dataclass to a command's parameters, so that each option is written once.
-
-Leaves: a signature that typer reads. Enters: a frozen dataclass whose fields carry help and flags.
-"""
+"""Typer parameters from an options dataclass, so that each option is written once."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ import typer
 
 
 def flags_of(field: dataclasses.Field[Any]) -> list[str]:
-    """The flags of a field: those in its metadata, else its name with dashes; a switch has no `--no-` twin."""
+    """Return the flags of a field: those in its metadata, else its name with dashes; a switch has no `--no-` form."""
     given = list(field.metadata["flags"])
     long = f"--{field.name.rstrip('_').replace('_', '-')}"
     return given if any(flag.startswith("--") for flag in given) or given else [long]
 
 
 def parameters(options: type, names: tuple[str, ...] | None = None) -> list[inspect.Parameter]:
-    """One keyword parameter per field, or per field of `names`."""
+    """Return one keyword parameter per field, or per field of `names`."""
     hints = typing.get_type_hints(options)
     out = []
     for field in dataclasses.fields(options):
@@ -33,8 +30,9 @@ def parameters(options: type, names: tuple[str, ...] | None = None) -> list[insp
         if many:
             kind = list[str]
         meta = field.metadata
+        text = meta["help"]() if callable(meta["help"]) else meta["help"]
         extra = {} if kind is bool else {"metavar": meta["metavar"]}
-        option = typer.Option(*flags_of(field), help=meta["help"], rich_help_panel=meta["panel"], show_default=field.default not in (None, False, ()), **extra)
+        option = typer.Option(*flags_of(field), help=text, rich_help_panel=meta["panel"], show_default=field.default not in (None, False, ()), **extra)
         default = [] if many else field.default
         out.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]))
     return out
@@ -44,13 +42,18 @@ def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, 
     """Decorate a command so that typer sees `arguments` and one option per field of `options` (or per field of `only`).
 
     The command is called with the arguments by name and `options`, an instance.
+
+    Args:
+        options: frozen dataclass whose fields carry help and flags.
+        arguments: positional parameters.
+        only: names of the fields to offer; None for all.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def wrapper(**values: Any) -> None:
-            percentiles = [argument.name for argument in arguments]
-            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in percentiles}
-            command(**{name: values[name] for name in percentiles}, options=options(**settings))
+            positional = [argument.name for argument in arguments]
+            settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in positional}
+            command(**{name: values[name] for name in positional}, options=options(**settings))
 
         wrapper.__doc__, wrapper.__name__, wrapper.__module__ = command.__doc__, command.__name__, command.__module__
         signature = inspect.Signature([*arguments, *parameters(options, only)])
@@ -62,7 +65,15 @@ def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, 
 
 
 def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None, many: bool = False) -> inspect.Parameter:
-    """A positional argument for `takes`; `many` takes any number of words as a list."""
+    """Return a positional parameter for `with_options`.
+
+    Args:
+        name: of the parameter.
+        help: text.
+        default: value when it is not given; empty: required.
+        metavar: name of the value in the help.
+        many: take any number of words as a list.
+    """
     kind: Any = list[str] | None if many else str if default is inspect.Parameter.empty else str | None
-    said = typer.Argument(help=help, metavar=metavar, show_default=False)
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, said])
+    typer_argument = typer.Argument(help=help, metavar=metavar, show_default=False)
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, typer_argument])

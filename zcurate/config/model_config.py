@@ -1,51 +1,48 @@
-"""Which model is trained, and how: from `--model` and the data to a `ModelSpec` and the number of epochs.
-
-Leaves: `ModelSpec`, `ZSettings`, `Plan`. Enters: the user's word and a `Dataset`. No torch, so that a misspelt model or key is
-refused before torch is imported.
-"""
+"""Model configuration: which model is trained, and how. No torch, so that a misspelt setting is refused before torch is imported."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from math import tanh
+from typing import TYPE_CHECKING, Any, Literal
 
-DEFAULT_CLUES = (
-    "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels",
-    "heldout_residual", "training_residual",
-)  # fmt: skip
-"""What earned its cost (tests/bench/README.md)."""
-WITNESSES = ("novelty", "neighbours")
-"""Every witness on the shelf; a test holds them to its list."""
+from zcurate import plugins
+
+if TYPE_CHECKING:
+    # `toml.setting_types` resolves these when a TOML file is read; until then msgspec is not imported.
+    from zcurate.config.value_types import FoldCount, NonNegative, PositiveInt, Widths
+
 SECOND_SPLIT_EPOCHS = 3
-PACKED = ("linear", "mlp")
-"""Models whose members run side by side."""
+AuxiliaryModel = Literal["boosted", "forest", "bayes"]
+"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts."""
 
 
 @dataclass(frozen=True)
 class ZErrorConfig:
-    """The loss's settings."""
+    """Settings of the Z-Error loss."""
 
-    z_threshold: float = 2.0
-    """tau [sigma]: a row further out is left out of the gradient; `inf` keeps every row."""
-    z_start: float = 4.0
+    z_threshold: NonNegative = 2.0
+    """tau [sigma]: rows with a larger z-score are excluded from the gradient; `inf` keeps every row."""
+    z_start: NonNegative = 4.0
     """tau at the end of the warm-up [sigma]; annealed linearly to `z_threshold`."""
-    warmup: float = 0.1
+    warmup: NonNegative = 0.1
     """Share of the epochs in which every row is kept."""
-    z_on: str = "error"
-    """What is standardised: `error` (log-odds; regression: signed target error), `loss`, `logit`, `probability` or `margin`."""
-    z_stats: str = "ema"
-    """`batch`: this batch's; `ema`: running mean over batches; `epoch`: the previous epoch's."""
-    z_scale: str = "std"
+    z_on: Literal["error", "loss", "logit", "probability", "margin"] = "error"
+    """Quantity that is standardized; `error`: log-odds, for regression the signed target error."""
+    z_stats: Literal["batch", "ema", "epoch"] = "ema"
+    """Statistics of this batch, running mean over batches, or statistics of the previous epoch."""
+    z_scale: Literal["std", "mad"] = "std"
     """`std`: mean and standard deviation; `mad`: median and 1.4826 x median absolute deviation."""
-    z_per: str = "global"
+    z_per: Literal["class", "global"] = "global"
     """`global`: among all rows of the batch; `class`: among those with the same given label."""
-    z_side: str = "high"
-    """`high`: only errors above the mean are left out; `both`: |z| (always so for regression on `error`)."""
-    readmit: float = 0.02
-    """Probability that a masked row is let back in, so that an under-fitted group is not masked for ever."""
+    z_side: Literal["high", "both"] = "high"
+    """`high`: only errors above the mean are excluded; `both`: |z| (always so for regression on `error`)."""
+    readmit: NonNegative = 0.02
+    """Probability that a masked row is unmasked, so that an under-fitted group is not masked for ever."""
 
     def threshold(self, progress: float) -> float:
-        """tau [sigma] at `progress` in [0, 1) of the run: none in the warm-up, then linear from wide to narrow."""
+        """Return tau [sigma] at `progress` in [0, 1) of the run: infinite in the warm-up, then annealed linearly."""
         if progress < self.warmup:
             return float("inf")
         part = (progress - self.warmup) / max(1e-9, 1 - self.warmup)
@@ -54,78 +51,86 @@ class ZErrorConfig:
 
 @dataclass(frozen=True)
 class DiscrimConfig:
-    """DiscrimLoss's settings; the released ones for CIFAR-10 with 20 to 60 % noise (METHODS 2.2). A run counts as its 120 epochs."""
+    """Settings of DiscrimLoss; the defaults are those released for CIFAR-10 with 20 to 60 % noise, scaled from 120 epochs to the run (METHODS 2.2)."""
 
-    discrim_a: float = 0.274
-    """Half of what the threshold rises by in the second stage."""
-    discrim_p: float = 0.544
-    """How sharply the second stage begins [1 / epoch of 120]."""
-    discrim_turn: float = 0.5
-    """Share of the run after which it begins."""
-    discrim_suppressed: float = 3.0
+    discrim_a: NonNegative = 0.274
+    """Half of the rise of the threshold in the second stage."""
+    discrim_p: NonNegative = 0.544
+    """Steepness of the transition to the second stage [1 / epoch of 120]."""
+    discrim_turn: NonNegative = 0.5
+    """Share of the run after which the second stage begins."""
+    discrim_suppressed: NonNegative = 3.0
     """Epochs of 120 with a reduced loss at the start."""
-    discrim_rate: float = 2.61
+    discrim_rate: NonNegative = 2.61
     """Learning rate of each row's log sigma."""
-    discrim_least: float = 0.0786
-    """Least log sigma."""
+    discrim_least: NonNegative = 0.0786
+    """Lower bound of log sigma."""
 
     def stage(self, progress: float) -> float:
-        """gamma(t) = 1 + a + a tanh(p (t - q)) at `progress` in [0, 1) of the run: about 1 in the first stage, 1 + 2a in the second."""
+        """Return gamma(t) = 1 + a + a tanh(p (t - q)) at `progress` in [0, 1) of the run: about 1 in the first stage, 1 + 2a in the second."""
         return 1 + self.discrim_a * (1 + tanh(self.discrim_p * 120 * (progress - self.discrim_turn)))
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What is trained, and how. A TOML file sets the same names."""
+    """Model, training and judging settings. A TOML file sets the same names."""
 
     name: str = "auto"
     """Built-in model, or `file.py:function`."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Widths = (128, 128)
     """Widths of the hidden layers (`mlp`) or channels of the stages (`resnet`)."""
-    bins: int = 16
-    """Quantile bins per number, 1 = plain standardised numbers."""
-    embedding: int = 8
+    bins: PositiveInt = 16
+    """Quantile bins per numeric column; 1 = plain standardized numbers."""
+    embedding: PositiveInt = 8
     """Width of a category's embedding."""
-    text: str = "auto"
-    """Text columns as `tfidf`, sentence `embedding` or `both`; `auto`: both where the extra `text` is installed and rows are not too many."""
-    dropout: float = 0.0
-    """Share of hidden units dropped while training."""
-    optimiser: str = "adamw"
-    """`adamw` or `sgd` (Nesterov momentum 0.9)."""
-    learning_rate: float = 0.006
+    text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
+    """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
+    dropout: NonNegative = 0.0
+    """Share of hidden units dropped in training."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """`adamw`, or `sgd` with Nesterov momentum 0.9."""
+    learning_rate: NonNegative = 0.006
     """Peak of the one-cycle schedule."""
-    weight_decay: float = 0.02
-    batch: int = 256
+    weight_decay: NonNegative = 0.02
+    """Decoupled weight decay."""
+    batch: PositiveInt = 256
     """Rows per member and step, at most."""
-    epochs: int | None = None
-    """Passes over the data; None chooses by size."""
-    folds: int = 4
+    epochs: PositiveInt | None = None
+    """Passes over the data; None: by the number of rows."""
+    folds: FoldCount = 4
     """Members per round; member k never trains on fold k."""
-    rounds: int = 2
-    """Rounds of members, each with planted errors of its own."""
-    leave_out: float = 1.0
-    """Later rounds train without the rows that the first holds for wrong with more than this probability; 1 leaves none out."""
-    dtype: str = "auto"
-    """Of the perceptron's products: `float32`, `bfloat16`, or by the hardware and the number of rows."""
+    rounds: PositiveInt = 2
+    """Rounds of members, each with its own planted errors."""
+    leave_out: NonNegative = 1.0
+    """Later rounds exclude rows whose first-round probability of an error exceeds this; 1 excludes none."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the perceptron's matrix products; `auto`: by the hardware and the number of rows."""
     augment: bool = True
-    """Pictures: random shifts."""
-    decision: str = "argmax"
-    """How `predicted` is read off the outputs: `argmax`, or `crossing` of each class's two output distributions."""
+    """Shift images at random."""
+    decision: Literal["argmax", "crossing"] = "argmax"
+    """How `predicted` is derived from the outputs: `argmax`, or `crossing` of each class's two output distributions."""
     loss: str = "zerror"
-    """`zerror`, `discrim` (DiscrimLoss) or `plain`."""
-    ensemble: tuple[str, ...] = ()
-    """Other kinds of models beside the members, of `ENSEMBLE`, for classes; their held-out predictions count as far as they make the given labels
-    likelier. By default trees for tables of `TREES_ROWS` rows up to `LARGE_ROWS`, `bayes` where there is text."""
-    witnesses: tuple[str, ...] = WITNESSES
-    """What looks at the inputs beside the model, of `WITNESSES`."""
-    clues: tuple[str, ...] = DEFAULT_CLUES
-    """What the judge goes by, of `CLUES`."""
+    """Training loss, a key of `plugins.LOSSES`."""
+    ensemble: tuple[AuxiliaryModel, ...] = ()
+    """Auxiliary models for classes; their held-out predictions are weighted by how much likelier they make the given labels. The default is chosen
+    by `pipeline.plan.default_ensemble`."""
+    witnesses: tuple[str, ...] = field(default_factory=plugins.default_detectors)
+    """Detectors that run on the inputs, keys of `plugins.DETECTORS`."""
+    clues: tuple[str, ...] = field(default_factory=plugins.default_signals)
+    """Signals that the judge combines, keys of `plugins.SIGNALS`."""
     without: tuple[str, ...] = ()
-    """Clues to leave out of those."""
+    """Signals to remove from `clues`."""
     z: ZErrorConfig = field(default_factory=ZErrorConfig)
     """Settings of the Z-Error loss."""
     discrim: DiscrimConfig = field(default_factory=DiscrimConfig)
     """Settings of DiscrimLoss."""
+    loss_settings: Any = None
+    """Settings of any other loss: an instance of the dataclass that its plug-in names."""
+
+    @property
+    def loss_config(self) -> Any:
+        """Settings of the loss in use; None where it has none."""
+        return getattr(self, plugins.LOSSES[self.loss].config_field)
 
     @property
     def judged_by(self) -> tuple[str, ...]:
@@ -134,8 +139,13 @@ class ModelConfig:
 
     @property
     def second_split(self) -> int:
-        """Epochs in which each member goes on with the rows that it never saw: none unless the clue is wanted."""
+        """Epochs in which each member continues on its held-out rows: 0 unless the signal `second_split` is used."""
         return SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings as nested dictionaries, for the run card and the fingerprint."""
+        settings = dataclasses.asdict(self)
+        return settings if self.loss_settings is not None else {name: value for name, value in settings.items() if name != "loss_settings"}
 
 
 @dataclass(frozen=True)
@@ -143,9 +153,10 @@ class Plan:
     """What will be trained."""
 
     spec: ModelConfig
+    """All settings."""
     packed: bool
-    """Members run side by side."""
+    """The members are trained as one batched network."""
     n_epochs: int
-    """Of the first round; later ones stop where it was best."""
+    """Epochs of the first round; later rounds stop at its best epoch."""
     why: str
-    """How the model was chosen, in plain words."""
+    """Why this model was chosen, in words."""

@@ -1,62 +1,90 @@
-"""Every option once: its name, default, help and check. The command line and the Python functions are both made from here.
+"""Every option once: name, default, help and check. The command line and the Python functions are both derived from these classes.
 
-A field's metadata holds `help`, `panel` (help section), and where they differ from the field's name the `flags`.
+A field's metadata holds `help` (text, or a function that returns it), `panel` (section of the help) and, where they differ from the name, `flags`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from zcurate import plugins
 from zcurate.config.units import check_choice, parse_duration, parse_share, parse_size
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
-INPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "feather", "npz", "idx", "folder")
-REPORT_FORMATS = ("auto", "table", "csv", "tsv", "json", "jsonl", "ids", "parquet", "markdown")
 MAX_PLANTED_SHARE = 0.5
-"""Above half, most labels of a copy would be wrong."""
+"""Above one half, most labels of a copy would be wrong."""
 
 
-def option(default: Any, help: str, panel: str, *flags: str, metavar: str | None = None) -> Any:
-    """A dataclass field that carries its own help."""
+def option(default: Any, help: str | Callable[[], str], panel: str, *flags: str, metavar: str | None = None) -> Any:
+    """Return a dataclass field that carries its own help.
+
+    Args:
+        default: value when the option is not given.
+        help: text, or a function that returns it once the command is built.
+        panel: section of the help.
+        flags: where they differ from the field's name.
+        metavar: name of the value in the help.
+    """
     return field(default=default, metadata={"help": help, "panel": panel, "flags": flags, "metavar": metavar})
+
+
+def model_help() -> str:
+    """Return the help of `--model`, which lists the models."""
+    return f"auto, {', '.join(plugins.MODELS)}, a TOML file, or file.py:function."
+
+
+def input_format_help() -> str:
+    """Return the help of `--input-format`, which lists the readers."""
+    return f"{', '.join(plugins.READERS)} [default: by name]."
+
+
+def report_formats() -> tuple[str, ...]:
+    """Return the values of `--format`."""
+    return ("auto", *plugins.FORMATS)
+
+
+def report_format_help() -> str:
+    """Return the help of `--format`, which lists the formats."""
+    return f"{', '.join(report_formats())}; auto is a table on a terminal, CSV in a pipe."
 
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """What `zcurate scan` can be told."""
+    """Options of `zcurate scan`."""
 
     label: str | None = option(None, "Column with the labels.", "Input", "--label", "-l", metavar="COL")
-    id: str | None = option(None, "Column with your own key, copied into the report.", "Input", metavar="COL")
+    id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK")
-    model: str = option("auto", "auto, linear, mlp, resnet, a TOML file, or file.py:function.", "Model", metavar="SPEC")
+    model: str = option("auto", model_help, "Model", metavar="SPEC")
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE")
-    force: bool = option(False, "Overwrite FILE even if it is no report of this input.", "Output")
+    force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE")
     epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N")
     time_limit: str | None = option(None, "Stop training after this long: 90s, 10m, 2h.", "Run", metavar="TIME")
-    resume: bool = option(False, "Go on from the checkpoint that an unfinished scan left beside its report.", "Run")
-    seed: int = option(0, "Seed of every random choice.", "Run", metavar="N")
-    group: str | None = option(None, "Column; rows with the same value stay in one fold.", "Input", metavar="COL")
-    exclude: tuple[str, ...] = option((), "Column (or glob) that the model must not see; repeatable.", "Input", metavar="COL")
-    image: str | None = option(None, "Column with pictures: paths or encoded bytes.", "Input", metavar="COL")
-    root: str | None = option(None, "Folder that picture paths start from.", "Input", metavar="DIR")
-    input_format: str | None = option(None, f"{', '.join(INPUT_FORMATS)} [default: by name].", "Input", metavar="F")
-    threshold: float | None = option(None, "Call a row incorrect above this p_incorrect [default: 0.5].", "Decide", metavar="P")
-    precision: float | None = option(None, "Call rows incorrect as long as P of them are expected to be.", "Decide", metavar="P")
-    budget: int | None = option(None, "Call at most the N most suspicious rows incorrect.", "Decide", metavar="N")
-    memory: str | None = option(None, "Keep to about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
-    estimate: bool = option(False, "Say what the scan would cost in time and memory, and do nothing.", "Run")
+    resume: bool = option(False, "Resume an interrupted scan from its checkpoint.", "Run")
+    seed: int = option(0, "Random seed.", "Run", metavar="N")
+    group: str | None = option(None, "Column; rows with the same value stay in the same fold.", "Input", metavar="COL")
+    exclude: tuple[str, ...] = option((), "Column (or glob) to hide from the model; repeatable.", "Input", metavar="COL")
+    image: str | None = option(None, "Column with images: paths or encoded bytes.", "Input", metavar="COL")
+    root: str | None = option(None, "Folder that image paths are relative to.", "Input", metavar="DIR")
+    input_format: str | None = option(None, input_format_help, "Input", metavar="F")
+    threshold: float | None = option(None, "Flag rows with p_incorrect above P [default: 0.5].", "Decide", metavar="P")
+    precision: float | None = option(None, "Flag as many rows as an expected precision of P allows.", "Decide", metavar="P")
+    budget: int | None = option(None, "Flag at most the N most suspicious rows.", "Decide", metavar="N")
+    memory: str | None = option(None, "Use about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
+    estimate: bool = option(False, "Print the estimated time and memory, then exit.", "Run")
     max_bad: str = option("5%", "Exit 4 when more rows than this cannot be read.", "Run", metavar="SHARE")
     json: bool = option(False, "Print the summary as one JSON object on stdout.", "Output")
     quiet: bool = option(False, "No progress, no summary.", "Output", "--quiet", "-q")
-    verbose: bool = option(False, "Say more: seconds by stage, what was left out.", "Output", "--verbose", "-v")
+    verbose: bool = option(False, "Print more: seconds by stage, excluded columns.", "Output", "--verbose", "-v")
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything is read.
+        """Refuse invalid values, before any data are read.
 
         Raises:
             UsageError: naming the option, the value and what was expected.
@@ -64,10 +92,10 @@ class ScanOptions:
         check_choice(self.task, TASKS, "--task")
         check_choice(self.device, DEVICES, "--device")
         if self.input_format is not None:
-            check_choice(self.input_format, INPUT_FORMATS, "--input-format")
+            check_choice(self.input_format, tuple(plugins.READERS), "--input-format")
         cuts = [name for name in ("threshold", "precision", "budget") if getattr(self, name) is not None]
         if len(cuts) > 1:
-            raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the cut — expected one of them — leave one out")
+            raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the threshold — expected one of them — leave one out")
         for name in ("threshold", "precision"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
@@ -85,14 +113,14 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class TrialOptions(ScanOptions):
-    """What `zcurate trial` can be told: all that shapes a scan, and what to plant."""
+    """Options of `zcurate trial`: those of a scan, and which errors to plant."""
 
-    share: str = option("10%", "Share of the labelled rows to plant an error in.", "Plant", metavar="SHARE")
+    share: str = option("10%", "Share of the labeled rows to plant an error in.", "Plant", metavar="SHARE")
     kinds: str | None = option(None, "Kinds to plant, by comma [default: all that fit the task].", "Plant", metavar="KIND,...")
-    prioritise: bool = option(False, "Show what a loss-prioritised training budget would be spent on.", "Output")
+    prioritise: bool = option(False, "Show how loss-based prioritization would spend a training budget.", "Output")
 
     def check(self) -> None:
-        """Refuse what cannot be meant, before anything is read.
+        """Refuse invalid values, before any data are read.
 
         Raises:
             UsageError: naming the option, the value and what was expected.
@@ -104,35 +132,35 @@ class TrialOptions(ScanOptions):
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """What `zcurate explain` can be told."""
+    """Options of `zcurate explain`."""
 
-    by_row: bool = option(False, "Take every ROW as a row number, also where the report has ids.", "Select")
+    by_row: bool = option(False, "Interpret every ROW as a row number, even if the report has ids.", "Select")
     json: bool = option(False, "Print one JSON object per row.", "Show")
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What `zcurate report` can be told."""
+    """Options of `zcurate report`."""
 
     verdict: str | None = option(None, "Verdicts to list, by comma [default: incorrect].", "Select", metavar="V,...")
-    top: int | None = option(None, "The N lowest ranks; without --verdict whatever their verdict.", "Select", metavar="N")
+    top: int | None = option(None, "The N most suspicious rows; without --verdict, of any verdict.", "Select", metavar="N")
     class_: str | None = option(None, "Only rows whose given label is C.", "Select", "--class", metavar="C")
     given: str | None = option(None, "Only rows with this given label.", "Select", metavar="A")
     suggested: str | None = option(None, "Only rows with this suggested label.", "Select", metavar="B")
     min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P")
-    format: str = option("auto", f"{', '.join(REPORT_FORMATS)}; auto is a table on a terminal, CSV in a pipe.", "Show", metavar="F")
+    format: str = option("auto", report_format_help, "Show", metavar="F")
     columns: str | None = option(None, "Columns to show, by comma.", "Show", metavar="C,...")
-    with_data: bool = option(False, "Join the input's own columns and an empty `decision` column.", "Show")
-    output: str | None = option(None, "Write to FILE instead of stdout; its ending picks the format.", "Show", "--output", "-o", metavar="FILE")
+    with_data: bool = option(False, "Join the input's columns and an empty `decision` column.", "Show")
+    output: str | None = option(None, "Write to FILE instead of stdout; its ending selects the format.", "Show", "--output", "-o", metavar="FILE")
     null: bool = option(False, "With --format ids: end each id with NUL, for xargs -0.", "Show", "-0")
 
     def check(self) -> None:
-        """Refuse what cannot be meant.
+        """Refuse invalid values.
 
         Raises:
             UsageError: naming the option, the value and what was expected.
         """
-        check_choice(self.format, REPORT_FORMATS, "--format")
+        check_choice(self.format, report_formats(), "--format")
         for word in self.verdicts() or ():
             check_choice(word, VERDICTS, "--verdict")
         if self.top is not None and self.top < 1:
@@ -143,7 +171,7 @@ class ReportOptions:
             raise UsageError(f"-0 with --format {self.format} — expected --format ids — leave one out")
 
     def verdicts(self) -> tuple[str, ...] | None:
-        """The verdicts asked for; None for all of them (`--top` alone)."""
+        """Return the selected verdicts; None for all of them (`--top` alone)."""
         if self.verdict is None:
             return None if self.top is not None else ("incorrect",)
         return tuple(word.strip() for word in self.verdict.split(","))

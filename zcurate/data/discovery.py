@@ -6,22 +6,14 @@ import dataclasses
 import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zcurate.data import partitions, remote
 from zcurate.data.images import ENDINGS as PICTURE_SUFFIXES
 from zcurate.data.source import COMPRESSIONS, Source, first_bytes
 from zcurate.errors import InputError, UsageError, did_you_mean
-
-FORMAT_OF = {
-    ".csv": "csv", ".txt": "csv", ".tsv": "tsv", ".tab": "tsv",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
-    ".parquet": "parquet", ".pq": "parquet",
-    ".feather": "feather", ".arrow": "feather", ".ipc": "feather", ".arrows": "feather",
-    ".npz": "npz",
-}  # fmt: skip
-"""Ending -> reader."""
+from zcurate.plugins import READERS
 
 
 def stem_of(path: str) -> str:
@@ -37,7 +29,7 @@ def stem_of(path: str) -> str:
     base, ending = os.path.splitext(name)
     if ending.lower() in COMPRESSIONS:
         base, ending = os.path.splitext(base)
-    known = ending.lower() in FORMAT_OF
+    known = format_of_ending(ending.lower()) is not None
     return (base if known and not is_folder else name if not ending or is_folder or far else base) or "data"
 
 
@@ -53,14 +45,19 @@ def before_pattern(path: str) -> str:
 
 
 def format_of(name: str) -> str | None:
-    """The reader that a file's name asks for, or None."""
+    """Return the reader that a file name selects, or None."""
     name = remote.bare(name) if remote.is_remote(name) else name
     base, ending = os.path.splitext(name.lower())
     if ending in COMPRESSIONS:
         base, ending = os.path.splitext(base)
-    if "idx3-ubyte" in os.path.basename(name) or "images-idx3" in os.path.basename(name):
-        return "idx"
-    return FORMAT_OF.get(ending)
+    base = os.path.basename(name)
+    by_name = next((kind for kind, reader in READERS.items() if any(part in base for part in reader.name_parts)), None)
+    return by_name or format_of_ending(ending)
+
+
+def format_of_ending(ending: str) -> str | None:
+    """Return the reader that a lower-case file name ending selects, or None."""
+    return next((kind for kind, reader in READERS.items() if ending in reader.endings), None)
 
 
 def locate(path: str, wanted: str | None) -> Source:
@@ -77,7 +74,7 @@ def locate(path: str, wanted: str | None) -> Source:
     if path == "-":
         if wanted is None:
             raise UsageError("-: standard input has no name to tell its format by — expected --input-format — try --input-format csv")
-        if wanted in ("folder", "idx"):
+        if READERS[wanted].needs_path:
             raise UsageError(f"-: --input-format {wanted} cannot come from standard input — expected a table — pass a path")
         content = sys.stdin.buffer.read()
         if not content:
@@ -107,7 +104,8 @@ def check_format(path: str, kind: str | None) -> str:
         InputError: there is none.
     """
     if kind is None:
-        raise InputError(f"{path}: what format is this? — known endings: {' '.join(sorted(FORMAT_OF))} — name it with --input-format")
+        endings = " ".join(sorted(ending for reader in READERS.values() for ending in reader.endings))
+        raise InputError(f"{path}: unknown format — known endings: {endings} — name it with --input-format")
     return kind
 
 
@@ -160,17 +158,22 @@ def remote_table(source: Source) -> Source:
     Raises:
         InputError: pictures in files of their own.
     """
-    if source.format in ("folder", "idx"):
+    if READERS[source.format].needs_path:
         raise InputError(f"{source.path}: {source.format} is not read from afar — expected a table, or pictures in a column of bytes — copy it here first")
     return source
 
 
 def no_parts_error(path: str, names: list[str], wanted: str | None) -> str:
     """Why a folder holds no parts of the format asked for."""
-    tables = sorted({str(format_of(name)) for name in names if format_of(name) not in (None, "npz", "idx")})
+    tables = sorted(table_formats(names))
     if wanted is not None or not tables:
         return f"{path}: no {wanted or 'Parquet'} files in this folder — it holds {len(names)} entries — check the path"
     return f"{path}: a folder of {' and '.join(tables)} files — expected one kind, named — try --input-format {tables[0]}"
+
+
+def table_formats(names: Iterable[str]) -> set[str]:
+    """Return the formats of tables among the files of a folder."""
+    return {kind for kind in map(format_of, names) if kind is not None and READERS[kind].is_tabular}
 
 
 def local_entries(folder: str) -> Iterator[tuple[str, bool]]:
@@ -209,7 +212,7 @@ def folder_source(path: str, wanted: str | None) -> Source:
     fitting = partitions.in_order(name for name in files if format_of(name) == (wanted or "parquet"))
     if fitting and wanted != "folder":
         return Source(path, fitting, wanted or "parquet", base=path)
-    tables = {format_of(name) for name in files} - {None, "npz", "idx"}
+    tables = table_formats(files)
     if wanted not in (None, "folder") or (tables and wanted is None):
         raise InputError(no_parts_error(path, [*files, *others], wanted))
     for folder, folders, found in os.walk(path):

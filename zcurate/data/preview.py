@@ -20,6 +20,7 @@ from zcurate.data.readers import image_folder, row_counts
 from zcurate.data.readers import read as read_whole
 from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError
+from zcurate.plugins import READERS
 
 SMALL_BYTES = 16_000_000
 """Bytes up to which an input is simply read."""
@@ -53,9 +54,11 @@ def preview_input(source: Source, options: ScanOptions) -> Preview:
         InputError: it is not what it claims to be.
         UsageError: a column that is not there.
     """
-    look = {"csv": preview_text, "tsv": preview_text, "jsonl": preview_text, "parquet": preview_parts, "feather": preview_parts, "folder": preview_folder}.get(
-        source.format
-    )
+    reader, look = READERS[source.format], None
+    if reader.is_text or source.format == "folder":
+        look = preview_text if reader.is_text else preview_folder
+    elif reader.stream_function("n_rows") is not None:
+        look = preview_parts
     found = None
     near = source.content is None and (source.remote is None or look is preview_parts)
     if look is not None and near and (source.format == "folder" or input_bytes(source) > SMALL_BYTES):

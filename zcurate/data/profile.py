@@ -24,6 +24,7 @@ from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 from zcurate.data.table import BATCH_ROWS, AssignedSplit, StreamedTable
 from zcurate.errors import InputError, UsageError
+from zcurate.plugins import READERS
 from zcurate.runtime import process_group
 from zcurate.runtime.process_group import ProcessGroup
 
@@ -39,9 +40,9 @@ def why_not_streamed(seen: Preview, source: Source) -> str:
         return "standard input is read as a whole"
     if seen.data.pictures is not None:
         return f"pictures in {source.format} are read as a whole" if source.format in ("npz", "idx") else ""
-    if source.format not in stream.HEADS.where:
+    if not READERS[source.format].streams:
         return f"{source.format} is read as a whole"
-    if source.remote is not None and source.format not in stream.COUNTS.where:
+    if source.remote is not None and READERS[source.format].stream_function("n_rows") is None:
         return f"{source.format} at an address is read as a whole"
     text = [column.name for column in seen.data.roles.features if column.kind == "text"]
     return f"column '{text[0]}' is text, whose words are counted in memory" if text else ""

@@ -15,27 +15,10 @@ from zcurate.data import schema as schema_module
 from zcurate.data import tables
 from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
-from zcurate.registry import Registry
+from zcurate.plugins import READERS
 from zcurate.runtime.process_group import ProcessGroup, SingleProcess
 
 T = TypeVar("T")
-
-HEADS = Registry(
-    "streaming reader",
-    parquet="zcurate.data.readers.parquet:head",
-    feather="zcurate.data.readers.feather:head",
-    csv="zcurate.data.readers.csv_stream:head",
-    tsv="zcurate.data.readers.csv_stream:head",
-)
-BATCHES = Registry(
-    "streaming reader",
-    parquet="zcurate.data.readers.parquet:batches",
-    feather="zcurate.data.readers.feather:batches",
-    csv="zcurate.data.readers.csv_stream:batches",
-    tsv="zcurate.data.readers.csv_stream:batches",
-)
-GROUPS = Registry("row groups", parquet="zcurate.data.readers.parquet:n_groups")
-COUNTS = Registry("row count", parquet="zcurate.data.readers.parquet:n_rows", feather="zcurate.data.readers.feather:n_rows")
 
 
 class InputSplit(NamedTuple):
@@ -54,9 +37,9 @@ def input_splits(source: Source) -> list[InputSplit]:
         InputError: a part is gone or broken.
     """
     files = source.files or (None,)
-    if source.format not in GROUPS.where:
+    count, found = READERS[source.format].stream_function("n_groups"), []
+    if count is None:
         return [InputSplit(at, None) for at in range(len(files))]
-    count, found = GROUPS.load(source.format), []
     for at, name in enumerate(files):
         with source.reaching(name):
             found += [InputSplit(at, group) for group in range(count(source, name))]
@@ -97,10 +80,12 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: ProcessGroup |
     Raises:
         InputError: as for `batches`.
     """
-    if source.format not in HEADS.where:
-        raise InputError(f"{source.path}: {source.format} cannot be read piece by piece — expected {listed(HEADS.where)} — convert it to Parquet")
+    head = READERS[source.format].stream_function("head")
+    if head is None:
+        streamed = listed(name for name, reader in READERS.items() if reader.streams)
+        raise InputError(f"{source.path}: {source.format} cannot be read in batches — expected {streamed} — convert it to Parquet")
     files = source.files or (None,)
-    head, processes = HEADS.load(source.format), others or SingleProcess()
+    processes = others or SingleProcess()
 
     def heads() -> dict[int, pa.Schema]:
         found = {}
@@ -158,8 +143,10 @@ def record_batches(source: Source, schema: pa.Schema, own: list[list[str]], rows
     name = (source.files or (None,))[unit.file]
     within = pa.schema([field for field in schema if field.name in own[unit.file]])
     more = {} if unit.group is None else {"group": unit.group}
+    read_batches = READERS[source.format].stream_function("batches")
+    assert read_batches is not None  # crack: narrows types only
     with source.reaching(name):
-        for batch in BATCHES.load(source.format)(source, name, within, rows_per_batch, **more):
+        for batch in read_batches(source, name, within, rows_per_batch, **more):
             table = tables.with_partition(pa.Table.from_batches([batch]), source.partition(name))
             yield from tables.cast_table(table.select(schema.names), schema).to_batches()
 
@@ -171,9 +158,9 @@ def row_counts(source: Source) -> list[int | None]:
         InputError: a part is gone or broken.
     """
     files = source.files or (None,)
-    if source.format not in COUNTS.where:
+    count, found = READERS[source.format].stream_function("n_rows"), []
+    if count is None:
         return [None] * len(files)
-    count, found = COUNTS.load(source.format), []
     for name in files:
         with source.reaching(name):
             found.append(count(source, name))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zcurate import plugins
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.targets import TargetScale
 from zcurate.runtime.device import has_bfloat16
@@ -213,4 +214,4 @@ def dtype_for(spec: ModelConfig, n_rows: int, device: torch.device) -> torch.dty
     """
     if spec.dtype != "auto":
         return torch.bfloat16 if spec.dtype == "bfloat16" else torch.float32
-    return torch.bfloat16 if spec.name == "mlp" and n_rows >= BFLOAT16_ROWS and has_bfloat16(device) else torch.float32
+    return torch.bfloat16 if plugins.model_plugin(spec.name).bfloat16 and n_rows >= BFLOAT16_ROWS and has_bfloat16(device) else torch.float32

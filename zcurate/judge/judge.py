@@ -15,17 +15,17 @@ import numpy as np
 from zcurate.arrays.chunk import chunk_slices
 from zcurate.arrays.sample import sample, sample_where
 from zcurate.arrays.sort import argsort
-from zcurate.config.model_config import DEFAULT_CLUES
 from zcurate.config.verdicts import VERDICTS
 from zcurate.evidence import noise_model
 from zcurate.evidence.evidence import Evidence, LabelView, Round, given_view, hard_view, known_mean, label_views, merge
-from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS, margins, residuals
+from zcurate.evidence.signals import margins, residuals
 from zcurate.judge.calibration import calibration_table, class_probability, target_probability
 from zcurate.judge.intervals import noise_interval, wilson
 from zcurate.judge.rank_aggregation import geometric_mean, human_like, signal_percentiles, signal_weights, suspicion_score
 from zcurate.judge.reasons import reasons_for
 from zcurate.judge.skill import Skill, measure_skill, no_skill_reason, too_few_reason
 from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.plugins import default_signals, signals_for
 from zcurate.runtime.progress import Timings
 
 HARD_MARGIN, HARD_WIDTH, SEEN_SHARE = 0.12, 0.2, 0.3
@@ -86,13 +86,13 @@ class Verdicts:
         return self.code == VERDICTS.index(word)
 
 
-def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, forbidden: str = "", timings: Timings | None = None) -> Verdicts:
+def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: str = "", timings: Timings | None = None) -> Verdicts:
     """Verdicts for N encoded rows.
 
     Args:
         evidence: all that was seen.
         cut: where `incorrect` begins.
-        clues: what to go by; those of the other task are passed over.
+        clues: signals to combine; those of the other task are ignored; the default ones if none is left.
         forbidden: why nothing may be judged whatever the evidence; empty when it may.
         timings: takes the seconds of each clue.
     """
@@ -102,10 +102,9 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = DEFAULT_CLUES, 
         return unjudged(evidence, skill, why)
     real, planted_views = label_views(evidence)
     regression = evidence.y.dtype.kind == "f"
-    shelf = TARGET_SIGNALS if regression else CLASS_SIGNALS
-    names = [name for name in clues if name in shelf.names()] or [name for name in DEFAULT_CLUES if name in shelf.names()]
+    names = signals_for(regression, clues) or signals_for(regression, default_signals())
     kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-    percentiles, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, shelf, timings or Timings())
+    percentiles, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, timings or Timings())
     if regression:
         weights = dict.fromkeys(names, 1.0)
         s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])

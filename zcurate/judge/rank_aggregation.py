@@ -13,8 +13,7 @@ from zcurate.arrays.chunk import chunk_slices
 from zcurate.arrays.sample import sample, sample_where
 from zcurate.arrays.sort import mid_rank_in, mid_ranks
 from zcurate.evidence.evidence import LabelView, known_mean
-from zcurate.evidence.signals import TARGET_SIGNALS
-from zcurate.registry import Registry
+from zcurate.plugins import SIGNALS
 from zcurate.runtime.progress import Timings
 from zcurate.runtime.threads import run_in_threads
 
@@ -80,7 +79,7 @@ def suspicion_score(percentiles: dict[str, np.ndarray], weights: dict[str, float
 
 
 def signal_percentiles(
-    real: LabelView, planted: list[LabelView], hard: LabelView | None, names: list[str], shelf: Registry, timings: Timings
+    real: LabelView, planted: list[LabelView], hard: LabelView | None, names: list[str], timings: Timings
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Each clue's places of all rows, of the planted rows and of the hard cases, among all rows' values.
 
@@ -89,14 +88,13 @@ def signal_percentiles(
         planted: P rows in all.
         hard: H hard cases, or None for none.
         names: clues.
-        shelf: where they are.
         timings: takes their seconds.
     """
     labelled = real.labelled
 
     def placed(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         with timings(name), np.errstate(invalid="ignore", divide="ignore"):
-            score = shelf.load(name)
+            score = SIGNALS.load(name)
             value = np.array(score(real), np.float32)
             value[~labelled] = np.nan
             own, reference = percentiles_of(value)
@@ -181,6 +179,6 @@ def geometric_mean(view: LabelView, names: list[str]) -> np.ndarray:
     """
     odds = []
     for name in names:
-        value = np.clip(TARGET_SIGNALS.load(name)(view).astype(np.float64), 1e-6, 1 - 1e-6)
+        value = np.clip(SIGNALS.load(name)(view).astype(np.float64), 1e-6, 1 - 1e-6)
         odds.append(np.log(value / (1 - value)))
     return np.where(np.isnan(view.label), np.nan, np.exp(known_mean(np.stack(odds))))

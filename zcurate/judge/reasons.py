@@ -12,6 +12,7 @@ from zcurate.evidence.evidence import LabelView
 from zcurate.evidence.heldout import given_probability, most_probable, take_rows
 from zcurate.evidence.noise_model import margins
 from zcurate.judge.rank_aggregation import rank_of_rows
+from zcurate.plugins import SIGNALS
 
 REASONS = {
     "other_class": "models that never saw the row prefer another class",
@@ -33,34 +34,6 @@ REASONS = {
     "far_from_data": "the input is unlike the rest of the data",
 }
 """Stable codes and their meaning in words."""
-REASON_OF = {
-    "posterior": "confused_pair",
-    "counted_posterior": "confused_pair",
-    "heldout_margin": "other_class",
-    "training_margin": "resists_training",
-    "training_posterior": "resists_training",
-    "neighbour_labels": "neighbours_disagree",
-    "class_centre": "nearer_other_class",
-    "heldout_residual": "far_from_prediction",
-    "training_residual": "resists_training",
-    "conformal": "far_from_prediction",
-    "neighbour_targets": "neighbours_disagree",
-    "class_z": "learned_badly",
-    "class_z_robust": "learned_badly",
-    "confidence": "learned_badly",
-    "correctness": "learned_badly",
-    "learned_epoch": "learned_badly",
-    "mastered_epoch": "learned_badly",
-    "loss_cluster": "learned_badly",
-    "ema_label": "learned_badly",
-    "sieve": "learned_badly",
-    "discrim_stage": "learned_badly",
-    "discrim_weight": "learned_badly",
-    "exponentiated": "learned_badly",
-    "random_label": "learned_badly",
-    "second_split": "learned_badly",
-}
-"""Which reason a clue speaks for."""
 HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "sparse_region")
 """Reasons why a right row is hard."""
 
@@ -117,8 +90,8 @@ def reason_strengths(real: LabelView, percentiles: dict[str, np.ndarray], p_outl
     columns = real.columns
     parts: dict[str, np.ndarray] = {}
     for name, place in percentiles.items():
-        if name in REASON_OF:
-            code, at = REASON_OF[name], place[rows]
+        code, at = SIGNALS[name].reason, place[rows]
+        if code is not None:
             parts[code] = np.fmax(parts[code], at) if code in parts else at
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = rank_of_rows(columns["n_masked"] / columns["n_seen"], rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import types
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -19,58 +19,63 @@ if TYPE_CHECKING:
 
 
 def scan(data: Any, *, progress: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
-    """Find the wrong labels in a table or a picture folder.
+    """Find the wrong labels in a table or a folder of images.
 
     Args:
         data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
-        progress: told of progress; silent by default.
+        progress: receives progress; silent by default.
         command: text for the run card: what the user typed.
-        **settings: as for `zcurate scan`, by their names: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
+        **settings: options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
 
     Returns:
-        The report: `report.table` has one row per input row in the input's order, `report.card` tells how well to trust it. It is
-        written to `output` where that is given.
+        The report: `report.table` has one row per input row in the input's order, `report.card` says how reliable it is. It is
+        written to `output` if given.
 
     Raises:
-        UsageError: a setting or a column that is not there.
+        UsageError: an unknown setting, a value of the wrong type, or a missing column.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     return run_scan(data, options_from(settings), RunContext(progress=progress or NoProgress(), command=command))
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:
-    """Keyword arguments as options.
+    """Convert keyword arguments to options.
 
     Raises:
-        UsageError: an unknown name; names the nearest.
+        UsageError: an unknown name, or a value of the wrong type.
     """
-    known = {field.name for field in dataclasses.fields(ScanOptions)}
-    for name in settings:
-        if name not in known:
-            raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(known), 40)}{did_you_mean(name, known)}")
-    hints = typing.get_type_hints(ScanOptions)
+    import msgspec
+
+    # Looser than the command line: a number of seconds, and a single column.
+    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str}
     for name, value in settings.items():
-        hint = hints[name]
-        allowed = (tuple, list, str) if name == "exclude" else typing.get_args(hint) or (hint,)
-        widened = (*allowed, int) if float in allowed else (*allowed, int, float) if name == "time_limit" else allowed
-        if not isinstance(value, widened) or (isinstance(value, bool) and bool not in allowed):
-            expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in allowed)
-            raise UsageError(f"scan: {name} = {value!r} — expected {expected}")
+        if name not in hints:
+            raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(hints), 40)}{did_you_mean(name, hints)}")
+        try:
+            msgspec.convert(float(value) if isinstance(value, float) else value, hints[name])  # `float` for NumPy's float64
+        except msgspec.ValidationError as error:
+            raise UsageError(f"scan: {name} = {value!r} — expected {type_words(hints[name])}") from error
     if isinstance(settings.get("exclude"), str):
         settings["exclude"] = (settings["exclude"],)
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     return ScanOptions(**plain)
 
 
+def type_words(kind: Any) -> str:
+    """Name the types of a setting for an error message."""
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return " or ".join("None" if part is type(None) else part.__name__ for part in kinds)
+
+
 def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
-    """What a scan would cost; of a large input only the beginning is read, nothing is written, torch is not loaded.
+    """Estimate time and memory of a scan; of a large input only the beginning is read, nothing is written, torch is not loaded.
 
     Args:
         data: as for `scan`.
-        options: every setting.
+        options: all settings.
 
     Raises:
-        UsageError: an option or a column cannot be used.
+        UsageError: an unusable option or column.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError, listed
+from zcurate.plugins import signals_for
 
 if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
@@ -44,10 +45,7 @@ def check_process_group(size: int, options: ScanOptions, what: Plan) -> None:
 
 def data_warnings(dataset: Dataset, clues: tuple[str, ...], card: dict[str, Any]) -> list[str]:
     """What the user should know before trusting the verdicts: classes of few rows, clues that do not apply."""
-    from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS
-
-    shelf = CLASS_SIGNALS if dataset.task.classes else TARGET_SIGNALS
-    out = [] if set(clues) & set(shelf.names()) else [f"none of the clues asked for is for {dataset.task.kind}: the default ones are used"]
+    out = [] if signals_for(not dataset.task.classes, clues) else [f"none of the clues asked for is for {dataset.task.kind}: the default ones are used"]
     rare = [entry["name"] for entry in card["classes"] if entry["rows"] < FEW_ROWS]
     if rare:
         out.append(f"too few rows to judge well (under {FEW_ROWS}): {listed(rare, 5)}")

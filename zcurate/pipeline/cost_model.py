@@ -14,6 +14,7 @@ from operator import add
 import numpy as np
 import pyarrow.compute as pc
 
+from zcurate import plugins
 from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.data.dataset import Dataset
 from zcurate.errors import listed
@@ -24,7 +25,6 @@ from zcurate.training.schedule import inference_batch_rows
 
 START_SECONDS = 2.4
 """Starting Python, loading torch and Arrow."""
-READ_BYTES = {"csv": 100e6, "tsv": 100e6, "jsonl": 30e6, "parquet": 90e6, "feather": 500e6, "npz": 200e6, "idx": 200e6}
 """Bytes read in a second, roles and hash included."""
 PICTURE_SECONDS = 0.6e-3
 """Finding, decoding and fitting one small picture."""
@@ -198,7 +198,7 @@ def estimate(plan: Plan, shape: Shape, machine: Machine, is_exact: bool = True) 
     compared = n_pairs(shape.n_rows) * PAIR_SECONDS / min(machine.n_threads, 2) ** 0.5
     seconds = {
         "starting": START_SECONDS,
-        "reading": shape.n_bytes / READ_BYTES[shape.format] if shape.format in READ_BYTES else shape.n_rows * PICTURE_SECONDS * (shape.format == "folder"),
+        "reading": reading_seconds(shape),
         "encoding": shape.n_rows * (ENCODE_SECONDS * (shape.n_numbers + shape.n_categories) + TERM_SECONDS * shape.n_terms + PIECE_SECONDS * shape.n_pieces),
         "training": (max if machine.n_threads > 1 else add)(training_seconds(plan, shape, machine) + looks // 2 * compared, trees_seconds(spec, shape)),
         "judging": judged + min(looks, 1) * compared,
@@ -206,11 +206,20 @@ def estimate(plan: Plan, shape: Shape, machine: Machine, is_exact: bool = True) 
     }
     seconds = {name: round(value, 3) for name, value in seconds.items()}
     model = {
-        "name": spec.name, "hidden": list(spec.hidden) if spec.name != "linear" else [], "inputs": width_of(shape, spec), "outputs": shape.n_outputs,
+        "name": spec.name, "hidden": list(spec.hidden) if plugins.model_plugin(spec.name).has_hidden_layers else [],
+        "inputs": width_of(shape, spec), "outputs": shape.n_outputs,
         "ensemble": list(spec.ensemble),
         "members": spec.folds, "rounds": spec.rounds, "epochs": plan.n_epochs, "batch": spec.batch, "dtype": dtype_of(plan, shape, machine),
     }  # fmt: skip
     return Estimate(shape.n_rows, is_exact, model, {**seconds, "total": round(sum(seconds.values()), 3)}, peak_bytes(plan, shape), machine)
+
+
+def reading_seconds(shape: Shape) -> float:
+    """Reading by the bytes of a file, or by the pictures of a folder."""
+    reader = plugins.READERS.get(shape.format)
+    if reader is not None and reader.bytes_per_second is not None:
+        return shape.n_bytes / reader.bytes_per_second
+    return shape.n_rows * PICTURE_SECONDS * (shape.format == "folder")
 
 
 def n_pairs(n_rows: int) -> int:
@@ -225,7 +234,7 @@ def width_of(shape: Shape, spec: ModelConfig) -> int:
 
 def dtype_of(plan: Plan, shape: Shape, machine: Machine) -> str:
     """What products will be taken in, as `encode` decides it."""
-    large = plan.spec.name == "mlp" and shape.n_rows >= 5000 and machine.has_bfloat16
+    large = plugins.model_plugin(plan.spec.name).bfloat16 and shape.n_rows >= 5000 and machine.has_bfloat16
     return plan.spec.dtype if plan.spec.dtype != "auto" else "bfloat16" if large else "float32"
 
 
@@ -234,7 +243,7 @@ def row_flops(plan: Plan, shape: Shape) -> tuple[float, float]:
     if shape.picture is not None:
         forward = resnet_flops(plan.spec.hidden, shape.picture, shape.n_outputs)
         return forward, 3 * forward
-    sizes = (width_of(shape, plan.spec), *(() if plan.spec.name == "linear" else plan.spec.hidden), shape.n_outputs)
+    sizes = (width_of(shape, plan.spec), *(plan.spec.hidden if plugins.model_plugin(plan.spec.name).has_hidden_layers else ()), shape.n_outputs)
     layers = [2.0 * a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     return sum(layers), 3 * sum(layers) - (0 if shape.n_categories else layers[0])
 
@@ -257,11 +266,11 @@ def training_seconds(plan: Plan, shape: Shape, machine: Machine) -> float:
     asked = spec.rounds if n >= LARGE_ROWS else passes
     forward, whole = row_flops(plan, shape)
     rate = FLOPS["convolution" if shape.picture is not None else dtype_of(plan, shape, machine)]
-    hidden = 0 if spec.name == "linear" or shape.picture is not None else sum(spec.hidden)
+    hidden = sum(spec.hidden) if plugins.model_plugin(spec.name).has_hidden_layers and shape.picture is None else 0
     beside = WIDTH_SECONDS * width_of(shape, spec) + HIDDEN_SECONDS * hidden + OUTPUT_SECONDS * shape.n_outputs + ROW_SECONDS
     beside += CATEGORY_SECONDS * shape.n_categories + TERM_PASS_SECONDS * shape.n_terms * min(shape.n_outputs, 8)
     trained = n * (spec.folds - 1) * (whole / rate + beside)
-    packed = plan.packed and (n <= PACKED_ROWS or spec.name == "linear")
+    packed = plan.packed and (n <= PACKED_ROWS or not plugins.model_plugin(spec.name).has_hidden_layers)
     steps = STEP_SECONDS * (spec.folds - 1) / (spec.folds if packed else 1) * max(1.0, n / spec.batch)
     together = ALONE if packed else TOGETHER * min(machine.n_threads, spec.folds) if machine.n_threads > 1 else 1.0
     return (passes * (trained + steps) + asked * n * (forward / rate + beside / 2)) / together

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-from zcurate.config.model_config import DEFAULT_CLUES, PACKED, DiscrimConfig, ModelConfig, Plan, ZErrorConfig
+from zcurate import plugins
+from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.config.options import ScanOptions
-from zcurate.config.toml import has_text_extra, parse_model
+from zcurate.config.toml import has_text_extra, nest_loss_settings, parse_model
 from zcurate.data.dataset import Dataset
 from zcurate.errors import UsageError
 from zcurate.evidence.heldout import is_dense
@@ -46,22 +46,18 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     if name == "auto":
         name, why = choose_model(data)
     pictures = data.pictures is not None
-    if (name == "resnet") != pictures and ".py:" not in name:
+    model = plugins.model_plugin(name)
+    if model.inputs != "any" and (model.inputs == "images") != pictures:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
-    z, discrim = (made(**{key: settings.pop(key) for key in list(settings) if key in field_names(made)}) for made in (ZErrorConfig, DiscrimConfig))
-    settings |= {"name": name, "z": z, "discrim": discrim, "text": choose_text_encoding(settings.get("text", "auto"), data)}
+    settings = nest_loss_settings(settings) | {"name": name, "text": choose_text_encoding(settings.get("text", "auto"), data)}
     if not resident or data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
     spec = ModelConfig(**{**default_settings(name, data), **settings})
-    if name == "resnet" and any(width % 16 for width in spec.hidden):
-        raise UsageError(f"--model resnet: hidden = {list(spec.hidden)} — expected multiples of 16 — torch's CPU convolutions need them")
+    if any(width % model.width_multiple for width in spec.hidden):
+        multiples = f"multiples of {model.width_multiple}"
+        raise UsageError(f"--model {name}: hidden = {list(spec.hidden)} — expected {multiples} — torch's CPU convolutions need them")
     n_epochs = options.epochs or spec.epochs or n_epochs_for(data.n_rows, pictures)
-    return Plan(spec, name in PACKED, n_epochs, why)
-
-
-def field_names(settings: type) -> set[str]:
-    """Names of a settings class's fields."""
-    return {field.name for field in dataclasses.fields(settings)}
+    return Plan(spec, model.packed, n_epochs, why)
 
 
 def choose_model(data: Dataset) -> tuple[str, str]:
@@ -86,21 +82,24 @@ def default_settings(name: str, data: Dataset) -> dict[str, Any]:
     base: dict[str, Any] = {"rounds": rounds}
     if data.n_rows >= LARGE_ROWS:
         batch = 1024 if data.n_rows < 10 * LARGE_ROWS else 2048
-        clues = tuple(name for name in DEFAULT_CLUES if name != "neighbour_labels")
+        clues = tuple(name for name in plugins.default_signals() if name != "neighbour_labels")
         base = {"rounds": 1, "folds": 2, "batch": batch, "learning_rate": 0.008, "witnesses": ("novelty",), "clues": clues}
     if data.task.kind == "regression":
         base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
     base["ensemble"] = default_ensemble(name, data)
-    if name == "linear":
-        base |= {"learning_rate": 0.05, "weight_decay": 0.3, "epochs": min(8, n_epochs_for(data.n_rows, False))}
+    model = plugins.model_plugin(name)
+    base |= model.defaults
+    if model.max_epochs is not None:
+        base["epochs"] = min(model.max_epochs, n_epochs_for(data.n_rows, False))
     return base
 
 
 def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
     """`ModelSpec.ensemble` where the user says nothing: what gained on the tuning half of the bench and on simulated sets."""
-    if data.task.kind == "regression" or name not in PACKED:
+    model = plugins.model_plugin(name)
+    if data.task.kind == "regression" or not model.packed:
         return ()
-    trees = ("boosted", "forest") if name == "mlp" and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
+    trees = ("boosted", "forest") if model.trees and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
     return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
 
 

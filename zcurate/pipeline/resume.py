@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from zcurate import __version__
+from zcurate import __version__, plugins
 from zcurate.config.options import ScanOptions
 from zcurate.errors import ReportError
 from zcurate.runtime import environment
@@ -52,7 +51,7 @@ def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str,
 
     names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
     chosen = {name: getattr(options, name) for name in names}
-    model = dataclasses.asdict(plan.spec) | {"n_epochs": plan.n_epochs}
+    model = plan.spec.as_dict() | {"n_epochs": plan.n_epochs}
     if ".py:" in plan.spec.name:
         with open(plan.spec.name.rpartition(":")[0], "rb") as file:
             model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
@@ -80,7 +79,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         environment.world_size() > 1
         or not run.store.resident
         or options.output in (None, "-")
-        or not (options.resume or visits >= (LONG_PICTURES if plan.spec.name == "resnet" else LONG_VISITS))
+        or not (options.resume or visits >= (LONG_PICTURES if plugins.model_plugin(plan.spec.name).inputs == "images" else LONG_VISITS))
     ):
         return None
     from zcurate.training import checkpoint

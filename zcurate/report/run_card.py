@@ -61,7 +61,7 @@ def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judg
         "versions": versions,
         "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
         **describe_data(data),
-        "model": {**dataclasses.asdict(plan.spec), "n_epochs": [len(one.error) for one in judged.evidence.rounds], "why": plan.why},
+        "model": {**plan.spec.as_dict(), "n_epochs": [len(one.error) for one in judged.evidence.rounds], "why": plan.why},
         **describe_verdicts(data, judged.evidence, judged.first, row),
         "partial": cut_short,
         "warnings": list(data.warnings),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from zcurate import plugins
 from zcurate.arrays.chunk import chunk_ranges
-from zcurate.config.model_config import PACKED, ModelConfig
+from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import Batch, EncodedRows
 from zcurate.runtime import device
 from zcurate.training import augment, cuda_graphs
 from zcurate.training.cuda_graphs import GraphedStep, StaticBuffers
-from zcurate.training.losses.discrim import DiscrimLoss
+from zcurate.training.losses import ScalarLoss, TrainingLoss
 from zcurate.training.losses.statistics import Statistics, accumulate, copy_into
 from zcurate.training.losses.terms import row_losses
 from zcurate.training.losses.zerror import LossOutput, score
@@ -39,7 +40,8 @@ def trains_one_by_one(spec: ModelConfig, place: torch.device) -> bool:
         spec: `name`, `batch`.
         place: device of the tensors.
     """
-    return spec.name not in PACKED or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and spec.name != "linear")
+    model = plugins.model_plugin(spec.name)
+    return not model.packed or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and model.has_hidden_layers)
 
 
 class MemberGroup:
@@ -65,8 +67,10 @@ class MemberGroup:
         self.epoch_statistics = Statistics.new(len(heldout_mask), self.running_statistics.centre.shape[1], encoded.device)
         self.buffers: StaticBuffers | None = None
         self.graphed_step: GraphedStep | None = None
-        self.discrim = DiscrimLoss(len(heldout_mask), encoded.n_rows, spec.discrim, encoded.device) if spec.loss == "discrim" else None
-        manual = self.discrim is None and getattr(self.model, "has_manual_backward", False)
+        self.loss: TrainingLoss = plugins.LOSSES.load(spec.loss)(spec.loss_config, len(heldout_mask), encoded.n_rows, encoded.device)
+        self.scalar_loss: ScalarLoss | None = self.loss if callable(self.loss) else None
+        """Replaces the masked mean row loss and is differentiated by autograd; None for losses whose gradient is written out."""
+        manual = self.scalar_loss is None and getattr(self.model, "has_manual_backward", False)
         self.forward_with_gradient: Callable[[Batch], tuple[Tensor, Callable[[Tensor], None]]] | None = (
             getattr(self.model, "forward_with_gradient") if manual else None  # noqa: B009
         )
@@ -86,8 +90,7 @@ class MemberGroup:
         tensors = {f"model.{name}": one for name, one in self.model.state_dict().items()}
         tensors |= {f"optimizer.{at}": one for at, one in enumerate(self.optimizer.state())}
         tensors |= {f"statistics.{name}": one for name, one in self.running_statistics._asdict().items()}
-        if self.discrim is not None:
-            tensors |= {f"discrim.{name}": one for name, one in self.discrim.state().items()}
+        tensors |= {f"loss.{name}": one for name, one in self.loss.state().items()}
         return tensors | {f"generator.{at}": one.get_state() for at, one in enumerate(self.generators())}
 
     @torch.no_grad()
@@ -146,7 +149,7 @@ class MemberGroup:
         visits, edges = self.sampler.epoch_order(epoch, self.training_mask, spec.z.readmit, segment).batched(spec.batch)
         n_full, n_batches = visits.n_full(), len(edges) - 1
         progress = [(epoch + (segment + number / n_batches) / n_segments) / self.trainer.n_epochs for number in range(n_batches)]
-        thresholds = [spec.z.threshold(at) if spec.loss == "zerror" else float("inf") for at in progress]
+        thresholds = [self.loss.z_threshold(at) for at in progress]
         rates = [spec.learning_rate * one_cycle(at) for at in progress]
         if not segment:
             copy_into(self.epoch_statistics, Statistics.new(len(self.heldout_mask), self.running_statistics.centre.shape[1], self.labels.device))
@@ -198,7 +201,7 @@ class MemberGroup:
         if backward is not None:
             backward(scored.gradient)
         else:
-            loss = scored.loss if self.discrim is None else self.discrim(row_losses(output, y)[0], batch.ids, batch.weight, progress)
+            loss = scored.loss if self.scalar_loss is None else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight, progress)
             loss.backward()
         self.trainer.processes.reduce(self.optimizer.parameters)
         self.optimizer.step(rate)
@@ -207,8 +210,8 @@ class MemberGroup:
     def can_be_graphed(self) -> bool:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""
         trainer, encoded = self.trainer, self.trainer.encoded
-        is_static = encoded.term is None and encoded.image_store.resident and trainer.n_segments == 1 and self.discrim is None
-        is_alone = trainer.processes.size == 1 and ".py:" not in trainer.spec.name
+        is_static = encoded.term is None and encoded.image_store.resident and trainer.n_segments == 1 and self.scalar_loss is None
+        is_alone = trainer.processes.size == 1 and trainer.spec.name in plugins.MODELS
         return cuda_graphs.can_record(encoded.device) and is_static and is_alone
 
     def prepare_buffers(self, visits: Visits, thresholds: list[float], rates: list[float]) -> StaticBuffers | None:

@@ -216,7 +216,7 @@ def test_json_lines_that_mix_types_are_read_as_text(tmp_path):
         ("rubbish.parquet", b"PAR1" + bytes(100), "not a whole Parquet file"),
         ("rubbish.feather", b"ARROW1" + bytes(100), "not a whole Feather"),
         ("rubbish.npz", b"PK\3\4" + bytes(100), "not a whole .npz"),
-        ("odd.xyz", b"x,label\n1,a\n", "what format is this"),
+        ("odd.xyz", b"x,label\n1,a\n", "unknown format"),
     ],
 )
 def test_bad_files_say_what_was_found_and_what_to_do(tmp_path, name, content, message):

@@ -7,9 +7,10 @@ import pytest
 
 from zcurate.evidence.evidence import LabelView
 from zcurate.evidence.noise_model import NoiseModel, estimate_noise, no_noise_model
-from zcurate.evidence.signals import CLASS_SIGNALS, TARGET_SIGNALS
+from zcurate.plugins import SIGNALS
 
 EPOCHS = 6
+CLASS_SIGNALS = [name for name, signal in SIGNALS.items() if signal.task == "classes"]
 
 
 def view(margin, heldout=None, label=None, columns=None):
@@ -47,12 +48,12 @@ def populated(n=40, seed=0):
     return view(margin, np.stack([p, 1 - p], 1), columns={"neighbour_own": p, "neighbour_other": 1 - p, "centre_own": 2 - p, "centre_other": 1 + p})
 
 
-RISING = [name for name in CLASS_SIGNALS.names() if name not in ("variability", "aleatoric", "curvature", "forgotten", "duplicate", "mastered_epoch", "learned_epoch", "correctness", "loss_cluster", "discrim_weight")]  # fmt: skip
+RISING = [name for name in CLASS_SIGNALS if name not in ("variability", "aleatoric", "curvature", "forgotten", "duplicate", "mastered_epoch", "learned_epoch", "correctness", "loss_cluster", "discrim_weight")]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CLASS_SIGNALS.names())
+@pytest.mark.parametrize("name", CLASS_SIGNALS)
 def test_a_clue_is_between_zero_and_one_and_float32(name):
-    score = CLASS_SIGNALS.load(name)(populated())
+    score = SIGNALS.load(name)(populated())
     assert score.dtype == np.float32 and score.shape == (43,)
     known = score[~np.isnan(score)]
     assert ((known >= 0) & (known <= 1)).all()
@@ -61,14 +62,14 @@ def test_a_clue_is_between_zero_and_one_and_float32(name):
 
 @pytest.mark.parametrize("name", RISING)
 def test_a_row_that_is_never_learned_is_more_suspicious_than_a_late_one_and_that_than_the_easy_ones(name):
-    score = CLASS_SIGNALS.load(name)(populated())
+    score = SIGNALS.load(name)(populated())
     assert score[2] >= score[1] >= np.median(score[3:])
     assert score[2] > np.median(score[3:])
 
 
 @pytest.mark.parametrize("name", ["learned_epoch", "correctness", "loss_cluster", "mastered_epoch", "discrim_weight"])
 def test_stepwise_clues_put_the_never_learned_row_on_top(name):
-    score = CLASS_SIGNALS.load(name)(populated())
+    score = SIGNALS.load(name)(populated())
     assert score[2] == score.max() and score[2] > score[0]
 
 
@@ -81,17 +82,17 @@ SEEN_IN_TRAINING = (
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", SEEN_IN_TRAINING)
 def test_a_row_that_nobody_trained_on_is_left_to_the_others(name):
-    score = CLASS_SIGNALS.load(name)(view(easy_late_never()))
+    score = SIGNALS.load(name)(view(easy_late_never()))
     assert np.isnan(score[3]) and not np.isnan(score[2])
 
 
 @pytest.mark.parametrize("name", ["neighbour_labels", "class_centre", "duplicate"])
 def test_without_a_witness_a_clue_says_nothing(name):
-    assert np.isnan(CLASS_SIGNALS.load(name)(view(easy_late_never()[:, :3]))).all()
+    assert np.isnan(SIGNALS.load(name)(view(easy_late_never()[:, :3]))).all()
 
 
 def score_of(name, *args, **kwargs):
-    return CLASS_SIGNALS.load(name)(view(*args, **kwargs))
+    return SIGNALS.load(name)(view(*args, **kwargs))
 
 
 def test_formulas_by_hand():
@@ -134,7 +135,7 @@ def test_a_random_label_has_a_loss_in_the_middle():
     heldout = np.tile([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]], (20, 1)).astype(np.float32)
     label = np.tile([0, 1, 0], 20)
     seen = LabelView(label, heldout, {}, {}, estimate_noise(heldout, label))
-    score = CLASS_SIGNALS.load("random_label")(seen)
+    score = SIGNALS.load("random_label")(seen)
     assert score[0] == 0 and score[2] == pytest.approx(1 / 3)
 
 
@@ -143,7 +144,7 @@ def test_the_training_posterior_moves_the_margin_by_the_odds_of_the_mistake():
     found = NoiseModel(noise, noise, noise, 1.0, 1.0, 1.0)
     heldout = np.full((2, 2), 0.5, np.float32)
     seen = LabelView(np.array([0, 1]), heldout, {"margin_mean": np.zeros(2)}, {}, found)
-    score = CLASS_SIGNALS.load("training_posterior")(seen)
+    score = SIGNALS.load("training_posterior")(seen)
     # Label 1 is often a mistake for 0; label 0 never for 1.
     assert score[0] == pytest.approx(1 / (1 + 0.7 / 0.0001), rel=0.01)
     assert score[1] == pytest.approx(1 / (1 + 0.9999 / 0.3), rel=0.01)
@@ -151,7 +152,7 @@ def test_the_training_posterior_moves_the_margin_by_the_odds_of_the_mistake():
 
 def test_copies_with_another_label():
     seen = view(easy_late_never()[:, :3], columns={"copies_other": np.array([2 / 3, 0.0, np.nan])})
-    np.testing.assert_allclose(CLASS_SIGNALS.load("duplicate")(seen), [2 / 3, 0.0, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(SIGNALS.load("duplicate")(seen), [2 / 3, 0.0, np.nan], rtol=1e-6)
 
 
 def targets(label, location, columns=None):
@@ -161,13 +162,13 @@ def targets(label, location, columns=None):
 
 def test_the_conformal_position_of_a_target_among_all_residuals():
     label = np.linspace(-1, 1, 101)
-    score = TARGET_SIGNALS.load("conformal")(targets(label, np.zeros(101)))
+    score = SIGNALS.load("conformal")(targets(label, np.zeros(101)))
     assert score[50] == pytest.approx(0.0, abs=0.01)
     assert score[100] == pytest.approx(1.0, abs=0.02) and score[0] == pytest.approx(1.0, abs=0.02)
-    assert np.isnan(TARGET_SIGNALS.load("conformal")(targets([np.nan, 1.0], np.zeros(2)))[0])
+    assert np.isnan(SIGNALS.load("conformal")(targets([np.nan, 1.0], np.zeros(2)))[0])
 
 
 def test_neighbours_targets_and_sparse_regions():
     seen = targets([0.0, 1.0], np.zeros(2), {"neighbour_gap": np.array([0.0, -9.0]), "isolation": np.array([0.0, np.log(9)])})
-    np.testing.assert_allclose(TARGET_SIGNALS.load("neighbour_targets")(seen), [0.0, 0.9], rtol=1e-6)
-    np.testing.assert_allclose(TARGET_SIGNALS.load("sparse_region")(seen), [0.5, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(SIGNALS.load("neighbour_targets")(seen), [0.0, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(SIGNALS.load("sparse_region")(seen), [0.5, 0.9], rtol=1e-6)

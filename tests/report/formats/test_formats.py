@@ -13,7 +13,7 @@ import pytest
 
 from tests.report.test_report import small
 from zcurate.config.options import ReportOptions
-from zcurate.report.formats import SINKS
+from zcurate.plugins import FORMATS
 
 AWKWARD = pa.table(
     {
@@ -29,7 +29,7 @@ AWKWARD = pa.table(
 
 def written(form, table=AWKWARD, **options):
     stream = io.BytesIO()
-    SINKS.load(form)(table, stream, ReportOptions(**options))
+    FORMATS.load(form)(table, stream, ReportOptions(**options))
     return stream.getvalue()
 
 
@@ -89,7 +89,7 @@ def test_markup_in_the_data_is_shown_not_obeyed():
     assert "[red]x[/red]" in written("table", table).decode()
 
 
-@pytest.mark.parametrize("form", SINKS.names())
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_sink_takes_an_empty_selection(form):
     written(form, small().table.slice(0, 0))
 

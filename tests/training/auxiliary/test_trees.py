@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from zcurate.config.toml import ENSEMBLE
+from zcurate.config.model_config import AuxiliaryModel
 from zcurate.training.auxiliary import tree_worker, trees
 from zcurate.training.auxiliary.tree_worker import TreeWorker
 from zcurate.training.auxiliary.trees import TreeTable, fit_trees
@@ -149,7 +150,7 @@ def test_the_block_s_end_ends_the_process_though_nobody_asked():
 
 
 def test_the_spec_names_every_kind():
-    assert (*trees.KINDS, "bayes") == ENSEMBLE
+    assert (*trees.KINDS, "bayes") == get_args(AuxiliaryModel)
 
 
 def test_nothing_is_started_where_no_trees_are_wanted():

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.errors import UsageError
-from zcurate.training.models import MODELS, builder
+from zcurate.plugins import MODELS
+from zcurate.training.models import builder
 from zcurate.training.models.custom import load_function
 from zcurate.training.models.packed import dropout
 
@@ -41,20 +42,20 @@ def made(name, seed=0):
     return builder(name)(spec, encoded, n_members, torch.Generator().manual_seed(seed)), encoded.inputs(ids), n_members
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_gives_logits_per_member_and_row(name):
     model, inputs, n_members = made(name)
     assert model(inputs).shape == (n_members, 3, 3)
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", MODELS)
 def test_every_weight_gets_a_gradient(name):
     model, inputs, n_members = made(name)
     F.cross_entropy(model(inputs).flatten(0, 1), torch.arange(3 * n_members) % 3).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", MODELS.names())
+@pytest.mark.parametrize("name", MODELS)
 def test_the_seed_sets_every_weight_whatever_was_drawn_before(name):
     first, _, _ = made(name)
     torch.rand(5)

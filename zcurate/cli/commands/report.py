@@ -1,14 +1,15 @@
-"""`zcurate report [REPORT]`: list rows; data to stdout, talk to stderr."""
+"""`zcurate report [REPORT]`: list rows; data to stdout, messages to stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import BinaryIO
 
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
-
-ENDINGS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".md": "markdown", ".txt": "ids"}
+from zcurate.plugins import FORMATS
 
 
 @with_options(
@@ -26,7 +27,6 @@ def report(report: str | None, options: ReportOptions) -> None:
     from zcurate.errors import UsageError
     from zcurate.report import listing
     from zcurate.report.atomic import guard
-    from zcurate.report.formats import SINKS
     from zcurate.report.storage import load, newest
 
     path = report if report is not None else newest()
@@ -34,7 +34,7 @@ def report(report: str | None, options: ReportOptions) -> None:
         sys.stderr.write(f"{path}\n")
     form = format_of(options)
     loaded = load(path, listing.needed(options, ids=form == "ids"))
-    write = SINKS.load(form)
+    write = FORMATS.load(form)
     if form == "ids" and options.columns is not None:
         raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
     if options.output not in (None, "-"):
@@ -48,23 +48,28 @@ def report(report: str | None, options: ReportOptions) -> None:
 
 
 def format_of(options: ReportOptions) -> str:
-    """The format asked for; else by the output file's ending; else a table on a terminal and CSV in a pipe."""
+    """Return `--format`; else by the ending of `--output`; else a table on a terminal and CSV in a pipe."""
     if options.null:
         return "ids"
     if options.format != "auto":
         return options.format
     if options.output not in (None, "-"):
-        return ENDINGS.get(os.path.splitext(str(options.output))[1].lower(), "csv")
+        ending = os.path.splitext(str(options.output))[1].lower()
+        return next((name for name, form in FORMATS.items() if ending in form.endings), "csv")
     return "table" if sys.stdout.isatty() else "csv"
 
 
-def write_file(path: str, write: object) -> None:
-    """Write to a temporary file, then put it in place.
+def write_file(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file atomically: to a temporary one, then renamed.
+
+    Args:
+        path: of the file.
+        write: writes the content to a binary stream.
 
     Raises:
-        UsageError: the place cannot be written to.
+        UsageError: the folder is not writable.
     """
     from zcurate.report.atomic import whole_file
 
     with whole_file(path) as temporary, open(temporary, "wb") as stream:
-        write(stream)  # type: ignore[operator]
+        write(stream)

@@ -1,56 +1,79 @@
-"""The shelf of readers: each file has `read(source, options) -> Dataset`. N rows in, N rows out; never a write to the input."""
+"""Readers, one module per input format; `zcurate.plugins.READERS` lists them.
+
+The contract of a module is `ReaderModule`; one that can be read in batches also has the functions of `StreamingModule`, and may have
+`n_rows(source, file) -> int | None` and `n_groups(source, file) -> int`, which take both from a file's metadata.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
-from pyarrow import RecordBatch
+from pyarrow import RecordBatch, Schema
 
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
-from zcurate.registry import Registry
+from zcurate.plugins import READERS
 
-READERS = Registry(
-    "reader",
-    csv="zcurate.data.readers.csv:read",
-    tsv="zcurate.data.readers.csv:read",
-    jsonl="zcurate.data.readers.jsonl:read",
-    parquet="zcurate.data.readers.parquet:read",
-    feather="zcurate.data.readers.feather:read",
-    npz="zcurate.data.readers.npz:read",
-    idx="zcurate.data.readers.idx:read",
-    folder="zcurate.data.readers.image_folder:read",
-)
+
+class ReaderModule(Protocol):
+    """Module of a reader."""
+
+    def read(self, source: Source, options: ScanOptions) -> Dataset:
+        """Read a whole input: one row per input row, in its order, those that cannot be read as `SkippedRow`. Never writes to the input.
+
+        Args:
+            source: files, or the content of standard input.
+            options: column roles and task.
+
+        Raises:
+            InputError: the input is not what it claims to be.
+            UsageError: a missing column.
+        """
+
+
+class StreamingModule(Protocol):
+    """Module of a reader that reads in batches."""
+
+    def head(self, source: Source, file: str | None, as_text: tuple[str, ...]) -> Schema:
+        """Return the columns and types of one file.
+
+        Args:
+            source: the input.
+            file: one of its files; None for the only one.
+            as_text: columns that are read as text, as written.
+        """
+
+    def batches(self, source: Source, file: str | None, schema: Schema, rows: int) -> Iterator[RecordBatch]:
+        """Read one file in batches; a module with `n_groups` also takes `group`, the number of one row group.
+
+        Args:
+            source: the input.
+            file: one of its files; None for the only one.
+            schema: columns to read, and their types.
+            rows: of a batch, at most.
+        """
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
-    """Read an input with the reader that its format asks for.
-
-    Args:
-        source: where it is.
-        options: column roles and task.
-
-    Raises:
-        InputError: it is not what it claims to be.
-        UsageError: a column that is not there.
-    """
-    dataset: Dataset = READERS.load(source.format)(source, options)
-    return dataset
+    """Read an input with the reader of its format; arguments and errors as for `ReaderModule.read`."""
+    reader: ReaderModule = READERS.load(source.format)
+    return reader.read(source, options)
 
 
 def batches(source: Source, columns: list[str] | None = None, rows_per_batch: int = 65536, as_text: tuple[str, ...] = ()) -> Iterator[RecordBatch]:
-    """Chosen columns of all parts of a table, piece by piece, in the input's order; see `streaming.batches`.
+    """Read columns of all parts of a table in batches, in the input's order; see `stream.batches`.
 
     Args:
-        source: Parquet, Feather, CSV or TSV.
-        columns: those wanted; None for all.
-        rows_per_batch: at most, in one batch.
-        as_text: columns that come as text, as written.
+        source: input of a streaming format.
+        columns: to read; None for all.
+        rows_per_batch: maximum.
+        as_text: columns that are read as text, as written.
 
     Raises:
-        InputError: a part is gone or broken or does not fit the others, or the format cannot be read piece by piece.
-        UsageError: a column that is not there.
+        InputError: a missing, broken or incompatible part, or a format that cannot be read in batches.
+        UsageError: a missing column.
     """
     from zcurate.data import stream
 
@@ -58,10 +81,10 @@ def batches(source: Source, columns: list[str] | None = None, rows_per_batch: in
 
 
 def row_counts(source: Source) -> list[int | None]:
-    """Rows of each part, without reading the data; None where the format does not tell.
+    """Return the number of rows of each part from its metadata; None where the format has none.
 
     Raises:
-        InputError: a part is gone or broken.
+        InputError: a missing or broken part.
     """
     from zcurate.data import stream
 

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from zcurate.data.dataset import Dataset
 from zcurate.encoding import targets
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
-from zcurate.judge.reasons import REASON_OF, REASONS
+from zcurate.judge.reasons import REASONS
+from zcurate.plugins import SIGNALS
 from zcurate.report import attribution, dynamics_columns, listing
 from zcurate.report.explain.similar_rows import SimilarRows, similar_rows
 from zcurate.report.formats.cells import cell_text
@@ -216,7 +217,7 @@ def clues_of(card: dict[str, Any], percentiles: list[float | None] | None) -> li
         return None
     found = []
     for name, at in zip(names, percentiles, strict=True):
-        code = REASON_OF.get(name)
+        code = SIGNALS[name].reason if name in SIGNALS else None
         weight = weights.get(name, 0.0)
         words = REASONS[code] if code else name.replace("_", " ")
         found.append({"clue": name, "place": at, "weight": weight, "counts": weight * at if at is not None else 0.0, "words": words})

@@ -1,17 +1,22 @@
-"""The shelf of sinks: each file has `write(table, stream, options)`; machine formats never pass through a wrapping renderer."""
+"""Output formats of `zcurate report`; `zcurate.plugins.FORMATS` lists them. Machine formats never pass through a renderer that wraps lines."""
 
 from __future__ import annotations
 
-from zcurate.registry import Registry
+from typing import BinaryIO, Protocol
 
-SINKS = Registry(
-    "format",
-    table="zcurate.report.formats.table:write",
-    csv="zcurate.report.formats.csv:write",
-    tsv="zcurate.report.formats.csv:write_tsv",
-    json="zcurate.report.formats.json:write_array",
-    jsonl="zcurate.report.formats.json:write",
-    ids="zcurate.report.formats.ids:write",
-    parquet="zcurate.report.formats.parquet:write",
-    markdown="zcurate.report.formats.markdown:write",
-)
+import pyarrow as pa
+
+from zcurate.config.options import ReportOptions
+
+
+class WriteFunction(Protocol):
+    """Contract of an output format."""
+
+    def __call__(self, table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
+        """Write rows of a report.
+
+        Args:
+            table: rows and columns to write.
+            stream: opened for writing; stays open.
+            options: as given on the command line.
+        """

@@ -11,11 +11,11 @@ import numpy as np
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence.heldout import AuxiliaryPredictions
+from zcurate.plugins import DETECTORS
 from zcurate.runtime import device
 from zcurate.runtime.context import RunContext
 from zcurate.training.auxiliary import naive_bayes
 from zcurate.training.auxiliary.trees import TreeTable
-from zcurate.training.detectors import WITNESSES
 from zcurate.training.folds import auxiliary_folds
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
 
@@ -70,7 +70,7 @@ class Background:
     def detect(self, name: str) -> dict[str, np.ndarray]:
         """Run one detector, timed."""
         with self.run.timings(name):
-            return dict(WITNESSES.load(name)(self.rows))
+            return dict(DETECTORS.load(name)(self.rows))
 
     def predict(self) -> dict[str, AuxiliaryPredictions]:
         """Predict with the auxiliary models, timed."""

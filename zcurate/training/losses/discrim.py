@@ -32,6 +32,10 @@ class DiscrimLoss:
         self.speed = torch.zeros(n_members, n_rows, device=device)
         self.threshold = torch.full((n_members,), float("nan"), device=device)
 
+    def z_threshold(self, progress: float) -> float:
+        """Return infinity: no row is masked."""
+        return float("inf")
+
     def state(self) -> dict[str, Tensor]:
         """All that it remembers."""
         return {name: getattr(self, name) for name in ("history", "visits", "log_sigma", "speed", "threshold")}
@@ -64,3 +68,8 @@ class DiscrimLoss:
         for state, value in ((self.history, MEMORY * past + (1 - MEMORY) * fresh), (self.visits, seen), (self.speed, speed), (self.log_sigma, moved)):
             state.scatter_(1, ids, torch.where(real, value, state.gather(1, ids)))
         return (share * early * (smooth - settings.stage(progress) * self.threshold[:, None]) * inverse).sum()
+
+
+def make_loss(config: DiscrimConfig, n_members: int, n_rows: int, device: torch.device) -> DiscrimLoss:
+    """Create the state of the loss; arguments as for `MakeLoss`."""
+    return DiscrimLoss(n_members, n_rows, config, device)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zcurate.config.model_config import ZErrorConfig
 from zcurate.runtime.process_group import SingleProcess
+from zcurate.training.losses.plain import PlainLoss
 from zcurate.training.losses.statistics import SINGLE_PROCESS, Statistics, standardize
 from zcurate.training.losses.terms import loss_gradient, row_losses
 
@@ -166,3 +167,19 @@ def score(
     if output.requires_grad:
         value = WithGradient.apply(output, value, gradient)  # type: ignore[no-untyped-call]
     return LossOutput(value, gradient, error, z, keep, margin, sieve), updated
+
+
+class ZErrorLoss(PlainLoss):
+    """Threshold of the Z-Error loss; it has no state of its own."""
+
+    def __init__(self, config: ZErrorConfig) -> None:
+        self.config = config
+
+    def z_threshold(self, progress: float) -> float:
+        """Return the annealed threshold [sigma] at `progress` in [0, 1) of the run."""
+        return self.config.threshold(progress)
+
+
+def make_loss(config: ZErrorConfig, n_members: int, n_rows: int, device: torch.device) -> ZErrorLoss:
+    """Create the loss; its running statistics are kept by the members, for every loss alike."""
+    return ZErrorLoss(config)
