@@ -282,6 +282,8 @@ DUMMY = """
 
 
     class DummyLoss:
+        calls = 0
+
         def __init__(self, config):
             self.power = config.dummy_power
 
@@ -292,6 +294,7 @@ DUMMY = """
             return {}
 
         def __call__(self, loss, ids, weight, progress):
+            DummyLoss.calls += 1
             return (loss**self.power * weight / weight.sum(1, keepdim=True)).sum()
 
 
@@ -395,6 +398,15 @@ def test_a_dummy_loss_takes_its_settings_from_the_spec(dummy):
     spec.write_text('[loss]\nname = "dummy"\ndummy_power = "much"\n')
     with pytest.raises(UsageError, match="dummy_power = 'much' — expected a number"):
         toml.parse_model(str(spec))
+
+
+def test_a_dummy_loss_trains_the_members(dummy):
+    spec = dummy / "spec.toml"
+    spec.write_text('epochs = 4\nrounds = 1\nensemble = []\n[loss]\nname = "dummy"\n')
+    report = zcurate.scan(str(dummy / "data.dummy"), label="label", id="key", model=str(spec))
+    assert (report.card["model"]["loss"], report.card["model"]["loss_settings"]) == ("dummy", {"dummy_power": 1.0})
+    assert sys.modules["zcurate_dummy"].DummyLoss.calls >= 4
+    assert not report.table.column("n_masked").to_numpy().any()
 
 
 def test_the_run_card_has_no_settings_of_losses_that_have_none():
