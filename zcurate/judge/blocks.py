@@ -58,7 +58,7 @@ def gather(values: np.ndarray, rows: np.ndarray, store: MemoryMappedStore) -> np
 
 def gather_predictions(held: Heldout, rows: np.ndarray, store: MemoryMappedStore) -> Heldout:
     """`taken` of held-out predictions."""
-    return TopKProbabilities(gather(held.kept, rows, store), held.n_classes) if isinstance(held, TopKProbabilities) else gather(held, rows, store)
+    return TopKProbabilities(gather(held.packed, rows, store), held.n_classes) if isinstance(held, TopKProbabilities) else gather(held, rows, store)
 
 
 def round_of_rows(one: Round, rows: np.ndarray, store: MemoryMappedStore) -> Round:
@@ -66,8 +66,8 @@ def round_of_rows(one: Round, rows: np.ndarray, store: MemoryMappedStore) -> Rou
     (planted, planted_at), (hard, hard_at) = (locate(rows, wanted) for wanted in (one.planted.row, one.hard_row))
     return dataclasses.replace(
         one,
-        shown=gather(one.shown, rows, store),
-        planted=Planted(planted_at, one.planted.shown[planted], one.planted.kind[planted]),
+        training_label=gather(one.training_label, rows, store),
+        planted=Planted(planted_at, one.planted.label[planted], one.planted.kind[planted]),
         columns={name: gather(column, rows, store) for name, column in one.columns.items()},
         heldout=gather_predictions(one.heldout, rows, store),
         curves={

@@ -14,8 +14,7 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.encoding.targets import class_codes
 from zcurate.evidence.evidence import Evidence, given_view
-from zcurate.evidence.heldout import given_probability
-from zcurate.evidence.noise_model import entropies, margins
+from zcurate.evidence.heldout import entropies, given_probability, margins
 from zcurate.evidence.signals import residuals
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.reasons import CODES
@@ -64,7 +63,7 @@ def build_report(
     def percentiles() -> dict[str, pa.Array]:
         own = rank
         if own is None:
-            own = rank_rows(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+            own = rank_rows(row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.has_verdict("unlabelled"))
         return {"rank": rank_column(spread, own), "reasons": reasons_column(spread, verdicts.reasons)}
 
     def told() -> dict[str, pa.Array]:
@@ -145,7 +144,7 @@ def rank_column(spread: RowScatter, rank: np.ndarray) -> pa.Array:
 
 def telling_column(data: Dataset, spread: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
-    wanted = np.sort(spread.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
+    wanted = np.sort(spread.row[verdicts.has_verdict("incorrect") | verdicts.has_verdict("hard") | verdicts.has_verdict("outlier")])
     other = np.full(spread.n_rows, -1)
     if data.task.classes:
         other[spread.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)

@@ -145,7 +145,7 @@ def write_resident(where: str, data: Dataset, evidence: Evidence, verdicts: Verd
         decided: (N,) as for `compose.build`.
         target: as for `compose.build`.
     """
-    rank = ranks.rank_rows(np.arange(data.n_rows), verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    rank = ranks.rank_rows(np.arange(data.n_rows), verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.has_verdict("unlabelled"))
     backdrop = ColumnProfiles.of(data)
 
     def chunk(begin: int, end: int) -> pa.Table:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.evidence.evidence import Round
-from zcurate.evidence.heldout import MAX_DENSE_CELLS, N_KEPT, TopKProbabilities
+from zcurate.evidence.heldout import MAX_DENSE_CELLS, TOP_K, TopKProbabilities
 from zcurate.evidence.planted import Planted
 from zcurate.runtime.process_group import SingleProcess
 from zcurate.runtime.store import MemoryMappedStore, shared_zeros
@@ -72,7 +72,7 @@ class TrainingDynamics:
             if store is not None:
                 store.release()
         n_parts = n_parts if n_rows * n_outputs <= MAX_DENSE_CELLS else 1
-        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * N_KEPT)
+        self.heldout = zeros(n_parts, n_rows, n_outputs if own is None else 2 * TOP_K)
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
@@ -189,7 +189,7 @@ def top_k_of_batch(p: Tensor, own: Tensor) -> Tensor:
         p: (K, B, C).
         own: (K, B) int64 class that is kept in any case; -1 for none.
     """
-    code = p.topk(N_KEPT, 2).indices
+    code = p.topk(TOP_K, 2).indices
     away = (own >= 0) & (code != own[..., None]).all(2)
     code[..., -1] = torch.where(away, own, code[..., -1])
     return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)

@@ -122,7 +122,7 @@ class Trainer:
         if not self.asks_often:
             memory.trim()
         self.clock.next()
-        found = dataclasses.replace(dynamics.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
+        found = dataclasses.replace(dynamics.freeze(shown, planted), n_excluded=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
         found.columns.update({name: column.cpu().numpy() for name, column in self.seen.items()})
@@ -288,14 +288,14 @@ def train(
         planted = plant_round(encoded, y[drawn], np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
         free[planted.row] = False
         shown = y.copy() if encoded.store is None else encoded.store.copy(y)
-        shown[planted.row] = planted.shown
+        shown[planted.row] = planted.label
         trainer.leave_out = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.round(at)
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted) if done is None else done)
         if checkpoint is not None and done is None:
             checkpoint.keep_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
-        trainer.n_epochs = max(MIN_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > MIN_EPOCHS else n_epochs
+        trainer.n_epochs = max(MIN_EPOCHS, round(n_epochs * rounds[0].best_progress)) if n_epochs > MIN_EPOCHS else n_epochs
     trainer.go_on()
     if encoded.store is not None:
         return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.clock.cut
