@@ -1,4 +1,4 @@
-"""From suspicion to probability."""
+"""Calibration of suspicion scores, isotonic regression, intervals."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.judge.test_judge import made
+from tests.judge.test_judge import class_evidence
 from zcurate.judge import calibration, intervals, isotonic
 
 
-def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_suspicion():
+def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_score():
     rng = np.random.default_rng(0)
     wrong = rng.random(4000) < 0.2
     s = np.where(wrong, rng.beta(6, 2, 4000), rng.beta(2, 6, 4000))
@@ -19,28 +19,28 @@ def test_the_density_of_planted_errors_gives_the_share_of_wrong_rows_at_each_sus
     p = calibration.planted_density(s, planted, np.ones(400), 0.2)
     assert p.mean() == pytest.approx(0.2, abs=0.01)
     for low, high in ((0.3, 0.5), (0.5, 0.7), (0.8, 1.0)):
-        there = (s >= low) & (s < high)
-        assert p[there].mean() == pytest.approx(wrong[there].mean(), abs=0.08)
+        in_range = (s >= low) & (s < high)
+        assert p[in_range].mean() == pytest.approx(wrong[in_range].mean(), abs=0.08)
 
 
-def test_planted_rows_are_weighted_by_how_the_data_are_confused():
+def test_planted_rows_are_weighted_by_the_transition_matrix():
     from zcurate.evidence.evidence import label_views
 
-    evidence, _ = made(sure=3.0)
+    evidence, _ = class_evidence(signal=3.0)
     real, _ = label_views(evidence)
-    noise = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    real = dataclasses.replace(real, noise_model=dataclasses.replace(real.noise_model, noise=noise))
+    transition = np.array([[0.8, 0.2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    real = dataclasses.replace(real, noise_model=dataclasses.replace(real.noise_model, transition=transition))
     weight = calibration.planted_weights(evidence, real, np.zeros(60))
-    row, shown = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]) for name in ("row", "shown"))
-    like = (evidence.y[row] == 0) & (shown == 1)
-    assert (weight[like] > 0).all() and (weight[~like] == 0).all()
+    row, label = (np.concatenate([getattr(one.planted, name) for one in evidence.rounds]) for name in ("row", "label"))
+    possible = (evidence.y[row] == 0) & (label == 1)
+    assert (weight[possible] > 0).all() and (weight[~possible] == 0).all()
     assert (calibration.planted_weights(evidence, real, np.ones(60)) == 0).all()
 
 
-def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_label():
+def test_neighbors_of_every_class_do_not_support_a_prediction_against_the_label():
     from zcurate.evidence.evidence import label_views
 
-    evidence, _ = made()
+    evidence, _ = class_evidence()
     share = np.where(np.arange(600) < 300, 0.1, 0.9)
     against = np.full((600, evidence.heldout.shape[1]), 0.05, np.float32)
     against[np.arange(600), (evidence.y + 1) % 3] = 0.9
@@ -49,17 +49,17 @@ def test_neighbours_of_every_class_take_the_force_from_a_prediction_against_the_
     assert (calibration.support(label_views(evidence)[0], np.arange(600)) == 1).all()
 
 
-def test_predictions_that_hardly_prefer_a_class_bear_nothing_out():
+def test_predictions_that_hardly_prefer_a_class_support_nothing():
     from zcurate.evidence.evidence import label_views
 
-    evidence, _ = made()
+    evidence, _ = class_evidence()
     flat = np.full((600, 3), 0.32, np.float32)
     flat[np.arange(600), (evidence.y + 1) % 3] = 0.36
     real, _ = label_views(dataclasses.replace(evidence.with_columns({"neighbour_other": np.full(600, 0.9)}), heldout=flat))
     assert calibration.support(real, np.arange(600)).max() < 0.3
 
 
-def test_isotonic_values_rise_and_keep_the_mean():
+def test_isotonic_values_increase_and_preserve_the_mean():
     rng = np.random.default_rng(0)
     x = rng.random(500)
     y = (rng.random(500) < x).astype(float)
@@ -73,16 +73,16 @@ def test_wilson_intervals(found, n, low, high):
     assert intervals.wilson(found, n) == pytest.approx((low, high), abs=0.015)
 
 
-@pytest.mark.parametrize("kind", ["noisy", "falling", "rising", "steps"])
-def test_pooling_many_at_once_gives_the_blocks_of_pooling_one_by_one(kind):
+@pytest.mark.parametrize("kind", ["noisy", "decreasing", "increasing", "steps"])
+def test_vectorised_pooling_equals_scipy(kind):
     from scipy.optimize import isotonic_regression
 
     rng = np.random.default_rng(3)
     n = 5000
     y = {
         "noisy": np.linspace(0, 1, n) + rng.normal(0, 0.3, n),
-        "falling": -np.arange(n) * 1.0,
-        "rising": np.arange(n) * 1.0,
+        "decreasing": -np.arange(n) * 1.0,
+        "increasing": np.arange(n) * 1.0,
         "steps": rng.integers(0, 9, n) * 1.0,
     }[kind]
     weight = rng.random(n) + 0.1

@@ -85,4 +85,4 @@ def test_the_best_few_of_many_classes_are_kept_there(mode, monkeypatch):
     y, x = torch.arange(200) % 40, torch.randn(200, 3)
     encoded = encoded_module.EncodedRows(y.to(CUDA), np.arange(200), np.arange(200), 40, dense=x.to(CUDA))
     found = learned(encoded, ModelConfig(name="mlp", hidden=(8,), batch=64, rounds=1, folds=2)).heldout
-    assert isinstance(found, TopKProbabilities) and np.isfinite(found.kept).all()
+    assert isinstance(found, TopKProbabilities) and np.isfinite(found.packed).all()

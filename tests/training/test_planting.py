@@ -26,7 +26,7 @@ def test_planted_labels_are_wrong_and_rows_are_distinct(kinds):
     assert len(planted.row) == 60
     assert len(set(planted.row.tolist())) == 60
     assert (planted.row % 2 == 0).all()
-    assert (planted.shown != Y[planted.row]).all()
+    assert (planted.label != Y[planted.row]).all()
     assert set(planted.kind.tolist()) == set(kinds)
 
 
@@ -34,7 +34,7 @@ def test_confused_errors_follow_the_confusion():
     p = probabilities(Y, 4)
     p[Y == 0] = [0.6, 0.0, 0.0, 0.4]
     planted = planting.plant_classes(Y, np.flatnonzero(Y == 0), 4, 40, ("confused",), p, np.random.default_rng(0))
-    assert (planted.shown == 3).mean() > 0.95
+    assert (planted.label == 3).mean() > 0.95
 
 
 def test_boundary_errors_sit_near_the_boundary():
@@ -60,7 +60,7 @@ def test_the_seed_decides():
 def test_planted_targets_differ_by_half_a_deviation_at_least():
     y = np.random.default_rng(0).normal(100, 10, 500)
     planted = planting.plant_targets(y, np.arange(500), 90, np.random.default_rng(1))
-    assert (np.abs(planted.shown - y[planted.row]) >= 0.49 * y.std()).all()
+    assert (np.abs(planted.label - y[planted.row]) >= 0.49 * y.std()).all()
     assert set(planted.kind.tolist()) <= set(planted_module.TARGET_KINDS)
     assert len(set(planted.row.tolist())) == 90
 

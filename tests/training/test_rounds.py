@@ -79,8 +79,8 @@ def test_planted_rows_are_shown_wrong_in_their_round_only():
     first, second = (one.planted for one in evidence.rounds)
     assert len(first.row) >= 8
     assert not set(first.row) & set(second.row)
-    assert (evidence.rounds[0].shown[first.row] != evidence.y[first.row]).all()
-    assert (evidence.rounds[1].shown[first.row] == evidence.y[first.row]).all()
+    assert (evidence.rounds[0].training_label[first.row] != evidence.y[first.row]).all()
+    assert (evidence.rounds[1].training_label[first.row] == evidence.y[first.row]).all()
     assert set(second.kind.tolist()) == {"uniform", "confused", "boundary"}
 
 
@@ -206,9 +206,9 @@ def test_rows_held_for_wrong_are_left_out_of_later_rounds():
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, leave_out=0.6)
     evidence, _ = train(EncodedRows(y, encoded.row, encoded.fold_key, 2, dense=encoded.dense), spec, 12, True)
     second = evidence.rounds[1]
-    assert evidence.rounds[0].left_out == 0 and second.left_out > 5
+    assert evidence.rounds[0].n_excluded == 0 and second.n_excluded > 5
     assert (second.columns["n_seen"][:20] == 0).mean() > 0.4
-    assert (second.columns["n_seen"] == 0).sum() == second.left_out
+    assert (second.columns["n_seen"] == 0).sum() == second.n_excluded
 
 
 def test_discrim_loss_trains_a_model_that_predicts():

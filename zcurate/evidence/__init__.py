@@ -1,1 +1,1 @@
-"""What was seen of each row: record types, held-out predictions, label-noise model, signals. No torch."""
+"""Evidence about each row: record types, held-out predictions, label-noise model, signals. Imports no torch."""

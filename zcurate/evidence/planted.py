@@ -1,4 +1,4 @@
-"""Planted label errors."""
+"""Planted label errors: rows that a round trains on under a label known to be wrong."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ TARGET_KINDS = ("swap", "shift", "scale")
 
 @dataclass(frozen=True)
 class Planted:
-    """Rows whose label a round of members is shown wrong."""
+    """Planted label errors of one round."""
 
     row: np.ndarray
     """(P,) int64, positions in the encoded rows."""
-    shown: np.ndarray
-    """(P,) int64 class or float32 standardised target that is shown instead."""
+    label: np.ndarray
+    """(P,) int64 class or float32 standardised target that replaces the given one in training."""
     kind: np.ndarray
-    """(P,) str, how it was made wrong."""
+    """(P,) str, kind of error: one of `CLASS_KINDS` or `TARGET_KINDS`."""
 
     @staticmethod
     def none() -> Planted:
-        """No planted row."""
+        """Return an empty set of planted errors."""
         return Planted(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, "U8"))

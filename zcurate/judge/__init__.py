@@ -1,1 +1,1 @@
-"""From evidence to calibrated probabilities and verdicts. No torch."""
+"""From evidence to calibrated probabilities and verdicts. Imports no torch."""

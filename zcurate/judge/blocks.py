@@ -206,7 +206,7 @@ def gather(values: np.ndarray, rows: np.ndarray, store: ArrayStore) -> np.ndarra
 
 def gather_predictions(heldout: Heldout, rows: np.ndarray, store: ArrayStore) -> Heldout:
     """Gather some rows of held-out predictions; arguments as for `evidence_of_rows`."""
-    return TopKProbabilities(gather(heldout.kept, rows, store), heldout.n_classes) if isinstance(heldout, TopKProbabilities) else gather(heldout, rows, store)
+    return TopKProbabilities(gather(heldout.packed, rows, store), heldout.n_classes) if isinstance(heldout, TopKProbabilities) else gather(heldout, rows, store)
 
 
 def round_of_rows(one: Round, rows: np.ndarray, store: ArrayStore) -> Round:
@@ -214,8 +214,8 @@ def round_of_rows(one: Round, rows: np.ndarray, store: ArrayStore) -> Round:
     (planted, planted_at), (hard, hard_at) = (locate(rows, wanted) for wanted in (one.planted.row, one.hard_row))
     return dataclasses.replace(
         one,
-        shown=gather(one.shown, rows, store),
-        planted=Planted(planted_at, one.planted.shown[planted], one.planted.kind[planted]),
+        training_label=gather(one.training_label, rows, store),
+        planted=Planted(planted_at, one.planted.label[planted], one.planted.kind[planted]),
         columns={name: gather(column, rows, store) for name, column in one.columns.items()},
         heldout=gather_predictions(one.heldout, rows, store),
         curves={

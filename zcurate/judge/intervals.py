@@ -8,26 +8,38 @@ import numpy as np
 
 
 def noise_interval(p: np.ndarray, n_planted: int, low: float = 1.0, high: float = 0.0) -> tuple[float, float, float]:
-    """Expected share of wrong labels with an interval: binomial spread of the rows and of what was planted to learn from.
+    """Estimate the share of wrong labels with a 95 % interval.
+
+    The interval covers the binomial variance of the rows and that of the planted errors used for calibration.
 
     Args:
         p: (N,) p_incorrect of the judged rows.
-        n_planted: planted errors.
-        low: a share that cannot be ruled out either: the interval reaches down to it.
-        high: the same, upwards.
+        n_planted: number of planted errors.
+        low: a share that cannot be ruled out; the interval reaches down to it.
+        high: a share that cannot be ruled out; the interval reaches up to it.
+
+    Returns:
+        The expected share, and the bounds of its interval.
     """
     rate = float(p.mean())
-    own = float((p * (1 - p)).sum()) / len(p) ** 2
-    learned = rate * (1 - rate) / max(1, n_planted)
-    half = 1.96 * sqrt(own + learned)
+    row_variance = float((p * (1 - p)).sum()) / len(p) ** 2
+    planted_variance = rate * (1 - rate) / max(1, n_planted)
+    half = 1.96 * sqrt(row_variance + planted_variance)
     return rate, max(0.0, min(low, rate - half)), min(1.0, max(high, rate + half))
 
 
 def wilson(found: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
+    """Compute the 95 % Wilson score interval of a share; NaN for n = 0.
+
+    Args:
+        found: number of successes.
+        n: number of trials.
+
+    Source: Wilson 1927.
+    """
     if n == 0:
         return float("nan"), float("nan")
     z, share = 1.96, found / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, center - half), min(1.0, center + half)

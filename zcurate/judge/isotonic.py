@@ -1,4 +1,4 @@
-"""Isotonic regression."""
+"""Isotonic regression by pool-adjacent-violators. Written out because importing `scipy.optimize` takes longer than the whole judge."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ import numpy as np
 from zcurate.arrays.sort import argsort
 
 MAX_PASSES, FEW_BLOCKS = 50, 1000
-"""Rounds of pooling neighbours all at once, at most, and blocks below which they are pooled one by one."""
+"""Maximum number of vectorised pooling passes, and the number of blocks below which they are pooled sequentially."""
 
 
 def isotonic_curve(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Isotonic regression of y on x, evaluated at `at` along straight lines between the middles of its steps.
+    """Fit an isotonic regression of y on x and evaluate it, interpolating linearly between the weighted centers of its blocks.
 
     Args:
         x: (n,) float64.
         y: (n,) float64.
         weight: (n,) float64 > 0.
-        at: (m,) float64.
+        at: (m,) float64 points to evaluate.
 
     Returns:
         (m,) float64, non-decreasing in `at`.
     """
     order = argsort(x)
-    mass = weight[order]
-    starts, level = pool_adjacent(y[order], mass)
-    middle = np.add.reduceat(mass * x[order], starts) / np.add.reduceat(mass, starts)
-    return np.interp(at, middle, level)
+    sorted_weight = weight[order]
+    starts, level = pool_adjacent(y[order], sorted_weight)
+    center = np.add.reduceat(sorted_weight * x[order], starts) / np.add.reduceat(sorted_weight, starts)
+    return np.interp(at, center, level)
 
 
 def pool_adjacent(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the blocks of an isotonic regression start, and their levels: neighbours that do not rise are pooled until all do.
+    """Pool adjacent violators: merge neighboring blocks that do not increase until all blocks do.
 
-    Many at a time while there are many, the last ones one by one. Written out because the import of SciPy's takes longer than the judge.
+    Merges many blocks per vectorised pass while there are many, and the last ones sequentially.
 
     Args:
         y: (n,) float64.
         weight: (n,) float64 > 0.
 
     Returns:
-        (b,) int64 and (b,) float64, rising.
+        (b,) int64 start of each block, and (b,) float64 its level, strictly increasing.
     """
-    starts, mass, total = np.arange(len(y)), weight.astype(np.float64), y * weight
+    starts, block_weight, block_sum = np.arange(len(y)), weight.astype(np.float64), y * weight
     for _ in range(MAX_PASSES):
-        level = total / mass
-        rises = np.concatenate([[True], level[1:] > level[:-1]])
-        if rises.all():
+        level = block_sum / block_weight
+        increases = np.concatenate([[True], level[1:] > level[:-1]])
+        if increases.all():
             return starts, level
-        if len(rises) < FEW_BLOCKS:
+        if len(increases) < FEW_BLOCKS:
             break
-        first = np.flatnonzero(rises)
-        starts, mass, total = starts[first], np.add.reduceat(mass, first), np.add.reduceat(total, first)
+        first = np.flatnonzero(increases)
+        starts, block_weight, block_sum = starts[first], np.add.reduceat(block_weight, first), np.add.reduceat(block_sum, first)
     blocks: list[tuple[int, float, float]] = []
-    for start, mine, sum_ in zip(starts.tolist(), mass.tolist(), total.tolist(), strict=True):
-        while blocks and blocks[-1][2] * mine >= sum_ * blocks[-1][1]:
-            start, more, rest = blocks.pop()
-            mine, sum_ = mine + more, sum_ + rest
-        blocks.append((start, mine, sum_))
-    found = np.array(blocks)
-    return found[:, 0].astype(np.int64), found[:, 2] / found[:, 1]
+    for start, own_weight, own_sum in zip(starts.tolist(), block_weight.tolist(), block_sum.tolist(), strict=True):
+        while blocks and blocks[-1][2] * own_weight >= own_sum * blocks[-1][1]:
+            start, previous_weight, previous_sum = blocks.pop()
+            own_weight, own_sum = own_weight + previous_weight, own_sum + previous_sum
+        blocks.append((start, own_weight, own_sum))
+    pooled = np.array(blocks)
+    return pooled[:, 0].astype(np.int64), pooled[:, 2] / pooled[:, 1]
 
 
 def break_ties(p: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Probabilities with their ties broken by the suspicion, moved by at most 0.001."""
+    """Break ties of probabilities by the suspicion score; moves each by at most 0.002."""
     return np.clip(p, 0, 1) * 0.998 + 0.002 * s

@@ -1,8 +1,8 @@
-"""The judge: signals in, verdicts out. Learns from planted errors how wrong labels look in this data.
+"""The judge: evidence in, calibrated probabilities and verdicts out. Imports no torch.
 
-Leaves: `Verdicts`. Enters: `Evidence`. No torch. Each row's suspicion is the weighted mean rank of its clues (`ranking`);
-it becomes a probability by the posterior under the noise that confident rows show and by the density of planted errors (classes), or by a
-mixture of right rows and planted errors (regression) (`calibrate`); planted errors say what share of wrong labels lies above each cut.
+Planted errors show what wrong labels look like in this data. Each row's suspicion score aggregates its signals (`rank_aggregation`) and is
+calibrated to a probability (`calibration`): for classes by the posterior under the label noise of confident rows and by the density of
+planted errors, for regression by a mixture of right rows and planted errors. Planted errors also give the recall at each cut.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from zcurate.arrays.sample import sample, sample_where
 from zcurate.arrays.sort import argsort
 from zcurate.config.verdicts import VERDICTS
 from zcurate.evidence import noise_model
-from zcurate.evidence.evidence import Evidence, LabelView, Round, given_view, hard_view, known_mean, label_views, merge
-from zcurate.evidence.signals import margins, residuals
+from zcurate.evidence.evidence import Evidence, LabelView, Round, given_view, hard_view, label_views, mean_of_known, merge
+from zcurate.evidence.heldout import margins, tempered_columns
+from zcurate.evidence.signals import residuals
+from zcurate.evidence.signals.margins import heldout_margins
 from zcurate.judge.calibration import calibration_table, class_probability, target_probability
 from zcurate.judge.intervals import noise_interval, wilson
 from zcurate.judge.rank_aggregation import geometric_mean, human_like, signal_percentiles, signal_weights, suspicion_score
@@ -28,102 +30,113 @@ from zcurate.judge.thresholds import Cut, cut_at
 from zcurate.plugins import default_signals, signals_for
 from zcurate.runtime.progress import Timings
 
-HARD_MARGIN, HARD_WIDTH, SEEN_SHARE = 0.12, 0.2, 0.3
-"""A right row is hard when a model of clean labels would hardly prefer its label: true margin below .15 (DESIGN), which at the models' own
-error is a margin below .12, give or take .2: the held-out one, .3 of it that of the members that train on the row, in the later half of the
-epochs; chosen on the tuning half and on simulated sets."""
+HARD_MARGIN, HARD_WIDTH, TRAINING_SHARE = 0.12, 0.2, 0.3
+"""A row with a right label is hard when a model of clean labels would hardly prefer the label: true margin below .15 (DESIGN). At the models' own
+error that is a margin below .12, with a logistic step of width .2. The margin is the held-out one, mixed with `TRAINING_SHARE` of that of the members
+that train on the row in the later half of the epochs. Chosen on the tuning half and on simulated sets."""
 HARD_RESIDUAL = 0.97
-"""Regression: the largest 3 % of residuals are hard (DESIGN)."""
-OUTLIER_FAR, OUTLIER_WIDTH = 2.5, 0.15
-"""An input is an outlier when it lies so many times as far out as the 95th percentile (distances three times, as they have longer tails)."""
+"""Regression: quantile of the residuals from which a row is hard (DESIGN)."""
+OUTLIER_FACTOR, OUTLIER_WIDTH = 2.5, 0.15
+"""Multiple of the 95th percentile, measured from the median, beyond which an input is an outlier, and the width of the logistic step."""
+OUTLIER_SCALES = (("distance", 0.7), ("isolation", 1.0))
+"""Columns that measure outliers and their scale: distances have longer tails, so they count less."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The judge's word on N encoded rows."""
+    """Verdicts, probabilities and reasons for N encoded rows."""
 
     code: np.ndarray
     """(N,) int8, position in `VERDICTS`."""
     p_incorrect: np.ndarray
-    """(N,) float32; NaN where not judged."""
+    """(N,) float32 probability that the label is wrong; NaN where not judged."""
     p_hard: np.ndarray
+    """(N,) float32 probability that the label is right but the row is hard; NaN where not judged."""
     p_outlier: np.ndarray
+    """(N,) float32 probability that the input belongs to no class; NaN where not judged."""
     suggested: np.ndarray
     """(N,) int64 class, -1 = unsure; or float64 standardised target, NaN = unsure."""
     p_suggested: np.ndarray
-    """(N,) float32; NaN = unsure or regression."""
+    """(N,) float32 probability of the suggestion; NaN = unsure or regression."""
     reasons: np.ndarray
     """(N, 3) int8, positions in `reasons.CODES`, strongest first; -1 = none."""
     skill: Skill
+    """Skill of the held-out predictions."""
     threshold: float
-    """Cut that was used on p_incorrect."""
+    """Threshold on p_incorrect that was applied."""
     noise_rate: tuple[float, float, float]
-    """Expected share of wrong labels, and its interval."""
+    """Expected share of wrong labels, and the bounds of its interval."""
     calibration: list[dict[str, float]] = field(default_factory=list)
     """One entry per cut: planted, found, recall (planted), precision and flagged (expected)."""
     why: str = ""
-    """Why nothing was judged; empty when something was."""
+    """Why no row was judged; empty otherwise."""
     recall: float = float("nan")
-    """Share of the planted errors above the cut."""
+    """Share of the planted errors above the threshold."""
     recall_interval: tuple[float, float] = (float("nan"), float("nan"))
-    """Its 95 % interval (Wilson)."""
-    hard_cases: tuple[int, int] = (0, 0)
-    """Hard cases with a right label that the scan made, and how many of them the cut calls incorrect."""
+    """95 % Wilson interval of the recall."""
+    hard_examples: tuple[int, int] = (0, 0)
+    """Number of synthetic hard examples with a right label, and how many of them the threshold calls incorrect."""
     percentiles: dict[str, np.ndarray] = field(default_factory=dict)
-    """Clue -> (N,) place among all rows' values in [0, 1]; NaN where it cannot tell."""
+    """Clue -> (N,) percentile rank in [0, 1] among all rows; NaN where the signal has no value."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Clue -> how much it counted; clues that planted errors did not bear out are missing."""
+    """Clue -> weight in the suspicion score; clues that planted errors did not support are missing."""
     reliability: float = 1.0
-    """How far confident rows tell of the noise, in [0, 1]; 1 for regression."""
+    """How far confident rows explain the label noise, in [0, 1]; 1 for regression."""
 
     @property
     def verdict(self) -> np.ndarray:
         """(N,) str, one of `VERDICTS`."""
         return np.array(VERDICTS)[self.code]
 
-    def called(self, word: str) -> np.ndarray:
-        """(N,) bool: the rows with this verdict."""
-        return self.code == VERDICTS.index(word)
+    def has_verdict(self, verdict: str) -> np.ndarray:
+        """Select the rows with a verdict: (N,) bool."""
+        return self.code == VERDICTS.index(verdict)
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Suspicion scores of all rows and of the planted ones, calibrated."""
+
+    rows: np.ndarray
+    """(N,) float64 suspicion score; NaN where not judged."""
+    planted: np.ndarray
+    """(P,) float64 suspicion score of the planted rows."""
+    p_wrong: np.ndarray
+    """(N,) float64 probability that the label is wrong, given that the input is no outlier; NaN where not judged."""
+    noise_bounds: tuple[float, float]
+    """Lower and upper bound of the share of wrong labels."""
+    percentiles: dict[str, np.ndarray]
+    """Clue -> (N,) percentile rank among all rows."""
+    hard_percentiles: dict[str, np.ndarray]
+    """Clue -> (H,) percentile rank of the hard examples; empty when there are none."""
+    weights: dict[str, float]
+    """Clue -> weight."""
 
 
 def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: str = "", timings: Timings | None = None) -> Verdicts:
-    """Verdicts for N encoded rows.
+    """Judge N encoded rows.
 
     Args:
-        evidence: all that was seen.
+        evidence: the evidence about all rows.
         cut: where `incorrect` begins.
-        clues: signals to combine; those of the other task are ignored; the default ones if none is left.
-        forbidden: why nothing may be judged whatever the evidence; empty when it may.
-        timings: takes the seconds of each clue.
+        clues: signals to use; those of the other task are ignored; the default ones when none is left.
+        forbidden: why no row may be judged whatever the evidence; empty when rows may be judged.
+        timings: receives the seconds of each clue.
     """
     skill = measure_skill(evidence)
     why = forbidden or too_few_reason(evidence) or ("" if skill.enough else no_skill_reason(skill))
     if why:
         return unjudged(evidence, skill, why)
     real, planted_views = label_views(evidence)
-    regression = evidence.y.dtype.kind == "f"
-    names = signals_for(regression, clues) or signals_for(regression, default_signals())
-    kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
-    percentiles, errors, cases = signal_percentiles(real, planted_views, hard_view(evidence, real), names, timings or Timings())
-    if regression:
-        weights = dict.fromkeys(names, 1.0)
-        s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])
-        wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
-    else:
-        weights = signal_weights(real.noise_model.reliability, names, percentiles, errors, kinds, alone=len(evidence.rounds) == 1)
-        s, planted = suspicion_score(percentiles, weights), suspicion_score(errors, weights)
-        wrong, low, high = class_probability(evidence, real, s, planted)
-    judged = ~np.isnan(s)
-    p_outlier = np.where(judged, p_outlier_of(real) * (1 - 1e-6), np.nan).astype(np.float32)
-    p_incorrect = (wrong * (1 - p_outlier)).astype(np.float32)
-    p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
-    p_hard = np.where(judged, p_right * p_hard_of(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
-    threshold = cut_at(cut, p_incorrect, 1.0 if regression else real.noise_model.reliability)
+    suspicion = measure_suspicion(evidence, real, planted_views, clues, timings or Timings())
+    reliability = 1.0 if evidence.y.dtype.kind == "f" else real.noise_model.reliability
+    judged = ~np.isnan(suspicion.rows)
+    p_incorrect, p_hard, p_outlier = verdict_probabilities(real, suspicion.p_wrong, judged)
+    threshold = cut_at(cut, p_incorrect, reliability)
     code = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
-    reasons = reasons_for(real, percentiles, p_outlier, {word: code == VERDICTS.index(word) for word in ("incorrect", "hard", "outlier")})
-    flagged = code == VERDICTS.index("incorrect")
-    found = int((planted >= s[flagged].min()).sum()) if flagged.any() else 0
+    verdict_rows = {verdict: code == VERDICTS.index(verdict) for verdict in ("incorrect", "hard", "outlier")}
+    n_found, n_planted = count_found(suspicion, verdict_rows["incorrect"]), len(suspicion.planted)
     return Verdicts(
         code,
         p_incorrect,
@@ -131,27 +144,82 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: 
         p_outlier,
         suggested,
         p_suggested,
-        reasons,
+        reasons_for(real, suspicion.percentiles, p_outlier, verdict_rows),
         skill,
         threshold,
-        noise_interval(p_incorrect[judged].astype(np.float64), len(planted), low, high),
-        calibration_table(p_incorrect, s, planted),
-        recall=found / max(1, len(planted)),
-        recall_interval=wilson(found, len(planted)),
-        hard_cases=count_flagged_hard(evidence, cases, s, wrong, weights, threshold),
-        percentiles=percentiles,
-        weights=weights,
-        reliability=1.0 if regression else real.noise_model.reliability,
+        noise_interval(p_incorrect[judged].astype(np.float64), n_planted, *suspicion.noise_bounds),
+        calibration_table(p_incorrect, suspicion.rows, suspicion.planted),
+        recall=n_found / max(1, n_planted),
+        recall_interval=wilson(n_found, n_planted),
+        hard_examples=count_flagged_hard(evidence, suspicion, threshold),
+        percentiles=suspicion.percentiles,
+        weights=suspicion.weights,
+        reliability=reliability,
     )
 
 
-def select_rounds(evidence: Evidence) -> Evidence:
-    """The evidence with or without the rounds that left out the surest wrong rows, as planted errors are ranked better.
+def measure_suspicion(evidence: Evidence, real: LabelView, planted_views: list[LabelView], clues: tuple[str, ...], timings: Timings) -> Suspicion:
+    """Aggregate the signals to suspicion scores and calibrate them.
 
-    Such rounds make some data clearer and have others confirm their own mistakes; what decides is the held-out margin of planted errors
-    near the boundary among all rows'. To be asked before other kinds of models join the members, whose rounds are compared.
+    Args:
+        evidence: the evidence about all rows.
+        real: view of the N rows.
+        planted_views: views of each round's planted rows.
+        clues: signals to use; those of the other task are ignored, the default ones are used when none is left.
+        timings: receives the seconds of each clue.
     """
-    plain = tuple(one for one in evidence.rounds if not one.left_out)
+    regression = evidence.y.dtype.kind == "f"
+    names = signals_for(regression, clues) or signals_for(regression, default_signals())
+    kinds = np.concatenate([one.planted.kind for one in evidence.rounds])
+    percentiles, planted_percentiles, hard = signal_percentiles(real, planted_views, hard_view(evidence, real), names, timings)
+    if regression:
+        weights = dict.fromkeys(names, 1.0)
+        s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])
+        p_wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
+    else:
+        single_round = len(evidence.rounds) == 1
+        weights = signal_weights(real.noise_model.reliability, names, percentiles, planted_percentiles, kinds, single_round=single_round)
+        s, planted = suspicion_score(percentiles, weights), suspicion_score(planted_percentiles, weights)
+        p_wrong, low, high = class_probability(evidence, real, s, planted)
+    return Suspicion(s, planted, p_wrong, (low, high), percentiles, hard, weights)
+
+
+def verdict_probabilities(real: LabelView, p_wrong: np.ndarray, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute p_incorrect, p_hard and p_outlier, which sum to less than 1.
+
+    Args:
+        real: view of the N rows.
+        p_wrong: (N,) probability that the label is wrong, given that the input is no outlier.
+        judged: (N,) bool.
+
+    Returns:
+        (N,) float32 each; NaN where not judged.
+    """
+    p_outlier = np.where(judged, p_outlier_of(real) * (1 - 1e-6), np.nan).astype(np.float32)
+    p_incorrect = (p_wrong * (1 - p_outlier)).astype(np.float32)
+    p_right = np.nan_to_num(1 - p_incorrect - p_outlier)
+    p_hard = np.where(judged, p_right * p_hard_of(real, p_right) * (1 - 1e-6), np.nan).astype(np.float32)
+    return p_incorrect, p_hard, p_outlier
+
+
+def count_found(suspicion: Suspicion, flagged: np.ndarray) -> int:
+    """Count the planted errors that are at least as suspicious as the least suspicious flagged row.
+
+    Args:
+        suspicion: suspicion scores.
+        flagged: (N,) bool, rows called incorrect.
+    """
+    return int((suspicion.planted >= suspicion.rows[flagged].min()).sum()) if flagged.any() else 0
+
+
+def select_rounds(evidence: Evidence) -> Evidence:
+    """Keep or drop the rounds that excluded the most suspect rows, whichever ranks planted errors better.
+
+    Excluding rows makes some data clearer, but lets other rounds confirm their own mistakes. The criterion is the held-out margin of planted
+    errors near the class boundary relative to that of all rows. Call this before auxiliary models are blended in, as it compares the members'
+    own rounds.
+    """
+    plain = tuple(one for one in evidence.rounds if not one.n_excluded)
     if len(plain) == len(evidence.rounds) or evidence.y.dtype.kind == "f":
         return evidence
     fewer = merge(plain, evidence.y)
@@ -160,88 +228,99 @@ def select_rounds(evidence: Evidence) -> Evidence:
 
 
 def boundary_auroc(evidence: Evidence, rounds: tuple[Round, ...]) -> float:
-    """Chance that a planted row has a smaller held-out margin than any row; of the kind `boundary` where there is one.
+    """Compute the probability that a human-like planted error has a smaller held-out margin than a random row.
 
     Args:
-        evidence: whose held-out predictions are asked.
-        rounds: whose planted rows.
+        evidence: source of the held-out predictions.
+        rounds: source of the planted errors.
     """
     real = given_view(evidence)
-    row, shown, kind = (np.concatenate([getattr(one.planted, name) for one in rounds]) for name in ("row", "shown", "kind"))
+    row, label, kind = (np.concatenate([getattr(one.planted, name) for one in rounds]) for name in ("row", "label", "kind"))
     near = human_like(kind)
-    planted = dataclasses.replace(real, label=shown[near].astype(np.int64), heldout=evidence.heldout[row[near]])
-    reference = np.sort(margins.margins_of(real)[real.labelled])
-    return float(1 - np.mean(np.searchsorted(reference, margins.margins_of(planted)) / max(1, len(reference))))
+    planted = dataclasses.replace(real, label=label[near].astype(np.int64), heldout=evidence.heldout[row[near]])
+    reference = np.sort(heldout_margins(real)[real.labelled])
+    return float(1 - np.mean(np.searchsorted(reference, heldout_margins(planted)) / max(1, len(reference))))
 
 
-def count_flagged_hard(
-    evidence: Evidence, cases: dict[str, np.ndarray], s: np.ndarray, wrong: np.ndarray, weights: dict[str, float], threshold: float
-) -> tuple[int, int]:
-    """How many hard cases were made of rows with a trusted label, and how many of them the cut calls incorrect.
+def count_flagged_hard(evidence: Evidence, suspicion: Suspicion, threshold: float) -> tuple[int, int]:
+    """Count the hard examples of rows whose label is probably right, and how many of them are called incorrect.
 
     Args:
-        evidence: the hard cases.
-        cases: clue -> (H,) places of the hard cases among all rows' values; empty where there are none.
-        s: (N,) suspicion.
-        wrong: (N,) p_incorrect.
-        weights: clue -> weight.
-        threshold: the cut.
+        evidence: the rounds, with the source rows of the hard examples.
+        suspicion: suspicion scores.
+        threshold: on p_incorrect.
     """
-    if not cases:
+    if not suspicion.hard_percentiles:
         return 0, 0
-    judged = sample_where(~np.isnan(s))
-    order = judged[argsort(s[judged])]
-    at = np.interp(suspicion_score(cases, weights), s[order], wrong[order])
-    trusted_label = np.nan_to_num(wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
-    return int(trusted_label.sum()), int((at[trusted_label] > threshold).sum())
+    judged = sample_where(~np.isnan(suspicion.rows))
+    order = judged[argsort(suspicion.rows[judged])]
+    p_wrong = np.interp(suspicion_score(suspicion.hard_percentiles, suspicion.weights), suspicion.rows[order], suspicion.p_wrong[order])
+    probably_right = np.nan_to_num(suspicion.p_wrong[evidence.rounds[-1].hard_row], nan=1.0) < 0.5
+    return int(probably_right.sum()), int((p_wrong[probably_right] > threshold).sum())
 
 
 def p_hard_of(real: LabelView, p_right: np.ndarray) -> np.ndarray:
-    """(N,) probability that a model would miss the row or hardly prefer its label, the label being right."""
+    """Compute the probability that a model would misclassify the row or hardly prefer its label, given that the label is right.
+
+    Args:
+        real: view of the N rows.
+        p_right: (N,) probability that the label is right.
+
+    Returns:
+        (N,) float64.
+    """
     if real.label.dtype.kind == "f":
-        far = residuals.residual_scale(real) * np.exp(real.heldout[:, 1].astype(np.float64))
-        known = ~np.isnan(far)
-        place = np.full(len(far), np.nan)
+        residual = residuals.residual_scale(real) * np.exp(real.heldout[:, 1].astype(np.float64))
+        known = ~np.isnan(residual)
+        percentile = np.full(len(residual), np.nan)
         weight = p_right[known]
-        order = argsort(far[known])
-        place[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
-        return np.where(known, (place > HARD_RESIDUAL).astype(float), 0.0)
-    margin = noise_model.margins(real.heldout, real.label, real.noise_model.sharpness)
+        order = argsort(residual[known])
+        percentile[np.flatnonzero(known)[order]] = np.cumsum(weight[order]) / max(1e-12, weight.sum())
+        return np.where(known, (percentile > HARD_RESIDUAL).astype(float), 0.0)
+    margin = margins(real.heldout, real.label, real.noise_model.inverse_temperature)
     logits = real.curves["margin"]
-    seen = known_mean(np.tanh(logits[len(logits) // 2 :] / 2))
-    margin = np.where(np.isnan(seen), margin, (1 - SEEN_SHARE) * margin + SEEN_SHARE * seen)
+    training_margin = mean_of_known(np.tanh(logits[len(logits) // 2 :] / 2))
+    margin = np.where(np.isnan(training_margin), margin, (1 - TRAINING_SHARE) * margin + TRAINING_SHARE * training_margin)
     return 1 / (1 + np.exp(np.clip((margin - HARD_MARGIN) / HARD_WIDTH, -80, 80)))
 
 
 def p_outlier_of(real: LabelView) -> np.ndarray:
-    """(N,) probability that the input belongs to no class: far from the bulk column by column, or far from its nearest rows.
+    """Compute the probability that the input belongs to no class: far from the data column by column, or far from its nearest rows.
 
-    Looks at inputs alone. Zero where neither was measured.
+    Returns:
+        (N,) float64, independent of the labels; 0 where neither was measured.
     """
-    far = np.full(len(real.label), -np.inf)
-    some = sample(len(far))
-    for share, name in ((0.7, "distance"), (1.0, "isolation")):
+    score = np.full(len(real.label), -np.inf)
+    sampled = sample(len(score))
+    for name, scale in OUTLIER_SCALES:
         value = real.column(name)
         if name == "distance":
             with np.errstate(divide="ignore"):
                 value = np.log(value)
-        if np.isfinite(value[some]).any():
-            middle, edge = np.nanquantile(value[some], [0.5, 0.95])
-            if edge - middle > 1e-6:
-                far = np.fmax(far, np.nan_to_num(share * (value - middle) / (edge - middle), nan=-np.inf))
-    return np.where(np.isfinite(far), 1 / (1 + np.exp(-np.clip((far - OUTLIER_FAR) / OUTLIER_WIDTH, -80, 80))), 0.0)
+        if np.isfinite(value[sampled]).any():
+            median, upper = np.nanquantile(value[sampled], [0.5, 0.95])
+            if upper - median > 1e-6:
+                score = np.fmax(score, np.nan_to_num(scale * (value - median) / (upper - median), nan=-np.inf))
+    return np.where(np.isfinite(score), 1 / (1 + np.exp(-np.clip((score - OUTLIER_FACTOR) / OUTLIER_WIDTH, -80, 80))), 0.0)
 
 
 def suggestions(real: LabelView, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The label that the evidence prefers and its probability; unsure below one half.
+    """Suggest the label that the evidence prefers, where its probability exceeds one half.
 
-    Classes: the given one keeps 1 - p_incorrect, the rest is shared by the posterior. Targets: the held-out prediction where the
-    given target is more likely wrong than right.
+    Classes: the given class has probability 1 - p_incorrect, the posterior distributes the rest. Regression: the held-out prediction, where the given
+    target is more likely wrong than right.
+
+    Args:
+        real: view of the N rows.
+        p_incorrect: (N,), NaN where not judged.
+
+    Returns:
+        (N,) suggested class, -1 = unsure, or target, NaN = none; and (N,) its probability, NaN = unsure or regression.
     """
     if real.label.dtype.kind == "f":
         wrong = np.isnan(real.label) | (p_incorrect > 0.5)
         return np.where(wrong, real.heldout[:, 0].astype(np.float64), np.nan), np.full(len(wrong), np.nan)
-    # Where the given label is more likely right than wrong it is what the evidence prefers; only the other rows need a posterior.
+    # A given label that is more likely right than wrong is the preferred one; only the other rows need a posterior.
     best, p = real.label.copy(), (1 - p_incorrect).astype(np.float64)
     with np.errstate(invalid="ignore"):
         others = np.flatnonzero(~((real.label >= 0) & (p_incorrect < 0.5)))
@@ -253,50 +332,59 @@ def suggestions(real: LabelView, p_incorrect: np.ndarray) -> tuple[np.ndarray, n
 
 
 def preferred_class(real: LabelView, rows: np.ndarray, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) int64 most probable class of some rows, and (M,) float64 its probability.
+    """Find the most probable class of some rows: (M,) int64, and its probability, (M,) float64.
 
     Args:
-        real: N rows.
+        real: view of the N rows.
         rows: (M,) int64.
         p_incorrect: (M,), NaN where not judged.
     """
-    label, n = real.label[rows], np.arange(len(rows))
+    label, position = real.label[rows], np.arange(len(rows))
     own = np.maximum(label, 0)
-    r = noise_model.tempered_columns(real.heldout[rows], noise_model.POWER)
-    r = np.where(label >= 0, r * real.noise_model.counted[:, own], r)
-    r /= r.sum(0)
-    rest = r.copy()
-    rest[own, n] = 0
-    rest *= np.nan_to_num(p_incorrect) / np.maximum(rest.sum(0), 1e-12)
-    rest[own, n] = 1 - np.nan_to_num(p_incorrect)
-    r = np.where((label >= 0) & ~np.isnan(p_incorrect), rest, r)
-    best = r.argmax(0)
-    return best, r[best, n]
+    posterior = tempered_columns(real.heldout[rows], noise_model.CONFUSION_INVERSE_TEMPERATURE)
+    posterior = np.where(label >= 0, posterior * real.noise_model.confusion[:, own], posterior)
+    posterior /= posterior.sum(0)
+    calibrated = posterior.copy()
+    calibrated[own, position] = 0
+    calibrated *= np.nan_to_num(p_incorrect) / np.maximum(calibrated.sum(0), 1e-12)
+    calibrated[own, position] = 1 - np.nan_to_num(p_incorrect)
+    posterior = np.where((label >= 0) & ~np.isnan(p_incorrect), calibrated, posterior)
+    best = posterior.argmax(0)
+    return best, posterior[best, position]
 
 
-def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labels: np.ndarray) -> np.ndarray:
-    """(N,) int8 verdicts from probabilities, positions in `VERDICTS` (DESIGN section 3); a labelled row that no clue could tell anything of is `unjudged`.
+def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labelled: np.ndarray) -> np.ndarray:
+    """Decide the verdicts from the probabilities (DESIGN section 3); a labelled row without any signal is `unjudged`.
 
     Args:
         p_incorrect: (N,), NaN where not judged.
         p_hard: (N,).
         p_outlier: (N,).
         threshold: on `p_incorrect`.
-        labels: (N,) bool, the row has one.
+        labelled: (N,) bool, the row has a label.
+
+    Returns:
+        (N,) int8 positions in `VERDICTS`.
     """
     with np.errstate(invalid="ignore"):
         p_clean = 1 - p_incorrect - p_hard - p_outlier
-        conditions = [~labels, np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
-    words = ("unlabelled", "unjudged", "incorrect", "outlier", "hard")
-    return np.select(conditions, [np.int8(VERDICTS.index(word)) for word in words], np.int8(VERDICTS.index("clean")))
+        conditions = [~labelled, np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
+    verdicts = ("unlabelled", "unjudged", "incorrect", "outlier", "hard")
+    return np.select(conditions, [np.int8(VERDICTS.index(verdict)) for verdict in verdicts], np.int8(VERDICTS.index("clean")))
 
 
 def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
-    """No row is judged: all probabilities empty."""
+    """Return verdicts in which no row is judged and all probabilities are NaN.
+
+    Args:
+        evidence: the evidence about all rows.
+        skill: skill of the held-out predictions.
+        why: the reason.
+    """
     n = len(evidence.y)
     empty = np.full(n, np.nan)
     regression = evidence.y.dtype.kind == "f"
     code = np.where(given_view(evidence).labelled, np.int8(VERDICTS.index("unjudged")), np.int8(VERDICTS.index("unlabelled")))
     suggested = empty if regression else np.full(n, -1)
-    nowhere = float("nan")
-    return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, nowhere, (nowhere,) * 3, [], why)
+    unknown = float("nan")
+    return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, unknown, (unknown,) * 3, [], why)

@@ -1,7 +1,4 @@
-"""Stable codes for why a row got its verdict, their words, and how strongly each speaks.
-
-Leaves: codes by number. Enters: views, places, verdicts. No torch.
-"""
+"""Reasons for a verdict: their stable codes, their meaning, and how strongly each applies to a row. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ import numpy as np
 
 from zcurate.arrays.sort import top_k
 from zcurate.evidence.evidence import LabelView
-from zcurate.evidence.heldout import given_probability, most_probable, take_rows
-from zcurate.evidence.noise_model import margins
+from zcurate.evidence.heldout import given_probability, margins, most_probable, take_rows
 from zcurate.judge.rank_aggregation import rank_of_rows
 from zcurate.plugins import SIGNALS
 
@@ -33,81 +29,85 @@ REASONS = {
     "sparse_region": "few rows lie near this one",
     "far_from_data": "the input is unlike the rest of the data",
 }
-"""Stable codes and their meaning in words."""
+"""Stable codes and their meaning."""
 HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "sparse_region")
-"""Reasons why a right row is hard."""
-
+"""Reasons why a row with a right label is hard."""
 
 CODES = tuple(REASONS)
+"""Codes in the order in which reports number them."""
 MAX_REASONS = 3
-STANDS_OUT = 0.8
-"""Strength from which a clue is a reason; the strongest is one anyhow."""
+"""Maximum number of reasons per row."""
+MIN_STRENGTH = 0.8
+"""Strength from which a reason is given; the strongest is given in any case."""
 
 
-def reasons_for(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: np.ndarray, called: dict[str, np.ndarray]) -> np.ndarray:
-    """(N, 3) int8 positions in `CODES` of the clues that stand out, strongest first, for every row that is not clean; -1 = none.
+def reasons_for(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: np.ndarray, verdict_rows: dict[str, np.ndarray]) -> np.ndarray:
+    """Select the strongest reasons for every row that is not clean.
 
     Args:
-        real: N rows.
-        percentiles: clue -> (N,) place among all rows' values.
+        real: view of the N rows.
+        percentiles: clue -> (N,) percentile rank among all rows.
         p_outlier: (N,).
-        called: `incorrect`, `hard` and `outlier`, (N,) bool each.
+        verdict_rows: `incorrect`, `hard` and `outlier` -> (N,) bool, the rows with that verdict.
+
+    Returns:
+        (N, 3) int8 positions in `CODES`, strongest first; -1 = none.
     """
     out = np.full((len(p_outlier), MAX_REASONS), -1, np.int8)
-    every = np.flatnonzero(np.any(list(called.values()), 0))
-    parts = reason_strengths(real, percentiles, p_outlier, every)
-    for word, mine in called.items():
-        at = np.flatnonzero(mine[every])
-        rows, codes = every[at], [code for code in parts if verdict_of_reason(code) == word]
+    explained = np.flatnonzero(np.any(list(verdict_rows.values()), 0))
+    strengths = reason_strengths(real, percentiles, p_outlier, explained)
+    for verdict, of_verdict in verdict_rows.items():
+        position = np.flatnonzero(of_verdict[explained])
+        rows, codes = explained[position], [code for code in strengths if verdict_of_reason(code) == verdict]
         if not codes or not len(rows):
             continue
-        strength = np.stack([np.nan_to_num(parts[code][at]) for code in codes])
-        kept = strength.copy()
+        strength = np.stack([np.nan_to_num(strengths[code][position]) for code in codes])
+        remaining = strength.copy()
         number = np.array([CODES.index(code) for code in codes], np.int8)
-        for nth, best in enumerate(top_k(strength, MAX_REASONS)):
-            strong = kept[best, np.arange(len(rows))] >= STANDS_OUT
-            out[rows, nth] = np.where(strong | (nth == 0), number[best], -1)
+        for rank, best in enumerate(top_k(remaining, MAX_REASONS)):
+            strong = strength[best, np.arange(len(rows))] >= MIN_STRENGTH
+            out[rows, rank] = np.where(strong | (rank == 0), number[best], -1)
     return out
 
 
 def verdict_of_reason(code: str) -> str:
-    """The verdict that a reason can be given for."""
+    """Return the verdict that a reason explains."""
     return "outlier" if code == "far_from_data" else "hard" if code in HARD_REASONS else "incorrect"
 
 
 def reason_strengths(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Each reason's strength in [0, 1] for some rows: ranks for what grows with suspicion, closeness for what marks a hard row.
+    """Compute the strength in [0, 1] of each reason for some rows: percentile ranks of suspicion, or closeness to a class boundary and the like.
 
     Args:
-        real: N rows.
-        percentiles: clue -> (N,) place among all rows' values.
+        real: view of the N rows.
+        percentiles: clue -> (N,) percentile rank among all rows.
         p_outlier: (N,).
-        rows: (M,) int64 rows asked about.
+        rows: (M,) int64 rows to explain.
 
     Returns:
         Code -> (M,).
     """
     columns = real.columns
-    parts: dict[str, np.ndarray] = {}
-    for name, place in percentiles.items():
-        code, at = SIGNALS[name].reason, place[rows]
+    strengths: dict[str, np.ndarray] = {}
+    for name, percentile in percentiles.items():
+        code, strength = SIGNALS[name].reason, percentile[rows]
         if code is not None:
-            parts[code] = np.fmax(parts[code], at) if code in parts else at
+            strengths[code] = np.fmax(strengths[code], strength) if code in strengths else strength
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = rank_of_rows(columns["n_masked"] / columns["n_seen"], rows)
-    parts["often_masked"] = np.where(masked > 0.95, masked, 0.0)
+    strengths["often_masked"] = np.where(masked > 0.95, masked, 0.0)
     learned = columns["learned_epoch"]
     last = np.nanmax(learned) if np.isfinite(learned).any() else 1.0
-    parts["never_learned"] = np.where(learned[rows] >= max(last, 1.0), 0.9, 0.0)
-    parts["copies_disagree"] = np.nan_to_num(real.column("copies_other")[rows])
+    strengths["never_learned"] = np.where(learned[rows] >= max(last, 1.0), 0.9, 0.0)
+    strengths["copies_disagree"] = np.nan_to_num(real.column("copies_other")[rows])
     if real.label.dtype.kind == "f":
-        parts["noisy_region"] = rank_of_rows(real.heldout[:, 1].astype(np.float64), rows)
-        parts["sparse_region"] = rank_of_rows(real.column("isolation"), rows)
+        strengths["noisy_region"] = rank_of_rows(real.heldout[:, 1].astype(np.float64), rows)
+        strengths["sparse_region"] = rank_of_rows(real.column("isolation"), rows)
     else:
         p = take_rows(real.heldout, rows)
-        parts["near_boundary"] = 1 - np.minimum(1, np.abs(margins(p, real.label[rows])))
-        parts["unsure"] = 1 - given_probability(p, most_probable(p))
-        parts["learned_late"] = rank_of_rows(learned, rows) * (learned[rows] < last)
-        parts["forgotten"] = rank_of_rows(columns["n_forgotten"], rows)
-    parts["far_from_data"] = p_outlier[rows]
-    return parts
+        strengths["near_boundary"] = 1 - np.minimum(1, np.abs(margins(p, real.label[rows])))
+        strengths["unsure"] = 1 - given_probability(p, most_probable(p))
+        strengths["learned_late"] = rank_of_rows(learned, rows) * (learned[rows] < last)
+        strengths["forgotten"] = rank_of_rows(columns["n_forgotten"], rows)
+    strengths["far_from_data"] = p_outlier[rows]
+    return strengths

@@ -1,7 +1,4 @@
-"""Decision cut-offs from the output distributions of the classes, where they cross (METHODS 1.4).
-
-Leaves: cut-offs, predicted classes. Enters: `Evidence`. No torch.
-"""
+"""The threshold on p_incorrect, and decision thresholds of classes where output distributions cross (METHODS 1.4). Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,75 +12,80 @@ from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import MAX_DENSE_CELLS, most_probable
 
 GUARD, GUARD_UNRELIABLE = 0.6, 0.8
-"""Log-odds by which `--precision` lowers p_incorrect, always and where confident rows tell nothing, so that what is asked for comes true; chosen on the
-tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
+"""Log-odds by which `--precision` lowers p_incorrect, always and where confident rows explain nothing, so that the requested precision is reached;
+chosen on the tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where `incorrect` begins; at most one of the three is set, none means `threshold` 0.5."""
+    """Where the verdict `incorrect` begins: at most one field is set, none means `threshold` 0.5."""
 
     threshold: float | None = None
     """p_incorrect above which a row is called incorrect."""
     precision: float | None = None
-    """Expected share of right calls among the rows called incorrect."""
+    """Expected share of wrong labels among the rows called incorrect."""
     budget: int | None = None
-    """Rows to call incorrect at most."""
+    """Maximum number of rows to call incorrect."""
 
 
 def cut_at(cut: Cut, p: np.ndarray, reliability: float = 1.0) -> float:
-    """The threshold on p_incorrect that the user's cut comes to.
+    """Convert the user's cut to a threshold on p_incorrect.
 
-    `precision`: the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when none is.
+    For `precision` it is the lowest threshold above which the mean of the guarded p_incorrect is still that high; 1 when there is none.
 
     Args:
-        cut: what was asked for.
+        cut: the user's choice.
         p: (N,) p_incorrect, NaN where not judged.
-        reliability: `Confusion.trust`; the less, the more the probabilities are guarded.
+        reliability: `NoiseModel.reliability`; the lower it is, the more the probabilities are lowered.
     """
     if cut.precision is None and cut.budget is None:
         return 0.5 if cut.threshold is None else cut.threshold
-    falling = -np.sort(-p[~np.isnan(p)])
+    descending = -np.sort(-p[~np.isnan(p)])
     if cut.budget is not None:
-        return float(falling[cut.budget]) if cut.budget < len(falling) else 0.0
-    odds = np.clip(falling, 1e-9, 1 - 1e-9) / (1 - np.clip(falling, 1e-9, 1 - 1e-9))
+        return float(descending[cut.budget]) if cut.budget < len(descending) else 0.0
+    odds = np.clip(descending, 1e-9, 1 - 1e-9) / (1 - np.clip(descending, 1e-9, 1 - 1e-9))
     guarded = 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - reliability)) / odds)
-    mean = np.cumsum(guarded) / np.arange(1, len(falling) + 1)
+    mean = np.cumsum(guarded) / np.arange(1, len(descending) + 1)
     n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
-    return 1.0 if n == 0 else float(falling[n]) if n < len(falling) else 0.0
+    return 1.0 if n == 0 else float(descending[n]) if n < len(descending) else 0.0
 
 
-def density_crossing(wrong: np.ndarray, right: np.ndarray) -> float:
-    """Where the normal densities of two groups of outputs cross, weighted by their sizes (METHODS 1.4).
+def density_crossing(other: np.ndarray, own: np.ndarray) -> float:
+    """Find where the normal densities of two groups of outputs, weighted by their sizes, cross.
 
     With a = 1/2s1^2 - 1/2s0^2, b = m0/s0^2 - m1/s1^2, c = m1^2/2s1^2 - m0^2/2s0^2 - ln(s0 n1 / s1 n0): the root of
-    a x^2 + b x + c between the means; halfway between them where there is none.
+    a x^2 + b x + c between the means, or the midpoint of the means when there is none.
 
     Args:
-        wrong: (n0,) float64 outputs of rows of other classes.
-        right: (n1,) float64 outputs of rows of the class.
+        other: (n0,) float64 outputs of rows of other classes.
+        own: (n1,) float64 outputs of rows of the class.
+
+    Source: METHODS 1.4.
     """
-    if len(wrong) < 2 or len(right) < 2:
+    if len(other) < 2 or len(own) < 2:
         return 0.0
-    m0, m1, s0, s1 = wrong.mean(), right.mean(), wrong.std() + 1e-6, right.std() + 1e-6
+    m0, m1, s0, s1 = other.mean(), own.mean(), other.std() + 1e-6, own.std() + 1e-6
     if m1 <= m0:
         return float((m0 + m1) / 2)
     a = 1 / (2 * s1**2) - 1 / (2 * s0**2)
     b = m0 / s0**2 - m1 / s1**2
-    c = m1**2 / (2 * s1**2) - m0**2 / (2 * s0**2) - np.log(s0 * len(right) / (s1 * len(wrong)))
+    c = m1**2 / (2 * s1**2) - m0**2 / (2 * s0**2) - np.log(s0 * len(own) / (s1 * len(other)))
     roots = np.roots([a, b, c]) if abs(a) > 1e-12 else np.array([-c / b])
     between = [float(root.real) for root in roots if abs(root.imag) < 1e-9 and m0 < root.real < m1]
     return between[0] if between else float((m0 + m1) / 2)
 
 
 def class_logits(heldout: np.ndarray) -> np.ndarray:
-    """float64 log-odds of probabilities, whatever the shape."""
+    """Compute the float64 log-odds of probabilities of any shape."""
     p = np.clip(heldout.astype(np.float64), 1e-6, 1 - 1e-6)
     return np.log(p) - np.log1p(-p)
 
 
 def class_cutoffs(evidence: Evidence) -> np.ndarray:
-    """(C,) probability of each class at which its two output distributions cross, each within 2 deviations of its mean."""
+    """Compute the decision threshold of each class: the probability (C,) at which its two output distributions cross.
+
+    Outputs more than 2 standard deviations from the mean of their group are ignored.
+    """
     rows = sample_where(evidence.y >= 0)
     rows = rows[sample(len(rows), max(1, MAX_DENSE_CELLS // evidence.heldout.shape[1]))]
     y, out = evidence.y[rows], []
@@ -94,21 +96,21 @@ def class_cutoffs(evidence: Evidence) -> np.ndarray:
 
 
 def inliers(x: np.ndarray) -> np.ndarray:
-    """The values within 2 standard deviations of the mean."""
+    """Select the values within 2 standard deviations of the mean."""
     return x[np.abs(x - x.mean()) <= 2 * x.std()] if len(x) else x
 
 
 def predicted_labels(evidence: Evidence, decision: str) -> np.ndarray:
-    """(N,) predicted class, or standardised target.
+    """Predict the class, or the standardised target, of each row: (N,).
 
     Args:
         evidence: held-out predictions.
-        decision: `argmax` of the probabilities, or `crossing`: the class whose log-odds lie highest above its cut-off.
+        decision: `argmax` of the probabilities, or `crossing`: the class whose log-odds exceed its threshold most.
     """
     if evidence.y.dtype.kind == "f":
         return evidence.heldout[:, 0].astype(np.float64)
     if decision == "argmax":
         return most_probable(evidence.heldout)
-    cut = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
+    cutoff = np.clip(class_cutoffs(evidence), 1e-6, 1 - 1e-6)
     parts = chunk_slices(*evidence.heldout.shape)
-    return np.concatenate([(class_logits(evidence.heldout[part]) - np.log(cut / (1 - cut))).argmax(1) for part in parts])
+    return np.concatenate([(class_logits(evidence.heldout[part]) - np.log(cutoff / (1 - cutoff))).argmax(1) for part in parts])

@@ -18,7 +18,7 @@ from zcurate import plugins
 from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.data.dataset import Dataset
 from zcurate.errors import listed
-from zcurate.evidence.heldout import N_KEPT, is_dense
+from zcurate.evidence.heldout import TOP_K, is_dense
 from zcurate.pipeline.plan import LARGE_ROWS
 from zcurate.training.auxiliary import trees
 from zcurate.training.schedule import inference_batch_rows
@@ -301,7 +301,7 @@ def ensemble_bytes(spec: ModelConfig, shape: Shape) -> float:
 
 def n_kept(shape: Shape) -> int:
     """Held-out numbers that are kept of a row."""
-    return shape.n_outputs if shape.regression or is_dense(shape.n_rows, shape.n_outputs) else 2 * N_KEPT
+    return shape.n_outputs if shape.regression or is_dense(shape.n_rows, shape.n_outputs) else 2 * TOP_K
 
 
 def peak_bytes(plan: Plan, shape: Shape) -> int:

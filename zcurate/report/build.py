@@ -12,8 +12,7 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
 from zcurate.encoding.targets import TargetScale, class_codes
 from zcurate.evidence.evidence import Evidence, given_view
-from zcurate.evidence.heldout import given_probability
-from zcurate.evidence.noise_model import entropies, margins
+from zcurate.evidence.heldout import entropies, given_probability, margins
 from zcurate.evidence.signals import residuals
 from zcurate.judge.judge import Verdicts
 from zcurate.judge.reasons import CODES
@@ -150,7 +149,7 @@ def rank_column(scatter: RowScatter, rank: np.ndarray) -> pa.Array:
 
 def telling_column(data: Dataset, scatter: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
     """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
-    wanted = np.sort(scatter.row[verdicts.called("incorrect") | verdicts.called("hard") | verdicts.called("outlier")])
+    wanted = np.sort(scatter.row[verdicts.has_verdict("incorrect") | verdicts.has_verdict("hard") | verdicts.has_verdict("outlier")])
     other = np.full(scatter.n_rows, -1)
     if data.task.classes:
         other[scatter.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)

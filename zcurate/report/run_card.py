@@ -155,10 +155,10 @@ def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row
 
 def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
     """What is expected of the rows called incorrect: precision, recall among planted errors, and the share of made hard cases among them."""
-    flagged = verdicts.called("incorrect")
+    flagged = verdicts.has_verdict("incorrect")
     precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
     low, high = verdicts.recall_interval
-    made, called = verdicts.hard_cases
+    made, called = verdicts.hard_examples
     recall = {"recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
     return {"precision": precision, **recall, "hard_cases": made, "hard_called": called / made if made else None}
 
@@ -170,7 +170,7 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
     table = []
     with np.errstate(invalid="ignore", divide="ignore"):
         masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
-    incorrect, hard = verdicts.called("incorrect"), verdicts.called("hard")
+    incorrect, hard = verdicts.has_verdict("incorrect"), verdicts.has_verdict("hard")
     rows_of = np.split(argsort(evidence.y), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
     for name, mine in zip(data.task.classes, rows_of, strict=True):
         p = verdicts.p_incorrect[mine]
@@ -206,7 +206,7 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
     p = verdicts.p_incorrect[judged].astype(np.float64)
     pairs, place = np.unique(given * len(names) + other, return_inverse=True)
     expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
-    called = np.bincount(place, verdicts.called("incorrect")[judged])
+    called = np.bincount(place, verdicts.has_verdict("incorrect")[judged])
     table = []
     for k in np.lexsort((-expected, -called))[:MAX_PAIRS]:
         # The pair's share is not known better than a Poisson count of it.

@@ -95,7 +95,7 @@ def resident_chunks(result: ScanResult, chunk_rows: int | None) -> Iterator[pa.T
         chunk_rows: rows of a chunk, where every row is encoded in the input's order; None for all.
     """
     data, verdicts, evidence = result.data, result.judged.verdicts, result.judged.evidence
-    rank = rank_rows(result.row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.called("unlabelled"))
+    rank = rank_rows(result.row, verdicts.p_incorrect, verdicts.p_outlier, evidence.columns["z_score"], verdicts.has_verdict("unlabelled"))
     rows = ReportRows(evidence, verdicts, predicted_labels(evidence, result.plan.spec.decision), rank)
     if chunk_rows is None or not result.is_aligned:
         yield build_report(data, result.row, rows, result.card, result.target).table

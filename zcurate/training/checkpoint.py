@@ -25,7 +25,7 @@ from zcurate.evidence.heldout import TopKProbabilities
 from zcurate.evidence.planted import Planted
 
 ENDING = ".checkpoint"
-ARRAYS = ("shown", "heldout", "hard_row", "hard_heldout")
+ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
 
 
@@ -115,16 +115,16 @@ class Checkpoint:
     def keep_round(self, at: int, one: Round) -> None:
         """Keep a finished round."""
         held = one.heldout
-        arrays = {name: getattr(one, name) for name in ARRAYS} | {"heldout": held.kept if isinstance(held, TopKProbabilities) else held}
+        arrays = {name: getattr(one, name) for name in ARRAYS} | {"heldout": held.packed if isinstance(held, TopKProbabilities) else held}
         arrays |= {f"columns.{name}": column for name, column in one.columns.items()} | {f"curves.{name}": curve for name, curve in one.curves.items()}
         kinds = sorted(set(one.planted.kind.tolist()))
         arrays |= {
             "planted.row": one.planted.row,
-            "planted.shown": one.planted.shown,
+            "planted.label": one.planted.label,
             "planted.kind": np.searchsorted(kinds, one.planted.kind).astype(np.int64),
         }
         n_classes = held.n_classes if isinstance(held, TopKProbabilities) else 0
-        self.save(f"round-{at}", arrays, {"kinds": kinds, "best": one.best, "left_out": one.left_out, "best_of": n_classes})
+        self.save(f"round-{at}", arrays, {"kinds": kinds, "best_progress": one.best_progress, "n_excluded": one.n_excluded, "best_of": n_classes})
 
     def round(self, at: int) -> Round | None:
         """A finished round; None where there is none."""
@@ -136,10 +136,12 @@ class Checkpoint:
             part: {name.removeprefix(part + "."): array for name, array in arrays.items() if name.startswith(part + ".")} for part in ("columns", "curves")
         }
         kind = np.array(facts["kinds"] or [""])[arrays["planted.kind"]]
-        planted = Planted(arrays["planted.row"], arrays["planted.shown"], kind)
-        shown, heldout, hard_row, hard_heldout = (arrays[name] for name in ARRAYS)
+        planted = Planted(arrays["planted.row"], arrays["planted.label"], kind)
+        training_label, heldout, hard_row, hard_heldout = (arrays[name] for name in ARRAYS)
         predictions = TopKProbabilities(heldout, facts["best_of"]) if facts.get("best_of") else heldout
-        return Round(shown, planted, parts["columns"], predictions, parts["curves"], facts["best"], hard_row, hard_heldout, facts["left_out"])
+        return Round(
+            training_label, planted, parts["columns"], predictions, parts["curves"], facts["best_progress"], hard_row, hard_heldout, facts["n_excluded"]
+        )
 
     def there(self) -> bool:
         """Whether anything was kept."""

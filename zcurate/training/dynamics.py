@@ -16,7 +16,7 @@ from torch import Tensor
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.encoding.encoded import new_zeros
 from zcurate.evidence.evidence import Round
-from zcurate.evidence.heldout import MAX_DENSE_CELLS, N_KEPT, TopKProbabilities
+from zcurate.evidence.heldout import MAX_DENSE_CELLS, TOP_K, TopKProbabilities
 from zcurate.evidence.planted import Planted
 from zcurate.runtime.process_group import SingleProcess
 from zcurate.runtime.store import ArrayStore, InMemoryStore
@@ -83,7 +83,7 @@ class TrainingDynamics:
             self.z_max[begin:end] = float("-inf")
             self.store.release()
         n_parts = layout.n_parts if n_rows * layout.n_outputs <= MAX_DENSE_CELLS else 1
-        self.heldout = zeros(n_parts, n_rows, layout.n_outputs if own_class is None else 2 * N_KEPT)
+        self.heldout = zeros(n_parts, n_rows, layout.n_outputs if own_class is None else 2 * TOP_K)
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
@@ -199,7 +199,7 @@ def top_k_of_batch(p: Tensor, own: Tensor) -> Tensor:
         p: (K, B, C).
         own: (K, B) int64 class that is kept in any case; -1 for none.
     """
-    code = p.topk(N_KEPT, 2).indices
+    code = p.topk(TOP_K, 2).indices
     away = (own >= 0) & (code != own[..., None]).all(2)
     code[..., -1] = torch.where(away, own, code[..., -1])
     return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)

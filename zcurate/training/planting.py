@@ -135,7 +135,7 @@ def plant_round(
     if encoded.target is not None:
         targets = encoded.target.back(y)
         planted = plant_targets(targets, candidates, n, rng)
-        return Planted(planted.row, encoded.target.forward(planted.shown), planted.kind)
+        return Planted(planted.row, encoded.target.forward(planted.label), planted.kind)
     p = mean_heldout([take_rows(one.heldout, slice(len(y))) for one in rounds], y) if rounds else None
     kinds = planted_module.CLASS_KINDS if rounds else ("uniform",)
     return plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

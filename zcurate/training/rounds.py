@@ -113,7 +113,7 @@ class Trainer:
         if not self.predicts_every_epoch:
             memory.trim()
         self.budget.next()
-        found = dataclasses.replace(dynamics.freeze(training_labels, planted), left_out=0 if self.excluded is None else int(self.excluded.sum()))
+        found = dataclasses.replace(dynamics.freeze(training_labels, planted), n_excluded=0 if self.excluded is None else int(self.excluded.sum()))
         if at == self.spec.rounds - 1 and self.hard_examples is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
         found.columns.update({name: column.cpu().numpy() for name, column in self.observed.items()})
@@ -289,14 +289,14 @@ def train(
         planted = plant_round(encoded, y[leading], np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
         free[planted.row] = False
         training_labels = store.copy(y)
-        training_labels[planted.row] = planted.shown
+        training_labels[planted.row] = planted.label
         trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.round(at)
         rounds.append(trainer.train_round(at, fold, training_labels, planted) if done is None else done)
         if checkpoint is not None and done is None:
             checkpoint.keep_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
-        trainer.n_epochs = max(MIN_EPOCHS, round(plan.n_epochs * rounds[0].best)) if plan.n_epochs > MIN_EPOCHS else plan.n_epochs
+        trainer.n_epochs = max(MIN_EPOCHS, round(plan.n_epochs * rounds[0].best_progress)) if plan.n_epochs > MIN_EPOCHS else plan.n_epochs
     trainer.begin_background()
     return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.budget.was_cut
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tests.judge.test_judge import made
+from tests.judge.test_judge import class_evidence
 from zcurate.evidence import noise_model
 from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.training.auxiliary.blend import SHARES, blend, mix, negative_log_likelihood, temper_to
@@ -22,7 +22,7 @@ def predictions(truth, sure, seed):
 
 
 def evidence_and_truth(sure=2.0, n=2000):
-    evidence, wrong = made(n=n, sure=sure)
+    evidence, wrong = class_evidence(n=n, signal=sure)
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, n)
     assert ((evidence.y != truth) == wrong).all()
@@ -54,7 +54,7 @@ def test_a_blurred_kind_is_made_as_sharp_as_the_members():
     evidence, truth = evidence_and_truth(sure=3.0)
     rows, p = np.arange(2000), predictions(truth, 3.0, 4)
     blurred = (p**0.5 / (p**0.5).sum(1, keepdims=True)).astype(np.float32)
-    sharpness = noise_model.estimate_noise(p, evidence.y).sharpness
+    sharpness = noise_model.estimate_noise(p, evidence.y).inverse_temperature
     np.testing.assert_allclose(temper_to(held(blurred, 9), rows, evidence.y, sharpness).rows, p, atol=0.02)
     np.testing.assert_allclose(temper_to(held(blurred, 9), rows, evidence.y, sharpness).hard, p[:9], atol=0.02)
 
@@ -83,7 +83,7 @@ def test_hard_cases_are_mixed_with_the_same_weights():
     last = dataclasses.replace(evidence.rounds[-1], hard_row=np.arange(7), hard_heldout=own)
     found, weights = blend(dataclasses.replace(evidence, rounds=(*evidence.rounds[:-1], last)), {"forest": AuxiliaryPredictions(others, others[:7])})
     tempered_others = temper_to(
-        AuxiliaryPredictions(others, others[:7]), np.arange(2000), evidence.y, noise_model.estimate_noise(evidence.heldout, evidence.y).sharpness
+        AuxiliaryPredictions(others, others[:7]), np.arange(2000), evidence.y, noise_model.estimate_noise(evidence.heldout, evidence.y).inverse_temperature
     )
     np.testing.assert_allclose(found.rounds[-1].hard_heldout, mix(own, tempered_others.hard, weights["forest"]), atol=1e-6)
 

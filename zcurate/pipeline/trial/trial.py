@@ -144,7 +144,7 @@ def plant(data: Dataset, first: ScanResult, kinds: tuple[str, ...], part: float,
         planted = plant_classes(first.judged.evidence.y, candidates, data.n_classes, n, kinds, first.judged.evidence.heldout, rng)
     # A swap or a unit error that came out too near the right target has become a shift, which may not have been asked for.
     kept = np.isin(planted.kind, kinds)
-    return Planted(first.row[planted.row[kept]], planted.shown[kept], planted.kind[kept])
+    return Planted(first.row[planted.row[kept]], planted.label[kept], planted.kind[kept])
 
 
 def with_planted(data: Dataset, planted: Planted) -> Dataset:
@@ -158,10 +158,10 @@ def with_planted(data: Dataset, planted: Planted) -> Dataset:
 
     if data.task.kind == "regression":
         target = np.array(data.given.to_numpy(zero_copy_only=False), np.float64)
-        target[planted.row] = planted.shown
+        target[planted.row] = planted.label
         return dataclasses.replace(data, given=pa.array(target, mask=data.given.is_null().to_numpy(zero_copy_only=False)))
     given = np.array(data.given.to_pylist(), object)
-    given[planted.row] = np.array(data.task.classes, object)[planted.shown]
+    given[planted.row] = np.array(data.task.classes, object)[planted.label]
     return dataclasses.replace(data, given=pa.array(given, data.given.type))
 
 
@@ -228,7 +228,7 @@ def list_planted(data: Dataset, rows: ComparedScans, planted: Planted) -> list[d
     """The planted rows in the input's order: given label, shown label, kind, what the scan of the copy says."""
     out = []
     for at in np.argsort(planted.row):
-        row, shown = int(planted.row[at]), planted.shown[at]
+        row, shown = int(planted.row[at]), planted.label[at]
         label = float(shown) if data.task.kind == "regression" else data.task.classes[shown]
         said = {"p_incorrect": float(rows.after[row]), "verdict": str(rows.verdict_after[row])}
         out.append({"row": row, "given": data.given[row].as_py(), "shown": label, "kind": str(planted.kind[at]), **said})

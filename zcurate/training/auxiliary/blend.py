@@ -14,7 +14,7 @@ import numpy as np
 from zcurate.arrays.sample import sample
 from zcurate.evidence import noise_model
 from zcurate.evidence.evidence import Evidence
-from zcurate.evidence.heldout import AuxiliaryPredictions, TopKProbabilities
+from zcurate.evidence.heldout import AuxiliaryPredictions, TopKProbabilities, temper, tempered_columns
 
 BLEND_ROWS = 8000
 """Rows that weights are chosen on."""
@@ -39,7 +39,7 @@ def blend(evidence: Evidence, said: dict[str, AuxiliaryPredictions]) -> tuple[Ev
     y, heldout, last = evidence.y[rows], evidence.heldout, evidence.rounds[-1]
     hard = last.hard_heldout
     weights, before = {"members": 1.0}, negative_log_likelihood(heldout[rows], y)
-    sharpness = noise_model.estimate_noise(heldout[rows], y).sharpness
+    sharpness = noise_model.estimate_noise(heldout[rows], y).inverse_temperature
     for name in most_likely(said, rows, y):
         held = temper_to(said[name], rows, y, sharpness)
         share, before = best_share(heldout[rows], held.rows[rows], y, before)
@@ -74,8 +74,8 @@ def temper_to(held: AuxiliaryPredictions, rows: np.ndarray, y: np.ndarray, sharp
         y: (n,) their given classes.
         sharpness: the members'.
     """
-    power = noise_model.estimate_noise(held.rows[rows], y).sharpness / sharpness
-    return AuxiliaryPredictions(*(noise_model.temper(p, power).astype(np.float32) for p in held))
+    power = noise_model.estimate_noise(held.rows[rows], y).inverse_temperature / sharpness
+    return AuxiliaryPredictions(*(temper(p, power).astype(np.float32) for p in held))
 
 
 def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) -> tuple[float, np.ndarray]:
@@ -111,5 +111,5 @@ def negative_log_likelihood(p: np.ndarray, y: np.ndarray) -> np.ndarray:
         y: (n,) given classes.
     """
     found = noise_model.estimate_noise(p, y)
-    likelihood = (noise_model.tempered_columns(p, found.sharpness) * found.noise[:, y]).sum(0)
+    likelihood = (tempered_columns(p, found.inverse_temperature) * found.transition[:, y]).sum(0)
     return -np.log(np.maximum(likelihood, 1e-3))
