@@ -14,7 +14,7 @@ from typing import Any, Literal
 from zcurate.registry import Registry, import_object
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reader:
     """An input format. Its module has `read(source, options) -> Dataset`."""
 
@@ -42,7 +42,7 @@ class Reader:
         return getattr(import_object(self.stream_location or self.location), name, None) if self.streams else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A model. Its function is `build(spec, encoded, n_members, generator) -> nn.Module`."""
 
@@ -66,7 +66,7 @@ class Model:
     """Epochs by default on a table, at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loss:
     """A training loss. Its function is `make_loss(config, n_members, n_rows, device) -> TrainingLoss`."""
 
@@ -78,7 +78,7 @@ class Loss:
     """Field of `ModelConfig` that holds these settings."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signal:
     """A signal (public name: clue). Its function is `signal(view) -> (N,) float32`, 1.0 = suspicious, NaN = unknown."""
 
@@ -92,7 +92,7 @@ class Signal:
     """Used unless the TOML spec names others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detector:
     """A detector (public name: witness). Its function is `detect(encoded) -> dict of (N,) columns`."""
 
@@ -102,7 +102,7 @@ class Detector:
     """Used unless the TOML spec names others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """An output format of `zcurate report`. Its function is `write(table, stream, options)`."""
 

@@ -1,4 +1,4 @@
-"""The model spec: names, TOML files, and what `auto` chooses."""
+"""Model settings: names, TOML files, keyword arguments, and the choices of `auto`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zcurate.data.dataset import InputInfo
 from zcurate.errors import UsageError
 from zcurate.pipeline import plan
 from zcurate.pipeline import plan as plan_module
+from zcurate.pipeline.api import options_from
 
 WHERE = InputInfo("data.csv", "csv")
 
@@ -75,15 +76,21 @@ def test_the_command_line_overrides_the_file(tmp_path):
     [
         ("hiden = [32]\n", "unknown key 'hiden' .* did you mean hidden"),
         ("hidden = 32\n", "hidden = 32 — expected a list"),
+        ("hidden = [true]\n", "hidden = .True. — expected a list of whole numbers above 0"),
         ("epochs = 0\n", "epochs = 0 — expected a whole number, 1 or more"),
         ("folds = 1\n", "folds = 1 — expected a whole number, 2 or more"),
         ('learning_rate = "fast"\n', "learning_rate = 'fast' — expected a number"),
+        ("augment = 1\n", "augment = 1 — expected true or false"),
+        ("clues = 3\n", "clues = 3 — expected a list of clues"),
+        ('without = ["posteror"]\n', "did you mean .*without posterior"),
+        ('ensemble = ["bosted"]\n', "did you mean .*ensemble boosted"),
+        ('loss = "zeror"\n', "did you mean .*loss zerror"),
         ('z_on = "eror"\n', "did you mean .*z_on error"),
         ('name = "resnt"\n', "did you mean resnet"),
         ("name = \n", "no TOML"),
     ],
 )
-def test_what_a_file_gets_wrong_is_named(tmp_path, text, message):
+def test_errors_in_a_file_are_named(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         toml_module.parse_model(toml(tmp_path, text))
 
@@ -99,3 +106,27 @@ def test_epochs_fall_with_the_rows():
     counts = [plan.n_epochs_for(n, False) for n in (100, 1000, 10_000, 100_000, 1_000_000)]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] == plan.MIN_EPOCHS
+
+
+def test_numbers_stay_as_written(tmp_path):
+    assert repr(toml_module.parse_model(toml(tmp_path, "z_threshold = 3\n"))["z_threshold"]) == "3"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labl": "x"}, r"no setting 'labl' — known: .* did you mean label\?"),
+        ({"label": 3}, "label = 3 — expected str or None"),
+        ({"budget": True}, "budget = True — expected int or None"),
+        ({"time_limit": [1]}, "time_limit = .1. — expected str or float or None"),
+        ({"exclude": [1]}, "exclude = .1. — expected tuple or str"),
+    ],
+)
+def test_keyword_arguments_of_another_type_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        options_from(settings)
+
+
+def test_keyword_arguments_may_be_numpy_floats_seconds_and_lists():
+    options = options_from({"threshold": np.float64(0.5), "time_limit": 90, "exclude": ["a", "b"]})
+    assert (options.threshold, options.time_limit, options.exclude) == (0.5, 90, ("a", "b"))

@@ -1,4 +1,4 @@
-"""Options: one place, checked before anything is read."""
+"""Options: defaults, and values that are refused before any data are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_defaults_are_usable():
         ({"max_bad": "half"}, "'half' is not a share"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(setting, message):
+def test_invalid_values_are_refused(setting, message):
     with pytest.raises(UsageError, match=message):
         ScanOptions(**setting).check()
 
@@ -46,7 +46,7 @@ def test_shares(text, value):
     assert units.parse_share(text, "--max-bad") == pytest.approx(value)
 
 
-def test_report_lists_incorrect_rows_unless_told_otherwise():
+def test_report_lists_incorrect_rows_by_default():
     assert ReportOptions().verdicts() == ("incorrect",)
     assert ReportOptions(top=5).verdicts() is None
     assert ReportOptions(top=5, verdict="hard, clean").verdicts() == ("hard", "clean")
@@ -62,7 +62,7 @@ def test_report_lists_incorrect_rows_unless_told_otherwise():
         ({"null": True, "format": "csv"}, "-0 with --format csv"),
     ],
 )
-def test_report_refuses_what_cannot_be_meant(setting, message):
+def test_report_refuses_invalid_values(setting, message):
     with pytest.raises(UsageError, match=message):
         ReportOptions(**setting).check()
 
