@@ -196,13 +196,13 @@ class MemberGroup:
                 self.replay(size, full)
             else:
                 scored = self.step(*batches[number], full, thresholds[number], rates[number], progress[number])
-                found = found or scored.room(visited.ids.shape[1])
-                found.put(done, scored)
+                found = found or scored.allocate(visited.ids.shape[1])
+                found.write(done, scored)
             done = end
         if spec.z.z_stats == "epoch" and part == n_parts - 1:
             copy_into(self.running, self.gathering)
         assert found is not None  # crack: narrows types only
-        return visited.first(done), found.first(done)
+        return visited.first(done), found.head(done)
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
         """One batch: look, score, and move the parameters; all that lasts is changed in place.
@@ -284,7 +284,7 @@ class MemberGroup:
         batch = Visits(ids.index_select(1, place), weight.index_select(1, place), None if readmit is None else readmit.index_select(1, place))
         threshold, rate = (one.index_select(0, tape.at[1:]) for one in (tape.thresholds, tape.rates))
         scored = self.step(batch, tape.labels.index_select(1, place), full, threshold, rate[0], 0.0)
-        for whole, found in zip(tape.found.rows, scored.rows, strict=True):
+        for whole, found in zip(tape.found.per_row, scored.per_row, strict=True):
             whole.index_copy_(1, place, found)
         tape.at[0].add_(size)
         tape.at[1].add_(1)
