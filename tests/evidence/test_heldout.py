@@ -160,8 +160,8 @@ def test_a_round_in_a_checkpoint_keeps_the_best_few(tmp_path):
     nobody = planted.Planted.none()
     curves = {"error": np.zeros((2, N), np.float32)}
     one = Round(label, nobody, {"n_seen": np.ones(N, np.float32)}, kept, curves, 1.0, hard_heldout=np.zeros((0, C), np.float32))
-    Checkpoint(str(tmp_path / "x.checkpoint"), {}).keep_round(0, one)
-    again = Checkpoint(str(tmp_path / "x.checkpoint"), {}).round(0)
+    Checkpoint(str(tmp_path / "x.checkpoint"), {}).save_round(0, one)
+    again = Checkpoint(str(tmp_path / "x.checkpoint"), {}).load_round(0)
     assert isinstance(again.heldout, TopKProbabilities) and again.heldout.shape == (N, C)
     np.testing.assert_array_equal(again.heldout.kept, kept.kept)
     assert merge((again,), label).heldout is again.heldout

@@ -87,7 +87,7 @@ def checkpoint_for(options: ScanOptions, what: Plan, n_rows: int, marks: dict[st
     found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", marks)
     if not options.resume:
         found.clear()
-    elif found.there():
+    elif found.exists():
         progress.note(f"--resume: going on from the checkpoint {found.folder}")
     else:
         progress.note(f"--resume: no checkpoint {found.folder} — starting anew")

@@ -185,7 +185,7 @@ class MemberGroup:
             copy_into(self.gathering, Statistics.new(len(self.heldout_mask), self.running.centre.shape[1], self.labels.device))
         self.model.train()
         tape = self.wound(visited, thresholds, rates)
-        found: LossOutput | None = None if tape is None else tape.found
+        found: LossOutput | None = None if tape is None else tape.output
         sizes, done = run_lengths(edges), 0
         batches = [] if tape is not None else list(zip(visited.cut(sizes), self.labels[visited.ids].split(sizes, 1), strict=True))
         for number, (size, end) in enumerate(zip(sizes, edges[1:], strict=True)):
@@ -227,7 +227,7 @@ class MemberGroup:
             copy_into(self.gathering, accumulate(self.gathering, updated))
         else:
             copy_into(self.running, updated)
-        self.optimiser.forget()
+        self.optimiser.zero_grad()
         if learn is not None:
             learn(scored.gradient)
         else:
@@ -242,7 +242,7 @@ class MemberGroup:
         trainer, encoded = self.trainer, self.trainer.encoded
         still = encoded.term is None and encoded.mapped is None and trainer.n_segments == 1 and self.discrim is None
         alone = trainer.processes.size == 1 and ".py:" not in trainer.spec.name
-        return cuda_graphs.can_record(encoded.device) and still and alone
+        return cuda_graphs.can_capture(encoded.device) and still and alone
 
     def wound(self, visited: Visits, thresholds: list[float], rates: list[float]) -> StaticBuffers | None:
         """The tape at its beginning, with an epoch's visits on it; None where steps are not replayed.
@@ -279,15 +279,15 @@ class MemberGroup:
         """
         tape = self.tape
         assert tape is not None  # crack: narrows types only
-        place = tape.at[0] + torch.arange(size, device=tape.at.device)
+        place = tape.position[0] + torch.arange(size, device=tape.position.device)
         ids, weight, readmit = tape.visits
         batch = Visits(ids.index_select(1, place), weight.index_select(1, place), None if readmit is None else readmit.index_select(1, place))
-        threshold, rate = (one.index_select(0, tape.at[1:]) for one in (tape.thresholds, tape.rates))
+        threshold, rate = (one.index_select(0, tape.position[1:]) for one in (tape.thresholds, tape.rates))
         scored = self.step(batch, tape.labels.index_select(1, place), full, threshold, rate[0], 0.0)
-        for whole, found in zip(tape.found.per_row, scored.per_row, strict=True):
+        for whole, found in zip(tape.output.per_row, scored.per_row, strict=True):
             whole.index_copy_(1, place, found)
-        tape.at[0].add_(size)
-        tape.at[1].add_(1)
+        tape.position[0].add_(size)
+        tape.position[1].add_(1)
 
     def finish(self, dynamics: TrainingDynamics, last: bool) -> None:
         """What is done with members that have learned all they will.
@@ -320,7 +320,7 @@ class MemberGroup:
             for ids, weight, _ in visited.cut(run_lengths(edges)):
                 with self.precision():
                     output = model(self.inputs(ids)).float()
-                self.optimiser.forget()
+                self.optimiser.zero_grad()
                 (mean_weights(weight > 0, weight, self.trainer.processes) * row_losses(output, self.labels[ids])[0]).sum().backward()
                 self.trainer.processes.reduce(self.optimiser.parameters)
                 self.optimiser.step(spec.learning_rate * SECOND_RATE)

@@ -121,7 +121,7 @@ class Trainer:
         self.join()
         if not self.asks_often:
             memory.trim()
-        self.clock.next()
+        self.clock.next_round()
         found = dataclasses.replace(dynamics.freeze(shown, planted), left_out=0 if self.leave_out is None else int(self.leave_out.sum()))
         if at == n_rounds - 1 and self.hard is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
@@ -167,12 +167,12 @@ class Trainer:
                             dynamics.record(epoch, visits.ids - own.start, scored, visits.weight)
                             self.progress.step(((at * self.n_epochs + epoch) * self.n_segments + part) * len(member_groups) + number + 1, n_all)
                         self.encoded.release()
-                    over = epoch == self.n_epochs - 1 or self.processes.agreed(self.clock.up())
+                    over = epoch == self.n_epochs - 1 or self.processes.agreed(self.clock.expired())
                     if self.asks_often or over:
                         list(spread(lambda member_group: member_group.ask(dynamics, epoch), member_groups))  # noqa: B023
                     if self.checkpoint is not None:
-                        self.checkpoint.kept &= not self.clock.cut
-                        self.checkpoint.state(at, epoch, self.remembered(member_groups, dynamics))
+                        self.checkpoint.enabled &= not self.clock.cut
+                        self.checkpoint.save_epoch(at, epoch, self.remembered(member_groups, dynamics))
                     if over:
                         break
         except BaseException:
@@ -180,7 +180,7 @@ class Trainer:
             raise
         for member_group in member_groups:
             member_group.finish(dynamics, at == n_rounds - 1)
-        broken = {member_group.replay.why_not for member_group in member_groups if member_group.replay is not None and member_group.replay.why_not}
+        broken = {member_group.replay.failure for member_group in member_groups if member_group.replay is not None and member_group.replay.failure}
         if broken and not self.told:
             self.told = True
             self.progress.note(f"GPU: steps are started one by one, which is slower: {min(broken)}")
@@ -216,7 +216,7 @@ class Trainer:
         Returns:
             The epoch to go on with; 0 where nothing was kept.
         """
-        found = None if self.checkpoint is None else self.checkpoint.running(at)
+        found = None if self.checkpoint is None else self.checkpoint.load_epoch(at)
         if found is None:
             return 0
         tensors, epoch = found
@@ -290,10 +290,10 @@ def train(
         shown = y.copy() if encoded.store is None else encoded.store.copy(y)
         shown[planted.row] = planted.shown
         trainer.leave_out = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
-        done = None if checkpoint is None else checkpoint.round(at)
+        done = None if checkpoint is None else checkpoint.load_round(at)
         rounds.append(trainer.run(at, spec.rounds, fold, shown, planted) if done is None else done)
         if checkpoint is not None and done is None:
-            checkpoint.keep_round(at, rounds[-1])
+            checkpoint.save_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(MIN_EPOCHS, round(n_epochs * rounds[0].best)) if n_epochs > MIN_EPOCHS else n_epochs
     trainer.go_on()
