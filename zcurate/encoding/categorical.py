@@ -10,15 +10,24 @@ import pyarrow.compute as pc
 import torch
 
 MIN_CATEGORY_ROWS = 2
-"""A category value seen in fewer rows shares one code with its like."""
+"""A value that occurs in fewer rows shares one code with the other rare values of its column."""
 MAX_CATEGORIES = 20_000
+"""Values of a column with a code of their own, at most; the most frequent ones."""
 
 
 def category_fields(categories: list[pa.Array]) -> dict[str, Any]:
-    """`codes`: per column code 0 for missing, 1 for rare values, then the values in order of their spelling."""
+    """Encode columns of categories.
+
+    Args:
+        categories: (N,) each.
+
+    Returns:
+        `codes` (N, Q) int64, in each column 0 for missing, 1 for rare values, then the other values in alphabetical order, plus the column's
+        offset; and `n_codes`.
+    """
     columns, offset = [], 0
     for array in categories:
-        text = array if pa.types.is_string(array.type) else array.cast(pa.string())
+        text = as_text(array)
         counts = pc.value_counts(text.drop_null())
         pairs = sorted(zip(counts.field("counts").to_pylist(), counts.field("values").to_pylist(), strict=True), key=lambda p: (-p[0], p[1]))
         common = sorted(value for n, value in pairs[:MAX_CATEGORIES] if n >= MIN_CATEGORY_ROWS)
@@ -31,5 +40,5 @@ def category_fields(categories: list[pa.Array]) -> dict[str, Any]:
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """A column of categories as strings."""
+    """Cast a column of categories to strings."""
     return array if pa.types.is_string(array.type) else array.cast(pa.string())

@@ -1,4 +1,4 @@
-"""Pictures in an order of their own."""
+"""Images in an order that depends on their content only."""
 
 from __future__ import annotations
 
@@ -11,33 +11,45 @@ from zcurate.data.dataset import Dataset
 from zcurate.runtime.store import MemoryMappedStore
 
 MOVE_ROWS = 2048
-"""Pictures in files that are moved at a time."""
+"""Memory-mapped images that are hashed or copied at a time."""
 
 
-def order_by_content(data: Dataset, row: np.ndarray, room: MemoryMappedStore | None = None) -> np.ndarray:
-    """Pictures in an order that depends on what they show and not on how they were stored, so that formats agree."""
+def order_by_content(data: Dataset, row: np.ndarray, store: MemoryMappedStore | None = None) -> np.ndarray:
+    """Sort images by a hash of pixels and label, so that their storage format and order have no influence on the scan.
+
+    Args:
+        data: N images.
+        row: (M,) int64 rows to sort.
+        store: contains memory-mapped pixels; None if they are in memory.
+
+    Returns:
+        (M,) int64.
+    """
     assert data.pictures is not None  # crack: narrows types only
     given = data.given.to_pylist()
     digest: list[bytes] = []
     for begin, end in chunk_ranges(len(row), MOVE_ROWS):
         digest += [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row[begin:end]]
-        if room is not None:
-            room.release()
+        if store is not None:
+            store.release()
     return row[np.array(sorted(range(len(row)), key=digest.__getitem__), np.int64)] if len(row) else row
 
 
-def take_in_order(values: np.ndarray, row: np.ndarray, room: MemoryMappedStore | None) -> np.ndarray:
-    """(M, ...) some rows of an array, in `room` where there is one.
+def take_in_order(values: np.ndarray, row: np.ndarray, store: MemoryMappedStore | None) -> np.ndarray:
+    """Copy rows of an array in the given order.
 
     Args:
         values: (N, ...).
         row: (M,) int64.
-        room: takes them, some at a time; None for memory.
+        store: receives the copy chunk by chunk; None to copy in memory.
+
+    Returns:
+        (M, ...).
     """
-    if room is None:
+    if store is None:
         return values[row]
-    out = room.zeros((len(row), *values.shape[1:]), values.dtype)
+    out = store.zeros((len(row), *values.shape[1:]), values.dtype)
     for begin, end in chunk_ranges(len(row), MOVE_ROWS):
         out[begin:end] = values[row[begin:end]]
-        room.release()
+        store.release()
     return out

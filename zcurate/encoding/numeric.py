@@ -15,88 +15,103 @@ from zcurate.encoding.dates import all_time_parts
 from zcurate.runtime.threads import run_in_threads
 
 MAX_NUMBER = 1e30
-"""Numbers are clipped here, so that their squares and differences stay within float32."""
+"""Numbers are clipped to this magnitude, so that their squares and differences fit into float32."""
 QUANTILE_ROWS = 50_000
-"""Rows that the quantiles are taken from."""
+"""Rows from which quantiles are computed, at most."""
 ENCODE_ROWS = 16_384
-"""Rows of a table that are put together at a time."""
+"""Rows of a table that are encoded at a time."""
 
 
 def number_fields(numbers: list[np.ndarray], n_bins: int) -> dict[str, Any]:
-    """`x` and its bins: per column the distinct quantiles, a missing value as the median and one more column that says so.
+    """Encode columns of numbers.
 
-    Columns with all `n_bins` bins come first.
+    A missing value becomes the median, and its column gets another one that indicates missing values. Columns with all `n_bins` bins come
+    first.
 
     Args:
-        numbers: (N,) each, as `as_numbers` has them.
-        n_bins: bins at most.
+        numbers: (N,) each, from `to_numbers`.
+        n_bins: largest number of bins.
+
+    Returns:
+        `x` and the fields of `bin_fields`.
     """
-    made: list[tuple[np.ndarray, float | None]] = []
+    # Values and median of each column of `x` before reordering; no median for an indicator of missing values.
+    columns: list[tuple[np.ndarray, float | None]] = []
     bins: list[list[tuple[float, float]]] = []
-    for values, found in zip(numbers, run_in_threads([partial(median_and_bins, values, n_bins) for values in numbers], len(numbers[0])), strict=True):
-        if found is not None:
-            centre, own, has_missing = found
-            made += [(values, centre), (values, None)] if has_missing else [(values, centre)]
-            bins += [own, [(0.0, 1.0)]] if has_missing else [own]
+    fits = run_in_threads([partial(median_and_bins, values, n_bins) for values in numbers], len(numbers[0]))
+    for values, fit in zip(numbers, fits, strict=True):
+        if fit is not None:
+            median, own_bins, has_missing = fit
+            columns += [(values, median), (values, None)] if has_missing else [(values, median)]
+            bins += [own_bins, [(0.0, 1.0)]] if has_missing else [own_bins]
     order, fields = bin_fields(bins, n_bins)
-    x = np.empty((len(numbers[0]), len(made)), np.float32)
+    x = np.empty((len(numbers[0]), len(columns)), np.float32)
 
     def fill(begin: int, end: int) -> None:
         for new, old in enumerate(order):
-            values, middle = made[old]
+            values, median = columns[old]
             part = values[begin:end]
-            x[begin:end, new] = ~np.isfinite(part) if middle is None else subtract_median(part, middle)
+            x[begin:end, new] = ~np.isfinite(part) if median is None else subtract_median(part, median)
 
-    # Some rows at a time, so that what is written column by column stays in the cache.
+    # In chunks of rows, so that the rows being written column by column stay in the cache.
     run_in_threads([partial(fill, begin, end) for begin, end in chunk_ranges(len(x), ENCODE_ROWS)], len(x))
     return {"x": torch.from_numpy(x), **fields}
 
 
 def median_and_bins(values: np.ndarray, n_bins: int) -> tuple[float, list[tuple[float, float]], bool] | None:
-    """A column's median, its bins as `edges` and whether values are missing; None where none is known.
+    """Compute a column's median and bins.
 
     Args:
-        values: (N,) as `as_numbers` has them.
-        n_bins: bins at most.
+        values: (N,) from `to_numbers`.
+        n_bins: largest number of bins.
+
+    Returns:
+        The median, the bins from `quantile_bins`, and whether values are missing; None if all are.
     """
     known = values[np.isfinite(values)].astype(np.float64, copy=False)
     if len(known) == 0:
         return None
     known = np.clip(known, -MAX_NUMBER, MAX_NUMBER)
-    centre = float(np.median(known[:: max(1, len(known) // QUANTILE_ROWS)]))
-    return centre, quantile_bins((known - centre).astype(np.float32), n_bins), len(known) < len(values)
+    median = float(np.median(known[:: max(1, len(known) // QUANTILE_ROWS)]))
+    return median, quantile_bins((known - median).astype(np.float32), n_bins), len(known) < len(values)
 
 
-def subtract_median(values: np.ndarray, centre: float) -> np.ndarray:
-    """(n,) float64 values clipped, less the centre; 0 where they are not finite."""
-    return np.where(np.isfinite(values), np.clip(values.astype(np.float64, copy=False), -MAX_NUMBER, MAX_NUMBER) - centre, 0.0)
+def subtract_median(values: np.ndarray, median: float) -> np.ndarray:
+    """Clip values and subtract the median, (n,) float64; 0 where they are not finite."""
+    return np.where(np.isfinite(values), np.clip(values.astype(np.float64, copy=False), -MAX_NUMBER, MAX_NUMBER) - median, 0.0)
 
 
 def bin_fields(bins: list[list[tuple[float, float]]], n_bins: int) -> tuple[list[int], dict[str, Any]]:
-    """The order of the columns, those with all `n_bins` bins first; and the fields of `Encoded` that hold the bins.
+    """Order the columns, those with all `n_bins` bins first, and collect their bins.
 
     Args:
-        bins: of each column, start and 1 / width.
-        n_bins: bins at most.
+        bins: start and 1 / width of each bin of each column.
+        n_bins: largest number of bins.
+
+    Returns:
+        The old number of each column in the new order; and the fields of `EncodedRows` that describe the bins.
     """
-    full = sum(len(one) == n_bins for one in bins) if n_bins > 1 else 0
-    order = sorted(range(len(bins)), key=lambda at: (len(bins[at]) != n_bins, at)) if full else list(range(len(bins)))
+    n_full = sum(len(one) == n_bins for one in bins) if n_bins > 1 else 0
+    order = sorted(range(len(bins)), key=lambda at: (len(bins[at]) != n_bins, at)) if n_full else list(range(len(bins)))
     flat = [(new, *one) for new, old in enumerate(order) for one in bins[old]]
     column, start, scale = zip(*flat, strict=True)
     return order, {
         "bin_column": torch.tensor(column, dtype=torch.int64),
         "bin_start": torch.tensor(start, dtype=torch.float32),
         "bin_scale": torch.tensor(scale, dtype=torch.float32),
-        "regular": (full, n_bins if full else 0),
+        "regular": (n_full, n_bins if n_full else 0),
     }
 
 
 def quantile_bins(known: np.ndarray, n_bins: int) -> list[tuple[float, float]]:
-    """Start and 1 / width of each bin of one number column; one bin from low to high where all quantiles agree.
+    """Compute the bins of one column between its distinct quantiles; one bin from minimum to maximum if all quantiles are equal.
 
     Args:
         known: (n,) float32 without missing values.
-        n_bins: bins at most.
+        n_bins: largest number of bins.
+
+    Returns:
+        Start and 1 / width of each bin.
     """
     sample = known[:: max(1, len(known) // QUANTILE_ROWS)]
     distinct = np.unique(sample)
@@ -109,19 +124,27 @@ def quantile_bins(known: np.ndarray, n_bins: int) -> list[tuple[float, float]]:
 
 
 def number_columns(data: Dataset, parts: dict[str, list[int]]) -> list[np.ndarray]:
-    """(n,) as `as_numbers` has each column of numbers, and float64 of those parts of times that vary."""
+    """Collect all columns of numbers and parts of times.
+
+    Args:
+        data: n rows.
+        parts: which parts of each column of times are used.
+
+    Returns:
+        (n,) each: numbers from `to_numbers`, float64 parts of times.
+    """
     out = []
     for column in data.roles.features:
         array = data.arrays[column.name]
         if column.kind == "number":
             out.append(to_numbers(array))
         elif column.kind == "time":
-            every = all_time_parts(array)
-            out += [every[at] for at in parts[column.name]]
+            all_parts = all_time_parts(array)
+            out += [all_parts[at] for at in parts[column.name]]
     return out
 
 
 def to_numbers(array: pa.Array) -> np.ndarray:
-    """(N,) a column of numbers as it lies in memory, where none is missing; else float64 with NaN."""
-    whole = not array.null_count and (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type))
-    return array.to_numpy() if whole else array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    """Convert a column of numbers to NumPy, (N,): without a copy if no value is missing, else as float64 with NaN."""
+    complete = not array.null_count and (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type))
+    return array.to_numpy() if complete else array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
