@@ -375,7 +375,7 @@ def learned(
     kept = checkpoint_for(options, what, encoded.n_rows, marks, progress)
     # Inputs are looked at, and other models learn, while members do: those of small tables leave a core free. One thread waits for the trees;
     # where there are but two cores the other's turn comes after that, as three at work would keep the members waiting.
-    with memory.keep_freed_blocks(), threads_module.background_executor(2 if grove.child and threads > 2 else 1) as start:
+    with memory.keep_freed_blocks(), threads_module.background_executor(2 if grove.process and threads > 2 else 1) as start:
         asked = start(background.auxiliary_predictions, grove, encoded, what.spec.ensemble, options.seed, limit, timings)
         looks: list[Any] = []
         look = partial(background.start_detectors, looks, start, encoded, what.spec.witnesses, timings)
@@ -411,8 +411,8 @@ def learned(
         memory.trim()
     for columns in looked_at:
         evidence = evidence.with_columns(columns)
-    if grove.trouble:
-        progress.warn(f"no trees beside the members: {grove.trouble} — the verdicts are less sure")
+    if grove.failure:
+        progress.warn(f"no trees beside the members: {grove.failure} — the verdicts are less sure")
     evidence = judge.select_rounds(evidence)
     with timings("blend"):
         evidence, weights = blend.blend(evidence, said)

@@ -19,60 +19,65 @@ if TYPE_CHECKING:
     from zcurate.training.auxiliary.tree_worker import TreeWorker
 
 
-def start_detectors(looks: list[Any], start: Any, encoded: EncodedRows, names: tuple[str, ...], timings: Timings) -> None:
-    """Have witnesses look at the inputs on another thread.
+def start_detectors(futures: list[Any], submit: Any, encoded: EncodedRows, names: tuple[str, ...], timings: Timings) -> None:
+    """Run the detectors in background threads.
 
     Args:
-        looks: takes what will be known of them.
-        start: begins a call there.
+        futures: the detectors' futures are appended to it.
+        submit: submits a call to a background thread.
         encoded: N rows.
-        names: of the witnesses.
-        timings: takes their seconds.
+        names: of the detectors.
+        timings: their seconds are added to it.
     """
     from zcurate.training.detectors import WITNESSES
 
-    looks.extend(start(run_detector, WITNESSES.load(name), encoded, name, timings) for name in names)
+    futures.extend(submit(run_detector, WITNESSES.load(name), encoded, name, timings) for name in names)
 
 
-def run_detector(witness: Any, encoded: EncodedRows, name: str, timings: Timings) -> dict[str, np.ndarray]:
-    """What a witness sees, its seconds counted.
+def run_detector(detect: Any, encoded: EncodedRows, name: str, timings: Timings) -> dict[str, np.ndarray]:
+    """Run one detector and time it.
 
     Args:
-        witness: from the shelf.
+        detect: function from the plug-in registry.
         encoded: N rows.
-        name: of the witness.
-        timings: takes the seconds.
+        name: of the detector.
+        timings: the seconds are added to it.
+
+    Returns:
+        (N,) columns by name.
     """
     with timings(name):
-        return dict(witness(encoded))
+        return dict(detect(encoded))
 
 
 def auxiliary_predictions(
-    grove: TreeWorker, encoded: EncodedRows, wanted: tuple[str, ...], seed: int, limit: float | None, timings: Timings
+    worker: TreeWorker, encoded: EncodedRows, kinds: tuple[str, ...], seed: int, timeout: float | None, timings: Timings
 ) -> dict[str, AuxiliaryPredictions]:
-    """What other kinds of models say of the rows, their seconds counted.
+    """Compute and time the held-out predictions of the auxiliary models.
 
     Args:
-        grove: where trees grow.
+        worker: fits the tree models.
         encoded: N rows.
-        wanted: `ModelSpec.ensemble`.
+        kinds: `ModelConfig.ensemble`.
         seed: of the scan.
-        limit: seconds to wait for trees at most.
-        timings: takes the seconds.
-    """
+        timeout: seconds to wait for tree models at most.
+        timings: the seconds are added to it.
 
-    said: dict[str, AuxiliaryPredictions] = {}
-    if grove.wanted:
+    Returns:
+        Predictions by kind and setting.
+    """
+    predictions: dict[str, AuxiliaryPredictions] = {}
+    if worker.kinds:
         with timings("trees"):
-            said |= grove.ask(table_for_trees(encoded, seed), limit)
-    if "bayes" in wanted:
+            predictions |= worker.predict(table_for_trees(encoded, seed), timeout)
+    if "bayes" in kinds:
         with timings("bayes"):
-            said |= naive_bayes_predictions(encoded, seed)
-    return said
+            predictions |= naive_bayes_predictions(encoded, seed)
+    return predictions
 
 
 def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:
-    """What trees see of the rows and of the hard cases that the members are asked about: numbers, vectors, and categories' codes.
+    """Collect numbers, vectors and category codes of the rows and of the same synthetic hard examples that the members predict.
 
     Args:
         encoded: N rows of classes.
@@ -81,21 +86,21 @@ def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:
     hard, hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
 
     def columns(rows: EncodedRows) -> np.ndarray:
-        own = [x.cpu().numpy() for x in (rows.x, rows.dense, rows.codes) if x is not None]
-        return np.concatenate([np.zeros((len(rows.y), 0), np.float32), *own], 1, dtype=np.float32)
+        parts = [x.cpu().numpy() for x in (rows.x, rows.dense, rows.codes) if x is not None]
+        return np.concatenate([np.zeros((len(rows.y), 0), np.float32), *parts], 1, dtype=np.float32)
 
     x = columns(encoded)
     n_codes = 0 if encoded.codes is None else encoded.codes.shape[1]
     category = np.arange(x.shape[1]) >= x.shape[1] - n_codes
-    least = np.where(category, x.min(0), 0).astype(np.float32)
-    asked = x[:0] if hard is None else columns(hard)
-    return TreeTable(
-        x - least, category, encoded.y.cpu().numpy(), auxiliary_folds(encoded, seed), encoded.n_outputs, seed, asked - least, hard_row.cpu().numpy()
-    )
+    # Codes have an offset per column; the tree models need them from 0 on.
+    offset = np.where(category, x.min(0), 0).astype(np.float32)
+    hard_x = x[:0] if hard is None else columns(hard)
+    fold = auxiliary_folds(encoded, seed)
+    return TreeTable(x - offset, category, encoded.y.cpu().numpy(), fold, encoded.n_outputs, seed, hard_x - offset, hard_row.cpu().numpy())
 
 
 def naive_bayes_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPredictions]:
-    """What naive Bayes says of the rows' texts; nothing where there are none.
+    """Compute the held-out predictions of naive Bayes from the rows' texts; none without texts.
 
     Args:
         encoded: N rows of classes.
