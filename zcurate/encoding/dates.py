@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 
 def time_parts(array: pa.Array) -> list[np.ndarray]:
-    """Split a column of dates or times into those parts of `all_time_parts` that vary; at least the first one."""
+    """Split a column of dates or times into the parts that vary, or the first part if none does."""
     parts = all_time_parts(array)
     return [part for part in parts if np.nanmin(part) < np.nanmax(part)] or parts[:1]
 

@@ -13,7 +13,9 @@ from zcurate.data.schema import decode_column
 
 
 def fold_keys(data: Dataset, row: np.ndarray) -> np.ndarray:
-    """Number the groups of `--group`; without groups, and for rows whose group is missing, each row is its own group.
+    """Number the groups of `--group`.
+
+    Without groups, and for rows whose group is missing, each row is its own group.
 
     Args:
         data: N rows.

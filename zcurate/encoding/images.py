@@ -15,7 +15,9 @@ MOVE_ROWS = 2048
 
 
 def order_by_content(data: Dataset, row: np.ndarray, store: MemoryMappedStore | None = None) -> np.ndarray:
-    """Sort images by a hash of pixels and label, so that their storage format and order have no influence on the scan.
+    """Sort images by a hash of pixels and label.
+
+    Their storage format and order then have no influence on the scan.
 
     Args:
         data: N images.

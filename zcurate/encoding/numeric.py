@@ -104,7 +104,9 @@ def bin_fields(bins: list[list[tuple[float, float]]], n_bins: int) -> tuple[list
 
 
 def quantile_bins(known: np.ndarray, n_bins: int) -> list[tuple[float, float]]:
-    """Compute the bins of one column between its distinct quantiles; one bin from minimum to maximum if all quantiles are equal.
+    """Compute the bins of one column between its distinct quantiles.
+
+    If all quantiles are equal, there is one bin from minimum to maximum.
 
     Args:
         known: (n,) float32 without missing values.
@@ -145,6 +147,9 @@ def number_columns(data: Dataset, parts: dict[str, list[int]]) -> list[np.ndarra
 
 
 def to_numbers(array: pa.Array) -> np.ndarray:
-    """Convert a column of numbers to NumPy, (N,): without a copy if no value is missing, else as float64 with NaN."""
+    """Convert a column of numbers to NumPy, (N,).
+
+    It is not copied if no value is missing; else it becomes float64 with NaN.
+    """
     complete = not array.null_count and (pa.types.is_integer(array.type) or pa.types.is_float32(array.type) or pa.types.is_float64(array.type))
     return array.to_numpy() if complete else array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

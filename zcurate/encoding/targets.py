@@ -16,7 +16,10 @@ MAX_TARGET = 1e6
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Invertible map between targets and standardized targets through quantiles, so that no outlier determines the scale."""
+    """Invertible map between targets and standardized targets.
+
+    It goes through quantiles, so that no outlier determines the scale.
+    """
 
     value: np.ndarray
     """(Q,) float64 increasing targets in the user's unit."""
@@ -33,7 +36,9 @@ class TargetScale:
 
 
 def interpolate(x: np.ndarray, from_points: np.ndarray, to_points: np.ndarray) -> np.ndarray:
-    """Apply the piecewise-linear map through the given points, extrapolated with the mean slope of the whole map.
+    """Apply the piecewise-linear map through the given points.
+
+    Beyond the ends it is extrapolated with the mean slope of the whole map.
 
     Args:
         x: (N,).
@@ -50,7 +55,9 @@ def interpolate(x: np.ndarray, from_points: np.ndarray, to_points: np.ndarray) -
 
 
 def fit_target_scale(y: np.ndarray) -> TargetScale:
-    """Fit the scale to the range between the 5 % and 95 % quantiles (3.29 standard deviations of a normal distribution).
+    """Fit the scale to the range between the 5 % and 95 % quantiles.
+
+    The range is 3.29 standard deviations of a normal distribution.
 
     Args:
         y: (N,) float64 targets without missing ones.

@@ -62,7 +62,7 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
 
 
 def join_columns(columns: list[list[str | None]]) -> list[str]:
-    """Join the text columns of each row, (N,), and normalize compatibility characters (full-width letters, ligatures)."""
+    """Join the text columns of each row, (N,), and normalize full-width letters and ligatures."""
     joined = (" ".join(part for part in parts if part) for parts in zip(*columns, strict=True))
     return [text if text.isascii() else unicodedata.normalize("NFKC", text) for text in joined]
 

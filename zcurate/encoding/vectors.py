@@ -9,7 +9,9 @@ from zcurate.encoding.numeric import MAX_NUMBER
 
 
 def unit_rows(x: np.ndarray, has_text: np.ndarray) -> np.ndarray:
-    """Standardize embeddings by column and scale each row to unit length; unscaled they would dominate the TF-IDF terms.
+    """Standardize embeddings by column and scale each row to unit length.
+
+    Unscaled they would dominate the TF-IDF terms.
 
     Args:
         x: (N, E) embeddings.

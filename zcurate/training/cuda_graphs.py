@@ -176,7 +176,9 @@ class GraphedStep:
 
 
 def is_close(eager: Tensor, replayed: Tensor, before: Tensor) -> bool:
-    """Compare the results of two updates: integers exactly, floats up to `TOLERANCE` of the length of the update.
+    """Compare the results of an eager and a replayed update.
+
+    Integers must be equal; floats may differ by `TOLERANCE` of the length of the update.
 
     Args:
         eager: result of the eager step.
@@ -190,7 +192,7 @@ def is_close(eager: Tensor, replayed: Tensor, before: Tensor) -> bool:
 
 
 class StaticBuffers(NamedTuple):
-    """Static input and output buffers of the CUDA graphs: an epoch's visits and results, in the same memory in every epoch."""
+    """Static input and output buffers of the CUDA graphs, overwritten in every epoch."""
 
     visits: Visits
     """(K, n)."""

@@ -14,7 +14,9 @@ AUXILIARY_SEED = 13
 
 
 def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Assign rows to folds: rows of one key share a fold; if every key is unique, labels are spread evenly.
+    """Assign rows to folds.
+
+    Rows with the same key share a fold; if all keys are unique, each fold gets equal shares of all labels.
 
     Args:
         fold_key: (N,) int64.

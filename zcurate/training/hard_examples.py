@@ -40,9 +40,9 @@ def make_hard_examples(encoded: EncodedRows, generator: torch.Generator) -> tupl
 
 
 def blend_rows(encoded: EncodedRows, row: Tensor, other: Tensor, share: float) -> EncodedRows | None:
-    """Make rows harder without changing their label: average numbers with a row of another class, blur images.
+    """Make rows harder to classify without changing their label.
 
-    Categories are left as they are.
+    Numbers are averaged with a row of another class, images are blurred, categories are unchanged.
 
     Args:
         encoded: N rows.

@@ -101,7 +101,9 @@ def confusion_rows(y: np.ndarray, p: Heldout) -> np.ndarray:
 
 
 def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator, kinds: tuple[str, ...] = TARGET_KINDS) -> Planted:
-    """Choose rows and a wrong target for each: another row's, a shift of at least half a standard deviation, or a unit error.
+    """Choose rows and a wrong target for each.
+
+    Kinds: another row's target, a shift of at least half a standard deviation, a unit error.
 
     A target that ends up too close to the right one (swapped with a similar one, ten times zero) is shifted instead and has the kind `shift`.
 

@@ -10,7 +10,9 @@ INFERENCE_ROWS, INFERENCE_ROWS_GPU, INFERENCE_PIXELS = 2048, 16_384, 1 << 20
 
 
 def inference_batch_rows(picture: tuple[int, ...] | None, gpu: bool = False) -> int:
-    """Compute the batch size for inference; smaller for images, whose activations take many times their own memory.
+    """Compute the batch size for inference.
+
+    It is smaller for images, whose activations take many times the memory of the images.
 
     Args:
         picture: channels, height, width; None for tables.
@@ -22,7 +24,9 @@ def inference_batch_rows(picture: tuple[int, ...] | None, gpu: bool = False) -> 
 
 
 def one_cycle(progress: float) -> float:
-    """Compute the one-cycle learning rate as a share of its peak: linear warm-up over the first tenth, then cosine decay to 0.01.
+    """Compute the one-cycle learning rate as a share of its peak.
+
+    Linear warm-up over the first tenth of the run, then cosine decay to 0.01.
 
     Args:
         progress: completed share of the run, in [0, 1).

@@ -77,7 +77,9 @@ def auxiliary_predictions(
 
 
 def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:
-    """Collect numbers, vectors and category codes of the rows and of the same synthetic hard examples that the members predict.
+    """Collect numbers, vectors and category codes for the tree models.
+
+    The synthetic hard examples are the same as those that the members predict.
 
     Args:
         encoded: N rows of classes.

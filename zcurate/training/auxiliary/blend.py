@@ -1,4 +1,4 @@
-"""Blending of held-out predictions of several kinds of models, weighted by the likelihood of the given labels under label noise.
+"""Blending of held-out predictions of several kinds of models.
 
 Weights are chosen by the likelihood of the labels under the noise model, not by accuracy: accuracy would favor a model that also learns
 the wrong labels.
@@ -76,7 +76,9 @@ def most_likely(predictions: dict[str, AuxiliaryPredictions], rows: np.ndarray, 
 
 
 def temper_to(auxiliary: AuxiliaryPredictions, rows: np.ndarray, y: np.ndarray, sharpness: float) -> AuxiliaryPredictions:
-    """Temper predictions to the inverse temperature of the members, so that the confidence of the blend does not depend on the weights.
+    """Temper predictions to the inverse temperature of the members.
+
+    The confidence of the blend then does not depend on the weights.
 
     Args:
         auxiliary: predictions of another kind of model.
@@ -117,7 +119,9 @@ def mix(p: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 
 
 def negative_log_likelihood(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Compute the negative log-likelihood of the given labels under tempered probabilities and the label noise estimated from confident rows.
+    """Compute the negative log-likelihood of the given labels under label noise.
+
+    Inverse temperature and noise are estimated from confident rows.
 
     Args:
         p: (n, C) held-out probabilities.

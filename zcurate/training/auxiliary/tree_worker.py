@@ -26,7 +26,9 @@ START_CODE = (
 
 
 class TreeWorker:
-    """Worker process for tree models; imports its libraries from the moment of creation and ends with the `with` block.
+    """Worker process for tree models.
+
+    It imports its libraries while the parent continues, and ends with the `with` block.
 
     Args:
         kinds: requested kinds of models; without tree models among them no process is started.
@@ -74,7 +76,9 @@ class TreeWorker:
                 continue
 
     def predict(self, table: TreeTable, timeout: float | None = None) -> dict[str, AuxiliaryPredictions]:
-        """Fit the models in the process and return their held-out predictions; on failure set `failure` and return none.
+        """Fit the models in the process and return their held-out predictions.
+
+        On failure `failure` is set and the result is empty.
 
         Args:
             table: N rows.
@@ -115,7 +119,10 @@ def from_npz(data: bytes) -> dict[str, np.ndarray]:
 
 
 def serve() -> None:
-    """Run in the worker: read a table from standard input, write predictions to standard output; arguments are threads and kinds."""
+    """Run the worker: read a table from standard input, write predictions to standard output.
+
+    The command-line arguments are the number of threads and the kinds of models.
+    """
     # scikit-learn would import pandas, which is not needed and takes a quarter of its import time.
     sys.modules["pandas"] = None  # type: ignore[assignment]
     import sklearn.ensemble  # noqa: F401  imported while the parent still prepares the table

@@ -1,6 +1,6 @@
-"""Auxiliary models for tables: boosted trees and a forest, which make other mistakes than a perceptron.
+"""Auxiliary models for tables: boosted trees and a forest.
 
-Plain arrays, no torch: the trees are fitted in a worker process on cores that the members of small tables leave idle, and scikit-learn is
+They make other mistakes than a perceptron. Plain arrays, no torch: the trees are fitted in a worker process on cores that the members of small tables leave idle, and scikit-learn is
 imported there while the parent imports torch.
 """
 
@@ -89,12 +89,12 @@ def tree_sizes(n_rows: int, width: int, n_classes: int, kinds: Sequence[str]) ->
 
 
 def boosted_seconds(n_rows: int, width: int, per_step: int) -> float:
-    """Estimate the time of boosting in all folds [s]; arguments as for `tree_sizes`, and trees per iteration."""
+    """Estimate the time of boosting in all folds [s], given rows, columns and trees per iteration."""
     return BOOSTED_STAGES[-1] * N_FOLDS * per_step * (TREE_SECONDS + BOOSTED_SECONDS * n_rows * width)
 
 
 def forest_seconds(n_rows: int, tried: int, n_trees: int) -> float:
-    """Estimate the time of a forest in all folds [s]; arguments as for `tree_sizes` and in `TreeSizes`."""
+    """Estimate the time of a forest in all folds [s], given rows, candidate columns and trees."""
     return N_FOLDS * n_trees * (TREE_SECONDS + FOREST_SECONDS * n_rows * log2(n_rows + 2) * tried)
 
 
@@ -183,7 +183,9 @@ def fit_boosted(x: np.ndarray, y: np.ndarray, inputs: list[np.ndarray], table: T
 
 
 def fit_forest(x: np.ndarray, y: np.ndarray, inputs: list[np.ndarray], seed: int, size: TreeSizes, at_once: int) -> list[list[np.ndarray]]:
-    """Fit extremely randomized trees [Geurts et al. 2006], a few at a time to limit the memory of trees with many classes, and predict.
+    """Fit extremely randomized trees (Geurts et al. 2006) and predict.
+
+    A few trees at a time are in memory, since trees with many classes are large.
 
     Args:
         x: (n, F) training rows.

@@ -100,7 +100,9 @@ def near_copies(y: Tensor, rows: Tensor, distance: Tensor, nearest: Tensor) -> n
 
 
 def raw_space(encoded: EncodedRows) -> Tensor | None:
-    """Embed rows in a Euclidean space: one unit is one robust standard deviation of a number, or a different category.
+    """Embed rows in a Euclidean space.
+
+    One unit is one robust standard deviation of a number, logarithmic beyond 1, or a different category.
 
     Args:
         encoded: N rows.
@@ -216,7 +218,9 @@ def hash_inputs(encoded: EncodedRows) -> Tensor:
 
 
 def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
-    """Compute the share of each labelled row's copies that have another label: of exact copies if there are any, else of near copies.
+    """Compute the share of each labelled row's copies that have another label.
+
+    Exact copies are used if there are any, else near copies.
 
     Args:
         encoded: N rows.
@@ -238,7 +242,7 @@ def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
 
 
 def max_keys(n_rows: int) -> int:
-    """Limit the rows that each row is compared with, so that `n_rows` times the limit stays within `MAX_PAIRS`."""
+    """Limit the rows that each row is compared with, so that there are at most `MAX_PAIRS` pairs."""
     return max(MIN_KEYS, min(MAX_KEYS, MAX_PAIRS // max(1, n_rows)))
 
 
@@ -278,7 +282,9 @@ def representation_observer(clues: tuple[str, ...]) -> LearnedSpace | None:
 
 
 def neighbor_votes(queries: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
-    """Compute label shares among the nearest training rows, by cosine similarity in a member's learned space.
+    """Compute label shares among the nearest training rows in a member's learned space.
+
+    Similarity is measured by the cosine.
 
     Args:
         queries: (Q, D) float32, input of the member's last layer for rows that it did not train on.
@@ -300,7 +306,9 @@ def neighbor_votes(queries: Tensor, own: Tensor, train_features: Tensor, labels:
 
 
 def center_probe(queries: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
-    """Compute the distances to the row's own and to the nearest other class center; arguments as for `neighbor_votes`.
+    """Compute the distances to the center of the row's own class and to the nearest other one.
+
+    Arguments as for `neighbor_votes`.
 
     Returns:
         `centre_own` and `centre_other`, each (Q,) float32.
@@ -310,7 +318,9 @@ def center_probe(queries: Tensor, own: Tensor, train_features: Tensor, labels: T
 
 
 def centre_distances(queries: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Compute Mahalanobis distances to the class centers under one shared covariance; arguments as for `neighbor_votes`.
+    """Compute Mahalanobis distances to the class centers under one shared covariance.
+
+    Arguments as for `neighbor_votes`.
 
     Returns:
         (Q, C) float32.

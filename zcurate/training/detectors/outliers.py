@@ -55,7 +55,9 @@ def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
 
 
 def soften(x: Tensor) -> Tensor:
-    """Compute signed robust deviations, logarithmic beyond 1, so that no single extreme number dominates its row.
+    """Compute signed robust deviations, logarithmic beyond 1.
+
+    A single extreme number then does not dominate its row.
 
     Args:
         x: (N, F) float32.
@@ -87,7 +89,9 @@ def soften_chunks(x: Tensor, n_first: int | None = None) -> Iterator[tuple[slice
 
 
 def median_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimate median and robust standard deviation (range of the middle 90 % over 3.29) of each column from a sample of rows.
+    """Estimate median and robust standard deviation of each column from a sample of rows.
+
+    The standard deviation is the range of the middle 90 % over 3.29.
 
     Args:
         x: (N, F) float32.
@@ -105,7 +109,9 @@ def median_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def picture_features(encoded: EncodedRows) -> Tensor:
-    """Compute coarse features of images: mean brightness in a 4 x 4 grid, overall contrast, horizontal and vertical roughness.
+    """Compute coarse features of images.
+
+    They are mean brightness in a 4 x 4 grid, overall contrast, horizontal and vertical roughness.
 
     Args:
         encoded: N rows with `images`.

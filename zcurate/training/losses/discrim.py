@@ -1,4 +1,4 @@
-"""DiscrimLoss: a training loss that first separates easy rows from difficult ones, then hard rows from wrong ones.
+"""DiscrimLoss: separates easy rows from difficult ones first, then hard rows from wrong ones.
 
 Keeps a loss history and a weight for each row and member. In the form of the released default variant (METHODS 2.1): a moving
 threshold gamma(t) k on the bias-corrected loss history, a trainable log sigma per row, early suppression in the first epochs.

@@ -55,7 +55,9 @@ def accumulate(so_far: Statistics, batch: Statistics) -> Statistics:
 def standardize(
     error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZErrorConfig, processes: SingleProcess = SINGLE_PROCESS
 ) -> tuple[Tensor, Statistics]:
-    """Compute z-scores of the row errors within their group and update the running statistics; without gradient.
+    """Compute z-scores of the row errors within their group and update the running statistics.
+
+    No gradient is passed.
 
     Args:
         error: (K, B) float32.
@@ -92,12 +94,14 @@ def standardize(
 
 
 def pool(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
-    """Combine mean and standard deviation of several processes exactly, in rank order (Chan, Golub & LeVeque 1983, eq. 2.1).
+    """Combine mean and standard deviation of several processes exactly, in rank order.
 
     Args:
         centre: (P, K, G) means.
         scale: (P, K, G) standard deviations (n - 1).
         weight: (P, K, G) numbers of rows.
+
+    Source: Chan, Golub & LeVeque 1983, eq. 2.1.
     """
     n, total = weight.double(), weight.double().sum(0)
     mean = (n * centre).sum(0) / total.clamp_min(1)
@@ -106,13 +110,16 @@ def pool(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
 
 
 def scale_errors(error: Tensor, group: Tensor | None, statistics: Statistics, is_full: bool) -> Tensor:
-    """Compute (error - center) / scale of the row's group, (K, B) float32; 0 where the scale is 0 or unknown.
+    """Compute (error - center) / scale of the row's group; 0 where the scale is 0 or unknown.
 
     Args:
         error: (K, B) float32.
         group: (K, B) int64, or None for one group.
         statistics: (K, G).
         is_full: every group is known to have more than one row, which spares a check.
+
+    Returns:
+        (K, B) float32 [sigma].
     """
     centre, scale, weight = statistics if group is None else (part.gather(1, group) for part in statistics)
     scale = scale if is_full else torch.where(weight > 1, scale, 0.0)
@@ -120,7 +127,9 @@ def scale_errors(error: Tensor, group: Tensor | None, statistics: Statistics, is
 
 
 def mean_and_std(error: Tensor) -> Statistics:
-    """Compute mean and standard deviation (n - 1) of each member's batch, all rows counted; the deviation of one row is 0.
+    """Compute mean and standard deviation (n - 1) of each member's batch, all rows counted.
+
+    The standard deviation of a single row is 0.
 
     Args:
         error: (K, B) float32.

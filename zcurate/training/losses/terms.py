@@ -58,7 +58,9 @@ def class_gradient(logits: Tensor, y: Tensor, error: Tensor) -> Tensor:
 
 
 def target_losses(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute row losses, errors and margins of a regression batch under a Laplace distribution with a learned scale.
+    """Compute row losses, errors and margins of a regression batch.
+
+    The distribution is a Laplace distribution with a learned scale.
 
     Args:
         output: (K, B, 2) float32, location and log scale [standardized target].

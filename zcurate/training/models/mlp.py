@@ -62,7 +62,7 @@ class PackedMLP(nn.Module):
 
     @property
     def has_manual_backward(self) -> bool:
-        """Whether `forward_with_gradient` covers the whole model; it spares the overhead of autograd, 5 to 10 % of a step."""
+        """Whether `forward_with_gradient` covers the whole model, which spares the overhead of autograd."""
         return self.stack is not None and self.text is None
 
     @torch.no_grad()

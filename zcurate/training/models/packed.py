@@ -75,7 +75,7 @@ def relu_gradient_(gradient: Tensor, h: Tensor) -> None:
 
 
 class PackedPerceptron(nn.Module):
-    """K stacks of linear layers with ReLU between them and none after the last, with manual forward and backward passes.
+    """K multilayer perceptrons with ReLU, with manual forward and backward passes.
 
     All weights lie in one parameter, which is cast and updated in one operation; the ReLU's mask is its own output; products of one member
     are plain matrix products. The last layer is computed in float32 and transposed, which is fast for few outputs: the values of one output
@@ -190,7 +190,10 @@ class PackedPerceptron(nn.Module):
         return gradient[..., -n_columns:] if gradient is not None and n_columns else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run `forward_layers` as an autograd operation, which launches more small kernels than the manual passes."""
+        """Run `forward_layers` as an autograd operation.
+
+        It launches more small kernels than the manual passes.
+        """
         output: Tensor = PerceptronFunction.apply(x, self.flat, self)  # type: ignore[no-untyped-call]
         return output
 
@@ -233,7 +236,7 @@ def embedding_rows(table: Tensor, codes: Tensor) -> Tensor:
 
 
 def embedding_gradient(table: Tensor, codes: Tensor, upstream: Tensor) -> Tensor:
-    """Compute the gradient (n, D) of an embedding table from that of the rows which `embedding_rows` looked up.
+    """Compute the gradient of an embedding table, (n, D), from that of the rows looked up.
 
     Args:
         table: (n, D).

@@ -1,6 +1,7 @@
-"""A small residual network for images, one member at a time (grouped convolutions are slower than a loop).
+"""A small residual network for images, one member at a time.
 
 Suited to drawings and simple images. It has no pre-trained weights, so it does not learn varied photographs from few examples.
+Members are not packed because grouped convolutions are slower than a loop.
 """
 
 from __future__ import annotations
