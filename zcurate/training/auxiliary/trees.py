@@ -1,7 +1,7 @@
 """Auxiliary models for tables: boosted trees and a forest.
 
-They make other mistakes than a perceptron. Plain arrays, no torch: the trees are fitted in a worker process on cores that the members of small tables leave idle, and scikit-learn is
-imported there while the parent imports torch.
+They make other mistakes than a perceptron. Plain arrays, no torch: the trees are fitted in a worker process on cores that the members of
+small tables leave idle, and scikit-learn is imported there while the parent imports torch.
 """
 
 from __future__ import annotations
