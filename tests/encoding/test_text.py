@@ -1,4 +1,4 @@
-"""Texts as numbers: words in every script, sparse rows of bounded size, sentence embeddings that equal the published model's."""
+"""Texts as numbers: words in every script, sparse rows of bounded size, sentence embeddings equal to those of the published model."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ def words_of(text):
         ("", []),
     ],
 )
-def test_a_word_is_what_its_script_calls_one(text, words):
+def test_words_follow_the_conventions_of_the_script(text, words):
     assert words_of(text) == words
 
 
-def test_english_words_are_those_of_the_usual_pattern():
+def test_english_words_equal_those_of_the_default_pattern():
     from sklearn.feature_extraction.text import CountVectorizer
 
     text = "x-ray; naïve Zoë's 3rd e_mail a b cc — don't 2024"
     assert words_of(text) == CountVectorizer().build_tokenizer()(text)
 
 
-def test_columns_are_joined_and_full_width_letters_made_plain():
+def test_columns_are_joined_and_full_width_letters_normalized():
     assert text.join_columns([["a", None, "Ｐｌｕｓ"], ["b", None, "c"]]) == ["a b", "", "Plus c"]
 
 
@@ -72,22 +72,22 @@ def test_a_row_without_text_has_no_terms():
     assert encoded.term_start[3] > 0
 
 
-def test_many_classes_leave_room_for_fewer_terms():
+def test_more_classes_mean_fewer_terms():
     rows = [" ".join(f"w{(k * 31 + j * 7) % 5000}" for j in range(40)) for k in range(400)]
     few, many = (text.tfidf(rows, n).shape[1] for n in (2, 1000))
     assert few > many
     assert many <= 2 * text.MAX_WEIGHTS // 1000
 
 
-def test_character_ngrams_keep_to_their_budget(monkeypatch):
+def test_character_ngrams_respect_their_budget(monkeypatch):
     monkeypatch.setattr(text, "MAX_CHARACTERS", 600)
     short, long = (text.tfidf(["abc def " * 25 + "zyx " * n] * 3, 2) for n in (0, 100))
-    assert long.shape[1] <= short.shape[1] + 3  # only the words see what follows: zyx, its pair and the pair across
+    assert long.shape[1] <= short.shape[1] + 3  # only the words use the rest: zyx, its pair and the pair across
 
 
 def tiny_bert(width=24, n_layers=2, n_pieces=11):
-    """A reference made of torch's own layers, and its weights by the checkpoint's names."""
-    torch.manual_seed(0)  # modules draw from torch's own generator
+    """Build a reference from torch's layers, and its weights under the checkpoint's names."""
+    torch.manual_seed(0)  # modules draw from torch's global generator
     layers = [torch.nn.TransformerEncoderLayer(width, 12, 2 * width, 0.0, "gelu", 1e-12, batch_first=True).eval() for _ in range(n_layers)]
     weights = {f"embeddings.{name}_embeddings.weight": torch.randn(n, width) for name, n in (("word", n_pieces), ("position", 16), ("token_type", 2))}
     weights |= {"embeddings.LayerNorm.weight": torch.rand(width) + 0.5, "embeddings.LayerNorm.bias": torch.randn(width)}
@@ -102,32 +102,32 @@ def tiny_bert(width=24, n_layers=2, n_pieces=11):
     return layers, weights
 
 
-def test_the_layers_equal_those_of_torch():
+def test_the_layers_equal_torch():
     layers, weights = tiny_bert()
-    ids, there = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([[True] * 4, [True, True, False, False]])
+    ids, mask = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([[True] * 4, [True, True, False, False]])
     h = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.position_embeddings.weight"][:4]
     h = h + weights["embeddings.token_type_embeddings.weight"][0]
     h = torch.nn.functional.layer_norm(h, (24,), weights["embeddings.LayerNorm.weight"], weights["embeddings.LayerNorm.bias"], 1e-12)
     for layer in layers:
-        h = layer(h, src_key_padding_mask=~there)
+        h = layer(h, src_key_padding_mask=~mask)
     mean = torch.stack([h[0].mean(0), h[1, :2].mean(0)])
     expected = torch.nn.functional.normalize(mean, dim=1)
-    torch.testing.assert_close(sentence_embedding.forward(weights, ids, there, 12), expected.detach(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(sentence_embedding.forward(weights, ids, mask, 12), expected.detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_batches_hold_every_row_once_and_keep_to_their_size():
+def test_batches_contain_every_row_once_and_respect_their_size():
     lengths = np.random.default_rng(0).integers(2, 129, 500).tolist()
-    made = sentence_embedding.batches(lengths)
-    assert sorted(row for batch in made for row in batch) == list(range(500))
-    assert max(len(batch) * max(lengths[row] for row in batch) for batch in made) <= sentence_embedding.BATCH_TOKENS
+    batches = sentence_embedding.batches(lengths)
+    assert sorted(row for batch in batches for row in batch) == list(range(500))
+    assert max(len(batch) * max(lengths[row] for row in batch) for batch in batches) <= sentence_embedding.BATCH_TOKENS
 
 
 def stub(documents, device):
-    """Stands for the model, which the development set-up does not install: length and first letter."""
+    """Stands in for the model, which is not installed in development: length and first letter."""
     return np.array([[len(text), ord(text[0]) if text else 0, 1.0] for text in documents], np.float32)
 
 
-def test_embeddings_stand_beside_vectors_with_length_one(monkeypatch):
+def test_embeddings_are_added_to_vectors_with_unit_length(monkeypatch):
     monkeypatch.setattr(sentence_embedding, "embed", stub)
     vectors = list(np.random.default_rng(0).normal(5, 3, (60, 4)).astype(np.float32))
     columns = {"note": [None, *NOTES[1:]], "v": vectors}
@@ -135,16 +135,16 @@ def test_embeddings_stand_beside_vectors_with_length_one(monkeypatch):
     assert encoded.dense.shape == (60, 7)
     np.testing.assert_allclose(encoded.dense[:, 4:].norm(dim=1), [0.0] + [1.0] * 59, atol=1e-5)
     assert encoded.n_terms > 0
-    alone = encode(data_of(columns), ModelConfig(text="embedding"))
-    assert (alone.n_terms, alone.term) == (0, None)
-    assert torch.equal(alone.dense, encoded.dense)
+    embedding_only = encode(data_of(columns), ModelConfig(text="embedding"))
+    assert (embedding_only.n_terms, embedding_only.term) == (0, None)
+    assert torch.equal(embedding_only.dense, encoded.dense)
     assert encode(data_of(columns), ModelConfig(text="tfidf")).dense.shape == (60, 4)
 
 
-def test_auto_embeds_texts_where_the_extra_is_installed(monkeypatch):
+def test_auto_embeds_texts_if_the_extra_is_installed(monkeypatch):
     data, table = data_of({"note": NOTES}), data_of({"x": np.arange(60) + 0.5})
-    for there, expected in ((True, "both"), (False, "tfidf")):
-        monkeypatch.setattr(plan, "has_text_extra", lambda there=there: there)
+    for installed, expected in ((True, "both"), (False, "tfidf")):
+        monkeypatch.setattr(plan, "has_text_extra", lambda installed=installed: installed)
         assert plan.make_plan(ScanOptions(), data).spec.text == expected
         assert plan.make_plan(ScanOptions(), table).spec.text == "auto"
     monkeypatch.setattr(plan, "has_text_extra", lambda: True)
@@ -152,7 +152,7 @@ def test_auto_embeds_texts_where_the_extra_is_installed(monkeypatch):
     assert plan.make_plan(ScanOptions(), data).spec.text == "tfidf"
 
 
-def test_embeddings_that_are_not_installed_are_refused_with_the_command(tmp_path, monkeypatch):
+def test_embeddings_that_are_not_installed_are_refused_with_the_install_command(tmp_path, monkeypatch):
     path = tmp_path / "spec.toml"
     path.write_text('text = "embedding"\n')
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -164,7 +164,7 @@ def test_embeddings_that_are_not_installed_are_refused_with_the_command(tmp_path
 
 
 @needs_extra
-def test_sentences_alike_in_meaning_are_near():
+def test_sentences_of_similar_meaning_are_close():
     rows = ["A man is eating food.", "Someone is having a meal.", "The stock market fell sharply.", "A man is eating food."]
     x = sentence_embedding.embed(rows, CPU)
     assert x.shape == (4, 384)

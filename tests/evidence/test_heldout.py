@@ -178,8 +178,8 @@ def test_a_checkpoint_round_stores_top_k(tmp_path):
     _, top_k, label = probabilities()
     curves = {"error": np.zeros((2, N), np.float32)}
     one = Round(label, planted.Planted.none(), {"n_seen": np.ones(N, np.float32)}, top_k, curves, 1.0, hard_heldout=np.zeros((0, C), np.float32))
-    Checkpoint(str(tmp_path / "x.checkpoint"), {}).keep_round(0, one)
-    loaded = Checkpoint(str(tmp_path / "x.checkpoint"), {}).round(0)
+    Checkpoint(str(tmp_path / "x.checkpoint"), {}).save_round(0, one)
+    loaded = Checkpoint(str(tmp_path / "x.checkpoint"), {}).load_round(0)
     assert isinstance(loaded.heldout, TopKProbabilities) and loaded.heldout.shape == (N, C)
     np.testing.assert_array_equal(loaded.heldout.packed, top_k.packed)
     assert merge((loaded,), label).heldout is loaded.heldout

@@ -389,8 +389,8 @@ def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
     from zcurate.training.auxiliary import tree_worker
 
     made = []
-    started = tree_worker.TreeWorker.started
-    monkeypatch.setattr(tree_worker.TreeWorker, "started", lambda self: made.append(started(self)) or made[-1])
+    start = tree_worker.TreeWorker.start
+    monkeypatch.setattr(tree_worker.TreeWorker, "start", lambda self: made.append(start(self)) or made[-1])
 
     def fails(*args):
         raise UsageError("no")

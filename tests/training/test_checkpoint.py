@@ -1,4 +1,4 @@
-"""Checkpoints: whatever moment a scan is killed at, the resumed one ends in the same report; another scan's checkpoint is refused."""
+"""Checkpoints: a scan killed at any time ends in the same report when resumed; the checkpoint of another scan is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests import small_runs
 from tests.conftest import ROOT
-from tests.small_runs import train
 from tests.training.test_rounds import toy
 from zcurate.config.model_config import ModelConfig
 from zcurate.errors import UsageError
@@ -27,11 +27,11 @@ SPEC = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2)
 
 
 class Killed(Exception):
-    """Instead of a signal."""
+    """Stands in for a signal."""
 
 
-class Dying(NoProgress):
-    """A watch that dies after so many steps."""
+class KilledAfter(NoProgress):
+    """Progress that raises `Killed` at the given step."""
 
     def __init__(self, steps):
         self.steps = steps
@@ -42,17 +42,17 @@ class Dying(NoProgress):
             raise Killed
 
 
-def learn(checkpoint=None, progress=None, spec=SPEC, encoded=None, packed=True):
-    return train(encoded or toy(), spec, 4, packed, progress=progress or NoProgress(), checkpoint=checkpoint)[0]
+def train(checkpoint=None, progress=None, spec=SPEC, encoded=None, packed=True):
+    return small_runs.train(encoded or toy(), spec, 4, packed, progress=progress or NoProgress(), checkpoint=checkpoint)[0]
 
 
-def alone(folder):
-    """Members without trees beside them: seconds less for a test that is about something else."""
-    (folder / "alone.toml").write_text("ensemble = []\n")
-    return {"model": str(folder / "alone.toml")}
+def members_only(folder):
+    """Disable the auxiliary models, which saves seconds in tests about something else."""
+    (folder / "members_only.toml").write_text("ensemble = []\n")
+    return {"model": str(folder / "members_only.toml")}
 
 
-def same(one, two):
+def assert_equal(one, two):
     assert one.columns.keys() == two.columns.keys()
     for name in one.columns:
         np.testing.assert_array_equal(one.columns[name], two.columns[name])
@@ -63,10 +63,10 @@ def same(one, two):
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 5, 6, 8])
 def test_training_killed_at_any_epoch_ends_in_the_same_evidence(tmp_path, steps):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {"rows": 200})
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {"rows": 200})
     with pytest.raises(Killed):
-        learn(kept, Dying(steps))
-    same(learn(kept), learn())
+        train(checkpoint, KilledAfter(steps))
+    assert_equal(train(checkpoint), train())
 
 
 @pytest.mark.parametrize(
@@ -76,62 +76,62 @@ def test_training_killed_at_any_epoch_ends_in_the_same_evidence(tmp_path, steps)
         ModelConfig(name="mlp", hidden=(8,), loss="discrim", optimiser="sgd", learning_rate=0.05, batch=32, rounds=1),
     ],
 )
-def test_what_dropout_and_discrim_loss_remember_is_kept_too(tmp_path, spec):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+def test_the_state_of_dropout_and_discrim_loss_is_saved(tmp_path, spec):
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
     with pytest.raises(Killed):
-        learn(kept, Dying(10), spec, packed=False)
-    assert kept.there()
-    same(learn(kept, spec=spec, packed=False), learn(spec=spec, packed=False))
+        train(checkpoint, KilledAfter(10), spec, packed=False)
+    assert checkpoint.exists()
+    assert_equal(train(checkpoint, spec=spec, packed=False), train(spec=spec, packed=False))
 
 
-def test_a_finished_round_is_read_and_not_trained_again(tmp_path):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
-    whole = learn(kept)
-    steps = Dying(1)
-    same(learn(kept, steps), whole)
-    assert steps.steps == 1
+def test_a_finished_round_is_loaded_and_not_trained_again(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    evidence = train(checkpoint)
+    progress = KilledAfter(1)
+    assert_equal(train(checkpoint, progress), evidence)
+    assert progress.steps == 1
 
 
 @pytest.mark.parametrize("part", ["running", "round-0"])
-def test_a_checkpoint_of_another_scan_is_refused_and_names_what_differs(tmp_path, part):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {"seed": 1})
-    learn(kept)
+def test_a_checkpoint_of_another_scan_is_refused_with_the_difference(tmp_path, part):
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {"seed": 1})
+    train(checkpoint)
     with pytest.raises(UsageError, match="seed was 1"):
-        Checkpoint(kept.folder, {"seed": 2}).load(part)
+        Checkpoint(checkpoint.folder, {"seed": 2}).load(part)
 
 
 def test_a_broken_checkpoint_is_refused(tmp_path):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
-    os.makedirs(kept.folder)
-    with open(kept.file("running"), "wb") as file:
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    os.makedirs(checkpoint.folder)
+    with open(checkpoint.file("running"), "wb") as file:
         file.write(b"no safetensors")
     with pytest.raises(UsageError, match="no checkpoint"):
-        kept.running(0)
+        checkpoint.load_epoch(0)
 
 
-def test_after_a_time_limit_nothing_more_is_kept(tmp_path):
-    kept = Checkpoint(str(tmp_path / "x.checkpoint"), {})
-    _, cut = train(toy(), SPEC, 4, True, time_limit=1e-9, checkpoint=kept)
+def test_after_a_time_limit_nothing_is_saved(tmp_path):
+    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+    _, cut = small_runs.train(toy(), SPEC, 4, True, time_limit=1e-9, checkpoint=checkpoint)
     assert cut
-    assert not kept.there()
+    assert not checkpoint.exists()
 
 
-def test_resume_says_that_it_starts_anew_and_does_nothing_after_the_end(tmp_path, monkeypatch):
-    said = []
+def test_resume_reports_a_fresh_start_and_does_nothing_after_the_end(tmp_path, monkeypatch):
+    messages = []
     progress = NoProgress()
-    progress.note = progress.warn = said.append
-    settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
+    progress.note = progress.warn = messages.append
+    settings = {**members_only(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
     report = api.scan(PENGUINS, progress=progress, **settings)
-    assert any("starting anew" in text for text in said)
+    assert any("starting anew" in text for text in messages)
     assert not os.path.exists(settings["output"] + ".checkpoint")
     monkeypatch.setattr(scan, "examine", None)
     again = api.scan(PENGUINS, progress=progress, **settings)
-    assert any("nothing was done" in text for text in said)
+    assert any("nothing was done" in text for text in messages)
     assert again.table.equals(report.table)
 
 
-def test_a_finished_report_with_another_cut_is_judged_anew(tmp_path):
-    settings = {**alone(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
+def test_a_finished_report_with_another_budget_is_judged_again(tmp_path):
+    settings = {**members_only(tmp_path), "label": "species", "output": str(tmp_path / "p.zcurate.parquet"), "resume": True, "epochs": 3}
     before = api.scan(PENGUINS, **settings)
     after = api.scan(PENGUINS, **settings, budget=2)
     assert before.counts()["incorrect"] > 2
@@ -145,14 +145,16 @@ def test_data_in_memory_cannot_be_resumed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_scan_killed_at_random_moments_ends_in_the_uninterrupted_report(tmp_path):
-    words = [sys.executable, "-m", "zcurate", "scan", PENGUINS, "--label", "species", "--resume", "-q"]
-    subprocess.run([*words, "-o", str(tmp_path / "whole.zcurate.parquet")], check=True)
+def test_a_scan_killed_at_random_times_ends_in_the_uninterrupted_report(tmp_path):
+    command = [sys.executable, "-m", "zcurate", "scan", PENGUINS, "--label", "species", "--resume", "-q"]
+    subprocess.run([*command, "-o", str(tmp_path / "uninterrupted.zcurate.parquet")], check=True)
     path, rng = str(tmp_path / "killed.zcurate.parquet"), np.random.default_rng(0)
     for _ in range(4):
-        scan = subprocess.Popen([*words, "-o", path])
+        scan = subprocess.Popen([*command, "-o", path])
         time.sleep(rng.uniform(2, 6))
         scan.send_signal(signal.SIGKILL)
         scan.wait()
-    subprocess.run([*words, "-o", path], check=True)
-    assert pq.read_table(path).replace_schema_metadata(None).equals(pq.read_table(str(tmp_path / "whole.zcurate.parquet")).replace_schema_metadata(None))
+    subprocess.run([*command, "-o", path], check=True)
+    assert (
+        pq.read_table(path).replace_schema_metadata(None).equals(pq.read_table(str(tmp_path / "uninterrupted.zcurate.parquet")).replace_schema_metadata(None))
+    )

@@ -1,4 +1,4 @@
-"""Recorded steps: a recording that freezes numbers and shapes and reads tensors anew, as a CUDA graph does, trains as the steps themselves do."""
+"""CUDA graphs: training with replayed steps, whose numbers and shapes are fixed at capture, equals training with eager steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.encoding.test_encoder import data_of
-from tests.simulated_gpu import Recordings
+from tests.simulated_gpu import SimulatedGraphs
 from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig, ZErrorConfig
 from zcurate.encoding import encoded
@@ -18,7 +18,7 @@ from zcurate.training.cuda_graphs import GraphedStep, is_close
 CPU = torch.device("cpu")
 
 
-class Told(NoProgress):
+class RecordedNotes(NoProgress):
     def __init__(self):
         self.notes = []
 
@@ -26,9 +26,9 @@ class Told(NoProgress):
         self.notes.append(text)
 
 
-def learned(encoded, spec, packed=True):
-    told = Told()
-    return train(encoded, spec, 4, packed, progress=told)[0], told.notes
+def trained(encoded, spec, packed=True):
+    progress = RecordedNotes()
+    return train(encoded, spec, 4, packed, progress=progress)[0], progress.notes
 
 
 def table(spec, regression=False):
@@ -45,15 +45,15 @@ def pictures():
     return encoded.EncodedRows(y, np.arange(240), np.arange(240), 2, images=images)
 
 
-def same(one, other):
+def assert_close(one, other):
     for name, values in one.columns.items():
         np.testing.assert_allclose(values, other.columns[name], rtol=1e-3, atol=1e-4, err_msg=name)
     np.testing.assert_allclose(one.heldout, other.heldout, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture
-def recordings(monkeypatch):
-    return Recordings(monkeypatch)
+def graphs(monkeypatch):
+    return SimulatedGraphs(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -70,92 +70,92 @@ def recordings(monkeypatch):
     ],
     ids=str,
 )
-def test_replayed_steps_train_as_the_steps_do(recordings, monkeypatch, settings):
+def test_replayed_steps_train_as_eager_steps(graphs, monkeypatch, settings):
     spec = ModelConfig(**{"name": "mlp", "hidden": (8,), "batch": 32, "rounds": 1, "folds": 2, **settings})
     encoded = table(spec)
     packed = settings != {}
-    wanted, _ = learned(encoded, spec, packed)
-    assert not recordings.n_recorded
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
-    found, notes = learned(encoded, spec, packed)
-    assert recordings.n_recorded and recordings.n_replayed > 10 and not notes
-    same(found, wanted)
+    expected, _ = trained(encoded, spec, packed)
+    assert not graphs.n_captured
+    monkeypatch.setattr(cuda_graphs, "can_capture", lambda device: True)
+    evidence, notes = trained(encoded, spec, packed)
+    assert graphs.n_captured and graphs.n_replayed > 10 and not notes
+    assert_close(evidence, expected)
 
 
-def test_targets_and_pictures_are_replayed_too(recordings, monkeypatch):
+def test_regression_and_images_are_replayed(graphs, monkeypatch):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
-    seen = ModelConfig(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
-    cases = [(table(spec, True), spec), (pictures(), seen)]
-    wanted = [learned(*case, packed=False)[0] for case in cases]
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
-    for case, known in zip(cases, wanted, strict=True):
-        before = recordings.n_replayed
-        found, notes = learned(*case, packed=False)
-        assert recordings.n_replayed > before + 10 and not notes
-        same(found, known)
+    resnet = ModelConfig(name="resnet", hidden=(16, 16, 16), batch=32, rounds=1, folds=2)
+    cases = [(table(spec, True), spec), (pictures(), resnet)]
+    expected = [trained(*case, packed=False)[0] for case in cases]
+    monkeypatch.setattr(cuda_graphs, "can_capture", lambda device: True)
+    for case, reference in zip(cases, expected, strict=True):
+        before = graphs.n_replayed
+        evidence, notes = trained(*case, packed=False)
+        assert graphs.n_replayed > before + 10 and not notes
+        assert_close(evidence, reference)
 
 
-def test_a_step_that_waits_for_the_gpu_is_run_as_it_is(recordings, monkeypatch):
+def test_a_step_that_synchronizes_with_the_gpu_is_run_eagerly(graphs, monkeypatch):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2, dropout=0.2)
     encoded = table(spec)
-    wanted, _ = learned(encoded, spec)
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
+    expected, _ = trained(encoded, spec)
+    monkeypatch.setattr(cuda_graphs, "can_capture", lambda device: True)
     step = optimizer.Optimizer.step
     monkeypatch.setattr(optimizer.Optimizer, "step", lambda self, rate: step(self, float(rate)))
-    found, notes = learned(encoded, spec)
-    assert not recordings.n_recorded and not recordings.n_replayed
+    evidence, notes = trained(encoded, spec)
+    assert not graphs.n_captured and not graphs.n_replayed
     assert notes == ["GPU: steps are started one by one, which is slower: operation not permitted when stream is capturing: aten::_local_scalar_dense"]
-    same(found, wanted)
+    assert_close(evidence, expected)
 
 
-def test_a_recording_that_does_nothing_is_not_used(recordings, monkeypatch):
+def test_a_graph_that_does_nothing_is_not_used(graphs, monkeypatch):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2)
     encoded = table(spec)
-    wanted, _ = learned(encoded, spec)
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
-    monkeypatch.setattr(cuda_graphs, "record", lambda step, generators: step)
-    learned(encoded, spec)
-    monkeypatch.setattr(cuda_graphs, "record", lambda step, generators: step() or (lambda: None))
-    found, notes = learned(encoded, spec)
-    assert notes == ["GPU: steps are started one by one, which is slower: a replayed step differed from the step itself"]
-    same(found, wanted)
+    expected, _ = trained(encoded, spec)
+    monkeypatch.setattr(cuda_graphs, "can_capture", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "capture", lambda step, generators: step)
+    trained(encoded, spec)
+    monkeypatch.setattr(cuda_graphs, "capture", lambda step, generators: step() or (lambda: None))
+    evidence, notes = trained(encoded, spec)
+    assert notes == ["GPU: steps are started one by one, which is slower: a replayed step differed from the eager step"]
+    assert_close(evidence, expected)
 
 
-def test_a_recording_that_froze_a_number_is_not_used(recordings):
-    total, done = torch.zeros(1), []
+def test_a_graph_with_a_captured_number_is_not_used(graphs):
+    total, sizes = torch.zeros(1), []
 
     def step(size, full):
-        done.append(size)
-        total.add_(float(len(done)))
+        sizes.append(size)
+        total.add_(float(len(sizes)))
 
     steps = GraphedStep(step, [total], [])
     for _ in range(cuda_graphs.EAGER_STEPS + 5):
         steps(3, True)
-    assert steps.why_not and recordings.n_recorded == 1 and recordings.n_replayed == 2
+    assert steps.failure and graphs.n_captured == 1 and graphs.n_replayed == 2
 
 
-def test_what_cannot_be_recorded_is_not_tried(recordings, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda device: True)
+def test_discrim_loss_and_texts_are_not_captured(graphs, monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "can_capture", lambda device: True)
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=1, folds=2, loss="discrim")
-    learned(table(spec), spec)
-    said = [f"one more {'good' if at % 2 else 'bad'} thing to say, {at} times" for at in range(200)]
+    trained(table(spec), spec)
+    texts = [f"one more {'good' if at % 2 else 'bad'} thing to say, {at} times" for at in range(200)]
     spec = ModelConfig(name="linear", batch=32, rounds=1, folds=2)
-    texts = encode(data_of({"said": said, "label": ["up", "down"] * 100}), spec)
-    assert texts.term is not None
-    learned(texts, spec)
-    assert not recordings.n_recorded
+    encoded = encode(data_of({"text": texts, "label": ["up", "down"] * 100}), spec)
+    assert encoded.term is not None
+    trained(encoded, spec)
+    assert not graphs.n_captured
 
 
-def test_alike_goes_by_the_way_that_was_gone():
-    was = torch.zeros(4)
-    assert is_close(was + 1, was + 1.04, was) and not is_close(was + 1, was + 1.1, was)
+def test_closeness_is_relative_to_the_length_of_the_update():
+    before = torch.zeros(4)
+    assert is_close(before + 1, before + 1.04, before) and not is_close(before + 1, before + 1.1, before)
     assert is_close(torch.tensor([3]), torch.tensor([3]), torch.tensor([0])) and not is_close(torch.tensor([3]), torch.tensor([4]), torch.tensor([0]))
-    assert not is_close(was + 1, was + torch.nan, was)
+    assert not is_close(before + 1, before + torch.nan, before)
 
 
-def test_each_size_is_recorded_once_it_comes_up_often(recordings):
+def test_a_batch_size_is_captured_once_it_is_frequent(graphs):
     total = torch.zeros(1)
-    replay_ = GraphedStep(lambda size, full: total.add_(size), [total], [])
+    graphed_step = GraphedStep(lambda size, full: total.add_(size), [total], [])
     for size in (3, 5) * cuda_graphs.EAGER_STEPS + (3,) * 4:
-        replay_(size, True)
-    assert recordings.n_recorded == 2 and float(total) == 8 * cuda_graphs.EAGER_STEPS + 12 and not replay_.why_not
+        graphed_step(size, True)
+    assert graphs.n_captured == 2 and float(total) == 8 * cuda_graphs.EAGER_STEPS + 12 and not graphed_step.failure

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.encoding.test_encoder import data_of
-from tests.simulated_gpu import CUDA, WrongPlaceError, gpu
+from tests.simulated_gpu import CUDA, WrongDeviceError, gpu
 from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding import encoded as encoded_module
@@ -39,9 +39,9 @@ def test_what_a_gpu_refuses_is_refused(mode):
     here, there = torch.ones(3), torch.ones(3).to(CUDA)
     assert there.device == CUDA and (there * 2).device == CUDA and here.device.type == "cpu" and there.cpu().device.type == "cpu"
     assert torch.zeros(2, device=there.device).device == CUDA and there[torch.tensor([0])].device == CUDA
-    with pytest.raises(WrongPlaceError, match="add"):
+    with pytest.raises(WrongDeviceError, match="add"):
         torch.add(here, there)
-    with pytest.raises(WrongPlaceError, match="numpy"):
+    with pytest.raises(WrongDeviceError, match="numpy"):
         there.numpy()
 
 

@@ -1,4 +1,4 @@
-"""The optimiser: step for step what torch.optim does, and never its import."""
+"""The optimizer equals torch.optim step by step and does not import it."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.training.optimizer import BETAS, MOMENTUM, Optimizer
 
 
-def model():
+def make_model():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_every_step_is_that_of_torch_optim(name):
+def test_every_step_equals_torch_optim(name):
     spec = ModelConfig(optimiser=name, learning_rate=0.05, weight_decay=0.1)
-    mine, theirs = model(), model()
-    ours = Optimizer(spec, mine)
+    model, reference_model = make_model(), make_model()
+    optimizer = Optimizer(spec, model)
     if name == "adamw":
-        reference = torch.optim.AdamW(theirs.parameters(), 0.05, weight_decay=0.1, betas=BETAS)
+        reference = torch.optim.AdamW(reference_model.parameters(), 0.05, weight_decay=0.1, betas=BETAS)
     else:
-        reference = torch.optim.SGD(theirs.parameters(), 0.05, weight_decay=0.1, momentum=MOMENTUM, nesterov=True)
+        reference = torch.optim.SGD(reference_model.parameters(), 0.05, weight_decay=0.1, momentum=MOMENTUM, nesterov=True)
     x = torch.randn(8, 3)
     for at in range(5):
         rate = 0.05 / (at + 1)
-        for one in (mine, theirs):
+        for one in (model, reference_model):
             one.zero_grad()
             one(x).square().sum().backward()
-        ours.step(rate)
+        optimizer.step(rate)
         for group in reference.param_groups:
             group["lr"] = rate
         reference.step()
-    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+    for a, b in zip(model.parameters(), reference_model.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_a_parameter_without_gradient_stays():
-    made = model()
-    ours = Optimizer(ModelConfig(), made)
-    before = [one.detach().clone() for one in made.parameters()]
-    made[1](torch.ones(1, 4)).sum().backward()
-    ours.step(0.1)
-    after = list(made.parameters())
+def test_a_parameter_without_gradient_is_not_changed():
+    model = make_model()
+    optimizer = Optimizer(ModelConfig(), model)
+    before = [one.detach().clone() for one in model.parameters()]
+    model[1](torch.ones(1, 4)).sum().backward()
+    optimizer.step(0.1)
+    after = list(model.parameters())
     assert all(torch.equal(a, b) for a, b in zip(after[:2], before[:2], strict=True))
     assert not torch.equal(after[2], before[2])
 
 
-def test_training_never_imports_the_compiler():
+def test_training_does_not_import_the_compiler():
     code = (
         "import sys, numpy, torch; from zcurate.training import rounds; from zcurate.encoding.encoded import EncodedRows; from zcurate.training.models import builder;"
         "from zcurate.config.model_config import ModelConfig, Plan; from zcurate.runtime.context import RunContext;"

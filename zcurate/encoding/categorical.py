@@ -6,17 +6,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MIN_CATEGORY_ROWS = 2
-"""A category value seen in fewer rows shares one code with its like."""
+"""A value that occurs in fewer rows shares one code with the other rare values of its column."""
 MAX_CATEGORIES = 20_000
+"""Values of a column with a code of their own, at most; the most frequent ones."""
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """A column of categories as strings."""
+    """Cast a column of categories to strings."""
     return array if pa.types.is_string(array.type) else array.cast(pa.string())
 
 
 def common_values(array: pa.Array, counts: dict[str, int] | None = None) -> pa.Array:
-    """The values of a category column that get a code of their own, in order of their spelling.
+    """Select the values of a category column that get a code of their own, in order of their spelling.
 
     Args:
         array: the column, or a sample of it.

@@ -1,4 +1,4 @@
-"""Keys that keep groups of rows in one fold."""
+"""Keys by which rows of one group share a fold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from zcurate.data.schema import decode_column
 
 
 def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
-    """(N,) int64: the group's code where there is `--group`, else the row itself; a missing group is its own."""
+    """Number the groups of `--group`.
+
+    Without groups, and for rows whose group is missing, each row is its own group.
+
+    Args:
+        data: N rows.
+        row: (M,) int64 rows.
+
+    Returns:
+        (M,) int64.
+    """
     keys = np.arange(len(row), dtype=np.int64)
     if data.roles.group is None:
         return keys
@@ -23,6 +33,7 @@ def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
 
 
 def hashed_groups(data: Dataset) -> np.ndarray:
-    """(n,) int64 hash of each row's group; a missing group is hashed like a value of its own per row."""
-    words = decode_column(data.table.column(str(data.roles.group))).cast(pa.string()).to_pylist()
-    return np.array([int.from_bytes(hashlib.blake2b((word or f"\0{at}").encode(), digest_size=7).digest(), "big") for at, word in enumerate(words)], np.int64)
+    """Hash each row's group, (n,) int64; a missing group is hashed as a unique value."""
+    groups = decode_column(data.table.column(str(data.roles.group))).cast(pa.string()).to_pylist()
+    digests = (hashlib.blake2b((group or f"\0{at}").encode(), digest_size=7).digest() for at, group in enumerate(groups))
+    return np.array([int.from_bytes(digest, "big") for digest in digests], np.int64)

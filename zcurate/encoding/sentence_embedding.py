@@ -13,18 +13,23 @@ from torch.nn import functional as F
 from zcurate.config.toml import TEXT_PACKAGE
 
 MAX_TOKENS = 128
-"""Word pieces of a text that the embedding sees: what it was trained on."""
+"""Tokens of a text that are embedded, at most: the limit used in the model's training."""
 BATCH_TOKENS = 8192
+"""Tokens of a batch including padding, at most."""
 N_HEADS = 12
+"""Attention heads of the model."""
 
 
 @torch.no_grad()
 def embed(texts: list[str], device: torch.device) -> np.ndarray:
-    """(N, 384) float32 unit sentence embeddings; never uses the network.
+    """Compute sentence embeddings without network access.
 
     Args:
         texts: (N,) documents; equal ones are embedded once.
         device: where the model runs.
+
+    Returns:
+        (N, 384) float32 of unit length.
     """
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
@@ -35,29 +40,40 @@ def embed(texts: list[str], device: torch.device) -> np.ndarray:
     tokenizer.no_padding()
     weights = {name: weight.to(device) for name, weight in load_file(folder / "model.safetensors").items()}
     number = {text: at for at, text in enumerate(dict.fromkeys(texts))}
-    pieces = [encoding.ids for encoding in tokenizer.encode_batch(list(number))]
-    out = np.zeros((len(pieces), weights["embeddings.LayerNorm.weight"].shape[0]), np.float32)
-    for rows in batches([len(ids) for ids in pieces]):
-        width = max(len(pieces[row]) for row in rows)
-        ids = torch.zeros(len(rows), width, dtype=torch.int64)
-        there = torch.zeros(len(rows), width, dtype=torch.bool)
+    tokens = [encoding.ids for encoding in tokenizer.encode_batch(list(number))]
+    out = np.zeros((len(tokens), weights["embeddings.LayerNorm.weight"].shape[0]), np.float32)
+    for rows in batches([len(ids) for ids in tokens]):
+        length = max(len(tokens[row]) for row in rows)
+        ids = torch.zeros(len(rows), length, dtype=torch.int64)
+        mask = torch.zeros(len(rows), length, dtype=torch.bool)
         for at, row in enumerate(rows):
-            ids[at, : len(pieces[row])] = torch.tensor(pieces[row])
-            there[at, : len(pieces[row])] = True
-        out[rows] = forward(weights, ids.to(device), there.to(device), N_HEADS).cpu().numpy()
+            ids[at, : len(tokens[row])] = torch.tensor(tokens[row])
+            mask[at, : len(tokens[row])] = True
+        out[rows] = forward(weights, ids.to(device), mask.to(device), N_HEADS).cpu().numpy()
     return out[[number[text] for text in texts]]
 
 
 def model_folder() -> Path:
-    """Where the installed package keeps its weights; the package itself is not imported."""
-    found = importlib.util.find_spec(TEXT_PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    """Find the folder of the model's weights without importing the package that ships them.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(TEXT_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{TEXT_PACKAGE} is not installed")  # the plan refuses this earlier
-    return Path(found.submodule_search_locations[0]) / "model"
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def batches(lengths: list[int]) -> list[list[int]]:
-    """Rows by length, cut so that a batch holds at most `BATCH_PIECES` pieces with its padding."""
+    """Group rows by length into batches of at most `BATCH_TOKENS` tokens including padding.
+
+    Args:
+        lengths: (N,) tokens of each row.
+
+    Returns:
+        The rows of each batch.
+    """
     out: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
         if not out or (len(out[-1]) + 1) * lengths[row] > BATCH_TOKENS:
@@ -66,17 +82,17 @@ def batches(lengths: list[int]) -> list[list[int]]:
     return out
 
 
-def forward(weights: dict[str, Tensor], ids: Tensor, there: Tensor, n_heads: int) -> Tensor:
-    """BERT's layers and the mean of the pieces, as unit vectors.
+def forward(weights: dict[str, Tensor], ids: Tensor, mask: Tensor, n_heads: int) -> Tensor:
+    """Run BERT's layers and average over the tokens.
 
     Args:
         weights: by their names in the published checkpoint.
-        ids: (B, T) int64 word pieces.
-        there: (B, T) bool, False = padding.
+        ids: (B, T) int64 tokens.
+        mask: (B, T) bool, False = padding.
         n_heads: H.
 
     Returns:
-        (B, E) float32.
+        (B, E) float32 of unit length.
     """
 
     def linear(h: Tensor, name: str) -> Tensor:
@@ -88,14 +104,14 @@ def forward(weights: dict[str, Tensor], ids: Tensor, there: Tensor, n_heads: int
     def heads(h: Tensor) -> Tensor:
         return h.unflatten(2, (n_heads, -1)).transpose(1, 2)
 
-    place = "embeddings"
-    position, kind = weights[f"{place}.position_embeddings.weight"][: ids.shape[1]], weights[f"{place}.token_type_embeddings.weight"][0]
-    h = norm(weights[f"{place}.word_embeddings.weight"][ids] + position + kind, place)
+    word = weights["embeddings.word_embeddings.weight"][ids]
+    position, token_type = weights["embeddings.position_embeddings.weight"][: ids.shape[1]], weights["embeddings.token_type_embeddings.weight"][0]
+    h = norm(word + position + token_type, "embeddings")
     n_layers = sum(name.endswith("intermediate.dense.weight") for name in weights)
-    for at in (f"encoder.layer.{k}" for k in range(n_layers)):
-        query, key, value = (heads(linear(h, f"{at}.attention.self.{part}")) for part in ("query", "key", "value"))
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=there[:, None, None]).transpose(1, 2).flatten(2)
-        h = norm(h + linear(seen, f"{at}.attention.output.dense"), f"{at}.attention.output")
-        h = norm(h + linear(F.gelu(linear(h, f"{at}.intermediate.dense")), f"{at}.output.dense"), f"{at}.output")
-    mean = (h * there[:, :, None]).sum(1) / there.sum(1, keepdim=True)
+    for layer in (f"encoder.layer.{number}" for number in range(n_layers)):
+        query, key, value = (heads(linear(h, f"{layer}.attention.self.{part}")) for part in ("query", "key", "value"))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None]).transpose(1, 2).flatten(2)
+        h = norm(h + linear(attended, f"{layer}.attention.output.dense"), f"{layer}.attention.output")
+        h = norm(h + linear(F.gelu(linear(h, f"{layer}.intermediate.dense")), f"{layer}.output.dense"), f"{layer}.output")
+    mean = (h * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
     return F.normalize(mean, dim=1)

@@ -11,51 +11,70 @@ import pyarrow.compute as pc
 from zcurate.data.dataset import Dataset
 
 MAX_TARGET = 1e6
-"""Standardised targets are clipped here: further out all are equally impossible."""
+"""Standardized targets are clipped to this magnitude; beyond it all are equally implausible."""
 
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Targets to near-normal scores and back, through their quantiles: no single wild target can set the scale."""
+    """Invertible map between targets and standardized targets.
+
+    It goes through quantiles, so that no outlier determines the scale.
+    """
 
     value: np.ndarray
     """(Q,) float64 increasing targets in the user's unit."""
     score: np.ndarray
-    """(Q,) float64 increasing standardised targets."""
+    """(Q,) float64 increasing standardized targets."""
 
     def forward(self, y: np.ndarray) -> np.ndarray:
-        """(N,) targets to standardised targets, straight lines beyond the ends."""
+        """Standardize (N,) targets; linear beyond the ends."""
         return interpolate(y, self.value, self.score)
 
     def back(self, score: np.ndarray) -> np.ndarray:
-        """(N,) standardised targets to targets."""
+        """Convert (N,) standardized targets back to targets."""
         return interpolate(score, self.score, self.value)
 
 
-def interpolate(x: np.ndarray, at: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """Piecewise-linear map through the points (at, to), continued with the slope of the whole beyond the ends."""
-    inside = np.interp(x, at, to)
-    slope = (to[-1] - to[0]) / (at[-1] - at[0])
-    beyond = np.where(x < at[0], x - at[0], np.where(x > at[-1], x - at[-1], 0.0))
+def interpolate(x: np.ndarray, from_points: np.ndarray, to_points: np.ndarray) -> np.ndarray:
+    """Apply the piecewise-linear map through the given points.
+
+    Beyond the ends it is extrapolated with the mean slope of the whole map.
+
+    Args:
+        x: (N,).
+        from_points: (Q,) increasing.
+        to_points: (Q,) increasing.
+
+    Returns:
+        (N,) float64.
+    """
+    inside = np.interp(x, from_points, to_points)
+    slope = (to_points[-1] - to_points[0]) / (from_points[-1] - from_points[0])
+    beyond = np.where(x < from_points[0], x - from_points[0], np.where(x > from_points[-1], x - from_points[-1], 0.0))
     return inside + slope * beyond
 
 
 def fit_target_scale(y: np.ndarray) -> TargetScale:
-    """Standardise by the spread between the 5 % and 95 % quantiles (3.29 deviations of a normal distribution).
+    """Fit the scale to the range between the 5 % and 95 % quantiles.
+
+    The range is 3.29 standard deviations of a normal distribution.
 
     Args:
         y: (N,) float64 targets without missing ones.
     """
-    low, middle, high = np.quantile(y, [0.05, 0.5, 0.95])
-    spread = (high - low) / 3.29 or float(np.std(y)) or 1.0
-    return TargetScale(np.array([middle - spread, middle + spread]), np.array([-1.0, 1.0]))
+    low, median, high = np.quantile(y, [0.05, 0.5, 0.95])
+    scale = (high - low) / 3.29 or float(np.std(y)) or 1.0
+    return TargetScale(np.array([median - scale, median + scale]), np.array([-1.0, 1.0]))
 
 
 def class_codes(data: Dataset) -> np.ndarray:
-    """(N,) int64 given classes, -1 = none; all 0 for regression.
+    """Encode the given classes of all rows.
 
     Args:
         data: N rows.
+
+    Returns:
+        (N,) int64, -1 = unlabelled; all 0 for regression.
     """
     if not data.task.classes:
         return np.zeros(len(data.given), np.int64)

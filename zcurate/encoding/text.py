@@ -1,7 +1,7 @@
-"""Texts as numbers: sparse TF-IDF rows out of the box, sentence embeddings where the extra `text` is installed.
+"""Texts as numbers: sparse TF-IDF rows, and sentence embeddings if the extra `text` is installed.
 
-Leaves: CSR arrays, (N, E) embeddings. Enters: (N,) documents. TF-IDF sees words, pairs of words and character n-grams; scripts without
-spaces count each character as a word. Embeddings see the first 128 word pieces of English; other languages gain little from them.
+TF-IDF uses words, pairs of words and character n-grams; in scripts without spaces each character counts as a word. Embeddings use the
+first 128 word pieces of English; other languages benefit little.
 Sources: all-MiniLM-L6-v2 (six post-norm BERT layers, arXiv:1810.04805; mean pooling, arXiv:1908.10084), from a package that ships its weights.
 """
 
@@ -18,9 +18,34 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.encoding import sentence_embedding
 from zcurate.encoding.vectors import unit_rows
 
+MAX_TERMS = 60_000
+"""Size limit of each vocabulary (words, character n-grams), most frequent first."""
+MIN_TERMS = 2_000
+"""The size limit is not reduced below this for many classes."""
+MAX_WEIGHTS = 6_000_000
+"""Terms times classes of each vocabulary, at most, so that a thousand classes still fit in memory; by taste."""
+MAX_CHARACTERS = 40_000_000
+"""Characters over all rows that are used for character n-grams, whose vocabulary is counted before it is cut; ten times as many for words."""
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Thai, Lao, Burmese, Khmer, kana and Han: written without spaces."""
+MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+"""Vowel signs and accents, which belong to a word but are not in `\\w`, and the Indic letters that they modify."""
+WORD = f"[{UNSPACED}]|(?:[^\\W{UNSPACED}]|[{MARKS}]){{2,}}"
+"""Regular expression of a word: one unspaced character, or two or more other letters."""
+
 
 def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, device: torch.device) -> dict[str, Any]:
-    """All text columns as one TF-IDF matrix in CSR tensors, as sentence embeddings in `dense`, or both."""
+    """Encode all text columns together.
+
+    Args:
+        columns: (N,) each.
+        spec: `text` selects TF-IDF, sentence embeddings or both.
+        n_outputs: C.
+        device: where the embedding model runs.
+
+    Returns:
+        TF-IDF as CSR tensors `term`, `term_start`, `term_weight` and `n_terms`; sentence embeddings as `dense`.
+    """
     documents = join_columns([column.to_pylist() for column in columns])
     fields: dict[str, Any] = {}
     if spec.text != "embedding":
@@ -36,47 +61,34 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
     return fields
 
 
-MAX_TERMS = 60_000
-"""Size limit of each vocabulary (words, character n-grams), most frequent first."""
-MIN_TERMS = 2_000
-MAX_WEIGHTS = 6_000_000
-"""Terms times classes of each vocabulary, so that a thousand classes still fit in memory; by taste."""
-MAX_CHARACTERS = 40_000_000
-"""Budget of characters over all rows for the character n-grams, whose vocabulary is counted before it is cut; words get ten times that."""
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Thai, Lao, Burmese, Khmer, kana and Han: written without spaces."""
-MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-"""Vowel signs and accents that belong to a word although `\\w` leaves them out, and the Indic letters they stand on."""
-WORD = f"[{UNSPACED}]|(?:[^\\W{UNSPACED}]|[{MARKS}]){{2,}}"
-
-
 def join_columns(columns: list[list[str | None]]) -> list[str]:
-    """(N,) one text per row: its columns one after another, compatibility forms made one (full-width, ligatures)."""
+    """Join the text columns of each row, (N,), and normalize full-width letters and ligatures."""
     joined = (" ".join(part for part in parts if part) for parts in zip(*columns, strict=True))
     return [text if text.isascii() else unicodedata.normalize("NFKC", text) for text in joined]
 
 
 def tfidf(texts: list[str], n_outputs: int) -> Any:
-    """(N, V) float32 CSR matrix of words, pairs of words and character 3- to 5-grams; each block has rows of length 1.
-
-    Words alone reach .455 / .842 on the two tuning sets of the bench, with the character n-grams .488 / .922.
+    """Compute TF-IDF weights of words, pairs of words and character 3- to 5-grams.
 
     Args:
         texts: (N,) documents.
-        n_outputs: C; more classes leave room for fewer terms.
+        n_outputs: C; the size limit of the vocabularies decreases with the number of classes.
+
+    Returns:
+        (N, V) float32 CSR matrix; the rows of words and those of character n-grams have unit length each.
     """
     import scipy.sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    least = 2 if len(texts) >= 100 else 1
-    most = max(MIN_TERMS, min(MAX_TERMS, MAX_WEIGHTS // max(1, n_outputs)))
-    longest = max(200, MAX_CHARACTERS // max(1, len(texts)))
+    min_rows = 2 if len(texts) >= 100 else 1
+    max_terms = max(MIN_TERMS, min(MAX_TERMS, MAX_WEIGHTS // max(1, n_outputs)))
+    max_length = max(200, MAX_CHARACTERS // max(1, len(texts)))
     blocks = []
     for length, settings in (
-        (10 * longest, {"ngram_range": (1, 2), "token_pattern": WORD}),
-        (longest, {"ngram_range": (3, 5), "analyzer": "char_wb"}),
+        (10 * max_length, {"ngram_range": (1, 2), "token_pattern": WORD}),
+        (max_length, {"ngram_range": (3, 5), "analyzer": "char_wb"}),
     ):
-        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=least, max_features=most, dtype=np.float32, **settings)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=min_rows, max_features=max_terms, dtype=np.float32, **settings)
         try:
             blocks.append(vectorizer.fit_transform(text[:length] for text in texts))
         except ValueError:  # no term is frequent enough

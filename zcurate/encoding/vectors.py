@@ -1,4 +1,4 @@
-"""List columns as standardized matrices."""
+"""List columns and embeddings as standardized matrices."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import pyarrow as pa
 from zcurate.encoding.numeric import MAX_NUMBER
 
 
-def unit_rows(x: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(N, E) float32 embeddings standardised per column, then each of length 1 beside the TF-IDF rows; rows without text are 0.
+def unit_rows(x: np.ndarray, has_text: np.ndarray) -> np.ndarray:
+    """Standardize embeddings by column and scale each row to unit length.
 
-    Unscaled they drown the TF-IDF terms: average precision .510 / .901 on the tuning sets of the bench, .532 / .940 with length 1.
+    Unscaled they would dominate the TF-IDF terms.
+
+    Args:
+        x: (N, E) embeddings.
+        has_text: (N,) bool; rows without text become 0.
+
+    Returns:
+        (N, E) float32.
     """
     out = np.zeros_like(x)
-    out[there] = standardize(x[there]) if there.any() else 0.0
+    out[has_text] = standardize(x[has_text]) if has_text.any() else 0.0
     return (out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
 
 def to_matrix(array: pa.Array) -> np.ndarray:
-    """(N, V) float32 of a list column; a missing list is all zero."""
+    """Convert a list column to a matrix, (N, V) float32; a missing list becomes all zeros."""
     lists = array.drop_null()
     flat = lists.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     flat = np.clip(np.where(np.isfinite(flat), flat, 0.0), -MAX_NUMBER, MAX_NUMBER)
@@ -30,7 +37,7 @@ def to_matrix(array: pa.Array) -> np.ndarray:
 
 
 def standardize(x: np.ndarray) -> np.ndarray:
-    """(N, V) float32 with mean 0 and deviation 1 per column; constant columns become 0."""
+    """Scale columns to mean 0 and standard deviation 1, (N, V) float32; constant columns become 0."""
     wide = x.astype(np.float64)
     scale = wide.std(0)
     return ((wide - wide.mean(0)) / np.where(scale > 1e-12, scale, 1.0)).astype(np.float32)

@@ -87,7 +87,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
     found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint)
     if not options.resume:
         found.clear()
-    elif found.there():
+    elif found.exists():
         run.progress.note(f"--resume: going on from the checkpoint {found.folder}")
     else:
         run.progress.note(f"--resume: no checkpoint {found.folder} — starting anew")

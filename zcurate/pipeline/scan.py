@@ -110,7 +110,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
-        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.trouble)
+        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
         card |= {"dtype": dtype} | ({"print": marks} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
@@ -174,7 +174,7 @@ def train_members(
 
     # Members of small tables leave a core free. One thread waits for the trees; where there are but two cores the detectors' turn comes after
     # that, as three at work would keep the members waiting.
-    n_jobs = 2 if trees.child and environment.cpu_count() > 2 else 1
+    n_jobs = 2 if trees.process and environment.cpu_count() > 2 else 1
     with keep_freed_blocks(), background_executor(n_jobs) as submit:
         background = Background(submit, rows, plan.spec, run, trees)
         background.start_auxiliary()

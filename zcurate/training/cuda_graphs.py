@@ -1,8 +1,8 @@
-"""A step on a GPU, recorded once for each size of batch and then replayed: a narrow network's step is a hundred small kernels, which take
-longer to start than to run.
+"""Training steps as CUDA graphs: each batch size is captured once and then replayed.
 
-Leaves: `Replay`. Enters: a step that reads where it is from tensors and writes all that it changes in place, so that the same kernels on the
-same memory do the next batch. A step that cannot be recorded, or whose replay differs from the step itself, is run as it is from then on.
+The step of a narrow network is about a hundred small kernels that take longer to launch than to run. A step must read its position from
+tensors and write its results in place, so that the same kernels on the same memory process the next batch. A step that cannot be captured,
+or whose replay differs from the eager step, is run eagerly from then on.
 Source: CUDA graphs (https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
 """
 
@@ -20,185 +20,189 @@ from zcurate.training.losses.zerror import LossOutput
 from zcurate.training.sampler import Visits
 
 EAGER_STEPS = 5
-"""A size is recorded when it comes up this often: by then not recording has cost about as much, and what is set up at first use is there."""
+"""A batch size is captured at this occurrence: eager steps have then cost about as much as a capture, and lazy initialization is done."""
 TOLERANCE = 0.05
-"""A replayed step may move the parameters otherwise than the step itself by this share of the way: sums in another order, no other batch."""
+"""Largest distance of a replayed update from the eager one, as a share of its length: sums in another order, but no other batch."""
 
 Step = Callable[[int, bool], None]
 
 
-def can_record(device: torch.device) -> bool:
-    """Whether steps can be recorded there."""
+def can_capture(device: torch.device) -> bool:
+    """Whether the device supports CUDA graphs."""
     return device.type == "cuda"
 
 
 def run_on_side_stream(step: Callable[[], None]) -> None:
-    """Run a step on a stream of its own, as those must that come before a recording.
+    """Run a step on a side stream, which CUDA graphs require of the steps before a capture.
 
     Args:
         step: works on the current stream.
     """
-    here, stream = torch.cuda.current_stream(), torch.cuda.Stream()
-    stream.wait_stream(here)
-    with torch.cuda.stream(stream):
+    main_stream, side_stream = torch.cuda.current_stream(), torch.cuda.Stream()
+    side_stream.wait_stream(main_stream)
+    with torch.cuda.stream(side_stream):
         step()
-    here.wait_stream(stream)
+    main_stream.wait_stream(side_stream)
 
 
-def record(step: Callable[[], None], generators: list[torch.Generator]) -> Callable[[], None]:
-    """Write down what a step does on the GPU without doing it.
+def capture(step: Callable[[], None], generators: list[torch.Generator]) -> Callable[[], None]:
+    """Capture the kernels of a step as a CUDA graph without running them.
 
     Args:
-        step: the same kernels on the same memory every time.
-        generators: that it draws from.
+        step: launches the same kernels on the same memory every time.
+        generators: that the step draws from.
 
     Returns:
-        What does it.
+        A function that replays the graph.
 
     Raises:
-        RuntimeError: the step waits for the GPU, or does something else that cannot be written down.
+        RuntimeError: the step synchronizes with the GPU or does something else that cannot be captured.
     """
-    graph, stream, collecting = torch.cuda.CUDAGraph(), torch.cuda.Stream(), gc.isenabled()
-    for one in generators:
-        graph.register_generator_state(one)
+    graph, stream, gc_enabled = torch.cuda.CUDAGraph(), torch.cuda.Stream(), gc.isenabled()
+    for generator in generators:
+        graph.register_generator_state(generator)
     torch.cuda.synchronize()
-    gc.disable()  # Tensors freed from elsewhere would be written down too.
+    gc.disable()  # The release of unrelated tensors would be captured too.
     try:
         with torch.cuda.stream(stream):
-            # Other threads may ask the GPU for memory meanwhile.
+            # Other threads may allocate GPU memory meanwhile.
             graph.capture_begin(capture_error_mode="thread_local")
             try:
                 step()
             finally:
                 graph.capture_end()
     finally:
-        if collecting:
+        if gc_enabled:
             gc.enable()
     return graph.replay
 
 
-def restore_generator(generator: torch.Generator, seed: Tensor) -> None:
-    """Give a generator a state of its own again: one that a recording broke off with draws no more.
+def restore_generator(generator: torch.Generator, state: Tensor) -> None:
+    """Give a generator a new state object; after a failed capture the registered one cannot be drawn from.
 
     Args:
         generator: on a GPU.
-        seed: its state before.
+        state: its state before the capture.
     """
     fresh = torch.Generator(device=generator.device)
-    fresh.set_state(seed)
+    fresh.set_state(state)
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 class GraphedStep:
-    """The recordings of one step."""
+    """A training step with one CUDA graph per batch size."""
 
     def __init__(self, step: Step, state: list[Tensor], generators: list[torch.Generator]) -> None:
-        """Nothing recorded yet.
+        """Wrap a step; nothing is captured yet.
 
         Args:
-            step: does the next batch, given its size and whether all of its rows count.
-            state: everything that it changes and goes by.
-            generators: that it draws from.
+            step: processes the next batch, given its size and whether it has no padding.
+            state: all tensors that the step changes or that determine the next step.
+            generators: that the step draws from.
         """
         self.step, self.state, self.generators = step, state, generators
-        self.recorded: dict[tuple[int, bool], Callable[[], None]] = {}
-        self.met = Counter[tuple[int, bool]]()
-        self.why_not = ""
-        """Why steps are not recorded any more; empty while they are."""
+        self.replays: dict[tuple[int, bool], Callable[[], None]] = {}
+        """Replays the graph of each captured batch size."""
+        self.n_calls = Counter[tuple[int, bool]]()
+        self.failure = ""
+        """Why steps are run eagerly; empty while CUDA graphs are used."""
 
     def __call__(self, size: int, full: bool) -> None:
-        """Do the next batch.
+        """Process the next batch.
 
         Args:
             size: rows per member.
-            full: none of them is padding.
+            full: no row is padding.
         """
         key = (size, full)
-        self.met[key] += 1
-        if self.why_not:
+        self.n_calls[key] += 1
+        if self.failure:
             self.step(size, full)
-        elif self.met[key] < EAGER_STEPS:
+        elif self.n_calls[key] < EAGER_STEPS:
             run_on_side_stream(lambda: self.step(size, full))
-        elif self.met[key] == EAGER_STEPS:
-            self.begin(key)
-        elif self.met[key] == EAGER_STEPS + 1:
-            self.compare(key)
+        elif self.n_calls[key] == EAGER_STEPS:
+            self.capture(key)
+        elif self.n_calls[key] == EAGER_STEPS + 1:
+            self.verify(key)
         else:
-            self.recorded[key]()
+            self.replays[key]()
 
-    def begin(self, key: tuple[int, bool]) -> None:
-        """Record a size, and do the batch.
+    def capture(self, key: tuple[int, bool]) -> None:
+        """Capture a batch size and process the batch.
 
         Args:
             key: size and whether it is full.
         """
-        seeds = [one.get_state() for one in self.generators]
+        states = [one.get_state() for one in self.generators]
         try:
-            self.recorded[key] = record(lambda: self.step(*key), self.generators)
+            self.replays[key] = capture(lambda: self.step(*key), self.generators)
         except RuntimeError as error:
-            self.give_up(str(error.__context__ or error).partition("\n")[0])
-            for one, seed in zip(self.generators, seeds, strict=True):
-                restore_generator(one, seed)
+            self.fall_back(str(error.__context__ or error).partition("\n")[0])
+            for generator, state in zip(self.generators, states, strict=True):
+                restore_generator(generator, state)
             self.step(*key)
             return
-        self.recorded[key]()
+        self.replays[key]()
 
-    def compare(self, key: tuple[int, bool]) -> None:
-        """Do a batch both ways, the step itself last; give up where they differ. It is the batch after the recorded one, so that what
-        was written down as a number and should have been read anew shows.
+    def verify(self, key: tuple[int, bool]) -> None:
+        """Process a batch by replay and then eagerly, and fall back to eager steps if the results differ.
+
+        It must be the batch after the captured one, so that a number that was captured instead of read from a tensor is detected.
 
         Args:
             key: size and whether it is full.
         """
-        before, seeds = [one.clone() for one in self.state], [one.get_state() for one in self.generators]
-        self.recorded[key]()
+        before, generator_states = [one.clone() for one in self.state], [one.get_state() for one in self.generators]
+        self.replays[key]()
         replayed = [one.clone() for one in self.state]
-        for one, was in zip(self.state, before, strict=True):
-            one.copy_(was)
-        for generator, seed in zip(self.generators, seeds, strict=True):
-            generator.set_state(seed)
+        for tensor, old in zip(self.state, before, strict=True):
+            tensor.copy_(old)
+        for generator, state in zip(self.generators, generator_states, strict=True):
+            generator.set_state(state)
         self.step(*key)
-        for now, other, was in zip(self.state, replayed, before, strict=True):
-            if not is_close(now, other, was):
-                self.give_up("a replayed step differed from the step itself")
+        for eager, other, old in zip(self.state, replayed, before, strict=True):
+            if not is_close(eager, other, old):
+                self.fall_back("a replayed step differed from the eager step")
                 return
 
-    def give_up(self, why: str) -> None:
-        """Record nothing more.
+    def fall_back(self, failure: str) -> None:
+        """Discard all graphs and run eagerly from now on.
 
         Args:
-            why: in a few words.
+            failure: the reason in a few words.
         """
-        self.why_not = why
-        self.recorded.clear()
+        self.failure = failure
+        self.replays.clear()
 
 
-def is_close(now: Tensor, other: Tensor, was: Tensor) -> bool:
-    """Whether two ways lead to the same place but for rounding: whole numbers exactly, others within `CLOSE` of the way.
+def is_close(eager: Tensor, replayed: Tensor, before: Tensor) -> bool:
+    """Compare the results of an eager and a replayed update.
+
+    Integers must be equal; floats may differ by `TOLERANCE` of the length of the update.
 
     Args:
-        now: where one way led.
-        other: where the other led.
-        was: where both began.
+        eager: result of the eager step.
+        replayed: result of the replayed step.
+        before: values before either.
     """
-    if not now.dtype.is_floating_point:
-        return bool((now == other).all())
-    apart, way = (now.double() - other.double()).norm(), (now.double() - was.double()).norm()
-    return bool(apart <= TOLERANCE * way + 1e-6 * now.double().norm())
+    if not eager.dtype.is_floating_point:
+        return bool((eager == replayed).all())
+    distance, length = (eager.double() - replayed.double()).norm(), (eager.double() - before.double()).norm()
+    return bool(distance <= TOLERANCE * length + 1e-6 * eager.double().norm())
 
 
 class StaticBuffers(NamedTuple):
-    """An epoch's visits where replayed steps find them, and what they are told and say: the same memory in every epoch."""
+    """Static input and output buffers of the CUDA graphs, overwritten in every epoch."""
 
     visits: Visits
     """(K, n)."""
     labels: Tensor
-    """(K, n) shown labels."""
-    found: LossOutput
+    """(K, n) training labels."""
+    output: LossOutput
     """(K, n)."""
     thresholds: Tensor
     """(n_batches,) float32, tau of each batch [sigma]."""
     rates: Tensor
     """(n_batches,) float32, learning rate of each batch."""
-    at: Tensor
-    """(2,) int64: place of the next batch's first row, and the batch's number."""
+    position: Tensor
+    """(2,) int64: column of the next batch's first row, and number of the batch."""

@@ -22,10 +22,10 @@ SECOND_RATE = 0.5
 class RepresentationObserver(Protocol):
     """Compares held-out rows with training rows in the space that a member has learned."""
 
-    def keys(self, n_taught: int, n_rows: int, device: torch.device) -> Tensor:
+    def keys(self, n_train: int, n_rows: int, device: torch.device) -> Tensor:
         """(M,) int64 which of a member's training rows to compare with."""
 
-    def __call__(self, asked: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
+    def __call__(self, queries: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
         """Columns (Q,) of held-out rows, from their features (Q, D) and classes (Q,), and those (M, D), (M,) of training rows."""
 
 
@@ -114,7 +114,7 @@ def train_second_split(members: MemberGroup, dynamics: TrainingDynamics) -> None
         for ids, weight, _ in visits.split(run_lengths(edges)):
             with members.precision():
                 output = model(members.training_inputs(ids)).float()
-            members.optimizer.forget()
+            members.optimizer.zero_grad()
             (mean_weights(weight > 0, weight, trainer.processes) * row_losses(output, members.labels[ids])[0]).sum().backward()
             trainer.processes.reduce(members.optimizer.parameters)
             members.optimizer.step(spec.learning_rate * SECOND_RATE)

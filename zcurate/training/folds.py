@@ -1,4 +1,4 @@
-"""Cross-validation folds of the members."""
+"""Assignment of rows to cross-validation folds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ AUXILIARY_SEED = 13
 
 
 def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) int64 fold of each row: rows of one key together, each class spread evenly where keys are single rows.
+    """Assign rows to folds.
+
+    Rows with the same key share a fold; if all keys are unique, each fold gets equal shares of all labels.
 
     Args:
         fold_key: (N,) int64.
-        y: (N,) labels; ties in the spread are broken by them.
+        y: (N,) labels; targets are spread by their order.
         n_folds: F.
         rng: source of the order.
+
+    Returns:
+        (N,) int64 fold of each row.
     """
-    keys, inverse = np.unique(fold_key, return_inverse=True)
+    keys, key_of_row = np.unique(fold_key, return_inverse=True)
     if len(keys) < len(fold_key):
-        return rng.permutation(len(keys))[inverse] % n_folds
+        return rng.permutation(len(keys))[key_of_row] % n_folds
     shuffled = rng.permutation(len(y))
     by_label = shuffled[np.argsort(y[shuffled], kind="stable")]
     fold = np.empty(len(y), np.int64)
@@ -33,28 +38,32 @@ def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random
 
 
 def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold: np.ndarray) -> None:
-    """`folds` of rows that lie in a random order already, without sorting them: each class's rows are dealt out in turn.
+    """Assign rows that are already in random order to folds without sorting all of them.
+
+    Groups are assigned by a hash; without groups the rows of each class are assigned round-robin.
 
     Args:
-        fold_key: (N,) int64 hashes of groups, or distinct numbers.
+        fold_key: (N,) int64 hashes of groups, or unique numbers.
         y: (N,) labels.
         n_folds: F.
-        seed: changes which fold a group falls into.
-        fold: (N,) uint8, filled.
+        seed: changes the fold of a group.
+        fold: (N,) uint8, filled with the folds.
     """
-    some = fold_key[:LEADING_ROWS]
-    grouped, had = len(np.unique(some)) < len(some), np.full(2 if y.dtype.kind == "f" else int(y.max()) + 2, seed)
+    leading = fold_key[:LEADING_ROWS]
+    has_groups = len(np.unique(leading)) < len(leading)
+    n_assigned = np.full(2 if y.dtype.kind == "f" else int(y.max()) + 2, seed)
     for begin, end in chunk_ranges(len(y), LEADING_ROWS):
-        if grouped:
+        if has_groups:
             fold[begin:end] = ((fold_key[begin:end] // 7 + seed * 31) * 2_654_435_761 >> 12) % n_folds
             continue
-        own = np.zeros(end - begin, np.int64) if y.dtype.kind == "f" else y[begin:end] + 1
-        order, size = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(had))
+        # Code 0 is for unlabelled rows.
+        code = np.zeros(end - begin, np.int64) if y.dtype.kind == "f" else y[begin:end] + 1
+        order, size = np.argsort(code, kind="stable"), np.bincount(code, minlength=len(n_assigned))
         start = np.cumsum(size) - size
-        fold[begin:end][order] = (np.arange(end - begin) - start[own[order]] + had[own[order]]) % n_folds
-        had += size
+        fold[begin:end][order] = (np.arange(end - begin) - start[code[order]] + n_assigned[code[order]]) % n_folds
+        n_assigned += size
 
 
 def auxiliary_folds(encoded: EncodedRows, seed: int) -> np.ndarray:
-    """(N,) int64 folds of the models beside the members."""
+    """Assign rows to the folds of the auxiliary models, (N,) int64."""
     return stratified(encoded.fold_key, encoded.y.cpu().numpy(), trees.N_FOLDS, np.random.default_rng([seed, AUXILIARY_SEED]))

@@ -155,7 +155,7 @@ class MemberGroup:
             copy_into(self.epoch_statistics, Statistics.new(len(self.heldout_mask), self.running_statistics.centre.shape[1], self.labels.device))
         self.model.train()
         buffers = self.prepare_buffers(visits, thresholds, rates)
-        output: LossOutput | None = None if buffers is None else buffers.found
+        output: LossOutput | None = None if buffers is None else buffers.output
         sizes, done = run_lengths(edges), 0
         batches = [] if buffers is not None else list(zip(visits.split(sizes), self.labels[visits.ids].split(sizes, 1), strict=True))
         for number, (size, end) in enumerate(zip(sizes, edges[1:], strict=True)):
@@ -166,13 +166,13 @@ class MemberGroup:
                 self.graphed_step(size, full)
             else:
                 of_batch = self.step(*batches[number], full, thresholds[number], rates[number], progress[number])
-                output = output or of_batch.room(visits.ids.shape[1])
-                output.put(done, of_batch)
+                output = output or of_batch.allocate(visits.ids.shape[1])
+                output.write(done, of_batch)
             done = end
         if spec.z.z_stats == "epoch" and segment == n_segments - 1:
             copy_into(self.running_statistics, self.epoch_statistics)
         assert output is not None  # crack: narrows types only
-        return visits.first(done), output.first(done)
+        return visits.first(done), output.head(done)
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
         """Train on one batch; all that lasts is changed in place.
@@ -197,7 +197,7 @@ class MemberGroup:
             copy_into(self.epoch_statistics, accumulate(self.epoch_statistics, updated))
         else:
             copy_into(self.running_statistics, updated)
-        self.optimizer.forget()
+        self.optimizer.zero_grad()
         if backward is not None:
             backward(scored.gradient)
         else:
@@ -212,7 +212,7 @@ class MemberGroup:
         trainer, encoded = self.trainer, self.trainer.encoded
         is_static = encoded.term is None and encoded.image_store.resident and trainer.n_segments == 1 and self.scalar_loss is None
         is_alone = trainer.processes.size == 1 and trainer.spec.name in plugins.MODELS
-        return cuda_graphs.can_record(encoded.device) and is_static and is_alone
+        return cuda_graphs.can_capture(encoded.device) and is_static and is_alone
 
     def prepare_buffers(self, visits: Visits, thresholds: list[float], rates: list[float]) -> StaticBuffers | None:
         """Fill the static buffers with an epoch's visits; None where steps are not graphed.
@@ -249,15 +249,15 @@ class MemberGroup:
         """
         buffers = self.buffers
         assert buffers is not None  # crack: narrows types only
-        position = buffers.at[0] + torch.arange(size, device=buffers.at.device)
+        position = buffers.position[0] + torch.arange(size, device=buffers.position.device)
         ids, weight, unmasked = buffers.visits
         batch = Visits(ids.index_select(1, position), weight.index_select(1, position), None if unmasked is None else unmasked.index_select(1, position))
-        threshold, rate = (one.index_select(0, buffers.at[1:]) for one in (buffers.thresholds, buffers.rates))
+        threshold, rate = (one.index_select(0, buffers.position[1:]) for one in (buffers.thresholds, buffers.rates))
         scored = self.step(batch, buffers.labels.index_select(1, position), full, threshold, rate[0], 0.0)
-        for whole, part in zip(buffers.found.rows, scored.rows, strict=True):
+        for whole, part in zip(buffers.output.per_row, scored.per_row, strict=True):
             whole.index_copy_(1, position, part)
-        buffers.at[0].add_(size)
-        buffers.at[1].add_(1)
+        buffers.position[0].add_(size)
+        buffers.position[1].add_(1)
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast to bfloat16 for pictures on a GPU."""

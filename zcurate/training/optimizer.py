@@ -1,7 +1,6 @@
-"""AdamW and Nesterov SGD on torch's fused kernels, without `torch.optim`: its first use imports torch's compiler, 1.3 of the 4 seconds
-that a scan of a small table takes.
+"""AdamW and Nesterov SGD on torch's fused kernels.
 
-Leaves: `Optimiser`. Enters: a model's parameters and their gradients.
+`torch.optim` is not used because its first use imports torch's compiler, a large part of the duration of a small scan.
 Sources: arXiv:1711.05101 (AdamW), Sutskever et al. 2013 (Nesterov momentum).
 """
 
@@ -13,46 +12,48 @@ from torch import Tensor, nn
 from zcurate.config.model_config import ModelConfig
 
 BETAS, EPSILON = (0.9, 0.98), 1e-8
+"""AdamW's decay rates and epsilon."""
 MOMENTUM = 0.9
+"""SGD's momentum."""
 
 
 class Optimizer:
-    """One model's parameters and what the optimiser remembers of each."""
+    """The trainable parameters of a model and the optimizer's state of each."""
 
     def __init__(self, spec: ModelConfig, model: nn.Module) -> None:
         self.spec = spec
         self.parameters = [one for one in model.parameters() if one.requires_grad]
-        self.first = [torch.zeros_like(one) for one in self.parameters]
-        self.second = [torch.zeros_like(one) for one in self.parameters] if spec.optimiser == "adamw" else []
-        self.counts = [torch.zeros((), device=one.device) for one in self.parameters]
+        self.first_moments = [torch.zeros_like(one) for one in self.parameters]
+        self.second_moments = [torch.zeros_like(one) for one in self.parameters] if spec.optimiser == "adamw" else []
+        self.n_steps = [torch.zeros((), device=one.device) for one in self.parameters]
 
     def state(self) -> list[Tensor]:
-        """All that it remembers, to be written into in place."""
-        return [*self.first, *self.second, *self.counts]
+        """Return all state tensors, to be written to in place."""
+        return [*self.first_moments, *self.second_moments, *self.n_steps]
 
-    def forget(self) -> None:
-        """Drop the gradients of the step before."""
-        for one in self.parameters:
-            one.grad = None
+    def zero_grad(self) -> None:
+        """Remove the gradients of the previous step."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> None:
-        """Move every parameter that has a gradient.
+        """Update every parameter that has a gradient.
 
         Args:
-            rate: learning rate of this step; a tensor () where it changes under a recorded step.
+            rate: learning rate of this step; a tensor () in a step captured as a CUDA graph, where it changes between replays.
         """
-        live = [at for at, one in enumerate(self.parameters) if one.grad is not None]
-        parameters, first, counts = ([kept[at] for at in live] for kept in (self.parameters, self.first, self.counts))
+        with_gradient = [at for at, one in enumerate(self.parameters) if one.grad is not None]
+        parameters, first_moments, n_steps = ([values[at] for at in with_gradient] for values in (self.parameters, self.first_moments, self.n_steps))
         gradients = [one.grad for one in parameters if one.grad is not None]
-        torch._foreach_add_(counts, 1)
+        torch._foreach_add_(n_steps, 1)
         if self.spec.optimiser == "adamw":
             torch._fused_adamw_(
-                parameters, gradients, first, [self.second[at] for at in live], [], counts,
+                parameters, gradients, first_moments, [self.second_moments[at] for at in with_gradient], [], n_steps,
                 lr=rate, beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.spec.weight_decay, eps=EPSILON, amsgrad=False, maximize=False,
             )  # fmt: skip
         else:
             torch._fused_sgd_(
-                parameters, gradients, first,
+                parameters, gradients, first_moments,
                 weight_decay=self.spec.weight_decay, momentum=MOMENTUM, lr=rate, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
             )  # fmt: skip

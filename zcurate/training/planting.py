@@ -1,7 +1,6 @@
-"""Plant known errors: the scan measures itself with wrong labels it put in on purpose.
+"""Planting of known label errors, by which the scan measures its own detection rate.
 
-Leaves: which rows are shown wrong, and with which label. Enters: labels, held-out probabilities where there are any, a generator.
-Kinds: `uniform` (any other class), `confused` (drawn from what the given class is confused with), `boundary` (rows near the
+Kinds: `uniform` (any other class), `confused` (drawn from the classes that the given class is confused with), `boundary` (rows near the
 boundary of the held-out predictions get the best wrong class, as in instance-dependent noise).
 """
 
@@ -11,102 +10,109 @@ import numpy as np
 
 from zcurate.arrays.chunk import chunk_slices
 from zcurate.encoding.encoded import EncodedRows
-from zcurate.evidence import planted as planted_module
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import Heldout, best_other, given_probability, mean_heldout, take_rows
-from zcurate.evidence.planted import TARGET_KINDS, Planted
+from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS, Planted
+
+PLANT_SHARE, MAX_PLANTED_SINGLE_ROUND = 0.04, 2000
+"""Planted errors of a round as a share of the labelled rows; and their largest number if there is no other round with the right labels."""
 
 
 def plant_classes(
     y: np.ndarray, candidates: np.ndarray, n_classes: int, n: int, kinds: tuple[str, ...], p: Heldout | None, rng: np.random.Generator
 ) -> Planted:
-    """Choose `n` rows and a wrong class for each, the kinds in equal parts.
+    """Choose rows and a wrong class for each, all kinds equally often.
 
     Args:
         y: (N,) int64 given classes.
         candidates: (M,) int64 rows that may be chosen.
         n_classes: C.
-        n: how many to plant.
-        kinds: of `CLASS_KINDS`; all but `uniform` need `p`.
+        n: number of errors to plant.
+        kinds: from `CLASS_KINDS`; all but `uniform` need `p`.
         p: (N, C) float32 held-out probabilities of an earlier round, or None.
         rng: source of every choice.
     """
-    shares = np.array_split(np.arange(n), len(kinds))
-    free = np.zeros(len(y), bool)
-    free[candidates] = True
-    rows, shown, names = [], [], []
-    for kind, share in zip(kinds, shares, strict=True):
-        open_rows = np.flatnonzero(free)
+    parts = np.array_split(np.arange(n), len(kinds))
+    available = np.zeros(len(y), bool)
+    available[candidates] = True
+    rows, labels, names = [], [], []
+    for kind, part in zip(kinds, parts, strict=True):
+        remaining = np.flatnonzero(available)
         if p is None or kind == "uniform":
-            weight = np.ones(len(open_rows)) if p is None else p[open_rows, y[open_rows]].astype(float) + 1e-6
-            picked = rng.choice(open_rows, min(len(share), len(open_rows)), replace=False, p=weight / weight.sum())
-            label = (y[picked] + rng.integers(1, n_classes, len(picked))) % n_classes
+            weight = np.ones(len(remaining)) if p is None else p[remaining, y[remaining]].astype(float) + 1e-6
+            chosen = rng.choice(remaining, min(len(part), len(remaining)), replace=False, p=weight / weight.sum())
+            label = (y[chosen] + rng.integers(1, n_classes, len(chosen))) % n_classes
         else:
-            picked, label = plant_confused(y, open_rows, p, len(share), kind, rng)
-        free[picked] = False
-        rows.append(picked)
-        shown.append(label)
-        names.append(np.full(len(picked), kind, "U8"))
-    return Planted(np.concatenate(rows), np.concatenate(shown), np.concatenate(names))
+            chosen, label = plant_confused(y, remaining, p, len(part), kind, rng)
+        available[chosen] = False
+        rows.append(chosen)
+        labels.append(label)
+        names.append(np.full(len(chosen), kind, "U8"))
+    return Planted(np.concatenate(rows), np.concatenate(labels), np.concatenate(names))
 
 
 def plant_confused(y: np.ndarray, rows: np.ndarray, p: Heldout, n: int, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and wrong classes of kind `confused` or `boundary`.
+    """Choose rows and wrong classes of kind `confused` or `boundary`.
 
-    A row that the model already holds for wrong is left alone in proportion: flipping it could make it right.
+    Rows are drawn in proportion to the probability of their label: changing a label that the model considers wrong could correct it.
 
     Args:
         y: (N,) int64 given classes.
         rows: (M,) int64 rows to choose from.
         p: (N, C) held-out probabilities.
-        n: how many.
+        n: number of errors to plant.
         kind: `confused` or `boundary`.
         rng: source of every choice.
     """
-    some = take_rows(p, rows)
-    own, rival = given_probability(some, y[rows]), best_other(some, y[rows])
+    of_rows = take_rows(p, rows)
+    own, rival = given_probability(of_rows, y[rows]), best_other(of_rows, y[rows])
     weight = own.astype(float) + 1e-6
     if kind == "boundary":
-        margin = own - given_probability(some, rival)
+        margin = own - given_probability(of_rows, rival)
         weight = np.where(margin > 0, (1 - margin**2) / 2, 0.0) + 1e-6
     at = rng.choice(len(rows), min(n, len(rows)), replace=False, p=weight / weight.sum())
     if kind == "boundary":
         return rows[at], rival[at]
-    noise_model = confusion_rows(y, p)
+    confusion = confusion_rows(y, p)
     draw = rng.random(len(at))[:, None]
-    label = (np.cumsum(noise_model[y[rows[at]]], 1) < draw).sum(1).clip(max=p.shape[1] - 1)
-    same = label == y[rows[at]]
-    return rows[at], np.where(same, rival[at], label)
+    label = (np.cumsum(confusion[y[rows[at]]], 1) < draw).sum(1).clip(max=p.shape[1] - 1)
+    unchanged = label == y[rows[at]]
+    return rows[at], np.where(unchanged, rival[at], label)
 
 
 def confusion_rows(y: np.ndarray, p: Heldout) -> np.ndarray:
-    """(C, C) float64: for each given class, the mean held-out probability of every other class, summing to 1.
+    """Estimate the mean held-out probability of every other class for each given class.
 
     Args:
         y: (N,) int64 given classes, -1 where unlabelled.
         p: (N, C) held-out probabilities.
+
+    Returns:
+        (C, C) float64; rows sum to 1, the diagonal is 0.
     """
     n_classes = p.shape[1]
     total = np.full((n_classes, n_classes), 1e-6)
     labelled = y >= 0
     for part in chunk_slices(len(y), n_classes):
-        mine = labelled[part]
-        np.add.at(total, y[part][mine], p[part][mine])
+        keep = labelled[part]
+        np.add.at(total, y[part][keep], p[part][keep])
     np.fill_diagonal(total, 0)
     return total / total.sum(1, keepdims=True)
 
 
 def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator, kinds: tuple[str, ...] = TARGET_KINDS) -> Planted:
-    """Choose `n` rows and a wrong target for each: another row's, a shift of at least half a deviation, a unit error.
+    """Choose rows and a wrong target for each.
 
-    What comes out too near the right target (a swap with its like, ten times nothing) is shifted instead, and named so.
+    Kinds: another row's target, a shift of at least half a standard deviation, a unit error.
+
+    A target that ends up too close to the right one (swapped with a similar one, ten times zero) is shifted instead and has the kind `shift`.
 
     Args:
         y: (N,) float64 targets in the user's unit.
         candidates: (M,) int64 rows that may be chosen.
-        n: how many to plant.
+        n: number of errors to plant.
         rng: source of every choice.
-        kinds: of `TARGET_KINDS`, in equal parts.
+        kinds: from `TARGET_KINDS`, all equally often.
     """
     rows = rng.choice(candidates, min(n, len(candidates)), replace=False)
     kind = np.array(kinds)[np.arange(len(rows)) % len(kinds)]
@@ -117,25 +123,31 @@ def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
     size = spread * (0.5 + rng.exponential(1.0, len(rows)))
     shift = y[rows] + np.where(rng.random(len(rows)) < 0.5, -1, 1) * size
     scale = y[rows] * np.where(rng.random(len(rows)) < 0.5, 10.0, 0.1)
-    shown = np.select([kind == "swap", kind == "shift"], [other, shift], scale)
-    too_near = np.abs(shown - y[rows]) < 0.5 * spread
-    shown = np.where(too_near, shift, shown)
-    return Planted(rows, shown.astype(np.float64), np.where(too_near, "shift", kind).astype("U8"))
-
-
-PLANT_SHARE, MAX_PLANTED_SINGLE_ROUND = 0.04, 2000
-"""Share of the rows that each round is shown wrong; and how many at most where no other round shows them right."""
+    wrong = np.select([kind == "swap", kind == "shift"], [other, shift], scale)
+    too_close = np.abs(wrong - y[rows]) < 0.5 * spread
+    wrong = np.where(too_close, shift, wrong)
+    return Planted(rows, wrong.astype(np.float64), np.where(too_close, "shift", kind).astype("U8"))
 
 
 def plant_round(
-    encoded: EncodedRows, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator, most: int
+    encoded: EncodedRows, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator, max_planted: int
 ) -> Planted:
-    """The errors that the next round is shown, in the encoded labels' unit, `most` at most."""
-    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2, most)
+    """Plant the errors of the next round, in the unit of the encoded labels.
+
+    Args:
+        encoded: N rows.
+        y: (n,) encoded labels of the leading rows.
+        candidates: (M,) int64 rows that may be chosen.
+        n_labelled: number of labelled rows in all.
+        rounds: finished rounds; with none all errors are of kind `uniform`.
+        rng: source of every choice.
+        max_planted: largest number of errors.
+    """
+    n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2, max_planted)
     if encoded.target is not None:
         targets = encoded.target.back(y)
         planted = plant_targets(targets, candidates, n, rng)
         return Planted(planted.row, encoded.target.forward(planted.label), planted.kind)
     p = mean_heldout([take_rows(one.heldout, slice(len(y))) for one in rounds], y) if rounds else None
-    kinds = planted_module.CLASS_KINDS if rounds else ("uniform",)
+    kinds = CLASS_KINDS if rounds else ("uniform",)
     return plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)

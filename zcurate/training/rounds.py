@@ -112,7 +112,7 @@ class Trainer:
         self.join()
         if not self.predicts_every_epoch:
             memory.trim()
-        self.budget.next()
+        self.budget.next_round()
         found = dataclasses.replace(dynamics.freeze(training_labels, planted), n_excluded=0 if self.excluded is None else int(self.excluded.sum()))
         if at == self.spec.rounds - 1 and self.hard_examples is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
@@ -173,12 +173,12 @@ class Trainer:
             with threads.thread_map(len(groups) if self.processes.size == 1 else 1, self.encoded.device, self.packed, self.processes.is_forked) as run_all:
                 for epoch in range(begin, self.n_epochs):
                     self.train_epoch(at, epoch, groups, dynamics, run_all)
-                    is_over = epoch == self.n_epochs - 1 or self.processes.agreed(self.budget.is_spent())
+                    is_over = epoch == self.n_epochs - 1 or self.processes.agreed(self.budget.expired())
                     if self.predicts_every_epoch or is_over:
                         list(run_all(partial(predict_heldout, dynamics=dynamics, epoch=epoch), groups))
                     if self.checkpoint is not None:
-                        self.checkpoint.kept &= not self.budget.was_cut
-                        self.checkpoint.state(at, epoch, self.state(groups, dynamics))
+                        self.checkpoint.enabled &= not self.budget.cut
+                        self.checkpoint.save_epoch(at, epoch, self.state(groups, dynamics))
                     if is_over:
                         break
         except BaseException:
@@ -186,7 +186,7 @@ class Trainer:
             raise
         for group in groups:
             finish(group, dynamics, at == self.spec.rounds - 1)
-        failures = {group.graphed_step.why_not for group in groups if group.graphed_step is not None and group.graphed_step.why_not}
+        failures = {group.graphed_step.failure for group in groups if group.graphed_step is not None and group.graphed_step.failure}
         if failures and not self.warned:
             self.warned = True
             self.run.progress.note(f"GPU: steps are started one by one, which is slower: {min(failures)}")
@@ -237,7 +237,7 @@ class Trainer:
         Returns:
             The epoch to go on with; 0 where nothing was kept.
         """
-        found = None if self.checkpoint is None else self.checkpoint.running(at)
+        found = None if self.checkpoint is None else self.checkpoint.load_epoch(at)
         if found is None:
             return 0
         tensors, epoch = found
@@ -291,14 +291,14 @@ def train(
         training_labels = store.copy(y)
         training_labels[planted.row] = planted.label
         trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
-        done = None if checkpoint is None else checkpoint.round(at)
+        done = None if checkpoint is None else checkpoint.load_round(at)
         rounds.append(trainer.train_round(at, fold, training_labels, planted) if done is None else done)
         if checkpoint is not None and done is None:
-            checkpoint.keep_round(at, rounds[-1])
+            checkpoint.save_round(at, rounds[-1])
         # Later rounds end their cycle where the first one predicted held-out rows best.
         trainer.n_epochs = max(MIN_EPOCHS, round(plan.n_epochs * rounds[0].best_progress)) if plan.n_epochs > MIN_EPOCHS else plan.n_epochs
     trainer.begin_background()
-    return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.budget.was_cut
+    return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.budget.cut
 
 
 def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, planted: Planted) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Nearest rows, class centres and copies against what a plain loop finds."""
+"""Nearest rows, class centers and copies equal those of plain loops."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def clouds(n=120, seed=0):
     return (rng.normal(0, 0.3, (n, 4)) + 3 * np.eye(3, 4)[y]).astype(np.float32), y
 
 
-def test_the_nearest_rows_are_those_that_a_loop_finds():
+def test_the_nearest_rows_equal_those_of_a_loop():
     x, _ = clouds()
     space, keys = torch.from_numpy(x), torch.arange(0, 120, 2)
-    far, near = neighbors.nearest_rows(space, space[keys], keys, 5, torch.arange(120))
+    distances, nearest = neighbors.nearest_rows(space, space[keys], keys, 5, torch.arange(120))
     distance = np.linalg.norm(x[:, None] - x[None, ::2], axis=2)
     distance[np.arange(0, 120, 2), np.arange(60)] = np.inf
-    np.testing.assert_array_equal(near.numpy(), 2 * distance.argsort(1)[:, :5])
-    np.testing.assert_allclose(far.numpy(), np.sort(distance, 1)[:, :5], rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(nearest.numpy(), 2 * distance.argsort(1)[:, :5])
+    np.testing.assert_allclose(distances.numpy(), np.sort(distance, 1)[:, :5], rtol=1e-3, atol=1e-4)
 
 
-def test_the_smallest_of_very_many_are_found_in_groups():
+def test_the_nearest_of_many_keys_are_found_in_groups():
     generator = torch.Generator().manual_seed(2)
     space = torch.randn(1500, 6, generator=generator)
     keys = torch.randperm(1500, generator=generator)[:1331].sort().values
-    far, near = neighbors.nearest_rows(space, space[keys], keys, 20, torch.arange(1500))
-    every = torch.cdist(space, space[keys])
-    every[torch.arange(1500)[:, None] == keys[None]] = float("inf")
-    expected = every.topk(20, 1, largest=False)
-    torch.testing.assert_close(far, expected.values, atol=1e-3, rtol=1e-3)
-    assert (near == keys[expected.indices]).float().mean() > 0.999
+    distances, nearest = neighbors.nearest_rows(space, space[keys], keys, 20, torch.arange(1500))
+    all_distances = torch.cdist(space, space[keys])
+    all_distances[torch.arange(1500)[:, None] == keys[None]] = float("inf")
+    expected = all_distances.topk(20, 1, largest=False)
+    torch.testing.assert_close(distances, expected.values, atol=1e-3, rtol=1e-3)
+    assert (nearest == keys[expected.indices]).float().mean() > 0.999
 
 
-def test_a_row_is_not_its_own_neighbour():
+def test_a_row_is_not_its_own_neighbor():
     space = torch.zeros(6, 2)
-    _, near = neighbors.nearest_rows(space, space, torch.arange(6), 5, torch.arange(6))
-    assert (near != torch.arange(6)[:, None]).all()
+    _, nearest = neighbors.nearest_rows(space, space, torch.arange(6), 5, torch.arange(6))
+    assert (nearest != torch.arange(6)[:, None]).all()
 
 
 def test_a_row_between_the_clouds_is_isolated():
@@ -56,43 +56,43 @@ def test_a_row_between_the_clouds_is_isolated():
     assert neighbors.detect(encoded(x, y))["isolation"].argmax() == 7
 
 
-def test_more_columns_than_the_space_is_wide_are_drawn_together():
+def test_many_columns_are_projected():
     x = np.random.default_rng(0).normal(size=(50, 400)).astype(np.float32)
     x[3] = 9
-    seen = encoded(x, np.arange(50) % 2)
-    assert neighbors.raw_space(seen).shape == (50, neighbors.MAX_WIDTH)
-    assert neighbors.detect(seen)["isolation"].argmax() == 3
+    rows = encoded(x, np.arange(50) % 2)
+    assert neighbors.raw_space(rows).shape == (50, neighbors.MAX_WIDTH)
+    assert neighbors.detect(rows)["isolation"].argmax() == 3
 
 
-def test_votes_and_centres_of_the_learned_space():
+def test_votes_and_centers_of_the_learned_space():
     x, y = clouds()
     shown = y.copy()
     shown[0] = (y[0] + 1) % 3
-    asked, training_mask = torch.arange(0, 30), torch.arange(30, 120)
-    look = neighbors.representation_observer(("neighbour_labels", "class_centre", "posterior"))
+    queries, train = torch.arange(0, 30), torch.arange(30, 120)
+    observer = neighbors.representation_observer(("neighbour_labels", "class_centre", "posterior"))
     space, label = torch.from_numpy(x), torch.from_numpy(shown)
-    seen = look(space[asked], label[asked], space[training_mask], label[training_mask], 3)
-    assert look.keys(90, 120, torch.device("cpu")).tolist() == list(range(90))
-    assert seen["neighbour_own"][0] == 0 and seen["neighbour_other"][0] == pytest.approx(1)
-    assert (seen["neighbour_own"][1:] > 0.999).all()
-    assert seen["centre_own"][0] > 3 * seen["centre_other"][0]
-    assert (seen["centre_own"][1:] < seen["centre_other"][1:]).all()
+    columns = observer(space[queries], label[queries], space[train], label[train], 3)
+    assert observer.keys(90, 120, torch.device("cpu")).tolist() == list(range(90))
+    assert columns["neighbour_own"][0] == 0 and columns["neighbour_other"][0] == pytest.approx(1)
+    assert (columns["neighbour_own"][1:] > 0.999).all()
+    assert columns["centre_own"][0] > 3 * columns["centre_other"][0]
+    assert (columns["centre_own"][1:] < columns["centre_other"][1:]).all()
     assert neighbors.representation_observer(("posterior",)) is None
 
 
 def test_mahalanobis_distances_share_one_covariance():
     x, y = clouds(600)
-    far = neighbors.centre_distances(torch.from_numpy(x), torch.from_numpy(x), torch.from_numpy(y), 3)
+    distances = neighbors.centre_distances(torch.from_numpy(x), torch.from_numpy(x), torch.from_numpy(y), 3)
     centre = np.stack([x[y == k].mean(0) for k in range(3)])
-    inside = x - centre[y]
-    shared = inside.T @ inside / 600
-    shared += (0.01 * np.diag(shared).mean() + 1e-6) * np.eye(4)
+    residual = x - centre[y]
+    covariance = residual.T @ residual / 600
+    covariance += (0.01 * np.diag(covariance).mean() + 1e-6) * np.eye(4)
     difference = x[:, None] - centre[None]
-    expected = np.sqrt(np.einsum("nkd,de,nke->nk", difference, np.linalg.inv(shared), difference))
-    np.testing.assert_allclose(far.numpy(), expected, rtol=1e-3)
+    expected = np.sqrt(np.einsum("nkd,de,nke->nk", difference, np.linalg.inv(covariance), difference))
+    np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-3)
 
 
-def test_copies_are_found_whatever_their_labels():
+def test_copies_are_found_with_equal_and_other_labels():
     x, y = clouds()
     x[:3] = x[0]
     y[:3] = [0, 0, 1]
@@ -103,7 +103,7 @@ def test_copies_are_found_whatever_their_labels():
     assert np.isnan(share[6:]).all()
 
 
-def test_unlabelled_rows_are_no_copies():
+def test_unlabelled_rows_do_not_count_as_copies():
     x, y = clouds()
     x[:3] = x[0]
     y[:3] = [0, -1, 0]
@@ -111,12 +111,12 @@ def test_unlabelled_rows_are_no_copies():
     np.testing.assert_allclose(share[:3], [0.0, np.nan, 0.0])
 
 
-def test_pictures_and_texts_have_copies_too():
+def test_copies_of_images_and_texts_are_found():
     images = np.random.default_rng(0).integers(0, 255, (20, 1, 12, 12)).astype(np.uint8)
     images[4] = images[9]
     y = torch.arange(20) % 2
-    seen = neighbors.detect(EncodedRows(y, np.arange(20), np.arange(20), 2, images=torch.from_numpy(images)))
-    assert np.flatnonzero(~np.isnan(seen["copies_other"])).tolist() == [4, 9]
+    found = neighbors.detect(EncodedRows(y, np.arange(20), np.arange(20), 2, images=torch.from_numpy(images)))
+    assert np.flatnonzero(~np.isnan(found["copies_other"])).tolist() == [4, 9]
     text = EncodedRows(
         torch.tensor([0, 1, 1]),
         np.arange(3),
@@ -131,7 +131,7 @@ def test_pictures_and_texts_have_copies_too():
     assert np.isnan(neighbors.detect(text)["isolation"]).all()
 
 
-def test_the_gap_to_the_neighbours_targets():
+def test_the_gap_to_the_neighbors_targets():
     x, _ = clouds(200)
     y = x[:, 0].astype(np.float64)
     y[11] = 50
@@ -140,7 +140,7 @@ def test_the_gap_to_the_neighbours_targets():
     assert np.median(np.abs(gap)) == pytest.approx(1.0, abs=0.8)
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch):
+def test_the_block_size_does_not_change_results(monkeypatch):
     x, y = clouds()
     x[:3] = x[0]
     whole = neighbors.detect(encoded(x, y))
@@ -151,7 +151,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
         np.testing.assert_allclose(parts[name], column, rtol=1e-4, atol=1e-5)
 
 
-def test_more_rows_are_compared_with_fewer():
+def test_more_rows_are_compared_with_fewer_keys():
     assert neighbors.max_keys(100) == neighbors.max_keys(20_000) == 8192
     assert neighbors.max_keys(400_000) == 4000
     assert neighbors.max_keys(100_000_000) == 1024

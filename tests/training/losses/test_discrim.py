@@ -1,4 +1,4 @@
-"""DiscrimLoss: stages, thresholds and weights by hand."""
+"""DiscrimLoss: stages, thresholds and weights agree with manual calculations."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ CPU = torch.device("cpu")
 SETTINGS = DiscrimConfig()
 
 
-def test_the_threshold_rises_from_one_to_one_and_twice_a():
+def test_the_threshold_factor_rises_from_1_to_1_plus_2a():
     assert SETTINGS.stage(0.0) == pytest.approx(1.0, abs=1e-6)
     assert SETTINGS.stage(0.5) == pytest.approx(1 + SETTINGS.discrim_a)
     assert SETTINGS.stage(0.99) == pytest.approx(1 + 2 * SETTINGS.discrim_a, abs=1e-6)
 
 
-def test_the_first_batch_by_hand():
+def test_the_first_batch_equals_the_manual_calculation():
     loss = torch.tensor([[1.0, 3.0]], requires_grad=True)
-    made = DiscrimLoss(1, 4, SETTINGS, CPU)
-    out = made(loss, torch.tensor([[2, 0]]), torch.ones(1, 2), 0.5)
+    loss_function = DiscrimLoss(1, 4, SETTINGS, CPU)
+    out = loss_function(loss, torch.tensor([[2, 0]]), torch.ones(1, 2), 0.5)
     gamma, least = 1 + SETTINGS.discrim_a, SETTINGS.discrim_least
     expected = np.mean([1.0 - gamma * 2.0, 3.0 - gamma * 2.0]) * np.exp(-least)
     assert float(out.detach()) == pytest.approx(expected, rel=1e-5)
-    assert made.history[0].tolist() == pytest.approx([0.3, 0, 0.1, 0])
-    assert made.visits[0].tolist() == [1, 0, 1, 0]
-    assert made.threshold.tolist() == pytest.approx([2.0])
+    assert loss_function.history[0].tolist() == pytest.approx([0.3, 0, 0.1, 0])
+    assert loss_function.visits[0].tolist() == [1, 0, 1, 0]
+    assert loss_function.threshold.tolist() == pytest.approx([2.0])
     out.backward()
-    # The history's bias correction leaves the whole gradient at the first visit.
+    # With the bias correction the history equals the loss at the first visit, so that the whole gradient passes.
     np.testing.assert_allclose(loss.grad.numpy(), 0.5 * np.exp(-least), rtol=1e-5)
 
 
-def test_a_row_that_stays_above_the_threshold_loses_its_weight_and_an_easy_one_keeps_it():
-    made = DiscrimLoss(1, 3, SETTINGS, CPU)
+def test_a_row_above_the_threshold_loses_weight_and_an_easy_row_does_not():
+    loss_function = DiscrimLoss(1, 3, SETTINGS, CPU)
     for epoch in range(30):
-        made(torch.tensor([[0.1, 0.1, 4.0]]), torch.tensor([[0, 1, 2]]), torch.ones(1, 3), epoch / 30)
-    sigma = made.log_sigma[0]
+        loss_function(torch.tensor([[0.1, 0.1, 4.0]]), torch.tensor([[0, 1, 2]]), torch.ones(1, 3), epoch / 30)
+    sigma = loss_function.log_sigma[0]
     assert sigma[2] == pytest.approx(MAX_LOG_SIGMA)
     assert sigma[0] == pytest.approx(SETTINGS.discrim_least)
 
 
-def test_padding_changes_nothing():
+def test_padding_is_ignored():
     one, two = DiscrimLoss(1, 3, SETTINGS, CPU), DiscrimLoss(1, 3, SETTINGS, CPU)
     a = one(torch.tensor([[1.0, 2.0]]), torch.tensor([[0, 1]]), torch.ones(1, 2), 0.2)
     b = two(torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0, 1, 2]]), torch.tensor([[1.0, 1.0, 0.0]]), 0.2)

@@ -1,4 +1,4 @@
-"""The loss: equal to plain loss without a threshold, equal to a naive reference, and its properties."""
+"""The Z-Error loss equals the plain loss without a threshold and a naive reference with one; its properties."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def batch(seed=0, n_members=2, n=64, n_classes=3):
     return logits, y, torch.ones(n_members, n)
 
 
-def fresh(n_members=2, n_groups=1):
+def empty_statistics(n_members=2, n_groups=1):
     return Statistics.new(n_members, n_groups, torch.device("cpu"))
 
 
 def naive_z(error, group, small=statistics.SMALL_GROUP):
-    """One member, plain Python."""
+    """z-scores of one member in plain Python."""
     z = np.zeros(len(error))
     for label in set(group.tolist()):
-        mine = [float(e) for e, g in zip(error, group, strict=True) if g == label]
-        mean = sum(mine) / len(mine)
-        std = math.sqrt(sum((e - mean) ** 2 for e in mine) / (len(mine) - 1)) if len(mine) > 1 else 0.0
+        errors = [float(e) for e, g in zip(error, group, strict=True) if g == label]
+        mean = sum(errors) / len(errors)
+        std = math.sqrt(sum((e - mean) ** 2 for e in errors) / (len(errors) - 1)) if len(errors) > 1 else 0.0
         for at in range(len(error)):
             if group[at] == label:
                 z[at] = (float(error[at]) - mean) / std if std > 0 else 0.0
@@ -45,10 +45,10 @@ def naive_z(error, group, small=statistics.SMALL_GROUP):
 
 def test_without_a_threshold_it_is_the_plain_loss():
     logits, y, weight = batch()
-    scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), float("inf"))
+    result, _ = zerror.score(logits, y, weight, empty_statistics(), ZErrorConfig(), float("inf"))
     expected = sum(F.cross_entropy(logits[k], y[k]) for k in range(2))
-    torch.testing.assert_close(scored.loss, expected)
-    assert bool(scored.keep.all())
+    torch.testing.assert_close(result.loss, expected)
+    assert bool(result.keep.all())
 
 
 def test_the_error_is_the_log_odds_against_the_label():
@@ -65,38 +65,38 @@ def test_the_error_is_the_log_odds_against_the_label():
 def test_z_equals_a_naive_reference(per):
     logits, y, weight = batch(n_members=1)
     config = ZErrorConfig(z_stats="batch", z_per=per)
-    scored, _ = zerror.score(logits, y, weight, fresh(1, 3 if per == "class" else 1), config, 2.0)
+    result, _ = zerror.score(logits, y, weight, empty_statistics(1, 3 if per == "class" else 1), config, 2.0)
     group = y[0] if per == "class" else torch.zeros_like(y[0])
-    np.testing.assert_allclose(scored.z[0].numpy(), naive_z(scored.error[0], group), rtol=1e-4, atol=1e-5)
-    assert (scored.keep == (scored.z <= 2.0)).all()
+    np.testing.assert_allclose(result.z[0].numpy(), naive_z(result.error[0], group), rtol=1e-4, atol=1e-5)
+    assert (result.keep == (result.z <= 2.0)).all()
 
 
 def test_masked_rows_get_no_gradient():
     logits, y, weight = batch()
     logits.requires_grad_()
-    scored, _ = zerror.score(logits, y, weight, fresh(), BATCH, 1.0)
-    scored.loss.backward()
-    assert (~scored.keep).any()
-    assert (logits.grad[~scored.keep] == 0).all()
-    assert (logits.grad[scored.keep].abs().sum(-1) > 0).all()
+    result, _ = zerror.score(logits, y, weight, empty_statistics(), BATCH, 1.0)
+    result.loss.backward()
+    assert (~result.keep).any()
+    assert (logits.grad[~result.keep] == 0).all()
+    assert (logits.grad[result.keep].abs().sum(-1) > 0).all()
 
 
-def test_the_gradient_is_that_of_the_loss_of_the_rows_kept():
+def test_the_gradient_equals_autograd_over_the_rows_kept():
     logits, y, weight = batch()
     logits.requires_grad_()
-    scored, _ = zerror.score(logits, y, weight, fresh(), BATCH, 1.0)
-    share = zerror.mean_weights(scored.keep, weight)
+    result, _ = zerror.score(logits, y, weight, empty_statistics(), BATCH, 1.0)
+    share = zerror.mean_weights(result.keep, weight)
     loss = (share * F.cross_entropy(logits.flatten(0, 1), y.reshape(-1), reduction="none").view(y.shape)).sum()
-    torch.testing.assert_close(scored.loss, loss)
-    scored.loss.backward()
+    torch.testing.assert_close(result.loss, loss)
+    result.loss.backward()
     torch.testing.assert_close(logits.grad, torch.autograd.grad(loss, logits)[0])
 
 
-def test_padding_counts_for_nothing():
+def test_padding_is_ignored():
     logits, y, weight = batch()
     weight[:, 40:] = 0
-    cut, _ = zerror.score(logits[:, :40], y[:, :40], weight[:, :40], fresh(), BATCH, 2.0)
-    padded, _ = zerror.score(logits, y, weight, fresh(), BATCH, 2.0)
+    cut, _ = zerror.score(logits[:, :40], y[:, :40], weight[:, :40], empty_statistics(), BATCH, 2.0)
+    padded, _ = zerror.score(logits, y, weight, empty_statistics(), BATCH, 2.0)
     torch.testing.assert_close(cut.loss, padded.loss)
     torch.testing.assert_close(cut.z, padded.z[:, :40])
 
@@ -104,47 +104,49 @@ def test_padding_counts_for_nothing():
 def test_equal_errors_are_all_kept_with_z_zero():
     logits = torch.zeros(1, 20, 3)
     y = torch.zeros(1, 20, dtype=torch.int64)
-    scored, _ = zerror.score(logits, y, torch.ones(1, 20), fresh(1), BATCH, 2.0)
-    assert (scored.z == 0).all()
-    assert bool(scored.keep.all())
+    result, _ = zerror.score(logits, y, torch.ones(1, 20), empty_statistics(1), BATCH, 2.0)
+    assert (result.z == 0).all()
+    assert bool(result.keep.all())
 
 
 def test_a_batch_of_one_is_kept_and_finite():
     logits, y, weight = batch(n=1)
     for stats in ("batch", "ema", "epoch"):
-        scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(z_stats=stats), 2.0)
-        assert torch.isfinite(scored.loss)
-        assert torch.isfinite(scored.z).all()
+        result, _ = zerror.score(logits, y, weight, empty_statistics(), ZErrorConfig(z_stats=stats), 2.0)
+        assert torch.isfinite(result.loss)
+        assert torch.isfinite(result.z).all()
 
 
-def test_the_previous_epochs_statistics_are_used_and_this_epochs_gathered():
+def test_epoch_statistics_come_from_the_previous_epoch_and_accumulate():
     config = ZErrorConfig(z_stats="epoch")
     logits, y, weight = batch(n=200)
     previous = Statistics(torch.full((2, 1), 5.0), torch.full((2, 1), 2.0), torch.full((2, 1), 100.0))
-    scored, fresh_batch = zerror.score(logits, y, weight, previous, config, 2.0)
-    torch.testing.assert_close(scored.z, (scored.error - 5.0) / 2.0)
-    torch.testing.assert_close(fresh_batch.centre[:, 0], scored.error.mean(1))
-    both = statistics.accumulate(statistics.accumulate(fresh(), fresh_batch), Statistics(fresh_batch.centre + 2, fresh_batch.scale, fresh_batch.weight))
-    torch.testing.assert_close(both.centre, fresh_batch.centre + 1)
-    torch.testing.assert_close(both.weight, 2 * fresh_batch.weight)
+    result, batch_statistics = zerror.score(logits, y, weight, previous, config, 2.0)
+    torch.testing.assert_close(result.z, (result.error - 5.0) / 2.0)
+    torch.testing.assert_close(batch_statistics.centre[:, 0], result.error.mean(1))
+    both = statistics.accumulate(
+        statistics.accumulate(empty_statistics(), batch_statistics), Statistics(batch_statistics.centre + 2, batch_statistics.scale, batch_statistics.weight)
+    )
+    torch.testing.assert_close(both.centre, batch_statistics.centre + 1)
+    torch.testing.assert_close(both.weight, 2 * batch_statistics.weight)
 
 
-def test_a_small_group_borrows_the_running_statistics():
+def test_a_small_group_uses_the_running_statistics():
     config = ZErrorConfig(z_stats="batch", z_per="class")
     logits, y, weight = batch(n=400)
-    _, running = zerror.score(logits, y, weight, fresh(2, 3), config, 2.0)
+    _, running = zerror.score(logits, y, weight, empty_statistics(2, 3), config, 2.0)
     few = torch.tensor([[[0.0, 0.0, 9.0]], [[0.0, 0.0, 9.0]]])
-    scored, _ = zerror.score(few, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1), running, config, 2.0)
-    assert (scored.z > 2).all()
+    result, _ = zerror.score(few, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1), running, config, 2.0)
+    assert (result.z > 2).all()
 
 
-def test_median_and_mad_see_what_mean_and_deviation_are_blind_to():
+def test_median_and_mad_detect_outliers_that_inflate_mean_and_deviation():
     generator = torch.Generator().manual_seed(1)
     error = torch.randn(1, 100, generator=generator)
     error[0, :25] += 40
     group, weight = torch.zeros(1, 100, dtype=torch.int64), torch.ones(1, 100)
-    by_mean, _ = statistics.standardize(error, group, weight, fresh(1), ZErrorConfig(z_stats="batch"))
-    by_median, _ = statistics.standardize(error, group, weight, fresh(1), ZErrorConfig(z_stats="batch", z_scale="mad"))
+    by_mean, _ = statistics.standardize(error, group, weight, empty_statistics(1), ZErrorConfig(z_stats="batch"))
+    by_median, _ = statistics.standardize(error, group, weight, empty_statistics(1), ZErrorConfig(z_stats="batch", z_scale="mad"))
     assert (by_mean[0, :25] > 2).sum() < 5
     assert (by_median[0, :25] > 3.5).all()
 
@@ -158,26 +160,26 @@ def test_the_group_median_is_the_lower_median():
 
 
 @pytest.mark.parametrize("z_on", ["error", "loss", "logit", "probability", "margin"])
-def test_whatever_is_standardised_bad_rows_score_high(z_on):
+def test_bad_rows_have_high_z_for_every_standardized_quantity(z_on):
     logits, y, weight = batch(n=200)
-    scored, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(z_stats="batch", z_on=z_on), 2.0)
-    assert torch.corrcoef(torch.stack([scored.z[0], scored.error[0]]))[0, 1] > 0.8
+    result, _ = zerror.score(logits, y, weight, empty_statistics(), ZErrorConfig(z_stats="batch", z_on=z_on), 2.0)
+    assert torch.corrcoef(torch.stack([result.z[0], result.error[0]]))[0, 1] > 0.8
 
 
-def test_readmitted_rows_are_kept_whatever_their_z():
+def test_unmasked_rows_are_kept_whatever_their_z():
     logits, y, weight = batch()
-    readmit = torch.ones(2, 64, dtype=torch.bool)
-    scored, _ = zerror.score(logits, y, weight, fresh(), BATCH, 0.0, readmit)
-    assert bool(scored.keep.all())
+    unmask = torch.ones(2, 64, dtype=torch.bool)
+    result, _ = zerror.score(logits, y, weight, empty_statistics(), BATCH, 0.0, unmask)
+    assert bool(result.keep.all())
 
 
 def test_regression_masks_both_sides_and_keeps_the_sign():
     output = torch.zeros(1, 50, 2)
     y = torch.linspace(-1, 1, 50)[None].clone()
     y[0, 0], y[0, -1] = -30.0, 30.0
-    scored, _ = zerror.score(output, y, torch.ones(1, 50), fresh(1), BATCH, 2.0)
-    assert scored.keep[0].tolist() == [False] + [True] * 48 + [False]
-    assert scored.error[0, 0] < 0 < scored.error[0, -1]
+    result, _ = zerror.score(output, y, torch.ones(1, 50), empty_statistics(1), BATCH, 2.0)
+    assert result.keep[0].tolist() == [False] + [True] * 48 + [False]
+    assert result.error[0, 0] < 0 < result.error[0, -1]
 
 
 def test_regression_loss_is_the_laplace_log_likelihood():
@@ -187,7 +189,7 @@ def test_regression_loss_is_the_laplace_log_likelihood():
     assert error.item() == pytest.approx(1.0)
 
 
-def test_the_threshold_is_annealed_from_none_through_wide_to_narrow():
+def test_the_threshold_is_annealed_from_infinite_to_narrow():
     config = ZErrorConfig(z_threshold=2.0, z_start=4.0, warmup=0.1)
     assert config.threshold(0.05) == float("inf")
     assert config.threshold(0.1) == pytest.approx(4.0)
@@ -198,10 +200,10 @@ def test_the_threshold_is_annealed_from_none_through_wide_to_narrow():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000), st.floats(0.1, 50), st.floats(-50, 50))
-def test_z_does_not_change_with_shift_and_scale(seed, scale, shift):
+def test_z_is_invariant_to_shift_and_scale(seed, scale, shift):
     error = torch.randn(1, 40, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     group, weight = torch.zeros(1, 40, dtype=torch.int64), torch.ones(1, 40, dtype=torch.float64)
-    state = Statistics(*(part.double() for part in fresh(1)))
+    state = Statistics(*(part.double() for part in empty_statistics(1)))
     for kind in ("std", "mad"):
         config = ZErrorConfig(z_stats="batch", z_scale=kind)
         z, _ = statistics.standardize(error, group, weight, state, config)
@@ -211,25 +213,25 @@ def test_z_does_not_change_with_shift_and_scale(seed, scale, shift):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10_000))
-def test_z_moves_with_the_rows(seed):
+def test_z_is_equivariant_to_row_permutations(seed):
     logits, y, weight = batch(seed, n_members=1)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(seed))
     config = ZErrorConfig(z_stats="batch", z_per="class")
-    plain, _ = zerror.score(logits, y, weight, fresh(1, 3), config, 2.0)
-    moved, _ = zerror.score(logits[:, order], y[:, order], weight, fresh(1, 3), config, 2.0)
+    plain, _ = zerror.score(logits, y, weight, empty_statistics(1, 3), config, 2.0)
+    moved, _ = zerror.score(logits[:, order], y[:, order], weight, empty_statistics(1, 3), config, 2.0)
     torch.testing.assert_close(plain.z[:, order], moved.z, rtol=1e-4, atol=1e-5)
 
 
-def test_it_repeats_to_the_last_bit():
+def test_results_are_bitwise_reproducible():
     logits, y, weight = batch(n=500)
-    first, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), 2.0)
-    second, _ = zerror.score(logits, y, weight, fresh(), ZErrorConfig(), 2.0)
+    first, _ = zerror.score(logits, y, weight, empty_statistics(), ZErrorConfig(), 2.0)
+    second, _ = zerror.score(logits, y, weight, empty_statistics(), ZErrorConfig(), 2.0)
     assert torch.equal(first.z, second.z)
     assert torch.equal(first.loss, second.loss)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
-def test_the_gradient_written_out_is_autograds(n_classes):
+def test_the_written_out_class_gradient_equals_autograd(n_classes):
     logits, y, _ = batch(n_classes=n_classes)
     logits.requires_grad_()
     loss, error, margin, sieve = terms.class_losses(logits, y)
@@ -239,11 +241,11 @@ def test_the_gradient_written_out_is_autograds(n_classes):
     own = logits.gather(2, y[..., None])[..., 0]
     assert (margin is None) == (sieve is None) == (n_classes == 2)
     _, error, margin, sieve = LossOutput(loss, logits, error, error, error > 0, margin, sieve).curves
-    for found, wanted in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
-        torch.testing.assert_close(found, wanted)
+    for found, expected in ((error, others.logsumexp(2) - own), (margin, own - others.amax(2)), (sieve, logits.mean(2) - own)):
+        torch.testing.assert_close(found, expected)
 
 
-def test_the_gradient_of_targets_is_autograds_within_and_beyond_the_scales_bounds():
+def test_the_written_out_target_gradient_equals_autograd_inside_and_outside_the_scale_bounds():
     output = torch.tensor([[[0.5, 0.2], [-1.0, 5.0], [2.0, -6.0]]], requires_grad=True)
     y = torch.tensor([[1.0, -3.0, 2.5]])
     (expected,) = torch.autograd.grad(terms.target_losses(output, y)[0].sum(), output)

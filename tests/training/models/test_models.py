@@ -1,4 +1,4 @@
-"""What every model owes: its shape, its gradient, and the same weights for the same seed."""
+"""Requirements on every model: output shape, gradients, and weights determined by the seed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pictures(n=20, channels=1):
     return EncodedRows(torch.arange(n) % 3, np.arange(n), np.arange(n), 3, images=images)
 
 
-def made(name, seed=0):
+def built(name, seed=0):
     encoded = pictures() if name == "resnet" else table()
     n_members = 1 if name == "resnet" else 2
     spec = ModelConfig(name=name, hidden=(16, 16) if name == "resnet" else (8,))
@@ -43,52 +43,52 @@ def made(name, seed=0):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_gives_logits_per_member_and_row(name):
-    model, inputs, n_members = made(name)
+def test_a_model_returns_logits_per_member_and_row(name):
+    model, inputs, n_members = built(name)
     assert model(inputs).shape == (n_members, 3, 3)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_weight_gets_a_gradient(name):
-    model, inputs, n_members = made(name)
+    model, inputs, n_members = built(name)
     F.cross_entropy(model(inputs).flatten(0, 1), torch.arange(3 * n_members) % 3).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_seed_sets_every_weight_whatever_was_drawn_before(name):
-    first, _, _ = made(name)
+def test_the_seed_alone_determines_every_weight(name):
+    first, _, _ = built(name)
     torch.rand(5)
-    second, _, _ = made(name)
+    second, _, _ = built(name)
     for (key, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b), key
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_a_model_taught_by_hand_gets_the_gradients_of_autograd(kind):
-    encoded = dataclasses.replace(table(), term=None, term_start=None, term_weight=None, n_terms=0, dtype=kind)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_manual_gradients_equal_autograd(dtype):
+    encoded = dataclasses.replace(table(), term=None, term_start=None, term_weight=None, n_terms=0, dtype=dtype)
     model = builder("mlp")(ModelConfig(hidden=(8,)), encoded, 2, torch.Generator().manual_seed(0))
     inputs, upstream = encoded.inputs(torch.tensor([[0, 5, 7], [1, 5, 5]])), torch.randn(2, 3, 3)
     model(inputs).backward(upstream)
     expected = [parameter.grad for parameter in model.parameters()]
     assert model.has_manual_backward
-    output, learn = model.forward_with_gradient(inputs)
+    output, set_gradients = model.forward_with_gradient(inputs)
     assert torch.equal(output, model(inputs).detach())
-    learn(upstream)
-    for parameter, wanted in zip(model.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, wanted)
+    set_gradients(upstream)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
 
 
-def test_members_do_not_touch_each_other():
-    model, inputs, _ = made("mlp")
+def test_members_are_independent():
+    model, inputs, _ = built("mlp")
     model(inputs)[0].sum().backward()
-    assert all((part[1] == 0).all() and (part[0] != 0).any() for part in model.stack.parts(model.stack.flat.grad))
+    assert all((part[1] == 0).all() and (part[0] != 0).any() for part in model.stack.views(model.stack.flat.grad))
     for parameter in (model.embedding, model.text.weight):
         assert (parameter.grad.view(2, -1)[1] == 0).all()
 
 
 def test_the_text_term_is_the_weighted_sum_of_its_terms():
-    model, inputs, _ = made("linear")
+    model, inputs, _ = built("linear")
     with torch.no_grad():
         model.text.weight.normal_(generator=torch.Generator().manual_seed(1))
     encoded = table()
@@ -114,27 +114,27 @@ def test_dropout_keeps_the_mean_and_follows_its_generator():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_any_colour_fit(channels):
+def test_grey_and_colour_images_are_accepted(channels):
     encoded = pictures(channels=channels)
     model = builder("resnet")(ModelConfig(hidden=(16, 16)), encoded, 1, torch.Generator().manual_seed(0))
     assert model(encoded.inputs(torch.tensor([[0, 1]]))).shape == (1, 2, 3)
 
 
-def test_a_function_that_is_not_there_names_the_nearest(tmp_path):
+def test_a_missing_function_is_refused_with_the_nearest_name(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def network(shape, n_outputs):\n    return None\n")
     with pytest.raises(UsageError, match=r"no function 'netwrk' .* did you mean network\?"):
         load_function(f"{path}:netwrk")
 
 
-def test_a_file_that_does_not_run_says_why(tmp_path):
+def test_a_file_that_fails_to_run_is_refused_with_the_error(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("import nothing_like_this\n")
     with pytest.raises(UsageError, match="does not run — ModuleNotFoundError"):
         load_function(f"{path}:net")
 
 
-def test_what_is_no_module_is_refused(tmp_path):
+def test_a_function_that_returns_no_module_is_refused(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def net(shape, n_outputs):\n    return 3\n")
     encoded = EncodedRows(torch.arange(4) % 2, np.arange(4), np.arange(4), 2, dense=torch.rand(4, 2))

@@ -75,9 +75,9 @@ class Background:
     def predict(self) -> dict[str, AuxiliaryPredictions]:
         """Predict with the auxiliary models, timed."""
         found: dict[str, AuxiliaryPredictions] = {}
-        if self.trees.wanted:
+        if self.trees.kinds:
             with self.run.timings("trees"):
-                found |= self.trees.ask(table_for_trees(self.rows, self.run.seed), self.run.time_limit)
+                found |= self.trees.predict(table_for_trees(self.rows, self.run.seed), self.run.time_limit)
         if "bayes" in self.spec.ensemble:
             with self.run.timings("bayes"):
                 found |= naive_bayes_predictions(self.rows, self.run.seed)
@@ -85,7 +85,9 @@ class Background:
 
 
 def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:
-    """What trees see of the rows and of the hard cases that the members are asked about: numbers, vectors, and categories' codes.
+    """Collect numbers, vectors and category codes for the tree models.
+
+    The synthetic hard examples are the same as those that the members predict.
 
     Args:
         encoded: N rows of classes.
@@ -94,21 +96,21 @@ def table_for_trees(encoded: EncodedRows, seed: int) -> TreeTable:
     hard, hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
 
     def columns(rows: EncodedRows) -> np.ndarray:
-        own = [x.cpu().numpy() for x in (rows.x, rows.dense, rows.codes) if x is not None]
-        return np.concatenate([np.zeros((len(rows.y), 0), np.float32), *own], 1, dtype=np.float32)
+        parts = [x.cpu().numpy() for x in (rows.x, rows.dense, rows.codes) if x is not None]
+        return np.concatenate([np.zeros((len(rows.y), 0), np.float32), *parts], 1, dtype=np.float32)
 
     x = columns(encoded)
     n_codes = 0 if encoded.codes is None else encoded.codes.shape[1]
     category = np.arange(x.shape[1]) >= x.shape[1] - n_codes
-    least = np.where(category, x.min(0), 0).astype(np.float32)
-    asked = x[:0] if hard is None else columns(hard)
-    return TreeTable(
-        x - least, category, encoded.y.cpu().numpy(), auxiliary_folds(encoded, seed), encoded.n_outputs, seed, asked - least, hard_row.cpu().numpy()
-    )
+    # Codes have an offset per column; the tree models need them from 0 on.
+    offset = np.where(category, x.min(0), 0).astype(np.float32)
+    hard_x = x[:0] if hard is None else columns(hard)
+    fold = auxiliary_folds(encoded, seed)
+    return TreeTable(x - offset, category, encoded.y.cpu().numpy(), fold, encoded.n_outputs, seed, hard_x - offset, hard_row.cpu().numpy())
 
 
 def naive_bayes_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPredictions]:
-    """What naive Bayes says of the rows' texts; nothing where there are none.
+    """Compute the held-out predictions of naive Bayes from the rows' texts; none without texts.
 
     Args:
         encoded: N rows of classes.

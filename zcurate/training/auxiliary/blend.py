@@ -1,7 +1,7 @@
-"""Held-out predictions of several kinds of models put together, by how likely they make the given labels once noise is reckoned with.
+"""Blending of held-out predictions of several kinds of models.
 
-Leaves: `Evidence`, weights. Enters: `Evidence`, what other kinds of models say. No torch. Weights are chosen by the likelihood of the labels
-as `confusion` sees them, not by accuracy on them: that would favour a model that learns the wrong labels too.
+Weights are chosen by the likelihood of the labels under the noise model, not by accuracy: accuracy would favor a model that also learns
+the wrong labels.
 """
 
 from __future__ import annotations
@@ -17,99 +17,119 @@ from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import AuxiliaryPredictions, TopKProbabilities, temper, tempered_columns
 
 BLEND_ROWS = 8000
-"""Rows that weights are chosen on."""
+"""Rows that weights are chosen on, at most."""
 SHARES = (0.25, 0.5, 0.75)
-"""What a further kind may count for beside those before it."""
+"""Candidate weights of a further kind of model relative to the blend before it."""
 
 
-def blend(evidence: Evidence, said: dict[str, AuxiliaryPredictions]) -> tuple[Evidence, dict[str, float]]:
-    """The evidence with the held-out probabilities of members and other kinds of models together; and what each counts for, 1 in all.
+def blend(evidence: Evidence, predictions: dict[str, AuxiliaryPredictions]) -> tuple[Evidence, dict[str, float]]:
+    """Blend the held-out probabilities of the members with those of auxiliary models.
 
-    Of each kind the likeliest setting counts, as blurred as the members are. One kind after another joins, with the smallest share that is within
-    one standard error of the best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
+    The most likely setting of each kind is used, tempered to the inverse temperature of the members. Kinds are added one by one, each with
+    the smallest weight within one standard error of the best (Breiman et al. 1984, section 3.4.3: the rows cannot tell the two apart).
 
     Args:
-        evidence: of classes; where only the best few of them are kept nothing joins.
-        said: kind and setting, such as `boosted 30` -> what it says of all rows and of the last round's hard cases.
+        evidence: of a classification; with top-k probabilities nothing is blended.
+        predictions: of all rows and of the last round's hard examples, by kind and setting such as `boosted 30`.
+
+    Returns:
+        The evidence with blended probabilities; and the weight of the members and of each auxiliary model, 1 in total.
     """
-    if not said or isinstance(evidence.heldout, TopKProbabilities):
+    if not predictions or isinstance(evidence.heldout, TopKProbabilities):
         return evidence, {"members": 1.0}
     labelled = np.flatnonzero(evidence.y >= 0)
     rows = labelled[sample(len(labelled), BLEND_ROWS)]
     y, heldout, last = evidence.y[rows], evidence.heldout, evidence.rounds[-1]
     hard = last.hard_heldout
-    weights, before = {"members": 1.0}, negative_log_likelihood(heldout[rows], y)
-    sharpness = noise_model.estimate_noise(heldout[rows], y).inverse_temperature
-    for name in most_likely(said, rows, y):
-        held = temper_to(said[name], rows, y, sharpness)
-        share, before = best_share(heldout[rows], held.rows[rows], y, before)
+    weights, loss = {"members": 1.0}, negative_log_likelihood(heldout[rows], y)
+    inverse_temperature = noise_model.estimate_noise(heldout[rows], y).inverse_temperature
+    for name in most_likely(predictions, rows, y):
+        auxiliary = temper_to(predictions[name], rows, y, inverse_temperature)
+        share, loss = best_share(heldout[rows], auxiliary.rows[rows], y, loss)
         if share:
-            heldout = mix(heldout, held.rows, share)
-            hard = mix(hard, held.hard, share) if len(hard) else hard
+            heldout = mix(heldout, auxiliary.rows, share)
+            hard = mix(hard, auxiliary.hard, share) if len(hard) else hard
             weights = {**{kind: weight * (1 - share) for kind, weight in weights.items()}, name: share}
     rounds = (*evidence.rounds[:-1], dataclasses.replace(last, hard_heldout=hard))
     return dataclasses.replace(evidence, heldout=heldout, rounds=rounds), weights
 
 
-def most_likely(said: dict[str, AuxiliaryPredictions], rows: np.ndarray, y: np.ndarray) -> list[str]:
-    """One setting of each kind, the kinds in their order: the one that makes the labels of some rows likeliest.
+def most_likely(predictions: dict[str, AuxiliaryPredictions], rows: np.ndarray, y: np.ndarray) -> list[str]:
+    """Choose the setting of each kind under which the labels are most likely.
 
     Args:
-        said: kind and setting -> what it says.
+        predictions: by kind and setting.
         rows: (n,) int64.
-        y: (n,) given classes.
+        y: (n,) their given classes.
+
+    Returns:
+        One name per kind, the kinds in their order.
     """
     kinds: dict[str, list[str]] = {}
-    for name in said:
+    for name in predictions:
         kinds.setdefault(name.split()[0], []).append(name)
-    return [names[0] if len(names) == 1 else min(names, key=lambda name: negative_log_likelihood(said[name].rows[rows], y).mean()) for names in kinds.values()]
+
+    def loss(name: str) -> float:
+        return float(negative_log_likelihood(predictions[name].rows[rows], y).mean())
+
+    return [names[0] if len(names) == 1 else min(names, key=loss) for names in kinds.values()]
 
 
-def temper_to(held: AuxiliaryPredictions, rows: np.ndarray, y: np.ndarray, sharpness: float) -> AuxiliaryPredictions:
-    """What a kind says, as blurred as what the members say, so that it does not depend on the shares how sure the mixture is.
+def temper_to(auxiliary: AuxiliaryPredictions, rows: np.ndarray, y: np.ndarray, inverse_temperature: float) -> AuxiliaryPredictions:
+    """Temper predictions to the inverse temperature of the members.
+
+    The confidence of the blend then does not depend on the weights.
 
     Args:
-        held: what it says.
-        rows: (n,) int64 rows to measure on.
+        auxiliary: predictions of another kind of model.
+        rows: (n,) int64 rows on which the inverse temperature is estimated.
         y: (n,) their given classes.
-        sharpness: the members'.
+        inverse_temperature: inverse temperature of the members.
     """
-    power = noise_model.estimate_noise(held.rows[rows], y).inverse_temperature / sharpness
-    return AuxiliaryPredictions(*(temper(p, power).astype(np.float32) for p in held))
+    power = noise_model.estimate_noise(auxiliary.rows[rows], y).inverse_temperature / inverse_temperature
+    return AuxiliaryPredictions(*(temper(p, power).astype(np.float32) for p in auxiliary))
 
 
-def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, before: np.ndarray) -> tuple[float, np.ndarray]:
-    """The share, 0 or one of `SHARES`, with which another kind joins, and `unlikely` of the mixture.
+def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, loss: np.ndarray) -> tuple[float, np.ndarray]:
+    """Choose the weight with which another kind of model is added.
 
     Args:
         p: (n, C) probabilities so far.
-        other: (n, C) the other kind's.
+        other: (n, C) probabilities of the other kind.
         y: (n,) given classes.
-        before: (n,) `unlikely` of `p`.
+        loss: (n,) `negative_log_likelihood` of `p`.
+
+    Returns:
+        0 or one of `SHARES`; and the (n,) `negative_log_likelihood` of the blend.
     """
-    found = [before, *(negative_log_likelihood(mix(p, other, share), y) for share in SHARES)]
-    best = min(found, key=np.mean)
-    return next((share, each) for share, each in zip((0.0, *SHARES), found, strict=True) if (each - best).mean() <= (each - best).std() / sqrt(len(y)))
+    losses = [loss, *(negative_log_likelihood(mix(p, other, share), y) for share in SHARES)]
+    best = min(losses, key=np.mean)
+    return next((share, each) for share, each in zip((0.0, *SHARES), losses, strict=True) if (each - best).mean() <= (each - best).std() / sqrt(len(y)))
 
 
 def mix(p: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    """(N, C) float32 weighted mean of probabilities.
+    """Compute the weighted mean of probabilities, (N, C) float32.
 
     Args:
         p: (N, C).
         other: (N, C).
-        share: of `other`.
+        share: weight of `other`.
     """
     return ((1 - share) * p + share * other).astype(np.float32)
 
 
 def negative_log_likelihood(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) float64 negative log-likelihood [nats] of the given labels under sharpened probabilities sent through the noise that confident rows show.
+    """Compute the negative log-likelihood of the given labels under label noise.
+
+    Inverse temperature and noise are estimated from confident rows.
 
     Args:
         p: (n, C) held-out probabilities.
         y: (n,) given classes.
+
+    Returns:
+        (n,) float64 [nats].
     """
-    found = noise_model.estimate_noise(p, y)
-    likelihood = (tempered_columns(p, found.inverse_temperature) * found.transition[:, y]).sum(0)
+    noise = noise_model.estimate_noise(p, y)
+    likelihood = (tempered_columns(p, noise.inverse_temperature) * noise.transition[:, y]).sum(0)
     return -np.log(np.maximum(likelihood, 1e-3))

@@ -1,4 +1,7 @@
-"""The worker process in which tree models are fitted."""
+"""The worker process in which tree models are fitted.
+
+Own process and protocol, so that nothing of the user's folder can be imported and scikit-learn is imported from the first moment on.
+"""
 
 from __future__ import annotations
 
@@ -19,31 +22,33 @@ from zcurate.training.auxiliary.trees import KINDS, TreeTable, fit_trees
 START_CODE = (
     "import sys; here = sys.argv.pop(1); here in sys.path or sys.path.insert(0, here); from zcurate.training.auxiliary.tree_worker import serve; serve()"
 )
-"""What the process runs: this very package, wherever it lies, and nothing of the user's folder."""
+"""Code of the process: imports this very package from the folder in its first argument, and nothing from the user's folder."""
 
 
 class TreeWorker:
-    """The process in which trees grow; it loads its libraries from the moment that this object is made, and ends with the `with` block.
+    """Worker process for tree models.
+
+    It imports its libraries while the parent continues, and ends with the `with` block.
 
     Args:
-        wanted: kinds of models; no trees among them, no process.
+        kinds: requested kinds of models; without tree models among them no process is started.
     """
 
-    def __init__(self, wanted: Sequence[str]) -> None:
-        self.wanted = [kind for kind in wanted if kind in KINDS]
-        self.trouble = ""
-        """Why no trees said anything; empty when they did, or when nobody asked."""
-        self.child = self.started() if self.wanted else None
+    def __init__(self, kinds: Sequence[str]) -> None:
+        self.kinds = [kind for kind in kinds if kind in KINDS]
+        self.failure = ""
+        """Why there are no predictions of tree models; empty if there are, or if none were requested."""
+        self.process = self.start() if self.kinds else None
 
-    def started(self) -> subprocess.Popen[bytes] | None:
-        """The process; None, and why, where there can be none."""
+    def start(self) -> subprocess.Popen[bytes] | None:
+        """Start the process; on failure set `failure` and return None."""
         if not sys.executable or getattr(sys, "frozen", False):
-            self.trouble = "there is no Python to start a process with"
+            self.failure = "no Python interpreter to start a process with"
             return None
-        here = str(Path(__file__).resolve().parents[3])
-        command = [sys.executable, "-P", "-c", START_CODE, here, str(spare_threads()), *self.wanted]
+        package_folder = str(Path(__file__).resolve().parents[3])
+        command = [sys.executable, "-P", "-c", START_CODE, package_folder, str(spare_threads()), *self.kinds]
         try:
-            # What stops this process (Ctrl-C) stops that one by the end of its input, not by a signal of its own.
+            # In its own session Ctrl-C does not interrupt the process; it ends when its standard input is closed.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -53,71 +58,77 @@ class TreeWorker:
                 start_new_session=True,
             )
         except OSError as error:
-            self.trouble = f"their process cannot be started ({error.strerror})"
+            self.failure = f"the process cannot be started: {error.strerror}"
             return None
 
     def __enter__(self) -> TreeWorker:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.child is None:
+        if self.process is None:
             return
-        self.child.kill()
-        self.child.wait()
-        for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             try:
                 pipe.close()  # type: ignore[union-attr]
             except (OSError, ValueError):
                 continue
 
-    def ask(self, table: TreeTable, seconds: float | None = None) -> dict[str, AuxiliaryPredictions]:
-        """`grown` of a table; nothing, and why in `trouble`, where that fails or takes too long.
+    def predict(self, table: TreeTable, timeout: float | None = None) -> dict[str, AuxiliaryPredictions]:
+        """Fit the models in the process and return their held-out predictions.
+
+        On failure `failure` is set and the result is empty.
 
         Args:
             table: N rows.
-            seconds: to wait at most; None for as long as it takes.
+            timeout: seconds to wait at most; None for no limit.
         """
-        if self.child is None:
+        if self.process is None:
             return {}
         try:
-            said, complaint = self.child.communicate(to_npz(table._asdict()), seconds)
+            output, errors = self.process.communicate(to_npz(table._asdict()), timeout)
         except subprocess.TimeoutExpired:
-            self.trouble = "they were not ready in time"
+            self.failure = "not finished in time"
             return {}
-        if self.child.returncode:
-            last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-            self.trouble = f"their process ended with code {self.child.returncode}" + (f" ({last})" if last else "")
+        if self.process.returncode:
+            last_line = errors.decode(errors="replace").strip().rpartition("\n")[2]
+            self.failure = f"the process ended with code {self.process.returncode}" + (f" ({last_line})" if last_line else "")
             return {}
-        arrays = from_npz(said)
-        return {name: AuxiliaryPredictions(arrays[f"{name}/rows"], arrays[f"{name}/hard"]) for name in dict.fromkeys(key.split("/")[0] for key in arrays)}
+        arrays = from_npz(output)
+        names = dict.fromkeys(key.split("/")[0] for key in arrays)
+        return {name: AuxiliaryPredictions(arrays[f"{name}/rows"], arrays[f"{name}/hard"]) for name in names}
 
 
 def spare_threads() -> int:
-    """Cores that the members of a small table leave free."""
+    """Count the cores that the members of a small table leave idle; at least 1."""
     return max(1, environment.cpu_count() - 1)
 
 
 def to_npz(arrays: dict[str, Any]) -> bytes:
-    """Named arrays as the bytes of an .npz file."""
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
+    """Serialize named arrays as an .npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def from_npz(data: bytes) -> dict[str, np.ndarray]:
-    """Back from `packed`."""
+    """Deserialize the output of `to_npz`."""
     with np.load(io.BytesIO(data)) as arrays:
         return dict(arrays)
 
 
 def serve() -> None:
-    """Read a table from standard input, write what trees say of it to standard output; how many threads, and which kinds, stand in the arguments."""
-    # scikit-learn would import pandas, for nothing here, at a quarter of its own time.
+    """Run the worker: read a table from standard input, write predictions to standard output.
+
+    The command-line arguments are the number of threads and the kinds of models.
+    """
+    # scikit-learn would import pandas, which is not needed and takes a quarter of its import time.
     sys.modules["pandas"] = None  # type: ignore[assignment]
-    import sklearn.ensemble  # noqa: F401  loaded while the table is still being made
+    import sklearn.ensemble  # noqa: F401  imported while the parent still prepares the table
 
     del sys.modules["pandas"]
     arrays = from_npz(sys.stdin.buffer.read())
     n_classes, seed = int(arrays.pop("n_classes")), int(arrays.pop("seed"))
-    said = fit_trees(TreeTable(n_classes=n_classes, seed=seed, **arrays), sys.argv[2:], int(sys.argv[1]))
-    sys.stdout.buffer.write(to_npz({f"{name}/{part}": array for name, held in said.items() for part, array in held._asdict().items()}))
+    predictions = fit_trees(TreeTable(n_classes=n_classes, seed=seed, **arrays), sys.argv[2:], int(sys.argv[1]))
+    sys.stdout.buffer.write(to_npz({f"{name}/{part}": array for name, of_model in predictions.items() for part, array in of_model._asdict().items()}))

@@ -1,7 +1,7 @@
-"""How far each input lies from the bulk of the data.
+"""Distance of each input from the bulk of the data.
 
-Sees numbers and vectors in robust deviations, categories by their rarity, pictures by coarse brightness and roughness. Wrong when:
-the data fall into far-apart groups of very different sizes; then the smallest looks novel.
+Numbers and vectors are measured in robust standard deviations, categories by their rarity, images by coarse brightness and roughness. If
+the data consists of distant clusters of very different sizes, the smallest cluster looks like outliers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ from zcurate.encoding.encoded import EncodedRows
 
 columns = ("distance",)
 FIRST_ROWS, RELEASED_ROWS = 100_000, 262_144
-"""Rows in files: how many of the first tell the spread, and after how many their memory is given back."""
+"""For memory-mapped rows: number of leading rows from which the scale is estimated, and rows after which memory is released."""
 PICTURES = 512
-"""Pictures looked at at a time."""
+"""Images processed at a time."""
 
 
 def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
-    """`distance` (N,) float64: root mean square of the columns' robust deviations; NaN where there is nothing to measure."""
+    """Compute the distance of each row from the bulk.
+
+    Args:
+        encoded: N rows.
+
+    Returns:
+        `distance` (N,) float64: root mean square of the columns' robust deviations; NaN if there is nothing to measure.
+    """
     parts = [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
     width = sum(part.shape[1] for part in parts) + (0 if encoded.codes is None else encoded.codes.shape[1])
     if not width:
@@ -36,19 +43,28 @@ def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
             if rows.stop % RELEASED_ROWS < rows.stop - rows.start:
                 encoded.store.release()
     if encoded.codes is not None:
-        share = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
-        rarity = (-share.clamp_min(1e-9).log() / 3).square()
+        frequency = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
+        rarity = (-frequency.clamp_min(1e-9).log() / 3).square()
         for rows in chunk_slices(encoded.n_rows, encoded.codes.shape[1]):
             total[rows] += rarity[encoded.codes[rows]].sum(1)
-    out = encoded.zeros(encoded.n_rows, dtype=torch.float64)
+    distance = encoded.zeros(encoded.n_rows, dtype=torch.float64)
     for begin, end in chunk_ranges(encoded.n_rows, RELEASED_ROWS):
-        out[begin:end] = (total[begin:end] / width).sqrt()
+        distance[begin:end] = (total[begin:end] / width).sqrt()
         encoded.release()
-    return {"distance": out.cpu().numpy()}
+    return {"distance": distance.cpu().numpy()}
 
 
 def soften(x: Tensor) -> Tensor:
-    """(N, F) float32 signed robust deviations, logarithmic beyond one, so that one wild number is not the whole row."""
+    """Compute signed robust deviations, logarithmic beyond 1.
+
+    A single extreme number then does not dominate its row.
+
+    Args:
+        x: (N, F) float32.
+
+    Returns:
+        (N, F) float32.
+    """
     out = torch.empty(x.shape, device=x.device)
     for rows, deviation in soften_chunks(x):
         out[rows] = deviation
@@ -56,38 +72,59 @@ def soften(x: Tensor) -> Tensor:
 
 
 def soften_chunks(x: Tensor, n_first: int | None = None) -> Iterator[tuple[slice, Tensor]]:
-    """`softened`, some rows at a time, so that nothing of size N x F is held.
+    """Compute `soften` in chunks of rows, so that no second array of size N x F is allocated.
 
     Args:
         x: (N, F) float32.
-        n_first: how many of the first rows tell the spread, where rows lie in a random order; None for all.
+        n_first: number of leading rows from which the scale is estimated, for rows in random order; None for all.
+
+    Yields:
+        The rows and their deviations.
     """
-    middle, scale = median_and_scale(x[:n_first])
+    median, scale = median_and_scale(x[:n_first])
     for rows in chunk_slices(len(x), x.shape[1]):
-        deviation = (x[rows] - middle).div_(scale)
-        far = deviation.abs()
-        yield rows, torch.where(far > 1, far.clamp_min(1).log_().add_(1), far).copysign_(deviation)
+        deviation = (x[rows] - median).div_(scale)
+        magnitude = deviation.abs()
+        yield rows, torch.where(magnitude > 1, magnitude.clamp_min(1).log_().add_(1), magnitude).copysign_(deviation)
 
 
 def median_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(F,) float32 median, and (F,) float32 robust standard deviation (a 3.29th of the middle 90 %), infinite for columns that hardly vary."""
-    # numpy sorts the columns of a sample fifteen times as fast as torch.
+    """Estimate median and robust standard deviation of each column from a sample of rows.
+
+    The standard deviation is the range of the middle 90 % over 3.29.
+
+    Args:
+        x: (N, F) float32.
+
+    Returns:
+        (F,) float32 each; the scale is infinite for columns that hardly vary.
+    """
+    # NumPy sorts the columns of a sample much faster than torch.
     sample = np.sort(x[:: max(1, len(x) // 20_000)].T.cpu().numpy(), 1)
-    at = np.array([0.05, 0.5, 0.95]) * (sample.shape[1] - 1)
-    below, above = sample[:, np.floor(at).astype(int)].astype(np.float64), sample[:, np.ceil(at).astype(int)].astype(np.float64)
-    low, middle, high = torch.from_numpy((below + (above - below) * (at % 1)).T).float().to(x.device)
+    position = np.array([0.05, 0.5, 0.95]) * (sample.shape[1] - 1)
+    below, above = sample[:, np.floor(position).astype(int)].astype(np.float64), sample[:, np.ceil(position).astype(int)].astype(np.float64)
+    low, median, high = torch.from_numpy((below + (above - below) * (position % 1)).T).float().to(x.device)
     scale = (high - low) / 3.29
-    return middle, torch.where(scale > 1e-12, scale, torch.inf)
+    return median, torch.where(scale > 1e-12, scale, torch.inf)
 
 
 def picture_features(encoded: EncodedRows) -> Tensor:
-    """(N, 19) float32: mean brightness in a 4 x 4 grid, overall contrast, roughness across and down."""
+    """Compute coarse features of images.
+
+    They are mean brightness in a 4 x 4 grid, overall contrast, horizontal and vertical roughness.
+
+    Args:
+        encoded: N rows with `images`.
+
+    Returns:
+        (N, 19) float32.
+    """
     assert encoded.images is not None  # crack: narrows types only
-    found = []
+    features = []
     for images in encoded.images.split(PICTURES):
         grey = images.float().mean(1, keepdim=True)
         grid = F.adaptive_avg_pool2d(grey, 4).flatten(1)
-        across, down = (grey.diff(dim=dim).abs().mean((1, 2, 3)) for dim in (3, 2))
-        found.append(torch.cat([grid, grey.std((1, 2, 3))[:, None], across[:, None], down[:, None]], 1))
+        horizontal, vertical = (grey.diff(dim=dim).abs().mean((1, 2, 3)) for dim in (3, 2))
+        features.append(torch.cat([grid, grey.std((1, 2, 3))[:, None], horizontal[:, None], vertical[:, None]], 1))
         encoded.release()
-    return torch.cat(found)
+    return torch.cat(features)

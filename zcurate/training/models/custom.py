@@ -1,7 +1,7 @@
-"""A user's own torch module, wrapped so that it sees plain tensors.
+"""A user's own torch module, wrapped so that it receives plain tensors.
 
-Tables arrive as (B, D) floats: piecewise-linear numbers, vectors, then categories one-hot. Pictures as (B, C, H, W) floats in
-[-0.5, 0.5]. Wrong when: the data holds free text; name a built-in model then.
+Tables arrive as (B, D) floats: piecewise-linear numbers, vectors, then one-hot categories. Images arrive as (B, C, H, W) floats in
+[-0.5, 0.5]. Free text is not supported; use a built-in model for it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.runtime.startup import import_deferred
 
 MAX_ONE_HOT = 4096
+"""Category values in all columns that are passed one-hot, at most."""
 
 
 class CustomModel(nn.Module):
-    """One member around the user's module."""
+    """One member that wraps the user's module."""
 
     def __init__(self, inner: nn.Module, n_codes: int) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class CustomModel(nn.Module):
         self.n_codes = n_codes
 
     def forward(self, inputs: Batch) -> Tensor:
-        """Inputs of (1, B) rows to logits (1, B, C)."""
+        """Map the inputs of (1, B) rows to logits (1, B, C)."""
         if inputs.images is not None:
             output: Tensor = self.inner(inputs.images[0].float().div_(255).sub_(0.5))
             return output[None]
@@ -44,10 +45,10 @@ class CustomModel(nn.Module):
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """The function that `file.py:function` names.
+    """Load the function that `file.py:function` names.
 
     Raises:
-        UsageError: no such file or function, or the file does not run.
+        UsageError: the file or the function does not exist, or the file does not run.
     """
     path, _, function = name.rpartition(":")
     if not os.path.isfile(path):
@@ -61,27 +62,30 @@ def load_function(name: str) -> Callable[..., Any]:
     except Exception as error:
         raise UsageError(f"--model {name}: {path} does not run — {type(error).__name__}: {error} — run it with python first") from error
     if not callable(getattr(module, function, None)):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(f"--model {name}: no function '{function}' in {path} — it has {listed(known)}{did_you_mean(function, known)}")
-    found: Callable[..., Any] = getattr(module, function)
-    return found
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UsageError(f"--model {name}: no function '{function}' in {path} — it has {listed(functions)}{did_you_mean(function, functions)}")
+    loaded: Callable[..., Any] = getattr(module, function)
+    return loaded
 
 
 def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
-    """Call the user's function with the input's shape and the number of outputs.
+    """Build the user's model by calling the function with the input's shape and the number of outputs.
 
     Args:
         spec: `name` is `file.py:function`.
         encoded: shapes of the inputs and number of outputs.
         n_members: must be 1.
-        generator: seeds torch's own generator while the function runs, so that a seed gives one result.
+        generator: its seed is set on torch's global generator while the function runs, so that results are reproducible.
 
     Raises:
-        UsageError: the data holds text or too many categories, or the function returns no module.
+        UsageError: the data contains text or too many categories, or the function does not return a module.
     """
     if encoded.n_terms or encoded.n_codes > MAX_ONE_HOT:
-        what = "free text" if encoded.n_terms else f"{encoded.n_codes} category values"
-        raise UsageError(f"--model {spec.name}: the data holds {what} — a model of your own sees numbers, categories and pictures — use --model mlp")
+        unsupported = "free text" if encoded.n_terms else f"{encoded.n_codes} category values"
+        raise UsageError(
+            f"--model {spec.name}: the data contains {unsupported} — a custom model takes numbers, pictures and at most {MAX_ONE_HOT} category values — "
+            "use --model mlp"
+        )
     if encoded.images is not None:
         shape = tuple(encoded.images.shape[1:])
     else:

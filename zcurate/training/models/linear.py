@@ -1,6 +1,6 @@
-"""Packed linear models: logistic (or linear) regression on the encoded columns and TF-IDF text, K side by side.
+"""Packed linear models: K logistic (or linear) regressions on the encoded columns and TF-IDF text.
 
-The right choice for text and for very few rows; on anything curved the `mlp` sees more.
+Suited to text and to very few rows; `mlp` is better where the relation is not linear.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ from zcurate.training.models.mlp import PackedMLP
 
 
 def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
-    """K packed linear models for `encoded`; arguments as for `mlp`."""
+    """Build K packed linear models for `encoded`; arguments as for `mlp.build`."""
     return PackedMLP(spec, encoded, n_members, (), generator)

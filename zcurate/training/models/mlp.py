@@ -1,7 +1,7 @@
-"""Packed perceptrons: K small networks side by side as one batched product per layer.
+"""Packed perceptrons: K small networks trained together, with one batched product per layer.
 
-Sees numbers as piecewise-linear bins, categories as embeddings, and adds a linear term on TF-IDF text. Weak on data whose classes
-differ only in a long interaction of many columns; strong and fast elsewhere.
+Numbers enter as piecewise-linear bins and categories as embeddings; a linear term on TF-IDF text is added. Weak on data whose classes
+differ only in an interaction of many columns; strong and fast elsewhere.
 Sources: packing as in TabM (arXiv:2410.24210); encoding arXiv:2203.05556.
 """
 
@@ -18,15 +18,14 @@ from zcurate.encoding.encoded import Batch, EncodedRows
 from zcurate.training.models.packed import PackedPerceptron, PackedText, embedding_gradient, embedding_rows
 
 TEXT_GAIN = 4.0
-"""Texts beside a perceptron learn this much faster than it does: with 1 / 4 / 8 and a column of noise beside the text, average
-precision on the tuning sets of the bench was .469 / .478 / .473 (sentence_polarity_rand) and .864 / .943 / .936 (sms_spam_asym10)."""
+"""Factor by which the text term learns faster than the perceptron it is added to; chosen on the bench's tuning sets."""
 
 
 class PackedMLP(nn.Module):
     """K perceptrons; with no hidden width, K linear models."""
 
     first_code: Tensor
-    """(K, 1, 1) int64, where each member's embeddings begin."""
+    """(K, 1, 1) int64, offset of each member's rows in the embedding table."""
 
     def __init__(self, spec: ModelConfig, encoded: EncodedRows, n_members: int, hidden: tuple[int, ...], generator: torch.Generator) -> None:
         super().__init__()
@@ -41,57 +40,64 @@ class PackedMLP(nn.Module):
         self.stack = PackedPerceptron(n_members, (width, *hidden, encoded.n_outputs), generator, spec.dropout, self.generator) if width else None
         self.text = PackedText(n_members, encoded.n_terms, encoded.n_outputs, TEXT_GAIN if hidden else 1.0) if encoded.n_terms else None
 
-    def seen(self, inputs: Batch) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, D): what the first layer sees."""
+    def first_layer_input(self, inputs: Batch) -> Tensor:
+        """Concatenate numbers and embedded categories of (K, B) rows, (K, B, D)."""
         parts = [] if inputs.x is None else [inputs.x]
         if self.embedding is not None and inputs.codes is not None:
-            wide = embedding_rows(self.embedding, inputs.codes + self.first_code).flatten(2)
-            parts.append(wide.to(parts[0].dtype) if parts else wide)
+            embedded = embedding_rows(self.embedding, inputs.codes + self.first_code).flatten(2)
+            parts.append(embedded.to(parts[0].dtype) if parts else embedded)
         return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 
     def features(self, inputs: Batch) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, D): what the last layer sees."""
+        """Compute the input of the last layer, (K, B, D), for (K, B) rows."""
         assert self.stack is not None  # crack: narrows types only
-        return self.stack.hidden(self.seen(inputs))[-1]
+        return self.stack.hidden_layers(self.first_layer_input(inputs))[-1]
 
     def forward(self, inputs: Batch) -> Tensor:
-        """Inputs of (K, B) rows to (K, B, C) logits, float32."""
-        outputs = [] if self.stack is None else [self.stack(self.seen(inputs))]
+        """Compute the logits, (K, B, C) float32, of (K, B) rows."""
+        outputs = [] if self.stack is None else [self.stack(self.first_layer_input(inputs))]
         if self.text is not None:
             outputs.append(self.text(inputs))
         return outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
 
     @property
     def has_manual_backward(self) -> bool:
-        """Whether `forward_with_gradient` does all of the model's work; it spares autograd's part, a twentieth to a tenth of a step."""
+        """Whether `forward_with_gradient` covers the whole model, which spares the overhead of autograd."""
         return self.stack is not None and self.text is None
 
     @torch.no_grad()
     def forward_with_gradient(self, inputs: Batch) -> tuple[Tensor, Callable[[Tensor], None]]:
-        """What `forward` gives, and what is to be told its gradient (K, B, C) and leaves those of the parameters with them."""
-        assert self.stack is not None  # crack: narrows types only
-        output, found = self.stack.ahead(self.seen(inputs))
-        return output, partial(self.learn, inputs, found)
-
-    @torch.no_grad()
-    def learn(self, inputs: Batch, found: list[Tensor], gradient: Tensor) -> None:
-        """Leave the gradients of the parameters with them.
+        """Run `forward` without autograd.
 
         Args:
             inputs: (K, B) rows.
-            found: by the stack.
-            gradient: (K, B, C) float32, of the output.
+
+        Returns:
+            (K, B, C) float32 logits; and a function that takes their gradient (K, B, C) and sets `grad` of all parameters.
         """
         assert self.stack is not None  # crack: narrows types only
-        self.stack.flat.grad, parts = self.stack.slopes
-        embedded = 0 if self.embedding is None or inputs.codes is None else inputs.codes.shape[2] * self.embedding.shape[1]
-        slope = self.stack.back(found, gradient, parts, embedded)
-        if self.embedding is not None and inputs.codes is not None and slope is not None:
-            self.embedding.grad = embedding_gradient(self.embedding, inputs.codes + self.first_code, slope.float())
+        output, saved = self.stack.forward_layers(self.first_layer_input(inputs))
+        return output, partial(self.set_gradients, inputs, saved)
+
+    @torch.no_grad()
+    def set_gradients(self, inputs: Batch, saved: list[Tensor], upstream: Tensor) -> None:
+        """Run the backward pass and set `grad` of all parameters.
+
+        Args:
+            inputs: (K, B) rows.
+            saved: by the forward pass of the stack.
+            upstream: (K, B, C) float32, gradient with respect to the logits.
+        """
+        assert self.stack is not None  # crack: narrows types only
+        self.stack.flat.grad, gradients = self.stack.gradient_buffer
+        n_embedded = 0 if self.embedding is None or inputs.codes is None else inputs.codes.shape[2] * self.embedding.shape[1]
+        gradient = self.stack.backward_layers(saved, upstream, gradients, n_embedded)
+        if self.embedding is not None and inputs.codes is not None and gradient is not None:
+            self.embedding.grad = embedding_gradient(self.embedding, inputs.codes + self.first_code, gradient.float())
 
 
 def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
-    """K packed perceptrons for `encoded`.
+    """Build K packed perceptrons for `encoded`.
 
     Args:
         spec: `hidden`, `dropout`, `embedding`.

@@ -1,6 +1,7 @@
-"""A small residual network for pictures, one member at a time (grouped convolutions are slower than a loop).
+"""A small residual network for images, one member at a time.
 
-Sees what is drawn, a few pixels shifted; no pre-trained weights, so photographs of many kinds in few examples are beyond it.
+Suited to drawings and simple images. It has no pre-trained weights, so it does not learn varied photographs from few examples.
+Members are not packed because grouped convolutions are slower than a loop.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import Batch, EncodedRows
 
 LARGE_SIDE = 24
-"""Side [pixels] from which the first stage halves the picture."""
+"""Image width [pixels] from which the first stage halves the image."""
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with a way around them; the first halves the picture where `stride` is 2."""
+    """Residual block of two 3x3 convolutions; the first one has the given stride."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
@@ -25,17 +26,17 @@ class Block(nn.Module):
         self.first_norm = nn.BatchNorm2d(n_out)
         self.second = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(n_out)
-        self.around = nn.Conv2d(n_in, n_out, 1, stride, bias=False) if stride != 1 or n_in != n_out else None
+        self.shortcut = nn.Conv2d(n_in, n_out, 1, stride, bias=False) if stride != 1 or n_in != n_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in, H, W) to (B, n_out, H / stride, W / stride)."""
+        """Map (B, n_in, H, W) to (B, n_out, H / stride, W / stride)."""
         h = F.relu(self.first_norm(self.first(x)))
         h = self.second_norm(self.second(h))
-        return F.relu(h + (x if self.around is None else self.around(x)))
+        return F.relu(h + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class ResNet(nn.Module):
-    """Stem, one block per width, mean over the picture, linear head."""
+    """Stem, one block per width, global average pooling, linear head."""
 
     def __init__(self, widths: tuple[int, ...], n_channels: int, n_outputs: int, first_stride: int = 1) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class ResNet(nn.Module):
         self.head = nn.Linear(widths[-1], n_outputs)
 
     def features(self, inputs: Batch) -> Tensor:
-        """Pictures (1, B, C, H, W) uint8 to (1, B, D): what the head sees."""
+        """Map images (1, B, C, H, W) uint8 to the input of the head, (1, B, D)."""
         assert inputs.images is not None  # crack: narrows types only
         x = inputs.images[0].float().sub_(127.5).div_(64.0).contiguous(memory_format=torch.channels_last)
         h = F.relu(self.stem_norm(self.stem(x)))
@@ -55,16 +56,16 @@ class ResNet(nn.Module):
         return h.mean((2, 3))[None]
 
     def forward(self, inputs: Batch) -> Tensor:
-        """Pictures (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
+        """Map images (1, B, C, H, W) uint8 to logits (1, B, n_outputs)."""
         logits: Tensor = self.head(self.features(inputs))
         return logits
 
 
 def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
-    """One residual network for pictures.
+    """Build one residual network for images.
 
     Args:
-        spec: `hidden` = channels of each stage.
+        spec: `hidden`, the channels of each stage.
         encoded: `images` (N, C, H, W) and number of outputs.
         n_members: must be 1.
         generator: source of the initial weights (CPU).
