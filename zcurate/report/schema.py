@@ -1,4 +1,4 @@
-"""Columns of the report and their meanings."""
+"""Columns of the report, their meanings and their Parquet encodings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ METADATA_KEY = b"zcurate"
 ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
-"""In which verdicts are told."""
+"""Order in which verdicts are listed."""
 CURVE_COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
-"""List columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
+"""List columns that only `explain` reads; `report` shows them only if `--columns` names them."""
 COLUMN_DOCS = {
     "row": "0-based position in the input",
     "id": "value of `--id`",
@@ -62,9 +62,9 @@ COLUMN_DOCS = {
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How the columns of a report are packed in Parquet, as arguments of its writer."""
+    """Choose the Parquet encoding of each column, as arguments of `pq.ParquetWriter`."""
     floats = [field.name for field in schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
-    packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
-    words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
-    words = [name for name in words if name not in floats and name not in packed]
-    return {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": floats, "column_encoding": packed or None}
+    delta_encoded = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
+    paths = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
+    dictionary = [name for name in paths if name not in floats and name not in delta_encoded]
+    return {"compression": "zstd", "use_dictionary": dictionary, "use_byte_stream_split": floats, "column_encoding": delta_encoded or None}

@@ -1,9 +1,11 @@
-"""`zcurate report [REPORT]`: list rows; data to stdout, talk to stderr."""
+"""`zcurate report [REPORT]`: list rows; data on stdout, messages on stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import BinaryIO
 
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
@@ -33,22 +35,22 @@ def report(report: str | None, options: ReportOptions) -> None:
     if report is None:
         sys.stderr.write(f"{path}\n")
     form = format_of(options)
-    loaded = load(path, listing.needed(options, ids=form == "ids"))
+    loaded = load(path, listing.column_filter(options, ids=form == "ids"))
     write = SINKS.load(form)
     if form == "ids" and options.columns is not None:
         raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
     if options.output not in (None, "-"):
         guard(str(options.output), [path, loaded.card["input"]["path"]])
     if options.output is None or options.output == "-":
-        write(listing.rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
+        write(listing.list_rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
         sys.stdout.flush()
         return
-    table = listing.rows(loaded, options, ids=form == "ids")
+    table = listing.list_rows(loaded, options, ids=form == "ids")
     write_file(options.output, lambda stream: write(table, stream, options))
 
 
 def format_of(options: ReportOptions) -> str:
-    """The format asked for; else by the output file's ending; else a table on a terminal and CSV in a pipe."""
+    """Choose the format: as asked for, else by the output file's ending, else a table on a terminal and CSV in a pipe."""
     if options.null:
         return "ids"
     if options.format != "auto":
@@ -58,13 +60,13 @@ def format_of(options: ReportOptions) -> str:
     return "table" if sys.stdout.isatty() else "csv"
 
 
-def write_file(path: str, write: object) -> None:
-    """Write to a temporary file, then put it in place.
+def write_file(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file atomically.
 
     Raises:
-        UsageError: the place cannot be written to.
+        UsageError: the path cannot be written to.
     """
     from zcurate.report.atomic import whole_file
 
     with whole_file(path) as temporary, open(temporary, "wb") as stream:
-        write(stream)  # type: ignore[operator]
+        write(stream)
