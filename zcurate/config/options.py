@@ -33,27 +33,27 @@ class ScanOptions:
     id: str | None = option(None, "Column with your own key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK")
     model: str = option("auto", "auto, linear, mlp, resnet, a TOML file, or file.py:function.", "Model", metavar="SPEC")
-    output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE")
-    force: bool = option(False, "Overwrite FILE even if it is no report of this input.", "Output")
+    output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet in this folder].", "Output", "--output", "-o", metavar="FILE")
+    force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE")
     epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N")
     time_limit: str | None = option(None, "Stop training after this long: 90s, 10m, 2h.", "Run", metavar="TIME")
-    resume: bool = option(False, "Go on from the checkpoint that an unfinished scan left beside its report.", "Run")
-    seed: int = option(0, "Seed of every random choice.", "Run", metavar="N")
-    group: str | None = option(None, "Column; rows with the same value stay in one fold.", "Input", metavar="COL")
-    exclude: tuple[str, ...] = option((), "Column (or glob) that the model must not see; repeatable.", "Input", metavar="COL")
+    resume: bool = option(False, "Resume an interrupted scan from its checkpoint.", "Run")
+    seed: int = option(0, "Random seed.", "Run", metavar="N")
+    group: str | None = option(None, "Column whose equal values stay in one fold.", "Input", metavar="COL")
+    exclude: tuple[str, ...] = option((), "Column (or glob) that the model must not use; repeatable.", "Input", metavar="COL")
     image: str | None = option(None, "Column with pictures: paths or encoded bytes.", "Input", metavar="COL")
-    root: str | None = option(None, "Folder that picture paths start from.", "Input", metavar="DIR")
-    input_format: str | None = option(None, f"{', '.join(INPUT_FORMATS)} [default: by name].", "Input", metavar="F")
-    threshold: float | None = option(None, "Call a row incorrect above this p_incorrect [default: 0.5].", "Decide", metavar="P")
-    precision: float | None = option(None, "Call rows incorrect as long as P of them are expected to be.", "Decide", metavar="P")
-    budget: int | None = option(None, "Call at most the N most suspicious rows incorrect.", "Decide", metavar="N")
-    memory: str | None = option(None, "Keep to about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
-    estimate: bool = option(False, "Say what the scan would cost in time and memory, and do nothing.", "Run")
-    max_bad: str = option("5%", "Exit 4 when more rows than this cannot be read.", "Run", metavar="SHARE")
+    root: str | None = option(None, "Folder that picture paths are relative to.", "Input", metavar="DIR")
+    input_format: str | None = option(None, f"{', '.join(INPUT_FORMATS)} [default: by file name].", "Input", metavar="F")
+    threshold: float | None = option(None, "Flag rows with p_incorrect above P [default: 0.5].", "Decide", metavar="P")
+    precision: float | None = option(None, "Flag as many rows as an expected precision of P allows.", "Decide", metavar="P")
+    budget: int | None = option(None, "Flag at most the N most suspicious rows.", "Decide", metavar="N")
+    memory: str | None = option(None, "Limit memory to about SIZE: 500MB, 4GB, 2GiB [default: the machine's memory].", "Run", metavar="SIZE")
+    estimate: bool = option(False, "Print the estimated time and memory, then exit.", "Run")
+    max_bad: str = option("5%", "Exit with code 4 if more rows than this cannot be read.", "Run", metavar="SHARE")
     json: bool = option(False, "Print the summary as one JSON object on stdout.", "Output")
-    quiet: bool = option(False, "No progress, no summary.", "Output", "--quiet", "-q")
-    verbose: bool = option(False, "Say more: seconds by stage, what was left out.", "Output", "--verbose", "-v")
+    quiet: bool = option(False, "Print no progress and no summary.", "Output", "--quiet", "-q")
+    verbose: bool = option(False, "Print more: time of each stage, columns left out.", "Output", "--verbose", "-v")
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything is read.
@@ -87,9 +87,9 @@ class ScanOptions:
 class TrialOptions(ScanOptions):
     """What `zcurate trial` can be told: all that shapes a scan, and what to plant."""
 
-    share: str = option("10%", "Share of the labelled rows to plant an error in.", "Plant", metavar="SHARE")
-    kinds: str | None = option(None, "Kinds to plant, by comma [default: all that fit the task].", "Plant", metavar="KIND,...")
-    prioritise: bool = option(False, "Show what a loss-prioritised training budget would be spent on.", "Output")
+    share: str = option("10%", "Share of the labelled rows to plant errors in.", "Plant", metavar="SHARE")
+    kinds: str | None = option(None, "Kinds of errors, comma-separated [default: all that fit the task].", "Plant", metavar="KIND,...")
+    prioritise: bool = option(False, "Print which rows a loss-prioritised training would spend its budget on.", "Output")
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything is read.
@@ -106,7 +106,7 @@ class TrialOptions(ScanOptions):
 class ExplainOptions:
     """What `zcurate explain` can be told."""
 
-    by_row: bool = option(False, "Take every ROW as a row number, also where the report has ids.", "Select")
+    by_row: bool = option(False, "Every ROW is a row number, even if the report has ids.", "Select")
     json: bool = option(False, "Print one JSON object per row.", "Show")
 
 
@@ -114,16 +114,16 @@ class ExplainOptions:
 class ReportOptions:
     """What `zcurate report` can be told."""
 
-    verdict: str | None = option(None, "Verdicts to list, by comma [default: incorrect].", "Select", metavar="V,...")
-    top: int | None = option(None, "The N lowest ranks; without --verdict whatever their verdict.", "Select", metavar="N")
-    class_: str | None = option(None, "Only rows whose given label is C.", "Select", "--class", metavar="C")
-    given: str | None = option(None, "Only rows with this given label.", "Select", metavar="A")
-    suggested: str | None = option(None, "Only rows with this suggested label.", "Select", metavar="B")
-    min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P")
+    verdict: str | None = option(None, "Verdicts to list, comma-separated [default: incorrect].", "Select", metavar="V,...")
+    top: int | None = option(None, "Only the N most suspicious rows; without --verdict of any verdict.", "Select", metavar="N")
+    class_: str | None = option(None, "Only rows with given label C; same as --given.", "Select", "--class", metavar="C")
+    given: str | None = option(None, "Only rows with given label A.", "Select", metavar="A")
+    suggested: str | None = option(None, "Only rows with suggested label B.", "Select", metavar="B")
+    min_p: float | None = option(None, "Only rows with p_incorrect of at least P.", "Select", metavar="P")
     format: str = option("auto", f"{', '.join(REPORT_FORMATS)}; auto is a table on a terminal, CSV in a pipe.", "Show", metavar="F")
-    columns: str | None = option(None, "Columns to show, by comma.", "Show", metavar="C,...")
-    with_data: bool = option(False, "Join the input's own columns and an empty `decision` column.", "Show")
-    output: str | None = option(None, "Write to FILE instead of stdout; its ending picks the format.", "Show", "--output", "-o", metavar="FILE")
+    columns: str | None = option(None, "Columns to show, comma-separated.", "Show", metavar="C,...")
+    with_data: bool = option(False, "Add the input's own columns and an empty `decision` column.", "Show")
+    output: str | None = option(None, "Write to FILE instead of stdout; its ending selects the format.", "Show", "--output", "-o", metavar="FILE")
     null: bool = option(False, "With --format ids: end each id with NUL, for xargs -0.", "Show", "-0")
 
     def check(self) -> None:
