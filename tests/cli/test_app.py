@@ -1,4 +1,4 @@
-"""The command line: whole stdout, last stderr line, exit code."""
+"""The command line: complete stdout, last line of stderr, exit code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def program(*words, **settings):
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """One scan for all: the data, the report's bytes and what was said."""
+    """One scan for all tests: the data, the report's bytes and stderr."""
     folder = tmp_path_factory.mktemp("once")
     path, _ = conftest.blobs_csv.__wrapped__(folder)
     (folder / "work").mkdir()
@@ -74,13 +74,13 @@ def scanned(once, here):
 
 @pytest.fixture
 def data(once, tmp_path):
-    """A copy of the scanned data at its place, put back afterwards."""
+    """The scanned data, restored afterwards."""
     before = once[0].read_bytes()
     yield once[0]
     once[0].write_bytes(before)
 
 
-def test_a_scan_writes_here_and_says_what_it_found(scanned, here):
+def test_a_scan_writes_its_report_here_and_prints_a_summary(scanned, here):
     path, err = scanned
     assert os.listdir(here) == [path]
     assert len(load(path)) == 240
@@ -92,7 +92,7 @@ def test_a_scan_writes_here_and_says_what_it_found(scanned, here):
     assert max(len(line) for line in lines) <= 80
 
 
-def test_quiet_is_quiet(run, here, blobs_csv):
+def test_quiet_prints_nothing(run, here, blobs_csv):
     assert run("scan", blobs_csv[0], "-q", "--epochs", "2") == (0, "", "")
 
 
@@ -155,7 +155,7 @@ def test_report_refuses_data_that_changed(scanned, run, data):
     assert "has changed since the scan" in last(err)
 
 
-def test_info_tells_about_data_and_reports(scanned, run, blobs_csv):
+def test_info_describes_data_and_reports(scanned, run, blobs_csv):
     code, out, _ = run("info", blobs_csv[0])
     assert code == 0
     assert "multiclass: labels are text with 3 distinct values" in out
@@ -166,7 +166,7 @@ def test_info_tells_about_data_and_reports(scanned, run, blobs_csv):
     assert json.loads(run("info", scanned[0], "--json")[1])["verdicts"].startswith("incorrect")
 
 
-def test_info_alone_tells_versions_and_device(run):
+def test_info_alone_lists_versions_and_device(run):
     code, out, _ = run("info")
     assert code == 0
     assert "torch" in out
@@ -266,7 +266,7 @@ def test_too_many_unreadable_rows_are_exit_4(run, here):
     assert run("scan", "ragged.csv", "-q", "--epochs", "4", "--max-bad", "20%")[0] == ExitCode.DONE
 
 
-def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files, monkeypatch):
+def test_a_bug_is_exit_70_and_names_the_trace(run, here, bad_files, monkeypatch):
     from zcurate.pipeline import scan
 
     def broken(*words, **settings):
@@ -281,13 +281,13 @@ def test_our_own_bug_is_exit_70_and_says_where_the_trace_is(run, here, bad_files
 
 
 def test_help_and_report_import_nothing_heavy(scanned):
-    progress = "import sys\nfrom zcurate.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', 'pandas', *(['pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
+    script = "import sys\nfrom zcurate.cli.app import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nheavy = {'torch', 'sklearn', 'pandas', *(['pyarrow'] if 'report' not in sys.argv else [])} & set(sys.modules)\nsys.exit(f'imported {heavy}' if heavy else 0)"
     for words in (["--help"], ["scan", "--help"], ["trial", "--help"], ["explain", "--help"], ["--version"], ["report", scanned[0], "--top", "3"]):
-        done = subprocess.run([sys.executable, "-c", progress, *words], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 
-def test_a_closed_pipe_is_a_quiet_death(scanned):
+def test_a_closed_pipe_ends_silently(scanned):
     command = f"{sys.executable} -m zcurate report {scanned[0]} --top 240 --format jsonl | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout.count("\n") == 1
@@ -304,7 +304,7 @@ def test_version_and_help_go_to_stdout(run):
         assert command in out
 
 
-def test_a_trial_prints_what_it_found_and_writes_nothing(run, here, blobs_csv):
+def test_a_trial_prints_its_tables_and_writes_nothing(run, here, blobs_csv):
     before = blobs_csv[0].read_bytes()
     code, out, err = run("trial", blobs_csv[0], "--id", "key", "--epochs", "6", "--prioritise")
     lines = out.splitlines()
@@ -342,7 +342,7 @@ def test_a_trial_without_skill_is_exit_3(run, here):
     assert os.listdir(here) == ["random.csv"]
 
 
-def test_a_trial_that_a_time_limit_cuts_short_is_exit_4(run, here, blobs_csv):
+def test_a_trial_that_a_time_limit_stops_is_exit_4(run, here, blobs_csv):
     code, out, err = run("trial", blobs_csv[0], "--time-limit", "0.01s")
     assert (code, out) == (ExitCode.PARTIAL, "")
     assert "--time-limit left" in last(err)
@@ -383,7 +383,7 @@ def test_a_dash_is_standard_output(here, blobs_csv):
     assert os.listdir(here) == []
 
 
-def test_a_report_is_named_as_what_it_is(run, here, blobs_csv):
+def test_a_report_must_be_named_like_a_parquet_file(run, here, blobs_csv):
     code, _, err = run("scan", blobs_csv[0], "-o", "out.csv")
     assert code == 2
     assert "a report is a Parquet file" in last(err)
@@ -414,14 +414,14 @@ def test_joined_data_are_as_written(run, here):
     assert {row["flag"] for row in rows} == {"True"}
 
 
-def test_a_time_limit_that_bites_is_exit_4_and_said(run, here, blobs_csv):
+def test_a_time_limit_that_is_reached_is_exit_4_with_a_warning(run, here, blobs_csv):
     code, _, err = run("scan", blobs_csv[0], "--time-limit", "0.01s")
     assert code == ExitCode.PARTIAL
     assert "--time-limit" in err
     assert set(load("blobs.zcurate.parquet").table.column("verdict").to_pylist()) == {"unjudged"}
 
 
-def test_report_leaves_the_lists_for_explain_out_unless_asked(scanned, run):
+def test_report_omits_the_columns_for_explain_unless_named(scanned, run):
     for form in ("csv", "tsv", "jsonl", "markdown"):
         assert "loss_curve" not in run("report", scanned[0], "--top", "1", "--format", form)[1]
     assert not {"loss_curve", "clues", "top_classes"} & set(json.loads(run("report", scanned[0], "--top", "1", "--format", "json")[1])[0])
@@ -433,7 +433,7 @@ def test_report_leaves_the_lists_for_explain_out_unless_asked(scanned, run):
 
 
 @pytest.fixture
-def far(once):
+def remote(once):
     """The scanned data in fsspec's memory, as a file and as a folder of parts."""
     import fsspec
 
@@ -447,41 +447,41 @@ def far(once):
     system.pseudo_dirs[:] = [""]
 
 
-def test_a_table_from_afar_is_scanned_and_read_again(far, run, here, once):
+def test_a_remote_table_is_scanned_and_read_again(remote, run, here, once):
     code, out, err = run("scan", "memory://bucket/blobs.csv", "--id", "key", "--epochs", 6)
     assert (code, out) == (0, "")
     assert os.listdir(here) == ["blobs.zcurate.parquet"]
     report = load("blobs.zcurate.parquet")
     assert report.card["input"]["path"] == "memory://bucket/blobs.csv"
-    (here / "near.zcurate.parquet").write_bytes(once[1])
-    assert report.table.column("verdict").to_pylist() == load("near.zcurate.parquet").table.column("verdict").to_pylist()
+    (here / "local.zcurate.parquet").write_bytes(once[1])
+    assert report.table.column("verdict").to_pylist() == load("local.zcurate.parquet").table.column("verdict").to_pylist()
     code, out, _ = run("report", "blobs.zcurate.parquet", "--with-data", "--format", "jsonl", "--top", 3)
     assert code == 0 and {"a", "colour", "decision"} <= set(json.loads(out.splitlines()[0]))
     assert run("explain", "blobs.zcurate.parquet", "k3", "--json")[0] == 0
-    far.pipe("/bucket/blobs.csv", far.cat("/bucket/blobs.csv").replace(b"red", b"tan"))
+    remote.pipe("/bucket/blobs.csv", remote.cat("/bucket/blobs.csv").replace(b"red", b"tan"))
     code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
     assert (code, out) == (2, "")
     assert "memory://bucket/blobs.csv has changed since the scan" in last(err)
-    far.rm("/bucket/blobs.csv")
+    remote.rm("/bucket/blobs.csv")
     code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
     assert (code, out) == (2, "") and "cannot be read again" in last(err)
 
 
-def test_a_folder_from_afar_is_scanned_and_its_report_put_there(far, run, here):
+def test_a_remote_folder_is_scanned_and_its_report_uploaded(remote, run, here):
     words = ("scan", "memory://bucket/parts/", "--input-format", "csv", "--epochs", 6, "-q", "-o", "memory://out/r.zcurate.parquet")
     assert run(*words) == (0, "", "")
     assert os.listdir(here) == []
     assert len(load("memory://out/r.zcurate.parquet")) == 240
     code, out, _ = run("report", "memory://out/r.zcurate.parquet", "--top", 5, "--format", "ids", "-o", "memory://out/ids.txt")
     assert (code, out) == (0, "")
-    assert len(far.cat("/out/ids.txt").splitlines()) == 5
+    assert len(remote.cat("/out/ids.txt").splitlines()) == 5
     assert run("info", "memory://out/r.zcurate.parquet")[1].startswith("input")
     assert run(*words)[0] == 0
     code, _, err = run("scan", "memory://bucket/blobs.csv", "-o", "memory://out/r.zcurate.parquet")
     assert code == 2 and "is a report of memory://bucket/parts/ — nothing was written" in last(err)
 
 
-def test_what_is_not_there_from_afar_is_exit_2(far, run, here):
+def test_a_missing_remote_file_is_exit_2(remote, run, here):
     for path, message in (("memory://bucket/gone.csv", "no such file"), ("nosuch://a.csv", "no protocol 'nosuch'")):
         code, out, err = run("scan", path)
         assert (code, out) == (2, "") and message in last(err) and last(err).startswith(f"error: {path}: ")
@@ -489,10 +489,10 @@ def test_what_is_not_there_from_afar_is_exit_2(far, run, here):
 
 
 def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
-    from zcurate.report import parts
+    from tests.report.parted import save_parts
 
     whole = load(scanned[0])
-    parts.save_parts(whole, "parted.zcurate.parquet", 7)
+    save_parts(whole, "parted.zcurate.parquet", 7)
     for words in (["report", "{}", "--top", "9"], ["info", "{}"], ["explain", "{}", "k3", "--json"], ["report", "{}", "--with-data", "--format", "csv"]):
         one = run(*(word.format(scanned[0]) for word in words))
         assert one[0] == 0 and one[1]
@@ -509,13 +509,13 @@ def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
         assert "mine: part-00003-of-00007.parquet is missing — expected every part of one report" in last(err)
 
 
-def test_a_process_whose_part_is_over_leaves_without_a_word(run, blobs_csv, here, monkeypatch):
+def test_a_worker_that_is_done_exits_silently(run, blobs_csv, here, monkeypatch):
     from zcurate.pipeline import scan
     from zcurate.runtime import process_group
 
-    def over(*_, **__):
+    def done(*_, **__):
         raise process_group.WorkerDone
 
-    monkeypatch.setattr(scan, "run_scan", over)
+    monkeypatch.setattr(scan, "run_scan", done)
     assert run("scan", blobs_csv[0])[:2] == (0, "")
     assert os.listdir(here) == []

@@ -9,10 +9,10 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import schema
 from zcurate.data.dataset import InputInfo
 from zcurate.report import attribution
-from zcurate.report.attribution import attribute, numbers_shown, shown
+from zcurate.report.attribution import attribute, format_numbers, format_value
 
 
-def test_the_column_that_gives_a_wrong_label_away_comes_first():
+def test_the_column_that_reveals_a_wrong_label_comes_first():
     rng = np.random.default_rng(0)
     y = np.arange(200) % 2
     size = np.where(y == 0, 1.0, 9.0) + rng.normal(0, 0.3, 200)
@@ -35,33 +35,33 @@ def test_regression_shows_what_is_unusual():
     assert attribute(data, np.array([99]), zeros, zeros - 1).to_pylist()[0][0] == "odd=40"
 
 
-def test_long_text_is_cut_and_missing_values_are_named():
-    assert shown("x " * 100).endswith("…")
-    assert shown(None) == "(missing)"
-    assert shown(0.1234567891) == "0.123457"
+def test_long_text_is_truncated_and_missing_values_are_named():
+    assert format_value("x " * 100).endswith("…")
+    assert format_value(None) == "(missing)"
+    assert format_value(0.1234567891) == "0.123457"
 
 
-def test_many_numbers_are_written_as_one_is():
+def test_many_numbers_are_formatted_like_one():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=3000) * 10.0 ** rng.integers(-8, 12, 3000), [0.0, -0.0, 1e6, 999_999.4, 1e-4, np.inf, 3.0]])
     values = pa.array(x, mask=np.arange(len(x)) == 5)
-    assert numbers_shown(values).to_pylist() == [shown(value) for value in values.to_pylist()]
+    assert format_numbers(values).to_pylist() == [format_value(value) for value in values.to_pylist()]
 
 
-def test_the_most_telling_columns_come_in_order_the_earlier_first_among_equals():
+def test_columns_come_by_strength_and_earlier_ones_first_among_equals():
     n = 400
     rng = np.random.default_rng(2)
     same = rng.integers(0, 4, n).astype(float) + 0.5
     table = pa.table({"label": pa.array(["a", "b"] * (n // 2)), **{f"x{k}": same if k in (1, 3, 4) else rng.integers(0, 4, n) + 0.5 for k in range(6)}})
     data = schema.dataset(table, InputInfo("m", "arrow"), ScanOptions())
     columns, row, given = list(data.roles.features), np.arange(n), np.arange(n) % 2
-    asked, backdrop = attribution.AttributionRows(given, 1 - given), attribution.ColumnProfiles(data.arrays, given, 2)
-    strength = np.stack([attribution.column_evidence(data.arrays[c.name], c, row, asked, backdrop) for c in columns])
+    classes, profiles = attribution.AttributionRows(given, 1 - given), attribution.ColumnProfiles(data.arrays, given, 2)
+    strength = np.stack([attribution.column_evidence(data.arrays[c.name], c, row, classes, profiles) for c in columns])
     expected = np.argsort(-strength, axis=0, kind="stable")[:3].T
-    np.testing.assert_array_equal(attribution.top_attributions(data, columns, row, asked, backdrop), expected)
+    np.testing.assert_array_equal(attribution.top_attributions(data, columns, row, classes, profiles), expected)
 
 
-def test_statistics_of_a_sample_tell_nearly_the_same(monkeypatch):
+def test_profiles_of_a_sample_give_nearly_the_same_columns(monkeypatch):
     n = 4000
     rng = np.random.default_rng(4)
     y = np.arange(n) % 2

@@ -1,4 +1,4 @@
-"""The lists that `explain` reads: rows at their places, rounded, null where nothing is known; bands as counted by hand."""
+"""The list columns for `explain`: scattered to their rows, rounded, null where unknown; bands of known curves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_epochs_and_no_rows_are_lists_too():
     assert dynamics_columns.lists(np.zeros((0, 3))).to_pylist() == []
 
 
-def test_values_go_to_their_rows_rounded():
+def test_values_are_scattered_to_their_rows_and_rounded():
     values = np.array([[0.12345, -0.0001], [np.inf, 2.0]])
     out = dynamics_columns.scatter_rows(4, np.array([3, 1]), lambda part: values[:, part], 2)
     assert np.isnan(out[[0, 2]]).all()
@@ -46,7 +46,7 @@ def test_values_go_to_their_rows_rounded():
     assert not np.signbit(out[1, 0])
 
 
-def test_loss_is_made_from_the_error_as_the_task_asks():
+def test_loss_is_computed_from_the_error_by_task():
     curves = {"error": np.array([[0.0, -3.0]], np.float32)}
     assert np.allclose(dynamics_columns.curve_of(curves, "loss", False, slice(None)), [[np.log(2), np.log1p(np.exp(-3))]])
     assert dynamics_columns.curve_of(curves, "loss", True, slice(None)).tolist() == [[0.0, 3.0]]
@@ -83,8 +83,8 @@ def test_bands_of_nothing_planted_are_empty_and_those_of_unknown_epochs_end_with
 def test_an_unjudged_scan_has_curves_but_no_clues():
     one = round_of([[1.0, NAN], [2.0, NAN]], [])
     evidence = SimpleNamespace(curves=one.curves, heldout=np.array([[0.6, 0.4], [0.5, 0.5]], np.float32))
-    made = dynamics_columns.columns(3, np.array([0, 2]), evidence, SimpleNamespace(percentiles={}), ("a", "b"), 3)
-    fields = {name: column for one in made for name, column in one().items()}
+    builders = dynamics_columns.columns(3, np.array([0, 2]), evidence, SimpleNamespace(percentiles={}), ("a", "b"), 3)
+    fields = {name: column for build in builders for name, column in build().items()}
     assert tuple(fields) == CURVE_COLUMNS
     assert fields["clues"].to_pylist() == [None, None, None]
     assert fields["margin_curve"].to_pylist() == [[-1.0, -2.0], None, None]
@@ -101,7 +101,7 @@ def test_a_list_of_numbers_is_stored_by_dictionary(tmp_path):
     assert chunks["loss_curve.list.element"].total_compressed_size < 4000 * 8 * 2
 
 
-def test_coarse_curves_keep_eight_binary_digits_and_gaps():
+def test_coarse_curves_keep_eight_bits_and_nulls():
     values = np.array([[1.23456, -1000.4, np.nan, 0.001]])
     out = dynamics_columns.scatter_rows(4, np.arange(4), lambda part: values[:, part], 1, coarse=True)[:, 0]
     np.testing.assert_allclose(out[[0, 1, 3]], values[0, [0, 1, 3]], rtol=0.004)

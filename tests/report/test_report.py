@@ -1,4 +1,4 @@
-"""The report: schema, selection, and files that are whole or not there."""
+"""The report: schema, selection, and atomic files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_half(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_what_is_no_report_says_so(tmp_path):
+def test_a_file_that_is_not_a_report_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
     (tmp_path / "rubbish.zcurate.parquet").write_bytes(b"rubbish")
     with pytest.raises(ReportError, match="a Parquet file but no report"):
@@ -131,7 +131,7 @@ def test_a_part_of_the_input_is_never_the_output(tmp_path):
     atomic.guard(str(tmp_path / "pictures" / "list.csv"), [str(tmp_path / "pictures")])
 
 
-def test_a_place_that_cannot_be_written_is_found_out_first(tmp_path):
+def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         storage.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
     (tmp_path / "x.parquet").mkdir()
@@ -156,9 +156,9 @@ def rows(table):
 
 
 def test_incorrect_rows_come_in_the_order_of_their_rank():
-    chosen = select.select(small(), ReportOptions())
-    assert set(chosen.column("verdict").to_pylist()) == {"incorrect"}
-    assert chosen.column("rank").to_pylist() == sorted(chosen.column("rank").to_pylist())
+    selected = select.select(small(), ReportOptions())
+    assert set(selected.column("verdict").to_pylist()) == {"incorrect"}
+    assert selected.column("rank").to_pylist() == sorted(selected.column("rank").to_pylist())
 
 
 def test_top_alone_lists_the_lowest_ranks_whatever_their_verdict():
@@ -167,9 +167,9 @@ def test_top_alone_lists_the_lowest_ranks_whatever_their_verdict():
 
 
 def test_selections_narrow_together():
-    chosen = select.select(small(), ReportOptions(verdict="incorrect,hard", given="cat"))
-    assert set(chosen.column("given").to_pylist()) == {"cat"}
-    assert set(rows(chosen)) == {0, 4, 8}
+    selected = select.select(small(), ReportOptions(verdict="incorrect,hard", given="cat"))
+    assert set(selected.column("given").to_pylist()) == {"cat"}
+    assert set(rows(selected)) == {0, 4, 8}
     assert set(rows(select.select(small(), ReportOptions(suggested="dog")))) == {0, 4, 8}
 
 
@@ -185,15 +185,15 @@ def test_an_unknown_class_names_the_nearest():
     st.one_of(st.none(), st.floats(0, 1)),
     st.one_of(st.none(), st.sampled_from(["cat", "dog"])),
 )
-def test_what_is_selected_is_what_was_asked_for(words, top, min_p, label):
+def test_the_selection_is_the_rows_asked_for(words, top, min_p, label):
     whole = small(16).table.to_pylist()
-    chosen = select.select(small(16), ReportOptions(verdict=",".join(words), top=top, min_p=min_p, class_=label)).to_pylist()
-    fits = [
+    selected = select.select(small(16), ReportOptions(verdict=",".join(words), top=top, min_p=min_p, class_=label)).to_pylist()
+    matching = [
         row for row in whole
         if row["verdict"] in words and (min_p is None or (row["p_incorrect"] or -1) >= min_p) and (label is None or row["given"] == label)
     ]  # fmt: skip
-    fits.sort(key=lambda row: (row["rank"] or 10**9, row["row"]))
-    assert chosen == fits[:top]
+    matching.sort(key=lambda row: (row["rank"] or 10**9, row["row"]))
+    assert selected == matching[:top]
 
 
 def test_every_column_of_the_schema_is_explained():
@@ -214,13 +214,13 @@ def test_ranks_fall_by_probability_then_by_z_then_by_row():
 
 
 def test_rows_out_of_order_get_their_own_values():
-    spread = build.RowScatter(4, np.array([3, 1]))
-    assert spread.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
-    assert spread.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
-    assert build.verdict_column(spread, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
+    scatter = build.RowScatter(4, np.array([3, 1]))
+    assert scatter.floats(np.array([0.5, np.nan])).to_pylist() == [None, None, None, 0.5]
+    assert scatter.counts(np.array([2.0, 7.0])).to_pylist() == [None, 7, None, 2]
+    assert build.verdict_column(scatter, np.array([0, 2], np.int8)).to_pylist()[::2] == ["skipped", "skipped"]
     code = build.CODES.index
     reasons = np.array([[code("unsure"), -1], [code("other_class"), code("copies_disagree")]], np.int8)
-    assert build.reasons_column(spread, reasons).to_pylist() == [[], ["other_class", "copies_disagree"], [], ["unsure"]]
+    assert build.reasons_column(scatter, reasons).to_pylist() == [[], ["other_class", "copies_disagree"], [], ["unsure"]]
 
 
 def test_only_the_columns_asked_for_are_read(tmp_path):
@@ -230,16 +230,16 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
     assert some.card == small().card
 
 
-def test_a_long_report_is_told_of_at_a_glance(tmp_path, monkeypatch):
+def test_the_summary_of_a_long_report_samples_its_rows(tmp_path, monkeypatch):
     whole = small(203)
     z = pa.array(np.arange(203, dtype=np.float32))
     whole = Report(whole.table.append_column("z_score", z).append_column("mask_frequency", z), whole.card)
     whole.save(str(tmp_path / "a.zcurate.parquet"))
     monkeypatch.setattr(storage, "SUMMARY_ROWS", 50)
-    seen = storage.load_summary(str(tmp_path / "a.zcurate.parquet"))
-    assert len(seen) == 203 and seen.counts() == whole.counts() and seen.card == whole.card
-    assert seen.below_cut() == whole.below_cut() > 0
-    assert seen.table.column("z_score").to_pylist() == list(range(0, 203, 5))
+    summary = storage.load_summary(str(tmp_path / "a.zcurate.parquet"))
+    assert len(summary) == 203 and summary.counts() == whole.counts() and summary.card == whole.card
+    assert summary.below_cut() == whole.below_cut() > 0
+    assert summary.table.column("z_score").to_pylist() == list(range(0, 203, 5))
     p, flagged = whole.table.column("p_incorrect").to_numpy(), whole.called("incorrect")
     assert whole.below_cut() == ((p > 0.5) & ~flagged).sum()
 

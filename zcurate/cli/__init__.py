@@ -1,1 +1,1 @@
-"""The command line: commands, exit codes, progress bar, terminal rendering. No torch."""
+"""The command line: commands, options, exit codes, progress bar, terminal output. No torch at import time."""

@@ -1,4 +1,4 @@
-"""The program: one line per command, the only place that catches errors, prints them and picks the exit code."""
+"""The program: registers the commands, catches errors, prints them and chooses the exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zcurate.cli.exit_codes import ExitCode
 from zcurate.errors import ZcurateError
 from zcurate.runtime.environment import rank
 
-INTERRUPTED = "interrupted — no report was written; a checkpoint beside its place is gone on from with --resume"
+INTERRUPTED = "interrupted — no report was written — if there is a checkpoint, --resume continues from it"
 
 app = typer.Typer(
     help="Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard.",
@@ -38,20 +38,20 @@ app.command()(trial)
 app.command()(info)
 
 
-def show_version(wanted: bool) -> None:
-    """Print the version and stop."""
-    if wanted:
+def show_version(is_wanted: bool) -> None:
+    """Print the version and exit."""
+    if is_wanted:
         sys.stdout.write(f"zcurate {__version__}\n")
         raise typer.Exit
 
 
 @app.callback()
-def options(version: bool = typer.Option(False, "--version", help="Print the version and stop.", callback=show_version, is_eager=True)) -> None:
+def options(version: bool = typer.Option(False, "--version", help="Print the version and exit.", callback=show_version, is_eager=True)) -> None:
     """Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard."""
 
 
 def main() -> None:
-    """Run the program and leave with one of `Outcome`'s codes."""
+    """Run the program and exit with one of the codes of `ExitCode`."""
     if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -61,7 +61,7 @@ def main() -> None:
     except KeyboardInterrupt:
         exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
     except SystemExit as stop:
-        # typer turns Ctrl-C into this code without a word.
+        # typer exits with this code on Ctrl-C and prints nothing.
         if stop.code == ExitCode.INTERRUPTED:
             exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
         raise
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def program() -> None:
-    """`main`, and gone at once: taking torch and Arrow down again would cost half a second, and their threads may abort on the way."""
+    """Run `main` and exit without finalizing Python: unloading torch and Arrow would take half a second, and their threads may abort meanwhile."""
     code: object = ExitCode.DONE
     try:
         main()
@@ -92,8 +92,8 @@ def program() -> None:
     os._exit(int(code) if isinstance(code, int) else ExitCode.DONE)
 
 
-def exit_with(text: str, outcome: ExitCode) -> None:
-    """One line on stderr, then the exit code."""
+def exit_with(text: str, code: ExitCode) -> None:
+    """Print one line on stderr and exit."""
     if rank() == 0:
         sys.stderr.write(f"{text}\n")
-    sys.exit(outcome)
+    sys.exit(code)

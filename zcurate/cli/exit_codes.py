@@ -1,4 +1,4 @@
-"""The exit codes, in one place."""
+"""The exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """The exit code of a command."""
 
     DONE = 0
     """Done, whatever was found."""
@@ -19,6 +19,6 @@ class ExitCode(IntEnum):
     PARTIAL = 4
     """Time limit, or unreadable rows above `--max-bad`; the report is written."""
     BUG = 70
-    """Our bug."""
+    """A bug in zcurate."""
     INTERRUPTED = 130
     """Ctrl-C."""

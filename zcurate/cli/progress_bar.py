@@ -1,4 +1,4 @@
-"""What a scan says on stderr while it runs: a bar with time left on a terminal, short lines elsewhere, nothing when quiet."""
+"""Show a scan's progress on stderr: a bar with the remaining time on a terminal, short lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from zcurate.runtime.progress import NoProgress, Progress
 
 
 class LineProgress:
-    """Remarks as lines on stderr; stages only when verbose."""
+    """Progress as lines on stderr: notes and warnings; stages only when verbose."""
 
     def __init__(self, verbose: bool) -> None:
         self.verbose = verbose
 
     def stage(self, name: str) -> None:
-        """A line when verbose."""
+        """Print the stage when verbose."""
         if self.verbose:
-            self.say(name)
+            self.print_line(name)
 
     def step(self, done: int, total: int) -> None:
-        """Lines show no progress."""
+        """Print nothing: lines show no steps."""
 
     def note(self, text: str) -> None:
-        """A line."""
-        self.say(text)
+        """Print a note."""
+        self.print_line(text)
 
     def warn(self, text: str) -> None:
-        """A line that begins with `warning`."""
-        self.say(f"warning: {text}")
+        """Print a line that begins with `warning`."""
+        self.print_line(f"warning: {text}")
 
-    def say(self, text: str) -> None:
-        """One line on stderr."""
+    def print_line(self, text: str) -> None:
+        """Print one line on stderr."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 class BarProgress(LineProgress):
-    """The same, with a rich progress bar below."""
+    """Progress as lines above a rich progress bar."""
 
     def __init__(self, verbose: bool, progress: Any) -> None:
         super().__init__(verbose)
@@ -48,22 +48,22 @@ class BarProgress(LineProgress):
         self.task = progress.add_task("starting", total=None)
 
     def stage(self, name: str) -> None:
-        """The bar's description."""
+        """Set the bar's description, and print the stage when verbose."""
         super().stage(name)
         self.progress.update(self.task, description=name)
 
     def step(self, done: int, total: int) -> None:
-        """The bar's length."""
+        """Set the bar's length."""
         self.progress.update(self.task, completed=done, total=total)
 
-    def say(self, text: str) -> None:
-        """One line above the bar."""
+    def print_line(self, text: str) -> None:
+        """Print one line above the bar."""
         self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def progress_for(options: ScanOptions) -> Iterator[Progress]:
-    """The watch that suits the options and the terminal."""
+    """Choose the progress display for the options and the terminal."""
     if options.quiet:
         yield NoProgress()
         return

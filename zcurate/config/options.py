@@ -144,7 +144,7 @@ class ReportOptions:
 
     verdict: str | None = option(None, "Verdicts to list, by comma [default: incorrect].", "Select", metavar="V,...")
     top: int | None = option(None, "The N most suspicious rows; without --verdict, of any verdict.", "Select", metavar="N")
-    class_: str | None = option(None, "Only rows whose given label is C.", "Select", "--class", metavar="C")
+    class_: str | None = option(None, "Only rows with given label C; same as --given.", "Select", "--class", metavar="C")
     given: str | None = option(None, "Only rows with this given label.", "Select", metavar="A")
     suggested: str | None = option(None, "Only rows with this suggested label.", "Select", metavar="B")
     min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P")

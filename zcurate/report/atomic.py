@@ -1,4 +1,4 @@
-"""Write files so that no half of one is ever seen, and never over the input."""
+"""Write files atomically, and never over the input."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from zcurate.report.schema import ENDING
 
 @contextmanager
 def whole_file(path: str) -> Iterator[str]:
-    """A temporary file to fill, that becomes `path` at the end: beside it and renamed, or here and copied where `path` has a protocol.
+    """Yield the path of a temporary file to fill, and move it to `path` at the end.
+
+    A local file is written in the same folder and renamed; a remote one is written to the local temporary folder and uploaded.
 
     Raises:
-        UsageError: the place cannot be written to.
+        UsageError: `path` cannot be written to; after a failed upload the temporary file stays.
     """
-    far = remote.is_remote(path)
-    handle, temporary = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(path)[1]) if far else temporary_next_to(path)
+    is_remote = remote.is_remote(path)
+    handle, temporary = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(path)[1]) if is_remote else temporary_next_to(path)
     os.close(handle)
     try:
         yield temporary
-        if not far:
+        if not is_remote:
             os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, path)
             return
@@ -35,33 +37,33 @@ def whole_file(path: str) -> Iterator[str]:
     try:
         remote.put(temporary, path)
     except InputError as error:
-        raise UsageError(f"{error} — what was to be written there is kept in {temporary}") from error
+        raise UsageError(f"{error} — the file that was to be uploaded is kept in {temporary}") from error
     os.unlink(temporary)
 
 
-def guard(path: str, others: list[str]) -> None:
-    """Refuse to write over a file that must stay as it is.
+def guard(path: str, protected: list[str]) -> None:
+    """Refuse to write over a file that must not change.
 
     Args:
         path: file to write.
-        others: the input, the report: files, folders of parts, globs, addresses.
+        protected: the input, the report: files, folders of parts, globs, addresses.
 
     Raises:
         UsageError: `path` is one of them, or a part of one.
     """
-    for other in others:
+    for other in protected:
         if is_same(local_path(path), local_path(other)):
-            what = "report" if other.rstrip("/").endswith(ENDING) else "input"
-            raise UsageError(f"{path}: is the {what} itself, or a part of it — expected another file to write — name one with -o")
+            kind = "report" if other.rstrip("/").endswith(ENDING) else "input"
+            raise UsageError(f"{path}: is the {kind} itself, or a part of it — expected another file to write — name one with -o")
 
 
 def local_path(path: str) -> str:
-    """A `file://` address as a path."""
+    """Turn a `file://` address into a path; other paths and addresses stay."""
     return remote.bare(path) if remote.is_remote(path) and remote.protocol_of(path) in ("file", "local") else path
 
 
 def is_same(path: str, other: str) -> bool:
-    """Whether writing `path` would change `other`; a report in a folder of data is no part of the data."""
+    """Tell whether writing `path` would change `other`; a report in a folder of data is not part of the data."""
     if remote.is_remote(path) or remote.is_remote(other):
         inside = path.startswith(other.rstrip("/") + "/") and partitions.is_data(path) and discovery.format_of(path) == "parquet"
         return path == other.rstrip("/") or inside
@@ -74,22 +76,22 @@ def is_same(path: str, other: str) -> bool:
 
 
 def parts_in(folder: str) -> list[str]:
-    """The tables in a folder that a scan of it would read; of a folder of pictures none."""
+    """List the tables in a folder that a scan of it would read; none for a folder of pictures."""
     files, others = partitions.below(folder, discovery.local_entries)
-    kinds = {discovery.format_of(name) for name in files} - {None}
-    wanted = {"parquet"} if "parquet" in kinds else set() if others else kinds
+    formats = {discovery.format_of(name) for name in files} - {None}
+    wanted = {"parquet"} if "parquet" in formats else set() if others else formats
     return [name for name in files if discovery.format_of(name) in wanted]
 
 
 def current_umask() -> int:
-    """The process's umask; reading it means setting it."""
+    """Read the process's umask, which is possible only by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def temporary_next_to(path: str) -> tuple[int, str]:
-    """An open temporary file in the folder of `path`.
+    """Open a temporary file in the folder of `path`; return its handle and its path.
 
     Raises:
         UsageError: the folder is missing or cannot be written to.
@@ -106,10 +108,10 @@ def temporary_next_to(path: str) -> tuple[int, str]:
 
 
 def default_path(stem: str) -> str:
-    """Where the report of an input goes: the current folder."""
+    """Name the report of an input, in the current folder."""
     return f"{stem}{ENDING}"
 
 
 def absolute_path(path: str) -> str:
-    """The absolute path; `-`, `memory` and addresses stay as they are."""
+    """Make a path absolute; `-`, `memory` and addresses stay."""
     return path if path in ("-", "memory") or remote.is_remote(path) else os.path.abspath(path)

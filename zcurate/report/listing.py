@@ -1,7 +1,4 @@
-"""What `zcurate report` lists: the selection with the columns asked for, joined to the data where that is asked for.
-
-Leaves: an Arrow table for a sink. Enters: a `Report` and its options. No torch.
-"""
+"""Make the table that `zcurate report` prints: selected rows and columns, joined to the input's own columns with `--with-data`. No torch."""
 
 from __future__ import annotations
 
@@ -20,42 +17,42 @@ from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
 from zcurate.report.select import SELECTED_BY, select
 
 READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
-"""Settings of the scan that say how the input is read."""
+"""Options of the scan that decide how the input is read."""
 
 
-def needed(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
-    """Says of each of a report's columns whether `rows` needs it.
+def column_filter(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
+    """Make a predicate of the report's columns that `list_rows` needs.
 
     Args:
         options: of `zcurate report`.
-        ids: only ids are wanted.
+        ids: only ids are printed.
     """
     if options.columns is None:
         return (lambda name: name in (*SELECTED_BY, "id", "path")) if ids else (lambda name: name not in CURVE_COLUMNS)
     wanted = {name.strip() for name in options.columns.split(",")}
-    # A name that is no column is answered with all that there are.
+    # The error message for an unknown column lists all columns, so all are read.
     return (lambda name: name in wanted or name in SELECTED_BY) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
 
 
-def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
-    """The rows and columns to print, sorted by rank; lists that only `explain` reads are left out unless asked for.
+def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
+    """Select the rows and columns to print, sorted by rank; the columns for `explain` only if `--columns` names them.
 
     Args:
         report: a scan's result.
         options: of `zcurate report`.
-        ids: paths are wanted as they open from the current folder.
+        ids: make picture paths relative to the current folder.
 
     Raises:
         UsageError: `--columns` names a column that is not there.
-        ReportError: `--with-data` and the data are gone or have changed.
+        ReportError: `--with-data`, and the data are missing or have changed.
     """
     table = select(report, options)
     if options.columns is None:
         table = table.drop_columns([name for name in CURVE_COLUMNS if name in table.column_names])
     if ids and "path" in table.column_names:
-        table = table.set_column(table.column_names.index("path"), "path", pa.array(openable(report, table), pa.string()))
+        table = table.set_column(table.column_names.index("path"), "path", pa.array(relative_paths(report, table), pa.string()))
     if options.with_data:
-        table = join_data(table, data_of(report))
+        table = join_data(table, input_columns(report))
     if options.columns is None:
         return table
     wanted = [name.strip() for name in options.columns.split(",") if name.strip()]
@@ -68,8 +65,8 @@ def rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     return table.select(wanted)
 
 
-def openable(report: Report, table: pa.Table) -> list[str]:
-    """Picture paths as they open from the current folder; as they stand where they are no files, the row where there is none."""
+def relative_paths(report: Report, table: pa.Table) -> list[str]:
+    """Make picture paths relative to the current folder; unchanged where they are not files, the row number where there is none."""
     root = report.card["input"].get("root")
     found = []
     for row, path in zip(table.column("row").to_pylist(), table.column("path").to_pylist(), strict=True):
@@ -77,50 +74,50 @@ def openable(report: Report, table: pa.Table) -> list[str]:
     return found
 
 
-def data_of(report: Report) -> pa.Table:
-    """The input's own columns as written, read again.
+def input_columns(report: Report) -> pa.Table:
+    """Read the input's own columns again, as written.
 
     Raises:
-        ReportError: as for `reread`.
+        ReportError: as for `reread_input`.
     """
     return reread_input(report, "--with-data", verbatim=True).table
 
 
-def reread_input(report: Report, place: str, verbatim: bool = False) -> Dataset:
-    """The input, read again as the scan read it.
+def reread_input(report: Report, location: str, verbatim: bool = False) -> Dataset:
+    """Read the input again as the scan read it.
 
     Args:
-        report: says where it is and what it was.
-        place: what the messages begin with.
-        verbatim: delimited text is wanted as written.
+        report: whose run card names the input, its digest and the options it was read with.
+        location: what error messages begin with.
+        verbatim: keep the values of delimited text as written.
 
     Raises:
-        ReportError: it came from standard input or memory, is gone, or has changed since the scan.
+        ReportError: the input was standard input or in memory, is missing, or has changed since the scan.
     """
     card = report.card
     path = card["input"]["path"]
     if path in ("-", "memory"):
-        what = "standard input" if path == "-" else "a table in memory"
-        raise ReportError(f"{place}: the scan read {what} — expected a file, which can be read again — scan a file")
-    known = {name: value for name, value in card["options"].items() if name in READ_WITH}
-    known["exclude"] = tuple(known.get("exclude") or ())
+        origin = "standard input" if path == "-" else "a table in memory"
+        raise ReportError(f"{location}: the scan read {origin} — expected a file, which can be read again — scan a file")
+    options = {name: value for name, value in card["options"].items() if name in READ_WITH}
+    options["exclude"] = tuple(options.get("exclude") or ())
     try:
-        where = dataclasses.replace(discovery.locate(path, card["options"]["input_format"]), verbatim=verbatim)
-        known["root"] = card["input"].get("root") or known.get("root")
-        digest = where.origin().digest
+        source = dataclasses.replace(discovery.locate(path, card["options"]["input_format"]), verbatim=verbatim)
+        options["root"] = card["input"].get("root") or options.get("root")
+        digest = source.origin().digest
     except (InputError, OSError) as error:
-        raise ReportError(f"{place}: {path} cannot be read again — {error}") from error
+        raise ReportError(f"{location}: {path} cannot be read again — {error}") from error
     if digest != card["input"]["digest"]:
-        raise ReportError(f"{place}: {path} has changed since the scan — expected the same bytes — scan it again")
-    return readers.read(where, ScanOptions(**known))
+        raise ReportError(f"{location}: {path} has changed since the scan — expected the same bytes — scan it again")
+    return readers.read(source, ScanOptions(**options))
 
 
 def join_data(table: pa.Table, data: pa.Table) -> pa.Table:
-    """The input's columns beside the report's, `data_` before a name that both have, and an empty `decision` column."""
-    chosen = data.take(table.column("row"))
-    for name, column in zip(chosen.column_names, chosen.columns, strict=True):
-        fresh = name
-        while fresh in table.column_names or fresh == "decision":
-            fresh = f"data_{fresh}"
-        table = table.append_column(fresh, column)
+    """Append the input's columns, prefixed `data_` where the report has the same name, and an empty `decision` column."""
+    selected = data.take(table.column("row"))
+    for name, column in zip(selected.column_names, selected.columns, strict=True):
+        unique = name
+        while unique in table.column_names or unique == "decision":
+            unique = f"data_{unique}"
+        table = table.append_column(unique, column)
     return table.append_column("decision", pa.nulls(table.num_rows, pa.string()))

@@ -1,7 +1,6 @@
-"""`Report`: one row per input row, and the run card; loaded, selected and saved. No torch, no rich.
+"""A scan's report: one row per input row, and the run card. No torch, no rich.
 
-Leaves: `Report`, a Parquet file. Enters: an Arrow table and a run card. The schema is version 1 of DESIGN section 3: columns
-may be added, never renamed without raising it.
+The schema has a version (`schema.SCHEMA_VERSION`): columns may be added, but never renamed without raising it.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ class Report:
     table: pa.Table
     """One row per input row, in the input's order; columns of `COLUMN_DOCS`."""
     card: dict[str, Any]
-    """The run card: what was run on what, and how well it can be trusted."""
+    """The run card: options, versions, skill and calibration of the scan."""
 
     def __len__(self) -> int:
         return self.table.num_rows
 
     def top(self, k: int = 100) -> pa.Table:
-        """The k most suspicious rows, most suspicious first.
+        """Select the k most suspicious rows, most suspicious first.
 
         Args:
             k: rows at most.
@@ -43,35 +42,35 @@ class Report:
         return select(self, ReportOptions(top=k))
 
     def counts(self) -> dict[str, int]:
-        """Rows per verdict, in the order of the verdicts."""
+        """Count the rows of each verdict, in the order of `VERDICT_ORDER`."""
         found = pc.value_counts(self.table.column("verdict"))
         known = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
         return {word: int(known[word]) for word in VERDICT_ORDER if word in known}
 
     def called(self, word: str) -> np.ndarray:
-        """(N,) bool: the rows with this verdict."""
+        """Mark the rows with a verdict, (N,) bool."""
         return pc.equal(self.table.column("verdict"), word).to_numpy()
 
     def below_cut(self) -> int:
-        """Rows more likely wrong than right that are not called incorrect."""
+        """Count the rows with p_incorrect above 0.5 whose verdict is not incorrect."""
         return int(pc.sum(pc.and_not(pc.greater(self.table.column("p_incorrect"), 0.5), pc.equal(self.table.column("verdict"), "incorrect"))).as_py() or 0)
 
     def content(self) -> bytes:
-        """The Parquet file's bytes."""
+        """Encode as the bytes of a Parquet file."""
         buffer = pa.BufferOutputStream()
         self.write(buffer)
         return buffer.getvalue().to_pybytes()
 
     def write(self, where: Any) -> None:
-        """Write as Parquet to a path or an Arrow stream, the run card in its metadata."""
+        """Write as Parquet to a path or an Arrow stream, with the run card in the metadata."""
         table = self.table.replace_schema_metadata({METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
         pq.write_table(table, where, **parquet_options(table.schema))
 
     def save(self, path: str) -> None:
-        """Write as Parquet, so that no half of it is ever seen; see `whole_file`.
+        """Write as Parquet atomically; see `whole_file`.
 
         Raises:
-            UsageError: the place cannot be written to.
+            UsageError: the path cannot be written to.
         """
         with whole_file(path) as temporary:
             self.write(temporary)
@@ -79,22 +78,22 @@ class Report:
 
 @dataclass(frozen=True)
 class ReportSummary(Report):
-    """Of a long report: an even sample of the rows in the columns that the closing words need, and what is counted in all."""
+    """A long report as an even sample of its rows in `SUMMARY_COLUMNS`, with counts over all rows."""
 
     n_rows: int
-    """N."""
+    """Rows of the whole report."""
     n_of: dict[str, int]
-    """As `counts` of all rows."""
+    """Rows of each verdict in the whole report."""
     n_below: int
-    """As `below_cut` of all rows."""
+    """Rows of the whole report with p_incorrect above 0.5 whose verdict is not incorrect."""
 
     def __len__(self) -> int:
         return self.n_rows
 
     def counts(self) -> dict[str, int]:
-        """Rows per verdict, of all rows."""
+        """Count the rows of each verdict in the whole report."""
         return self.n_of
 
     def below_cut(self) -> int:
-        """Rows more likely wrong than right that are not called incorrect, of all rows."""
+        """Count the rows of the whole report with p_incorrect above 0.5 whose verdict is not incorrect."""
         return self.n_below

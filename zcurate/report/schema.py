@@ -1,4 +1,4 @@
-"""Columns of the report and their meanings."""
+"""Columns of the report, their meanings and their Parquet encodings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ METADATA_KEY = b"zcurate"
 ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
-"""In which verdicts are told."""
+"""Order in which verdicts are listed."""
 CURVE_COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
-"""List columns that only `explain` reads; `report` leaves them out unless `--columns` names them."""
+"""List columns that only `explain` reads; `report` shows them only if `--columns` names them."""
 COLUMN_DOCS = {
     "row": "0-based position in the input",
     "id": "value of `--id`",
@@ -31,17 +31,17 @@ COLUMN_DOCS = {
     "reasons": "codes of the clues that decided, strongest first",
     "telling": "the row's columns that speak most against its label, as column=value",
     "z_score": "mean signed z of the row's error while training on it (high = worse than its peers)",
-    "z_max": "largest z of all visits",
+    "z_max": "largest z of all training steps",
     "z_last": "mean z in the last epoch",
-    "mask_frequency": "share of its visits in which Z-Error left the row out of the gradient",
-    "n_seen": "visits of members that train on the row",
-    "n_masked": "visits in which it was left out",
+    "mask_frequency": "share of the row's training steps in which Z-Error left it out of the gradient",
+    "n_seen": "training steps with the row, summed over the members that train on it",
+    "n_masked": "training steps in which it was left out of the gradient",
     "loss_mean": "mean training loss",
     "confidence_mean": "mean probability of the given label while training",
     "confidence_std": "its standard deviation over the epochs",
     "margin_mean": "area under the margin: mean logit of the given class minus the best other",
     "learned_epoch": "first epoch from which the label was predicted right twice running; the number of epochs when never",
-    "n_forgotten": "turns from right to wrong",
+    "n_forgotten": "changes from a right to a wrong prediction",
     "predicted": "prediction of models that never trained on the row",
     "p_given": "their probability of the given label (regression: of a target at least as far out)",
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
@@ -54,17 +54,17 @@ COLUMN_DOCS = {
     "loss_curve": "loss at each epoch of training, mean of the members that train on the row (this and the next two: two to three digits beyond 200 000 rows)",
     "margin_curve": "margin at each epoch",
     "z_curve": "signed z at each epoch",
-    "clues": "place of each clue among all rows, 0 to 1 = most suspicious, in the order of the run card's `clue_names`; null = cannot tell",
-    "top_classes": "the three most probable classes to models that never trained on the row",
+    "clues": "percentile rank of each clue among all rows, 0 to 1 = most suspicious, in the order of the run card's `clue_names`; null = cannot tell",
+    "top_classes": "the three most probable classes according to models that never trained on the row",
     "top_probabilities": "their probabilities",
 }
 """Every column of the schema, in order, and its meaning."""
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How the columns of a report are packed in Parquet, as arguments of its writer."""
+    """Choose the Parquet encoding of each column, as arguments of `pq.ParquetWriter`."""
     floats = [field.name for field in schema if pa.types.is_floating(field.type) and field.name != "mask_frequency"]
-    packed = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
-    words = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
-    words = [name for name in words if name not in floats and name not in packed]
-    return {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": floats, "column_encoding": packed or None}
+    delta_encoded = {name: "DELTA_BINARY_PACKED" for name in ("row", "rank") if name in schema.names}
+    paths = [f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name for field in schema]
+    dictionary = [name for name in paths if name not in floats and name not in delta_encoded]
+    return {"compression": "zstd", "use_dictionary": dictionary, "use_byte_stream_split": floats, "column_encoding": delta_encoded or None}

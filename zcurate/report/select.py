@@ -1,4 +1,7 @@
-"""The rows that `zcurate report` lists."""
+"""Select and sort the rows of a report.
+
+`pa.array`, `pa.scalar` and `to_numpy` import pandas, a third of the time of `zcurate report`: the functions here read Arrow's buffers instead.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,19 @@ from zcurate.config.options import ReportOptions
 from zcurate.errors import ReportError, did_you_mean, listed
 from zcurate.report.report import Report
 
+SELECTED_BY = ("verdict", "given", "suggested", "p_incorrect", "rank", "row")
+"""Columns that `select` reads, and `row`, by which the data are joined."""
+
 
 def select(report: Report, options: ReportOptions) -> pa.Table:
-    """The rows that `zcurate report` lists, sorted by rank.
+    """Select the rows that the options ask for, sorted by rank.
 
     Args:
         report: a scan's result.
-        options: selections; see `ReportOptions`.
+        options: of `zcurate report`.
 
     Raises:
-        ReportError: a class that the report does not hold.
+        ReportError: a class that is not in the report.
     """
     table = report.table
     keep = np.ones(table.num_rows, bool)
@@ -37,56 +43,49 @@ def select(report: Report, options: ReportOptions) -> pa.Table:
     rank = np.nan_to_num(floats(table.column("rank")), nan=np.inf)
     if options.top is not None and words is None:
         keep &= np.isfinite(rank)
-    chosen = np.flatnonzero(keep)
-    order = chosen[np.argsort(rank[chosen], kind="stable")][: options.top]
+    selected = np.flatnonzero(keep)
+    order = selected[np.argsort(rank[selected], kind="stable")][: options.top]
     return table.take(pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)]))
 
 
-SELECTED_BY = ("verdict", "given", "suggested", "p_incorrect", "rank", "row")
-"""Columns that `select` looks at, and the one that rows are joined by."""
-
-
-# `pa.array`, `pa.scalar` and `to_numpy` import pandas, a third of the time that `zcurate report` takes: the functions here read the buffers.
-
-
 def is_among(column: pa.ChunkedArray, words: tuple[str, ...]) -> np.ndarray:
-    """(N,) bool: the value is one of the words.
+    """Mark the values that are one of the words, (N,) bool.
 
     Args:
         column: (N) dictionary<string> without nulls.
-        words: those wanted.
+        words: to look for.
     """
     parts = [np.zeros(0, bool)]
     for chunk in column.chunks:
         wanted = np.array([word in words for word in chunk.dictionary.to_pylist()], bool)
-        parts.append(wanted[buffered(chunk.indices, np.int32)])
+        parts.append(wanted[read_buffer(chunk.indices, np.int32)])
     return np.concatenate(parts)
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:
-    """(N,) float64, null as NaN."""
+    """Read a column as (N,) float64, null as NaN."""
     parts = [np.zeros(0)]
     for chunk in column.cast(pa.float64()).chunks:
-        there = buffered(chunk.is_valid().cast(pa.uint8()), np.uint8).astype(bool)
-        parts.append(np.where(there, buffered(chunk, np.float64), np.nan))
+        valid = read_buffer(chunk.is_valid().cast(pa.uint8()), np.uint8).astype(bool)
+        parts.append(np.where(valid, read_buffer(chunk, np.float64), np.nan))
     return np.concatenate(parts)
 
 
-def buffered(array: pa.Array, kind: Any) -> np.ndarray:
-    """(N,) values as they lie in memory; anything where null.
+def read_buffer(array: pa.Array, dtype: Any) -> np.ndarray:
+    """View an array's buffer as (N,) numpy values; undefined where null.
 
     Args:
-        array: (N) of a fixed width.
-        kind: its numpy type.
+        array: (N) of a fixed-width type.
+        dtype: its numpy type.
     """
-    return np.frombuffer(array.buffers()[1], kind)[array.offset : array.offset + len(array)] if len(array) else np.zeros(0, kind)
+    return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)] if len(array) else np.zeros(0, dtype)
 
 
 def parse_label(report: Report, column: pa.ChunkedArray, value: str, flag: str) -> str | float:
-    """A label typed on the command line, in the column's type.
+    """Convert a label typed on the command line to the column's type.
 
     Raises:
-        ReportError: no such class; names the nearest.
+        ReportError: no such class; suggests the most similar name.
     """
     if pa.types.is_floating(column.type):
         try:

@@ -1,4 +1,4 @@
-"""Read reports: one file, or a folder of parts."""
+"""Read a report from one file or from a folder of parts, and check where a new one may be written."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from zcurate.report.report import Report, ReportSummary
 from zcurate.report.schema import ENDING, METADATA_KEY, SCHEMA_VERSION, VERDICT_ORDER
 
 SUMMARY_COLUMNS, SUMMARY_ROWS = ("verdict", "p_incorrect", "z_score", "mask_frequency"), 1_000_000
-"""Columns and rows of a report at a glance."""
+"""Columns, and number of rows at most, that a summary samples from a report."""
 
 
-def load(path: str, wanted: Callable[[str], bool] | None = None) -> Report:
+def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
     """Read a report.
 
     Args:
         path: a `*.zcurate.parquet` file, a folder of its parts (`part-00003-of-00008.parquet`), or the address of one.
-        wanted: says of each column whether it is read; None reads all.
+        is_wanted: whether to read a column, by its name; None reads all.
 
     Raises:
-        ReportError: no such file, no report, or a report of which a part is missing.
+        ReportError: no such file, not a report, or a report with a missing part.
     """
-    where = locate(path)
-    if len(where.files) == 1 and not where.base:
-        return from_table(read_part(where, where.files[0], wanted), path)
-    problem = partitions.missing(where.files)
+    source = locate(path)
+    if len(source.files) == 1 and not source.base:
+        return from_table(read_part(source, source.files[0], is_wanted), path)
+    problem = partitions.missing(source.files)
     if problem is not None:
         raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")
-    return join_parts([from_table(read_part(where, name, wanted), name) for name in where.files], where.files)
+    return join_parts([from_table(read_part(source, name, is_wanted), name) for name in source.files], source.files)
 
 
 def load_summary(path: str) -> ReportSummary:
-    """A long report at a glance; no more of it is ever held than `GLANCE_ROWS`.
+    """Read a summary of a long report, without ever holding more than about `SUMMARY_ROWS` rows of it.
 
     Args:
         path: as for `load`.
@@ -51,26 +51,26 @@ def load_summary(path: str) -> ReportSummary:
     Raises:
         ReportError: as for `load`.
     """
-    where = locate(path)
-    card, n_rows = card_of(path), sum(pq.read_metadata(name).num_rows for name in where.files)
-    kept, every = list[pa.Table](), max(1, -(-n_rows // SUMMARY_ROWS))
-    n_of, n_below, done = Counter[str](), 0, 0
-    for name in where.files:
+    source = locate(path)
+    card, n_rows = card_of(path), sum(pq.read_metadata(name).num_rows for name in source.files)
+    samples, stride = list[pa.Table](), max(1, -(-n_rows // SUMMARY_ROWS))
+    n_of, n_below, n_read = Counter[str](), 0, 0
+    for name in source.files:
         with pq.ParquetFile(name) as file:
             for batch in file.iter_batches(columns=list(SUMMARY_COLUMNS), batch_size=SUMMARY_ROWS // 16):
                 part = Report(pa.Table.from_batches([batch]), card)
                 n_of.update(part.counts())
                 n_below += part.below_cut()
-                kept.append(part.table.take(pa.array(np.arange(-done % every, len(part), every))))
-                done += len(part)
-    return ReportSummary(pa.concat_tables(kept), card, n_rows, {word: n_of[word] for word in VERDICT_ORDER if word in n_of}, n_below)
+                samples.append(part.table.take(pa.array(np.arange(-n_read % stride, len(part), stride))))
+                n_read += len(part)
+    return ReportSummary(pa.concat_tables(samples), card, n_rows, {word: n_of[word] for word in VERDICT_ORDER if word in n_of}, n_below)
 
 
 def locate(path: str) -> Source:
-    """The file of a report, or its parts in their order.
+    """Find the file of a report, or its parts in order.
 
     Raises:
-        ReportError: nothing there.
+        ReportError: there is nothing at the path.
     """
     if not remote.is_remote(path) and not os.path.exists(path):
         raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
@@ -80,52 +80,52 @@ def locate(path: str) -> Source:
         raise ReportError(f"{error}; no report there") from error
 
 
-def read_part(where: Source, name: str, wanted: Callable[[str], bool] | None) -> pa.Table:
-    """The wanted columns of one Parquet file, its metadata with them; a part's `row` always.
+def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None) -> pa.Table:
+    """Read the wanted columns of one Parquet file, and its metadata; of one part among several always `row` too.
 
     Raises:
-        ReportError: it is gone or no Parquet file.
+        ReportError: the file is missing or not a Parquet file.
     """
     try:
-        with where.fetched(name) as raw, pq.ParquetFile(raw) as file:
+        with source.fetched(name) as raw, pq.ParquetFile(raw) as file:
             names = file.schema_arrow.names
-            return file.read(None if wanted is None else [one for one in names if wanted(one) or (one == "row" and len(where.files) > 1)])
+            return file.read(None if is_wanted is None else [one for one in names if is_wanted(one) or (one == "row" and len(source.files) > 1)])
     except InputError as error:
         raise ReportError(str(error)) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise ReportError(f"{name}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
 
 
-def join_parts(pieces: list[Report], names: tuple[str, ...]) -> Report:
-    """The parts of a report as one.
+def join_parts(parts: list[Report], names: tuple[str, ...]) -> Report:
+    """Concatenate the parts of a report.
 
     Args:
-        pieces: in the input's order.
-        names: of the parts.
+        parts: in the input's order.
+        names: of the files of the parts.
 
     Raises:
-        ReportError: parts of different scans, or rows that are missing between them.
+        ReportError: parts of different scans, or missing rows between parts.
     """
-    card, done = pieces[0].card, 0
-    for piece, name in zip(pieces, names, strict=True):
-        if piece.card != card:
-            raise ReportError(f"{name}: its run card is not that of {names[0]} — expected parts of one scan — take the others out of the folder")
-        begin = piece.table.column("row")[0].as_py() if len(piece) else done
-        if begin != done:
-            raise ReportError(f"{name}: begins with row {begin} — expected row {done} — is a part missing before it, or named out of order?")
-        done += len(piece)
-    total = card["input"].get("rows", done)
-    if done != total:
-        raise ReportError(f"{names[-1]}: ends after {done} of {total} rows — expected every part of the report — is a part missing after it?")
+    card, n_rows = parts[0].card, 0
+    for part, name in zip(parts, names, strict=True):
+        if part.card != card:
+            raise ReportError(f"{name}: its run card is not that of {names[0]} — expected parts of one scan — move the other parts out of the folder")
+        first_row = part.table.column("row")[0].as_py() if len(part) else n_rows
+        if first_row != n_rows:
+            raise ReportError(f"{name}: begins with row {first_row} — expected row {n_rows} — is a part missing before it, or named out of order?")
+        n_rows += len(part)
+    total = card["input"].get("rows", n_rows)
+    if n_rows != total:
+        raise ReportError(f"{names[-1]}: ends after {n_rows} of {total} rows — expected every part of the report — is a part missing after it?")
     try:
-        return Report(pa.concat_tables([piece.table for piece in pieces]).unify_dictionaries(), card)
+        return Report(pa.concat_tables([part.table for part in parts]).unify_dictionaries(), card)
     except pa.ArrowInvalid as error:
-        short = str(error).splitlines()[0][:120]
-        raise ReportError(f"{names[0]}: the parts' columns differ ({short}) — expected parts of one scan — scan again") from error
+        reason = str(error).splitlines()[0][:120]
+        raise ReportError(f"{names[0]}: the parts' columns differ ({reason}) — expected parts of one scan — scan again") from error
 
 
 def is_report(path: str) -> bool:
-    """Whether a file, or a folder of parts, is a report: by its name, or by the run card in it."""
+    """Tell whether a file, or a folder of parts, is a report: by its name, or by its run card."""
     if path.rstrip("/").endswith(ENDING):
         return True
     try:
@@ -135,33 +135,33 @@ def is_report(path: str) -> bool:
 
 
 def card_of(path: str) -> dict[str, Any]:
-    """A report's run card, without its rows.
+    """Read a report's run card without its rows.
 
     Raises:
-        ReportError: no such file, or no report.
+        ReportError: no such file, or not a report.
     """
     return from_table(schema_of(path).empty_table(), path).card
 
 
 def schema_of(path: str) -> pa.Schema:
-    """A report's columns, the run card in the metadata.
+    """Read a report's columns, with the run card in the metadata.
 
     Raises:
-        ReportError: no such file, or no Parquet file.
+        ReportError: no such file, or not a Parquet file.
     """
-    where = locate(path)
+    source = locate(path)
     try:
-        with where.reaching(path), where.mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
+        with source.reaching(path), source.mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
             return file.schema_arrow
     except (pa.ArrowInvalid, OSError, InputError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
 
 
 def from_table(table: pa.Table, path: str) -> Report:
-    """A report from its table, the run card in its metadata.
+    """Make a report of a table that has the run card in its metadata.
 
     Raises:
-        ReportError: no run card, or one of a later schema.
+        ReportError: no run card, or one of another schema version.
     """
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
@@ -173,7 +173,7 @@ def from_table(table: pa.Table, path: str) -> Report:
 
 
 def newest(folder: str = ".") -> str:
-    """The report written last in `folder`.
+    """Find the most recently written report in a folder.
 
     Raises:
         ReportError: there is none.
@@ -185,31 +185,31 @@ def newest(folder: str = ".") -> str:
 
 
 def check_output(path: str, input_path: str, force: bool) -> None:
-    """Refuse to overwrite anything but a report of the same input, and find out now whether the place can be written.
+    """Refuse to overwrite anything but a report of the same input, and check before the scan that the path can be written.
 
     Args:
         path: report to write.
         input_path: the data's path.
-        force: overwrite whatever is there.
+        force: overwrite whatever is there, except the input.
 
     Raises:
-        UsageError: it would overwrite something else, the input included, or cannot be written.
+        UsageError: it would overwrite something else, or cannot be written.
     """
     guard(path, [input_path])
     if not path.endswith((".parquet", ".pq")):
         raise UsageError(f"{path}: a report is a Parquet file — expected a name ending in {ENDING} — other formats: zcurate report --format F")
     if remote.is_web(path):
-        raise UsageError(f"{path}: a web address — expected a place that can be written, as s3://bucket/name{ENDING} — name another with -o")
-    far = remote.is_remote(path)
-    if not far:
+        raise UsageError(f"{path}: a web address — expected a writable path or address, such as s3://bucket/name{ENDING} — name another with -o")
+    is_remote = remote.is_remote(path)
+    if not is_remote:
         handle, temporary = temporary_next_to(path)
         os.close(handle)
         os.unlink(temporary)
-    if not (remote.exists(path) if far else os.path.exists(path)) or force:
+    if not (remote.exists(path) if is_remote else os.path.exists(path)) or force:
         return
     try:
-        before = card_of(path)["input"]["path"]
+        previous_input = card_of(path)["input"]["path"]
     except (ReportError, KeyError):
         raise UsageError(f"{path}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
-    if before != absolute_path(input_path):
-        raise UsageError(f"{path}: is a report of {before} — nothing was written — overwrite it with --force, or name another with -o")
+    if previous_input != absolute_path(input_path):
+        raise UsageError(f"{path}: is a report of {previous_input} — nothing was written — overwrite it with --force, or name another with -o")

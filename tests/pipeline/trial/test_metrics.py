@@ -1,4 +1,4 @@
-"""The counts of a trial, on rows written by hand."""
+"""The metrics of a trial, on a few given rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_interval_is_wilsons():
     assert (row["recall_low"], row["recall_high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
 
 
-def test_rows_flagged_before_planting_are_told_apart_from_false_alarms():
+def test_rows_flagged_before_planting_are_separated_from_false_alarms():
     cut = metrics.at_cut(ROWS)
     assert (cut["flagged"], cut["planted"], cut["before"], cut["other"]) == (5, 3, 1, 1)
     assert (cut["precision_low"], cut["precision_high"]) == (3 / 5, 4 / 5)
@@ -48,7 +48,7 @@ def test_a_planted_row_that_was_suspected_before_counts_as_planted_only():
     assert (cut["planted"], cut["before"], cut["other"]) == (3, 1, 1)
 
 
-def test_each_cut_asks_both_scans():
+def test_each_cut_applies_to_both_scans():
     table = {row["cut"]: row for row in metrics.by_cut(ROWS)}
     assert [table[0.5][name] for name in ("flagged", "planted", "before", "other")] == [5, 3, 1, 1]
     # At 0.3 the hard row was flagged before planting too; at 0.95 nothing is above.
@@ -57,7 +57,7 @@ def test_each_cut_asks_both_scans():
     assert (table[0.95]["recall"], table[0.95]["precision_low"]) == (0.0, None)
 
 
-def test_rankings_leave_suspected_rows_out_and_count_them_apart():
+def test_rankings_leave_suspected_rows_out_except_in_average_precision_all():
     right, backwards, chance = metrics.rankings(ROWS)
     assert [row["ranking"] for row in (right, backwards, chance)] == ["p", "backwards", "chance"]
     # Without the suspected row: .9 .8 .7 planted, .6 not, .3 planted, .2 .1 not: 11 of 12 pairs in order.
@@ -69,11 +69,11 @@ def test_rankings_leave_suspected_rows_out_and_count_them_apart():
     assert (chance["average_precision"], chance["average_precision_all"]) == (4 / 7, 4 / 8)
 
 
-def test_wrong_against_hard_asks_only_planted_and_hard_rows():
+def test_wrong_against_hard_compares_only_planted_and_hard_rows():
     assert metrics.rankings(ROWS)[0]["over_hard"] == pytest.approx(3 / 4)
     nothing_hard = dataclasses.replace(ROWS, verdict_before=np.where(WORDS_BEFORE == "hard", "clean", WORDS_BEFORE))
     assert metrics.rankings(nothing_hard)[0]["over_hard"] is None
 
 
-def test_what_became_of_hard_rows():
+def test_the_verdicts_of_hard_rows_after_planting_are_counted():
     assert metrics.hard_rows(ROWS) == {"rows": 1, "incorrect": 1, "hard": 0, "clean": 0, "outlier": 0}

@@ -1,4 +1,4 @@
-"""Where a loss-prioritised budget goes, on losses written by hand."""
+"""Budget shares of a loss-prioritised training, on a few given losses."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_the_first_row_is_the_share_of_the_data():
     assert shares("every row alike", None) == [0.25, 0.125, 0.625]
 
 
-def test_selective_backpropagation_weighs_by_the_losss_place():
-    # Places 4/4, 3/4, 2/4, 1/4 of the losses 4, 3, 2, 1.
+def test_selective_backpropagation_weighs_by_the_rank_of_the_loss():
+    # Percentile ranks 4/4, 3/4, 2/4, 1/4 of the losses 4, 3, 2, 1.
     assert shares("CDF(loss)^1", 1) == pytest.approx([4 / 10, 1.5 / 10, 4.5 / 10])
     assert shares("CDF(loss)^2", 1) == pytest.approx([16 / 30, 4.5 / 30, 9.5 / 30])
     assert shares("CDF(loss)^1", 2) == pytest.approx([1 / 10, 1 / 10, 8 / 10])
@@ -36,7 +36,7 @@ def test_the_top_quarter_is_one_row_of_four():
     assert shares("top quarter by loss", 2) == [0.0, 0.0, 1.0]
 
 
-def test_reducible_loss_passes_over_rows_that_held_out_members_miss_too():
+def test_reducible_loss_ignores_rows_that_held_out_members_miss_too():
     assert shares("top quarter, reducible", 1) == [0.0, 0.5, 0.5]
 
 
@@ -56,7 +56,7 @@ def evidence(y, heldout, errors, planted):
     return Evidence(rounds, {}, {}, heldout, y)
 
 
-def test_a_round_that_showed_a_row_wrong_does_not_count_for_it():
+def test_a_round_does_not_count_for_its_planted_rows():
     y, heldout = np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
     first, second = [[0.0, 9.0]] * 4, [[2.0, 1.0]] * 8
     loss = prioritization.training_loss(evidence(y, heldout, [first, second], [[1], []]))

@@ -20,16 +20,16 @@ from zcurate.pipeline.trial import trial
 from zcurate.runtime.context import RunContext
 
 
-def tried(data, **settings):
+def run_trial(data, **settings):
     return trial.run_trial(data, TrialOptions(**settings), RunContext())
 
 
 @pytest.fixture(scope="module")
 def blobs(tmp_path_factory):
-    """One trial for all: its result, the rows that were wrong as given, the file and its bytes before."""
+    """One trial for all tests: its result, the rows that were wrong as given, the file and its bytes before."""
     path, wrong = conftest.blobs_csv.__wrapped__(tmp_path_factory.mktemp("blobs"))
     before = path.read_bytes()
-    return tried(str(path), id="key", epochs=10, prioritise=True), wrong, path, before
+    return run_trial(str(path), id="key", epochs=10, prioritise=True), wrong, path, before
 
 
 @pytest.fixture
@@ -93,17 +93,17 @@ def test_loss_prioritised_budgets_go_to_planted_rows(blobs):
     assert table[0]["planted"] == pytest.approx(0.1)
     for row in table:
         assert sum(row[name] for name in ("planted", "suspected", "hard", "outlier", "clean")) == pytest.approx(1)
-        # In the first quarter nothing is learned yet.
+        # Nothing is learned yet in the first quarter.
         if row["rule"] == "top quarter by loss" and row["part"] > 1:
             assert row["planted"] > 0.25
 
 
-def test_the_seed_decides(blobs):
-    again = tried(str(blobs[2]), id="key", epochs=10, prioritise=True)
+def test_the_same_seed_gives_the_same_trial(blobs):
+    again = run_trial(str(blobs[2]), id="key", epochs=10, prioritise=True)
     assert again.facts == blobs[0].facts
 
 
-def test_what_is_printed_fits_eighty_columns(blobs, capsys):
+def test_the_tables_fit_eighty_columns(blobs, capsys):
     trial_tables.print_trial(blobs[0].facts, verbose=True)
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= 80
@@ -112,9 +112,9 @@ def test_what_is_printed_fits_eighty_columns(blobs, capsys):
     assert "\x1b" not in "".join(lines)
 
 
-def test_each_verdict_of_the_missed_stands_under_its_own_heading(blobs):
+def test_the_verdicts_of_missed_errors_are_under_their_headings(blobs):
     facts = blobs[0].facts
-    table = trial_tables.kinds(facts)
+    table = trial_tables.kind_table(facts)
     cells = {re.sub(r"\[.*?\]", "", str(column.header)): list(column.cells) for column in table.columns}
     for word in ("hard", "clean", "outlier"):
         assert cells[word] == [str(row[word]) for row in facts["kinds"]]
@@ -126,7 +126,7 @@ def test_the_facts_are_plain_json(blobs):
 
 
 def test_targets_are_planted_in_their_own_unit(targets):
-    result = tried(targets, kinds="shift", share="15%")
+    result = run_trial(targets, kinds="shift", share="15%")
     facts = result.facts
     assert [row["kind"] for row in facts["kinds"]] == ["shift", "all"]
     assert facts["n_planted"] == 30
@@ -135,11 +135,11 @@ def test_targets_are_planted_in_their_own_unit(targets):
         assert row["given"] == given[row["row"]]
         assert 4 < abs(row["shown"] - row["given"]) < 100
     assert facts["kinds"][0]["recall"] > 0.5
-    assert "right label" not in [column.header for column in trial_tables.kinds(facts).columns]
+    assert "right label" not in [column.header for column in trial_tables.kind_table(facts).columns]
 
 
-def test_a_swap_that_became_a_shift_is_not_planted_when_only_swaps_were_asked_for(targets):
-    facts = tried(targets, kinds="swap", share="20%", epochs=4).facts
+def test_a_swap_that_became_a_shift_is_not_planted_with_kinds_swap(targets):
+    facts = run_trial(targets, kinds="swap", share="20%", epochs=4).facts
     assert {row["kind"] for row in facts["rows"]} == {"swap"}
     assert 10 < facts["n_planted"] < 40
 
@@ -172,28 +172,28 @@ def test_missing_targets_stay_missing():
         ({"model": "mpl"}, "did you mean mlp?"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(blobs, settings, message):
+def test_invalid_options_are_refused(blobs, settings, message):
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
-        tried(str(blobs[2]), **settings)
+        run_trial(str(blobs[2]), **settings)
 
 
 def test_one_class_is_refused_as_by_scan():
     with pytest.raises(InputError, match="has one class"):
-        tried(pa.table({"x": [float(k) for k in range(30)], "label": ["a"] * 30}))
+        run_trial(pa.table({"x": [float(k) for k in range(30)], "label": ["a"] * 30}))
 
 
-def test_too_few_rows_say_so():
+def test_too_few_rows_are_not_judged():
     table = pa.table({"x": [k % 2 * 5 + k / 100 for k in range(16)], "label": ["a", "b"] * 8})
-    facts = tried(table, epochs=2).facts
+    facts = run_trial(table, epochs=2).facts
     assert not facts["judged"]
     assert "16 labelled rows, 20 needed" in facts["why_unjudged"]
 
 
-def test_too_small_a_share_says_so(blobs):
-    result = tried(str(blobs[2]), share="0.5%", epochs=4)
+def test_too_small_a_share_is_not_judged(blobs):
+    result = run_trial(str(blobs[2]), share="0.5%", epochs=4)
     assert len(result.reports) == 1
     assert "--share 0.5% comes to 1 planted errors, 3 needed" in result.facts["why_unjudged"]
-    assert tried(str(blobs[2]), share="0.1%", epochs=4).facts["why_unjudged"].startswith("--share 0.1% comes to 0 planted errors")
+    assert run_trial(str(blobs[2]), share="0.1%", epochs=4).facts["why_unjudged"].startswith("--share 0.1% comes to 0 planted errors")
 
 
 def test_the_time_limit_is_shared_between_the_scans():

@@ -1,4 +1,4 @@
-"""`explain`: what is said of a row, counted anew from the report; rows by number, id and path; what is missing is named."""
+"""`explain`: the facts about a row, checked against the report; rows by number, id and path; missing parts are named."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_curves_agree_with_the_report_s_means(folder):
     assert mean == pytest.approx(np.mean(facts["curves"]["loss"]["row"]), rel=0.5)
 
 
-def test_clues_are_sorted_by_what_they_count(folder):
+def test_clues_are_sorted_by_weight_times_percentile_rank(folder):
     facts = one(folder, "penguins", 1)
     card = load(str(folder / "penguins.zcurate.parquet")).card
     assert {entry["clue"] for entry in facts["clues"]} == set(card["clue_names"])
@@ -106,12 +106,12 @@ def test_clues_are_sorted_by_what_they_count(folder):
     assert counts == sorted(counts, reverse=True)
 
 
-def test_words_of_a_clue_hold_only_as_far_as_its_place():
+def test_the_words_of_a_clue_are_qualified_by_its_percentile_rank():
     entry = {"place": 0.9, "weight": 1.0, "words": "it is odd"}
-    assert row_explanation.words_of(entry) == "it is odd"
-    assert row_explanation.words_of({**entry, "place": 0.6}) == "a little: it is odd"
-    assert row_explanation.words_of({**entry, "place": 0.2, "weight": 0.0}) == "not so: it is odd (does not count)"
-    assert row_explanation.words_of({**entry, "place": None}) == "cannot tell"
+    assert row_explanation.clue_words(entry) == "it is odd"
+    assert row_explanation.clue_words({**entry, "place": 0.6}) == "weakly: it is odd"
+    assert row_explanation.clue_words({**entry, "place": 0.2, "weight": 0.0}) == "not so: it is odd (not used)"
+    assert row_explanation.clue_words({**entry, "place": None}) == "cannot tell"
 
 
 def test_the_nearest_rows_are_the_nearest_and_carry_labels_and_values(folder):
@@ -156,7 +156,7 @@ def test_without_a_report_the_newest_is_named_on_stderr(folder, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["p002"], "did you mean P002?"),
         (["344"], "or a row number, 0 to 343"),
@@ -164,10 +164,10 @@ def test_without_a_report_the_newest_is_named_on_stderr(folder, run):
         ([], "no row named"),
     ],
 )
-def test_an_unknown_row_is_a_usage_error(run, words, said):
+def test_an_unknown_row_is_a_usage_error(run, words, message):
     code, out, err = run("explain", "penguins.zcurate.parquet", *words)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -176,27 +176,27 @@ def test_a_missing_report_is_a_usage_error(run):
     assert (code, "no such report" in err) == (2, True)
 
 
-def test_where_ids_are_numbers_a_number_is_an_id_unless_said_otherwise():
+def test_where_ids_are_numbers_a_number_is_an_id_without_by_row():
     report = small()
     report = Report(report.table.append_column("id", pa.array(range(5, 17))), {**report.card, "columns": {"id": "key"}})
-    assert explain.rows_of(report, ["5", "16"], by_row=False) == [0, 11]
-    assert explain.rows_of(report, ["5"], by_row=True) == [5]
+    assert explain.find_rows(report, ["5", "16"], by_row=False) == [0, 11]
+    assert explain.find_rows(report, ["5"], by_row=True) == [5]
     with pytest.raises(UsageError, match="0 to 11, need --by-row"):
-        explain.rows_of(report, ["3"], by_row=False)
+        explain.find_rows(report, ["3"], by_row=False)
 
 
 def test_an_id_of_many_rows_is_refused_and_of_few_gives_all():
     report = small(60)
     ids = ["many"] * 50 + ["few"] * 2 + [f"k{at}" for at in range(8)]
     report = Report(report.table.append_column("id", pa.array(ids)), {**report.card, "columns": {"id": "key"}})
-    assert explain.rows_of(report, ["few"], by_row=False) == [50, 51]
+    assert explain.find_rows(report, ["few"], by_row=False) == [50, 51]
     with pytest.raises(UsageError, match="50 rows have this id"):
-        explain.rows_of(report, ["many"], by_row=False)
+        explain.find_rows(report, ["many"], by_row=False)
 
 
-def test_pictures_go_by_path_as_written_or_as_it_opens_from_here(folder, run):
-    opens = os.path.relpath(SAMPLES / "digits/images/003.png", folder)
-    code, out, _ = run("explain", "digits.zcurate.parquet", "images/003.png", opens, "4", "--json")
+def test_pictures_go_by_path_as_written_or_relative_to_here(folder, run):
+    relative = os.path.relpath(SAMPLES / "digits/images/003.png", folder)
+    code, out, _ = run("explain", "digits.zcurate.parquet", "images/003.png", relative, "4", "--json")
     found = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert [(facts["row"], facts["path"]) for facts in found] == [(3, "images/003.png"), (4, "images/004.png")]
@@ -206,7 +206,7 @@ def test_pictures_go_by_path_as_written_or_as_it_opens_from_here(folder, run):
     assert "coarse brightness" in out
 
 
-def test_a_target_is_told_by_residual_and_interval(folder, run):
+def test_a_target_is_explained_by_residual_and_interval(folder, run):
     row = first(folder, "flights", "incorrect")
     facts = one(folder, "flights", row)
     assert facts["heldout"]["residual"] == pytest.approx(facts["given"] - facts["predicted"])
@@ -233,7 +233,7 @@ def test_a_page_in_a_pipe_fits_80_columns_without_colour(folder, name):
     assert done.stderr == ""
 
 
-def test_changed_data_are_named_and_the_rest_is_told(folder, run):
+def test_changed_data_are_named_and_the_rest_is_shown(folder, run):
     before = (folder / "penguins.csv").read_bytes()
     try:
         (folder / "penguins.csv").write_bytes(before + b"\n")
@@ -248,7 +248,7 @@ def test_changed_data_are_named_and_the_rest_is_told(folder, run):
     assert facts["curves"]["loss"]["row"]
 
 
-def test_a_report_of_an_older_version_says_what_it_lacks(folder, run):
+def test_missing_columns_of_an_older_version_are_named(folder, run):
     whole = load(str(folder / "penguins.zcurate.parquet"))
     card = {name: value for name, value in whole.card.items() if name not in ("bands", "clue_names")}
     Report(whole.table.drop_columns(list(CURVE_COLUMNS)), card).save(str(folder / "old.parquet"))
@@ -256,12 +256,12 @@ def test_a_report_of_an_older_version_says_what_it_lacks(folder, run):
     facts = json.loads(run("explain", "old.parquet", "P002", "--json")[1])
     assert code == 0
     assert "older zcurate: no loss_curve" in out
-    assert "Where the cut lies" in out
+    assert "Threshold" in out
     assert facts["missing"] == list(CURVE_COLUMNS)
     assert (facts["curves"], facts["clues"], facts["heldout"]) == (None, None, None)
 
 
-def test_unlabelled_and_unjudged_rows_are_told_as_such(tmp_path):
+def test_unlabelled_and_unjudged_rows_say_so(tmp_path):
     rng = np.random.default_rng(0)
     label = rng.choice(["a", "b"], 60).tolist()
     label[3] = None
@@ -277,7 +277,7 @@ def test_unlabelled_and_unjudged_rows_are_told_as_such(tmp_path):
         row_explanation.print_row(facts)
 
 
-def test_a_skipped_row_is_told_with_its_reason(tmp_path, capsys):
+def test_a_skipped_row_is_shown_with_its_reason(tmp_path, capsys):
     lines = [f"{k % 2 * 4 + k / 100},{'ab'[k % 2]}" for k in range(60)]
     lines[7] = "1,a,b,c,d"
     (tmp_path / "bad.csv").write_text("x,label\n" + "\n".join(lines) + "\n")
@@ -291,19 +291,19 @@ def test_a_skipped_row_is_told_with_its_reason(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "p", "said"),
-    [("incorrect", 0.9, "more likely wrong than right:"), ("incorrect", 0.3, "cut is below one half"), ("clean", 0.7, "your cut lies higher"),
+    ("verdict", "p", "words"),
+    [("incorrect", 0.9, "more likely wrong than right:"), ("incorrect", 0.3, "threshold is below one half"), ("clean", 0.7, "your threshold is higher"),
      ("clean", 0.1, "nothing to do"), ("hard", 0.1, "keep it"), ("outlier", 0.1, "unlike the rest")],
 )  # fmt: skip
-def test_the_last_sentence_follows_the_verdict_and_the_cut(verdict, p, said):
+def test_the_last_sentence_follows_the_verdict_and_the_threshold(verdict, p, words):
     heldout = [{"class": "dog", "p": 0.9}, {"class": "cat", "p": 0.1}]
     facts = {"verdict": verdict, "p_incorrect": p, "task": "binary", "heldout": heldout, "given": "cat", "skipped": None, "why_unjudged": ""}
     text = explain.meaning(facts)
-    assert said in text
+    assert words in text
     assert "prefer dog (p 0.90) to cat (p 0.10)" in text
 
 
-def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, capsys):
+def test_markup_in_names_is_printed_literally_and_long_ids_become_numbers(folder, capsys):
     facts = one(folder, "penguins", 1)
     near = facts["nearest"]
     for at, entry in enumerate((near["itself"], *near["rows"])):
@@ -322,8 +322,8 @@ def test_names_with_marks_are_shown_not_obeyed_and_long_ids_make_room(folder, ca
     assert "[bold]1[/bold]" in capsys.readouterr().out
 
 
-def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(folder, tmp_path, capsys):
-    """Later rounds are shorter: so are the curves of the rows that only they showed right."""
+def test_a_row_with_a_planted_label_in_the_first_round_shows_a_later_one(folder, tmp_path, capsys):
+    """Later rounds are shorter, and so are the curves of rows that had a planted label in the first."""
     report = load(str(folder / "penguins.zcurate.parquet"))
     at = [name for name in report.table.column_names if name.endswith("_curve")]
     table = report.table
@@ -337,4 +337,4 @@ def test_a_row_that_the_first_round_was_shown_wrong_is_told_from_a_later_one(fol
     for facts, expected in zip(shown, (True, False), strict=True):
         assert facts["curves"]["later_round"] is expected
         row_explanation.print_row(facts)
-        assert ("shown another label" in capsys.readouterr().out) is expected
+        assert ("carried a planted label" in capsys.readouterr().out) is expected

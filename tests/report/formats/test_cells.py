@@ -1,4 +1,4 @@
-"""Columns as text at once: the same as value by value."""
+"""Whole columns are formatted like single values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from zcurate.report.formats.cells import cell_text, column_texts
 
 rng = np.random.default_rng(0)
-WILD = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500), [0, -0.0, 1, 1e16, 1e-5, 3.4e38, np.nan, np.inf]])
+VALUES = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500), [0, -0.0, 1, 1e16, 1e-5, 3.4e38, np.nan, np.inf]])
 
 
 @pytest.mark.parametrize(
     "array",
     [
-        pa.array(WILD.astype(np.float32), mask=rng.random(508) < 0.1),
-        pa.array(WILD, mask=rng.random(508) < 0.1),
+        pa.array(VALUES.astype(np.float32), mask=rng.random(508) < 0.1),
+        pa.array(VALUES, mask=rng.random(508) < 0.1),
         pa.array([3, None, -(2**60)]),
         pa.array(["a b", None, ""]),
         pa.array([True, None, False]),
@@ -28,6 +28,6 @@ WILD = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 20, 500)
     ],
     ids=lambda array: str(array.type),
 )
-def test_a_column_at_once_is_its_values_one_by_one(array):
+def test_a_column_is_formatted_like_its_values(array):
     for column in (pa.chunked_array([array]), pa.chunked_array([array, array])):
         assert column_texts(column) == [cell_text(value, column.type) for value in column.to_pylist()]

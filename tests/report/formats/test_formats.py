@@ -27,7 +27,7 @@ AWKWARD = pa.table(
 )
 
 
-def written(form, table=AWKWARD, **options):
+def rendered(form, table=AWKWARD, **options):
     stream = io.BytesIO()
     FORMATS.load(form)(table, stream, ReportOptions(**options))
     return stream.getvalue()
@@ -35,7 +35,7 @@ def written(form, table=AWKWARD, **options):
 
 @pytest.mark.parametrize(("form", "delimiter"), [("csv", ","), ("tsv", "\t")])
 def test_delimited_text_reads_back(form, delimiter):
-    content = written(form).decode()
+    content = rendered(form).decode()
     assert "\r" not in content
     rows = list(csv.reader(io.StringIO(content), delimiter=delimiter))
     assert rows[0] == AWKWARD.column_names
@@ -46,7 +46,7 @@ def test_delimited_text_reads_back(form, delimiter):
 
 
 def test_json_lines_read_back():
-    rows = [json.loads(line) for line in written("jsonl").splitlines()]
+    rows = [json.loads(line) for line in rendered("jsonl").splitlines()]
     assert [row["given"] for row in rows] == AWKWARD.column("given").to_pylist()
     assert rows[0]["p_incorrect"] == 0.1
     assert rows[1]["p_incorrect"] is None
@@ -55,49 +55,49 @@ def test_json_lines_read_back():
 
 
 def test_a_json_array_reads_back():
-    assert json.loads(written("json")) == [json.loads(line) for line in written("jsonl").splitlines()]
-    assert json.loads(written("json", AWKWARD.slice(0, 0))) == []
+    assert json.loads(rendered("json")) == [json.loads(line) for line in rendered("jsonl").splitlines()]
+    assert json.loads(rendered("json", AWKWARD.slice(0, 0))) == []
 
 
 def test_parquet_reads_back():
-    assert pq.read_table(io.BytesIO(written("parquet"))).equals(AWKWARD)
+    assert pq.read_table(io.BytesIO(rendered("parquet"))).equals(AWKWARD)
 
 
 def test_ids_are_id_else_path_else_row():
-    assert written("ids") == b"0\n1\n2\n"
-    assert written("ids", AWKWARD.append_column("path", [["a/1.png", "b 2.png", "c.png"]]), null=True) == b"a/1.png\0b 2.png\0c.png\0"
-    assert written("ids", AWKWARD.append_column("path", [["p"] * 3]).append_column("id", [[7, 8, 9]])) == b"7\n8\n9\n"
+    assert rendered("ids") == b"0\n1\n2\n"
+    assert rendered("ids", AWKWARD.append_column("path", [["a/1.png", "b 2.png", "c.png"]]), null=True) == b"a/1.png\0b 2.png\0c.png\0"
+    assert rendered("ids", AWKWARD.append_column("path", [["p"] * 3]).append_column("id", [[7, 8, 9]])) == b"7\n8\n9\n"
 
 
-def test_markdown_escapes_its_own_marks():
-    lines = written("markdown").decode().splitlines()
+def test_markdown_escapes_pipes():
+    lines = rendered("markdown").decode().splitlines()
     assert lines[1] == "| --- | --- | --- | --- | --- | --- |"
     assert "naïve \\| pipe" in lines[4]
     assert len(lines) == 5
 
 
 def test_the_table_is_for_people():
-    text = written("table", small().table).decode()
+    text = rendered("table", small().table).decode()
     assert "models that never saw the row" in " ".join(text.split())
     assert "cat" in text
     assert "\x1b" not in text
 
 
-def test_markup_in_the_data_is_shown_not_obeyed():
+def test_markup_in_the_data_is_printed_literally():
     table = small().table
     table = table.set_column(1, "given", [["[red]x[/red]"] * table.num_rows])
-    assert "[red]x[/red]" in written("table", table).decode()
+    assert "[red]x[/red]" in rendered("table", table).decode()
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_sink_takes_an_empty_selection(form):
-    written(form, small().table.slice(0, 0))
+def test_every_format_takes_an_empty_selection(form):
+    rendered(form, small().table.slice(0, 0))
 
 
-def test_lists_of_numbers_keep_their_own_digits_and_gaps():
+def test_lists_of_numbers_keep_their_digits_and_nulls():
     table = pa.table({"row": [0, 1], "loss_curve": pa.array([[0.1, None, 1 / 3], None], pa.list_(pa.float32()))})
-    assert written("csv", table).decode().splitlines()[1:] == ["0,0.1 null 0.33333334", "1,"]
-    assert json.loads(written("json", table)) == [{"row": 0, "loss_curve": [0.1, None, 0.33333334]}, {"row": 1, "loss_curve": None}]
-    assert "| 0 | 0.1 null 0.33333334 |" in written("markdown", table).decode()
-    assert pq.read_table(io.BytesIO(written("parquet", table))).equals(table)
-    assert "0.1 null" in written("table", table, columns="row,loss_curve").decode()
+    assert rendered("csv", table).decode().splitlines()[1:] == ["0,0.1 null 0.33333334", "1,"]
+    assert json.loads(rendered("json", table)) == [{"row": 0, "loss_curve": [0.1, None, 0.33333334]}, {"row": 1, "loss_curve": None}]
+    assert "| 0 | 0.1 null 0.33333334 |" in rendered("markdown", table).decode()
+    assert pq.read_table(io.BytesIO(rendered("parquet", table))).equals(table)
+    assert "0.1 null" in rendered("table", table, columns="row,loss_curve").decode()

@@ -1,1 +1,1 @@
-"""The shelf of commands: one command, one file; parse, call, print."""
+"""The commands, one module each."""

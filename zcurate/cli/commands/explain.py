@@ -1,4 +1,4 @@
-"""`zcurate explain [REPORT] ROW...`: why a row got its verdict; the answer to stdout, talk to stderr."""
+"""`zcurate explain [REPORT] ROW...`: explain the verdicts of rows; explanations on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
 
 @with_options(ExplainOptions, argument("report", REPORT, default=None, metavar="REPORT"), argument("row", ROW, default=None, metavar="ROW", many=True))
 def explain(report: str | None, row: list[str] | None, options: ExplainOptions) -> None:
-    """Say why rows got their verdicts: the course of their training, the clues, the rows most like them, the cut.
+    """Explain the verdicts of rows: threshold, held-out prediction, training curves, clues, most similar rows.
 
-    A ROW is first looked for among the ids and paths, then taken as a row number; where the ids are numbers themselves, row numbers need --by-row.
+    A ROW is an id or a path, otherwise a row number; where the ids are numbers themselves, row numbers need --by-row.
 
     Examples: zcurate explain 17 · zcurate explain penguins.zcurate.parquet P018 P020 · zcurate explain --by-row 17 --json
     """
@@ -35,7 +35,7 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
     loaded = load(path)
     if not words:
         raise UsageError(f"{path}: no row named — expected row numbers or ids — try zcurate explain {path} 0, or zcurate report {path} to list rows")
-    found = explain_module.explain_rows(loaded, path, explain_module.rows_of(loaded, words, options.by_row))
+    found = explain_module.explain_rows(loaded, path, explain_module.find_rows(loaded, words, options.by_row))
     if options.json:
         for facts in found:
             sys.stdout.write(json.dumps(facts, allow_nan=False, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""`zcurate info [DATA|REPORT]`: versions and device; a data set's roles and task; a report's run card and columns."""
+"""`zcurate info [DATA|REPORT]`: versions and device; the columns and task of data; the run card and columns of a report."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from zcurate.cli.render.numbers import rate_with_interval
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 
-SHOWN = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
-ROLES = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
+PACKAGES = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
+"""Packages whose versions are shown."""
+READ_OPTIONS = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
+"""Options that decide how data are read."""
 
 
-@with_options(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=ROLES)
+@with_options(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=READ_OPTIONS)
 def info(path: str | None, options: ScanOptions) -> None:
-    """Show versions and device; of DATA the inferred roles and task; of a report its run card and columns."""
+    """Show versions and device; of DATA the inferred columns and task; of a report its run card and columns."""
     facts = versions() if path is None else describe_path(path, options)
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")
@@ -29,7 +32,7 @@ def info(path: str | None, options: ScanOptions) -> None:
 
 
 def describe_path(path: str, options: ScanOptions) -> dict[str, Any]:
-    """What is known of a report, or of data."""
+    """Describe a report, or data."""
     from zcurate.runtime import startup
 
     startup.start()
@@ -39,24 +42,24 @@ def describe_path(path: str, options: ScanOptions) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what matters, and the device that `--device auto` picks."""
+    """List the versions of the main packages, and the device that `--device auto` chooses."""
     from zcurate import __version__
     from zcurate.runtime import device
 
     facts: dict[str, Any] = {"zcurate": __version__, "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}"}
-    for name in SHOWN:
+    for name in PACKAGES:
         try:
             facts[name] = version(name)
         except PackageNotFoundError:
             facts[name] = "not installed"
-    place = device.pick("auto")
+    chosen = device.pick("auto")
     device.use_threads()
-    facts["device"] = device.describe(place)
+    facts["device"] = device.describe(chosen)
     return facts
 
 
 def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
-    """What a scan would take the data for."""
+    """Describe data as a scan would read them."""
     from zcurate.data.inputs import read_input
 
     options.check()
@@ -68,7 +71,7 @@ def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
     facts["unlabelled"] = data.given.null_count
     if data.pictures is not None:
         channels, height, width = data.pictures.shape[1:]
-        facts["pictures"] = f"seen at {width}x{height}, {channels} channel{'s' if channels > 1 else ''}"
+        facts["pictures"] = f"{width}x{height}, {channels} channel{'s' if channels > 1 else ''}"
     facts["features"] = [f"{column.name} ({column.kind})" for column in data.roles.features] or ["the picture"]
     if data.roles.left_out:
         facts["left out"] = [f"{column.name}: {column.why}" for column in data.roles.left_out]
@@ -80,13 +83,13 @@ def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
 
 
 def describe_report(path: str) -> dict[str, Any]:
-    """The run card in short, and every column with its type and meaning."""
+    """Summarize the run card, and list every column with its type and meaning."""
     from zcurate.report.schema import COLUMN_DOCS
     from zcurate.report.storage import load, schema_of
 
     report = load(path, lambda name: name == "verdict")
     card = report.card
-    rate, skill = card["noise_rate"], card["skill"]
+    skill = card["skill"]
     facts: dict[str, Any] = {
         "input": f"{card['input']['path']} ({card['input']['rows']} rows, {card['input']['format']})",
         "command": card["command"] or "from Python",
@@ -97,18 +100,18 @@ def describe_report(path: str) -> dict[str, Any]:
         "verdicts": ", ".join(f"{word} {n}" for word, n in report.counts().items()),
     }
     if card["partial"]:
-        facts["partial"] = "training was cut short by --time-limit"
+        facts["partial"] = "training was stopped by --time-limit"
     if card["judged"]:
-        facts["noise rate"] = f"{100 * rate['estimate']:.1f} % ({100 * rate['low']:.1f} to {100 * rate['high']:.1f} %)"
+        facts["noise rate"] = rate_with_interval(card["noise_rate"])
         facts["cut"] = f"p_incorrect > {card['thresholds']['p_incorrect']:g}"
     else:
         facts["not judged"] = card["why_unjudged"]
     if card["warnings"]:
         facts["warnings"] = card["warnings"]
-    facts["columns"] = [f"{field.name}: {short(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in schema_of(path)]
+    facts["columns"] = [f"{field.name}: {type_name(field.type)} — {COLUMN_DOCS.get(field.name, '')}" for field in schema_of(path)]
     return facts
 
 
-def short(kind: Any) -> str:
-    """Arrow's type names without their inner parts."""
+def type_name(kind: Any) -> str:
+    """Format an Arrow type without its inner types."""
     return str(kind).split("<", 1)[0]

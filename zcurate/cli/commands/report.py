@@ -1,4 +1,4 @@
-"""`zcurate report [REPORT]`: list rows; data to stdout, messages to stderr."""
+"""`zcurate report [REPORT]`: list rows; data on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def report(report: str | None, options: ReportOptions) -> None:
     if report is None:
         sys.stderr.write(f"{path}\n")
     form = format_of(options)
-    loaded = load(path, listing.needed(options, ids=form == "ids"))
+    loaded = load(path, listing.column_filter(options, ids=form == "ids"))
     write = FORMATS.load(form)
     if form == "ids" and options.columns is not None:
         raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
     if options.output not in (None, "-"):
         guard(str(options.output), [path, loaded.card["input"]["path"]])
     if options.output is None or options.output == "-":
-        write(listing.rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
+        write(listing.list_rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
         sys.stdout.flush()
         return
-    table = listing.rows(loaded, options, ids=form == "ids")
+    table = listing.list_rows(loaded, options, ids=form == "ids")
     write_file(options.output, lambda stream: write(table, stream, options))
 
 

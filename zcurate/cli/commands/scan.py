@@ -1,10 +1,11 @@
-"""`zcurate scan DATA`: train, judge every row, write the report, say what was found."""
+"""`zcurate scan DATA`: train, judge every row, write the report, print a summary."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,6 +14,9 @@ from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_share
 from zcurate.runtime.environment import rank, world_size
+
+if TYPE_CHECKING:
+    from zcurate.report.report import Report
 
 
 @with_options(
@@ -40,6 +44,31 @@ def scan(data: str, options: ScanOptions) -> None:
         print_estimate(data, options)
         return
     from zcurate.cli.progress_bar import progress_for
+
+    options = resolve_output(data, options)
+    to_stdout = options.output == "-"
+    with progress_for(options) as progress:
+        scan_options = dataclasses.replace(options, output=None) if to_stdout else options
+        try:
+            run = RunContext(progress=progress, owns_process=True, ends_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
+            report = run_scan(data, scan_options, run, summary_only=not to_stdout)
+        except WorkerDone:
+            return
+    print_results(report, options)
+    code = exit_code_of(report, options)
+    if code is ExitCode.PARTIAL and not report.card["partial"] and not options.quiet:
+        unreadable = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"
+        sys.stderr.write(f"{unreadable}: exit {int(code)}; `scan -v` lists them\n")
+    if code is not ExitCode.DONE:
+        raise typer.Exit(code)
+
+
+def resolve_output(data: str, options: ScanOptions) -> ScanOptions:
+    """Set the default output path and check that it can be written; only rank 0 writes and prints.
+
+    Raises:
+        UsageError: the output would overwrite something else, or cannot be written.
+    """
     from zcurate.data.discovery import stem_of
     from zcurate.report.atomic import default_path
     from zcurate.report.storage import check_output
@@ -49,17 +78,15 @@ def scan(data: str, options: ScanOptions) -> None:
     if options.output is None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
     assert options.output is not None  # crack: narrows types only
-    to_stdout = options.output == "-"
-    if not to_stdout and world_size() == 1:
+    if options.output != "-" and world_size() == 1:
         check_output(options.output, data, options.force)
-    with progress_for(options) as progress:
-        settled = dataclasses.replace(options, output=None) if to_stdout else options
-        try:
-            run = RunContext(progress=progress, owns_process=True, ends_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
-            report = run_scan(data, settled, run, summary_only=not to_stdout)
-        except WorkerDone:
-            return
-    if to_stdout and rank() == 0:
+    return options
+
+
+def print_results(report: Report, options: ScanOptions) -> None:
+    """Print the report itself with `-o -`, the summary, and the run card with `--json`."""
+    assert options.output is not None  # crack: narrows types only
+    if options.output == "-" and rank() == 0:
         sys.stdout.buffer.write(report.content())
         sys.stdout.flush()
     if not options.quiet:
@@ -68,27 +95,18 @@ def scan(data: str, options: ScanOptions) -> None:
         print_summary(report, options.output, options.verbose)
     if options.json:
         sys.stdout.write(json.dumps({"report": options.output, "rows": len(report), "counts": report.counts(), **report.card}) + "\n")
-    outcome = exit_code_of(report, options)
-    if outcome is ExitCode.PARTIAL and not report.card["partial"] and not options.quiet:
-        unread = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"
-        sys.stderr.write(f"{unread}: exit {int(outcome)}; `scan -v` names them\n")
-    if outcome is not ExitCode.DONE:
-        raise typer.Exit(outcome)
 
 
 def print_estimate(data: str, options: ScanOptions) -> None:
-    """Print what the scan would cost: the result on stdout, so that it can be kept."""
+    """Print the estimated time and memory of a scan on stdout."""
     from zcurate.pipeline import api, cost_model
 
     found = api.estimate_scan(data, options)
     sys.stdout.write(json.dumps(cost_model.as_json(found)) + "\n" if options.json else "\n".join(cost_model.estimate_lines(found)) + "\n")
 
 
-def exit_code_of(report: object, options: ScanOptions) -> ExitCode:
-    """The exit code: a time limit that was met, else could not judge, else partial, else done."""
-    from zcurate.report.report import Report
-
-    assert isinstance(report, Report)  # crack: narrows types only
+def exit_code_of(report: Report, options: ScanOptions) -> ExitCode:
+    """Choose the exit code: a time limit that was reached, else could not judge, else partial, else done."""
     card = report.card
     if not card["judged"] and not card["partial"]:
         return ExitCode.UNJUDGED

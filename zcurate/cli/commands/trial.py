@@ -1,4 +1,4 @@
-"""`zcurate trial DATA`: plant known errors in a copy, scan it, print what was found; the result to stdout, talk to stderr."""
+"""`zcurate trial DATA`: plant known errors in a copy, scan it, print how many were found; the result on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zcurate.config.options import TrialOptions
 from zcurate.runtime.environment import rank
 
 TRIAL_OPTIONS = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
-"""A trial writes no report."""
+"""Options of a trial, which writes no report."""
 
 
-@with_options(TrialOptions, argument("data", "Whatever `zcurate scan` reads; it is left as it is.", metavar="DATA"), only=TRIAL_OPTIONS)
+@with_options(TrialOptions, argument("data", "Any input of `zcurate scan`; it is not changed.", metavar="DATA"), only=TRIAL_OPTIONS)
 def trial(data: str, options: TrialOptions) -> None:
-    """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was called wrong.
+    """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was flagged.
 
-    Nothing is written. With -v the planted errors that were missed are listed; -q silences only the talk on stderr.
+    Nothing is written. -v also lists the planted errors that were missed; -q silences only stderr.
 
     Examples: zcurate trial train.csv --label species · zcurate trial train.csv --share 20% --kinds confused --prioritise
     """
@@ -47,8 +47,8 @@ def trial(data: str, options: TrialOptions) -> None:
         print_trial(result.facts, options.verbose)
     if not result.facts["judged"] and not options.quiet:
         sys.stderr.write(f"could not judge: {result.facts['why_unjudged']}\n")
-    outcome = max(exit_code_of(report, options) for report in result.reports)
-    if outcome is ExitCode.DONE and not result.facts["judged"]:
-        outcome = ExitCode.UNJUDGED
-    if outcome is not ExitCode.DONE:
-        raise typer.Exit(outcome)
+    code = max(exit_code_of(report, options) for report in result.reports)
+    if code is ExitCode.DONE and not result.facts["judged"]:
+        code = ExitCode.UNJUDGED
+    if code is not ExitCode.DONE:
+        raise typer.Exit(code)

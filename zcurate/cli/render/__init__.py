@@ -1,1 +1,1 @@
-"""What the commands print on a terminal."""
+"""Print results on a terminal or as plain text."""

@@ -1,7 +1,4 @@
-"""What `explain` prints of one row on stdout: sections in plain words, at most 80 columns in a pipe; bold and colour on a terminal only.
-
-Leaves: text. Enters: a dict of `dossier.compose`.
-"""
+"""Print the explanation of one row on stdout, in sections of plain words; at most 80 columns in a pipe, style on a terminal only."""
 
 from __future__ import annotations
 
@@ -13,98 +10,106 @@ from rich.table import Table
 from rich.text import Text
 
 from zcurate.cli.render.charts import ABOVE, BELOW, MARK, SHADES, WIDTH, bar, chart
-from zcurate.cli.render.scan_summary import COLORS, percent
-from zcurate.report.explain.explain import label_text
+from zcurate.cli.render.numbers import percent
+from zcurate.report.explain.explain import format_label
+from zcurate.report.formats.table import COLORS
 
 COLUMNS = 80
+"""Width in a pipe."""
 STRONG, WEAK = 0.8, 0.5
-"""A clue's place from which its words hold, and below which they do not; the judge names reasons from the first on."""
+"""Percentile ranks from which a clue's words hold fully, and weakly; the judge names reasons from the first on."""
 TITLES = {"loss": "loss, high = bad", "margin": "margin, low = bad", "z": "z [sigma], high = bad"}
-OF_TARGETS = {**TITLES, "z": "z [sigma], far from 0 = bad"}
-"""Regression's errors are signed."""
+"""Of the charts."""
+REGRESSION_TITLES = {**TITLES, "z": "z [sigma], far from 0 = bad"}
+"""Of the charts for regression, where errors are signed."""
 STYLES = {MARK: "bold", ABOVE: "bold", BELOW: "bold", SHADES[True, False]: "green", SHADES[False, True]: "red", SHADES[True, True]: "yellow"}
+"""Of a chart's characters."""
 BAR = 30
-MOST_KEY = 20
-"""Longer ids make room for the values beside them; rows go by their number then."""
+"""Width of the bar of probability 1."""
+MAX_KEY = 20
+"""Characters of an id or path above which similar rows are listed by their number, to leave width for the values."""
 
 
 def print_row(facts: dict[str, Any]) -> None:
     """Print one row.
 
     Args:
-        facts: of `dossier.compose`.
+        facts: of `explain_row`.
     """
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
     with console.capture() as page:
-        for part in (heading, cut, heldout, curves, clues, values, neighbours, closing):
-            part(facts, console)
+        for print_section in (print_heading, print_threshold, print_heldout, print_curves, print_clues, print_values, print_neighbors, print_conclusion):
+            print_section(facts, console)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in page.get().splitlines()))
 
 
-def section(console: Console, title: str, remark: str = "") -> None:
-    """An empty line and a title, with a remark beside it."""
+def print_title(console: Console, title: str, remark: str = "") -> None:
+    """Print an empty line and the title of a section, followed by a remark."""
     console.print()
     console.print(Text.assemble((title, "bold"), (f"  {remark}" if remark else "", "dim")))
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Plain words, folded at the width."""
+def print_text(console: Console, text: str, style: str = "") -> None:
+    """Print a text without markup, folded at the width."""
     console.print(Text(text, style))
 
 
-def grid(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table without boxes; columns of `right` are to the right, those and the first are never folded."""
+def make_grid(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Make an empty table without boxes.
+
+    Args:
+        columns: headings; no header if all are empty.
+        right: those to align right; these and the first column are not folded.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_header=any(columns))
     for at, name in enumerate(columns):
         table.add_column(Text(name), justify="right" if name in right else "left", no_wrap=name in right or at == 0, overflow="fold")
     return table
 
 
-def heading(facts: dict[str, Any], console: Console) -> None:
-    """Which row, what is given, what is suggested, and the verdict with its probabilities."""
+def print_heading(facts: dict[str, Any], console: Console) -> None:
+    """Print the row's key, its given and suggested label, and its verdict with probabilities, rank and reasons."""
     keys = [f"{name} {facts[name]}" for name in ("id", "path") if facts.get(name) is not None]
-    say(console, " · ".join([f"row {facts['row']}", *keys]), "bold")
-    change = f", suggested {label_text(facts['suggested'])}" if facts["suggested"] not in (None, facts["given"]) else ""
-    say(console, f"{facts['label']}: {label_text(facts['given'])} given{change}")
-    told = Text.assemble((facts["verdict"], COLORS.get(facts["verdict"], "")))
+    print_text(console, " · ".join([f"row {facts['row']}", *keys]), "bold")
+    suggestion = f", suggested {format_label(facts['suggested'])}" if facts["suggested"] not in (None, facts["given"]) else ""
+    print_text(console, f"{facts['label']}: {format_label(facts['given'])} given{suggestion}")
+    remarks = []
     if facts["p_incorrect"] is not None:
-        told.append(f"  p {facts['p_incorrect']:.2f} wrong, {facts['p_hard']:.2f} right but hard, {facts['p_outlier']:.2f} of no class")
+        remarks += [f"p({name}) {facts[f'p_{name}']:.2f}" for name in ("incorrect", "hard", "outlier")]
     if facts["rank"] is not None:
-        told.append(f"; rank {facts['rank']} of {facts['ranked']}")
-    console.print(told)
+        remarks.append(f"rank {facts['rank']} of {facts['ranked']}")
+    console.print(Text.assemble((facts["verdict"], COLORS.get(facts["verdict"], "")), f"  {' · '.join(remarks)}" if remarks else ""))
     for reason in facts["reasons"]:
-        say(console, f"  - {reason['words']}")
+        print_text(console, f"  - {reason['words']}")
 
 
-def cut(facts: dict[str, Any], console: Console) -> None:
-    """Where `incorrect` begins and how the row compares."""
+def print_threshold(facts: dict[str, Any], console: Console) -> None:
+    """Print how p_incorrect compares with the threshold and with the planted errors."""
     found = facts["cut"]
     if found is None:
         return
-    section(console, "Where the cut lies")
-    p, threshold = facts["p_incorrect"], found["threshold"]
-    word = "called" if facts["verdict"] == "incorrect" else "not called"
-    side = "above" if found["above"] else "not above"
-    say(console, f"Rows with p above {threshold:.2f} are called incorrect; {p:.2f} is {side}, so it is {word} so.")
-    say(console, f"Of the {found['planted']} errors that the scan planted itself {percent(found['recall'])} lie above the cut;")
-    say(console, f"of the rows called incorrect {percent(found['precision'])} are expected to be wrong.")
-    at = found["at_row"]
-    if at is not None:
-        say(console, f"{at['found']:.0f} of the planted errors ({percent(at['recall'])}) lie above p {at['cut']:.2f}, as this row does.")
+    print_title(console, "Threshold")
+    p, threshold = f"p(incorrect) {facts['p_incorrect']:.2f}", found["threshold"]
+    print_text(console, f"{p} {'exceeds' if found['above'] else 'does not exceed'} the threshold {threshold:.2f}.")
+    print_text(console, f"{percent(found['recall'])} of the {found['planted']} planted errors exceed it;")
+    print_text(console, f"{percent(found['precision'])} of the rows called incorrect are expected to be wrong.")
+    entry = found["at_row"]
+    if entry is not None:
+        print_text(console, f"{entry['found']:.0f} of the planted errors ({percent(entry['recall'])}) exceed {entry['cut']:.2f}, as this row does.")
     elif found["planted"]:
-        say(console, "The row lies below p 0.10, where few of the planted errors lie.")
+        print_text(console, "The row does not exceed 0.10, below which there are few planted errors.")
 
 
-def heldout(facts: dict[str, Any], console: Console) -> None:
-    """What models that never trained on the row predict."""
+def print_heldout(facts: dict[str, Any], console: Console) -> None:
+    """Print the held-out prediction."""
     found = facts["heldout"]
     if found is None or facts["verdict"] == "skipped":
         return
-    section(console, "What models that never saw the row predict")
+    print_title(console, "Held-out prediction", "of models that never saw the row")
     if facts["task"] == "regression":
-        targets(facts, console)
+        print_target(facts, console)
         return
-    table = grid("class", "p", "", right=("p",))
+    table = make_grid("class", "p", "", right=("p",))
     table.show_header = False
     for entry in found:
         marks = ["given"] if entry["class"] == facts["given"] else ["suggested"] if entry["class"] == facts["suggested"] else []
@@ -113,119 +118,120 @@ def heldout(facts: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def targets(facts: dict[str, Any], console: Console) -> None:
-    """Regression: given against predicted."""
+def print_target(facts: dict[str, Any], console: Console) -> None:
+    """Print the predicted against the given target of a regression."""
     found = facts["heldout"]
-    table = grid("", "")
-    table.add_row("predicted", label_text(facts["predicted"]))
-    table.add_row("interval", f"{label_text(found['interval_low'])} to {label_text(found['interval_high'])} (90 % of right targets)")
-    table.add_row("given", label_text(facts["given"]))
+    table = make_grid("", "")
+    table.add_row("predicted", format_label(facts["predicted"]))
+    table.add_row("interval", f"{format_label(found['interval_low'])} to {format_label(found['interval_high'])} (90 % of right targets)")
+    table.add_row("given", format_label(facts["given"]))
     if found["residual"] is not None:
-        table.add_row("residual", f"{found['residual']:+.6g}, which is {found['residual_z']:+.1f} predicted standard deviations")
+        table.add_row("residual", f"{found['residual']:+.6g}, {found['residual_z']:+.1f} predicted standard deviations")
     console.print(table)
 
 
-def curves(facts: dict[str, Any], console: Console) -> None:
-    """Loss, margin and z over the epochs against both bands."""
+def print_curves(facts: dict[str, Any], console: Console) -> None:
+    """Print charts of loss, margin and z over the epochs against both bands."""
     found = facts["curves"]
     if found is None:
         return
-    section(console, "While training on it")
-    whose = "all rows" if facts["task"] == "regression" else f"the rows labelled {label_text(facts['given'])}"
-    say(console, f"{MARK} this row")
-    say(console, f"{SHADES[True, False]} the middle 80 % of {whose} ({found['rows']})", "green")
+    regression = facts["task"] == "regression"
+    print_title(console, "Training curves", "of models that train on the row")
+    rows = "all rows" if regression else f"the rows labelled {format_label(facts['given'])}"
+    print_text(console, f"{MARK} this row")
+    print_text(console, f"{SHADES[True, False]} the middle 80 % of {rows} ({found['rows']})", "green")
     if found["planted"]:
-        say(console, f"{SHADES[False, True]} the middle 80 % of the planted errors ({found['planted']})", "red")
-        say(console, f"{SHADES[True, True]} both bands", "yellow")
+        print_text(console, f"{SHADES[False, True]} the middle 80 % of the planted errors ({found['planted']})", "red")
+        print_text(console, f"{SHADES[True, True]} both bands", "yellow")
     if found["later_round"]:
-        say(
+        print_text(
             console,
-            "The first round was shown another label of this row on purpose; its curve is of a later, shorter round, the bands mostly of the first.",
+            "In the first round the row carried a planted label; its curve is of a later, shorter round, the bands mostly of the first.",
         )
-    for name, title in (OF_TARGETS if facts["task"] == "regression" else TITLES).items():
+    for name, title in (REGRESSION_TITLES if regression else TITLES).items():
         one = found[name]
         console.print()
-        say(console, f"{title}: {ends(one, 'all rows' if facts['task'] == 'regression' else 'its class')}")
+        print_text(console, f"{title}: {final_values(one, 'all rows' if regression else 'its class')}")
         for line in chart(one["row"], one["class"], one["planted"], max(8, min(WIDTH, console.width - 12))):
-            console.print(colored(line), no_wrap=True, overflow="crop")
+            console.print(style_chart(line), no_wrap=True, overflow="crop")
 
 
-def ends(one: dict[str, Any], whose: str) -> str:
-    """`1.93 at the end, its class 0.21, planted 1.6`: where the row ends, and the bands' middles there.
+def final_values(one: dict[str, Any], band_name: str) -> str:
+    """Format the last value of a curve and the bands' medians there: `1.93 at the end, its class 0.21, planted 1.6`.
 
     Args:
         one: a curve and its bands.
-        whose: what the first band is of.
+        band_name: of the first band.
     """
     n = len(one["row"])
-    middles = [(word, one[key]["middle"][n - 1]) for word, key in ((whose, "class"), ("planted", "planted")) if one[key] and len(one[key]["middle"]) >= n]
-    return ", ".join([f"{one['row'][-1]:.3g} at the end", *(f"{word} {value:.3g}" for word, value in middles)])
+    medians = [(word, one[key]["middle"][n - 1]) for word, key in ((band_name, "class"), ("planted", "planted")) if one[key] and len(one[key]["middle"]) >= n]
+    return ", ".join([f"{one['row'][-1]:.3g} at the end", *(f"{word} {value:.3g}" for word, value in medians)])
 
 
-def colored(line: str) -> Text:
-    """A chart's line with its bands in colour."""
+def style_chart(line: str) -> Text:
+    """Style the characters of a chart's line."""
     text = Text()
     for character in line:
         text.append(character, STYLES.get(character, ""))
     return text
 
 
-def clues(facts: dict[str, Any], console: Console) -> None:
-    """Which clues counted how much, in words."""
+def print_clues(facts: dict[str, Any], console: Console) -> None:
+    """Print the clues with weight, percentile rank and words."""
     found = facts["clues"]
     if not found:
         return
-    section(console, "Clues", "place: share of the rows that look less suspicious")
-    table = grid("clue", "weight", "place", "in words", right=("weight", "place"))
+    print_title(console, "Clues", "percentile: share of the rows that look less suspicious")
+    table = make_grid("clue", "weight", "percentile", "in words", right=("weight", "percentile"))
     for entry in found:
-        table.add_row(entry["clue"], f"{entry['weight']:.2f}", "–" if entry["place"] is None else percent(entry["place"]), Text(words_of(entry)))
+        table.add_row(entry["clue"], f"{entry['weight']:.2f}", percent(entry["place"]), Text(clue_words(entry)))
     console.print(table)
 
 
-def words_of(entry: dict[str, Any]) -> str:
-    """A clue's words as far as they hold for the row."""
+def clue_words(entry: dict[str, Any]) -> str:
+    """Qualify a clue's words by how far they hold for the row."""
     if entry["place"] is None:
         return "cannot tell"
-    held = "" if entry["place"] >= STRONG else "a little: " if entry["place"] >= WEAK else "not so: "
-    return f"{held}{entry['words']}{'' if entry['weight'] else ' (does not count)'}"
+    qualifier = "" if entry["place"] >= STRONG else "weakly: " if entry["place"] >= WEAK else "not so: "
+    return f"{qualifier}{entry['words']}{'' if entry['weight'] else ' (not used)'}"
 
 
-def values(facts: dict[str, Any], console: Console) -> None:
-    """The columns that speak most against the label."""
+def print_values(facts: dict[str, Any], console: Console) -> None:
+    """Print the values that speak most against the label."""
     if not facts["telling"]:
         return
-    section(console, "Its values that speak most against the label")
+    print_title(console, "Values that speak most against the label")
     for word in facts["telling"]:
-        say(console, f"  {word}")
+        print_text(console, f"  {word}")
 
 
-def neighbours(facts: dict[str, Any], console: Console) -> None:
-    """The rows most like it, with their labels."""
+def print_neighbors(facts: dict[str, Any], console: Console) -> None:
+    """Print the most similar rows with their labels, or why they are not known."""
     found = facts["nearest"]
     if found is None:
         if facts["nearest_missing"]:
-            section(console, "Rows most like it")
-            say(console, f"not shown — {facts['nearest_missing']}")
+            print_title(console, "Most similar rows")
+            print_text(console, f"not shown — {facts['nearest_missing']}")
         return
-    section(console, "Rows most like it", found["measure"])
+    print_title(console, "Most similar rows", found["measure"])
     entries, names = (found["itself"], *found["rows"]), list(found["itself"]["values"])
     key = next((name for name in ("id", "path") if name in found["itself"]), "row")
-    if names and max(len(str(entry[key])) for entry in entries) > MOST_KEY:
+    if names and max(len(str(entry[key])) for entry in entries) > MAX_KEY:
         key = "row"
-    table = grid(key, "given", "verdict", "distance", *names, right=("distance",))
+    table = make_grid(key, "given", "verdict", "distance", *names, right=("distance",))
     table.columns[0].no_wrap = False
     for entry in entries:
-        far = "itself" if entry is found["itself"] else f"{entry['distance']:.2f}"
+        distance = "itself" if entry is found["itself"] else f"{entry['distance']:.2f}"
         verdict = Text(str(entry["verdict"]), COLORS.get(str(entry["verdict"]), ""))
         name = entry["row"] if entry[key] is None else entry[key]
-        table.add_row(Text(str(name)), Text(label_text(entry["given"])), verdict, far, *(Text(str(value)) for value in entry["values"].values()))
+        table.add_row(Text(str(name)), Text(format_label(entry["given"])), verdict, distance, *(Text(str(value)) for value in entry["values"].values()))
     console.print(table)
 
 
-def closing(facts: dict[str, Any], console: Console) -> None:
-    """What is missing, and what it comes to."""
+def print_conclusion(facts: dict[str, Any], console: Console) -> None:
+    """Print which columns the report lacks, and the conclusion."""
     if facts["missing"]:
         console.print()
-        say(console, f"written by an older zcurate: no {', '.join(facts['missing'])} in the report; scan again to see more", "dim")
+        print_text(console, f"written by an older zcurate: no {', '.join(facts['missing'])} in the report; scan again to see more", "dim")
     console.print()
-    say(console, facts["meaning"], "bold")
+    print_text(console, facts["meaning"], "bold")

@@ -1,1 +1,1 @@
-"""`zcurate trial`: plant known errors in a copy, scan it, measure what was found."""
+"""`zcurate trial`: plant known errors in a copy of the labels, scan it, and measure how many are found."""

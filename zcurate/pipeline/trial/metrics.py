@@ -1,7 +1,7 @@
-"""A trial in numbers: how many planted errors were found, by kind and at each cut, and how well each ranking puts them first.
+"""Compute a trial's metrics: recall of planted errors by kind, precision and recall at each cut, and the quality of each ranking.
 
-Leaves: plain JSON values. Enters: `Compared`, what the scan of the data as given and the scan of the copy say of each row. No torch.
-A row is called suspected when the scan of the data as given already held it for wrong: nobody knows whether it is.
+All are plain JSON values, computed from the verdicts of the scan of the data as given and of the scan of the copy. No torch. A row is
+suspected if the scan of the data as given already gave it p_incorrect above one half: whether its label is wrong is unknown.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from zcurate.judge.intervals import wilson
 from zcurate.report.run_card import finite
 
 SUSPECTED = 0.5
-"""p_incorrect above which a row of the data as given is left out of the rankings: more likely wrong than right."""
+"""p_incorrect in the data as given above which a row is suspected, and left out of the rankings."""
 
 
 @dataclass(frozen=True)
 class ComparedScans:
-    """What is known of N input rows before and after errors were planted."""
+    """Verdicts and scores of N input rows before and after errors were planted."""
 
     kind: np.ndarray
-    """(N,) str, how the row's label was made wrong; empty where it was left as given."""
+    """(N,) str, kind of the planted error; empty where there is none."""
     before: np.ndarray
     """(N,) float64 p_incorrect in the data as given; NaN = not judged."""
     verdict_before: np.ndarray
@@ -37,47 +37,47 @@ class ComparedScans:
     restored: np.ndarray
     """(N,) bool, the label suggested in the copy is the one given."""
     scores: dict[str, np.ndarray]
-    """(N,) float64 by name of the ranking, high = suspicious; NaN = cannot tell."""
+    """Ranking -> (N,) float64 score, high = suspicious; NaN = unknown."""
 
     @property
     def planted(self) -> np.ndarray:
-        """(N,) bool."""
+        """Mark the rows with a planted error, (N,) bool."""
         return self.kind != ""
 
 
-def share(n: int, of: int) -> float | None:
-    """n / of; None of nothing."""
-    return n / of if of else None
+def share(n: int, total: int) -> float | None:
+    """Divide n by total; None if total is 0."""
+    return n / total if total else None
 
 
 def recall(found: int, planted: int) -> dict[str, Any]:
-    """The share found with its 95 % interval (Wilson)."""
+    """Compute recall and its 95 % interval (Wilson)."""
     low, high = wilson(found, planted)
     return {"recall": share(found, planted), "recall_low": finite(low), "recall_high": finite(high)}
 
 
 def by_kind(rows: ComparedScans) -> list[dict[str, Any]]:
-    """Per kind, and last for all: planted, found at the user's cut, recall, and how the missed ones were called.
+    """Count per kind, and last for all kinds: planted, found at the user's threshold, recall, and verdicts of the missed errors.
 
     Args:
         rows: N rows.
     """
     table = []
     for kind in [*(kind for kind in CLASS_KINDS + TARGET_KINDS if (rows.kind == kind).any()), "all"]:
-        mine = rows.planted if kind == "all" else rows.kind == kind
-        verdict = rows.verdict_after[mine]
-        n, found = int(mine.sum()), int((verdict == "incorrect").sum())
+        selected = rows.planted if kind == "all" else rows.kind == kind
+        verdict = rows.verdict_after[selected]
+        n, found = int(selected.sum()), int((verdict == "incorrect").sum())
         called = {word: int((verdict == word).sum()) for word in ("hard", "clean", "outlier")}
-        restored = int((mine & rows.restored & (rows.verdict_after == "incorrect")).sum())
+        restored = int((selected & rows.restored & (rows.verdict_after == "incorrect")).sum())
         table.append({"kind": kind, "planted": n, "found": found, **recall(found, n), **called, "restored": restored})
     return table
 
 
 def flagged(rows: ComparedScans, now: np.ndarray, earlier: np.ndarray) -> dict[str, Any]:
-    """Who is among the flagged rows, and what precision that makes.
+    """Count planted and other rows among the flagged ones, and compute precision and recall.
 
-    A row that was flagged before planting may be right or wrong: `precision_low` counts all of these as right, `precision_high`
-    all of them as wrong.
+    The label of a row that was flagged before planting may be right or wrong: `precision_low` counts all of these as right,
+    `precision_high` all of them as wrong.
 
     Args:
         rows: N rows.
@@ -91,24 +91,24 @@ def flagged(rows: ComparedScans, now: np.ndarray, earlier: np.ndarray) -> dict[s
 
 
 def at_cut(rows: ComparedScans) -> dict[str, Any]:
-    """`flagged` at the user's cut: the rows called incorrect."""
+    """Apply `flagged` at the user's threshold: to the rows called incorrect."""
     return flagged(rows, rows.verdict_after == "incorrect", rows.verdict_before == "incorrect")
 
 
 def by_cut(rows: ComparedScans) -> list[dict[str, Any]]:
-    """`flagged` at each of the judge's cuts on p_incorrect."""
+    """Apply `flagged` at each of the judge's cuts on p_incorrect."""
     with np.errstate(invalid="ignore"):
         return [{"cut": cut, **flagged(rows, rows.after > cut, rows.before > cut)} for cut in CUTS]
 
 
 def rankings(rows: ComparedScans) -> list[dict[str, Any]]:
-    """How well each ranking puts planted errors above other rows, and chance.
+    """Measure how well each ranking, and chance, puts planted errors above other rows.
 
     `average_precision` and `auroc` leave suspected rows out, `average_precision_all` counts them as right; `over_hard` is the AUROC
-    of planted errors against rows that the scan of the data as given called hard, 0.5 = wrong and hard are not told apart.
+    of planted errors against rows that the scan of the data as given called hard, where 0.5 means that wrong and hard are not separated.
 
     Args:
-        rows: N rows; those that some ranking cannot place are left out of all.
+        rows: N rows; those without a score in some ranking are left out of all.
     """
     known = ~np.isnan(np.stack([rows.after, *rows.scores.values()])).any(0)
     suspected = rows.before > SUSPECTED
@@ -116,17 +116,17 @@ def rankings(rows: ComparedScans) -> list[dict[str, Any]]:
     hard = known & (rows.planted | (rows.verdict_before == "hard"))
     table = []
     for name, score in rows.scores.items():
-        precision, area = ranking_quality(score[counted], rows.planted[counted])
-        every, _ = ranking_quality(score[known], rows.planted[known])
-        over = ranking_quality(score[hard], rows.planted[hard])[1]
-        table.append({"ranking": name, "average_precision": precision, "auroc": area, "average_precision_all": every, "over_hard": over})
-    chance, chance_all = (share(int((rows.planted & among).sum()), int(among.sum())) for among in (counted, known))
+        precision, auroc = ranking_quality(score[counted], rows.planted[counted])
+        precision_all, _ = ranking_quality(score[known], rows.planted[known])
+        over_hard = ranking_quality(score[hard], rows.planted[hard])[1]
+        table.append({"ranking": name, "average_precision": precision, "auroc": auroc, "average_precision_all": precision_all, "over_hard": over_hard})
+    chance, chance_all = (share(int((rows.planted & subset).sum()), int(subset.sum())) for subset in (counted, known))
     table.append({"ranking": "chance", "average_precision": chance, "auroc": 0.5, "average_precision_all": chance_all, "over_hard": 0.5})
     return table
 
 
 def ranking_quality(score: np.ndarray, positive: np.ndarray) -> tuple[float | None, float | None]:
-    """Average precision and area under the ROC curve; None where one side is empty.
+    """Compute average precision and area under the ROC curve; None if there are only positives or only negatives.
 
     Args:
         score: (n,) float64, high = positive.
@@ -140,7 +140,7 @@ def ranking_quality(score: np.ndarray, positive: np.ndarray) -> tuple[float | No
 
 
 def hard_rows(rows: ComparedScans) -> dict[str, int]:
-    """What became of the rows that the scan of the data as given called hard and that were not planted."""
-    mine = (rows.verdict_before == "hard") & ~rows.planted
-    words = rows.verdict_after[mine]
-    return {"rows": int(mine.sum()), **{word: int((words == word).sum()) for word in ("incorrect", "hard", "clean", "outlier")}}
+    """Count the verdicts after planting of the rows that were called hard as given and not planted."""
+    selected = (rows.verdict_before == "hard") & ~rows.planted
+    words = rows.verdict_after[selected]
+    return {"rows": int(selected.sum()), **{word: int((words == word).sum()) for word in ("incorrect", "hard", "clean", "outlier")}}

@@ -1,8 +1,7 @@
-"""`trial`: plant known errors in a copy of the labels, scan the copy, and count what was found, on the user's own data.
+"""Measure how many errors a scan finds on the user's own data: plant known errors in a copy of the labels and scan the copy.
 
-Leaves: `Trial`. Enters: any input of `scan`. The data are scanned twice: as given, which says where `confused` and `boundary` errors
-belong and which rows are suspected already, and with the planted errors, under another seed. The copy lives in memory; nothing is
-written.
+The data are scanned twice: as given, which yields the confusions for `confused` and `boundary` errors and the rows suspected already,
+and with the planted errors, under another seed. The copy is in memory; nothing is written.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 
 PLANTING = 1_000_003
-"""Keeps the trial's draws apart from those of the training, which depend on the same seed."""
+"""Second seed of the trial's draws, so that they are independent of the training's, which have the same first seed."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Trial:
     """A trial's result."""
 
     reports: tuple[Report, ...]
-    """Of the data as given, and where it came to that, of the copy with planted errors."""
+    """Of the data as given, and unless the trial ended before, of the copy with planted errors."""
     facts: dict[str, Any]
-    """Everything that is printed, as plain JSON values; `judged` says whether there is anything to count."""
+    """Everything that is printed, as plain JSON values; `judged` says whether there are metrics."""
 
 
 def run_trial(data: Any, options: TrialOptions, run: RunContext) -> Trial:
@@ -50,7 +49,7 @@ def run_trial(data: Any, options: TrialOptions, run: RunContext) -> Trial:
 
     Args:
         data: as for `zcurate.scan`.
-        options: every setting; `output` is not looked at.
+        options: of `zcurate trial`; `output` is ignored.
         run: progress, and what the process may do.
 
     Raises:
@@ -77,8 +76,8 @@ def run_trial(data: Any, options: TrialOptions, run: RunContext) -> Trial:
     if not second.card["judged"]:
         return unjudged(reports, f"with {len(planted.row)} errors planted: {second.card['why_unjudged']}")
     rows = compare(first, second, planted)
-    spent = prioritized(first, second, rows.planted) if options.prioritise else None
-    return Trial(reports, {**describe(reports, ""), **count(rows, *reports), "prioritise": spent, "rows": list_planted(data, rows, planted)})
+    budget = prioritized(first, second, rows.planted) if options.prioritise else None
+    return Trial(reports, {**describe(reports, ""), **count(rows, *reports), "prioritise": budget, "rows": list_planted(data, rows, planted)})
 
 
 def scan_copy(data: Dataset, options: TrialOptions, run: RunContext) -> ScanResult:
@@ -94,18 +93,18 @@ def scan_copy(data: Dataset, options: TrialOptions, run: RunContext) -> ScanResu
 
 
 def half_limit(time_limit: str | None) -> str | None:
-    """The user's time limit shared out between the two scans."""
+    """Divide the user's time limit between the two scans."""
     limit = parse_duration(time_limit)
     return None if limit is None else f"{max(limit / 2, 0.001):.6f}s"
 
 
 def parse_kinds(kinds: str | None) -> tuple[str, ...]:
-    """`--kinds` as a tuple without repeats; empty when not given."""
+    """Parse `--kinds` to a tuple without repeats; empty if not given."""
     return tuple(dict.fromkeys(word.strip() for word in kinds.split(","))) if kinds is not None else ()
 
 
 def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
-    """The kinds to plant: those asked for, else all that fit the task.
+    """Choose the kinds to plant: those asked for, else all that fit the task.
 
     Raises:
         UsageError: a kind that does not fit the task.
@@ -118,19 +117,19 @@ def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
 
 
 def plant(data: Dataset, first: ScanResult, kinds: tuple[str, ...], part: float, seed: int) -> Planted:
-    """Choose rows and a wrong label for each, the kinds in equal parts.
+    """Choose rows and a wrong label for each, with equal numbers of each kind.
 
-    A row is passed over with the probability that its label is wrong already: a planted error could put it right.
+    A row is skipped with the probability that its label is wrong already, because a planted error could correct it.
 
     Args:
         data: N rows.
-        first: what the scan of the data as given saw.
+        first: scan of the data as given.
         kinds: of `CLASS_KINDS` or `TARGET_KINDS`.
-        part: share of the labelled rows, at most half of those that may be chosen.
-        seed: what every choice depends on.
+        part: share of the labelled rows; no more than half of the candidates are planted.
+        seed: random seed.
 
     Returns:
-        `row` counts input rows; `shown` is a class, or a target in the user's unit.
+        `row` is in input rows; `shown` is a class, or a target in the user's unit.
     """
     rng = np.random.default_rng([seed, PLANTING])
     p = column(first.report, "p_incorrect")[first.row]
@@ -142,17 +141,17 @@ def plant(data: Dataset, first: ScanResult, kinds: tuple[str, ...], part: float,
         planted = plant_targets(data.given.to_numpy(zero_copy_only=False)[first.row], candidates, n, rng, kinds)
     else:
         planted = plant_classes(first.judged.evidence.y, candidates, data.n_classes, n, kinds, first.judged.evidence.heldout, rng)
-    # A swap or a unit error that came out too near the right target has become a shift, which may not have been asked for.
-    kept = np.isin(planted.kind, kinds)
-    return Planted(first.row[planted.row[kept]], planted.label[kept], planted.kind[kept])
+    # A swap or a unit error too close to the right target has become a shift, which may not be among `kinds`.
+    keep = np.isin(planted.kind, kinds)
+    return Planted(first.row[planted.row[keep]], planted.label[keep], planted.kind[keep])
 
 
 def with_planted(data: Dataset, planted: Planted) -> Dataset:
-    """A copy of the data set with the planted labels; the rest is shared, nothing is changed in place.
+    """Copy the data set with the planted labels; everything else is shared, and nothing is changed in place.
 
     Args:
         data: N rows.
-        planted: input rows and what to show instead.
+        planted: input rows and their planted labels.
     """
     import pyarrow as pa
 
@@ -166,17 +165,17 @@ def with_planted(data: Dataset, planted: Planted) -> Dataset:
 
 
 def column(report: Report, name: str) -> np.ndarray:
-    """(N,) float64 column of a report, null as NaN."""
+    """Read a column of a report as (N,) float64, null as NaN."""
     return report.table.column(name).to_numpy().astype(np.float64)
 
 
 def labels(report: Report, name: str) -> np.ndarray:
-    """(N,) object column of a report, null as None."""
+    """Read a column of a report as (N,) object, null as None."""
     return np.array(report.table.column(name).to_pylist(), object)
 
 
 def compare(first: ScanResult, second: ScanResult, planted: Planted) -> ComparedScans:
-    """Both scans side by side, by input row."""
+    """Join both scans by input row."""
     from zcurate.pipeline.trial.metrics import ComparedScans
     from zcurate.pipeline.trial.prioritization import heldout_loss
 
@@ -192,7 +191,12 @@ def compare(first: ScanResult, second: ScanResult, planted: Planted) -> Compared
 
 
 def describe(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
-    """What was tried on what, and why nothing can be counted; empty when something can."""
+    """Describe the data, the model and the run.
+
+    Args:
+        reports: of the data as given, and of the copy if it was scanned.
+        why: reason that the trial has no metrics; empty if it has.
+    """
     card = reports[0].card
     names = ("zcurate", "command", "input", "task", "seed", "device", "versions", "warnings")
     shown = {"label": card["columns"]["label"], "n_classes": len(card["classes"]), "model": card["model"]["name"]}
@@ -201,12 +205,12 @@ def describe(reports: tuple[Report, ...], why: str) -> dict[str, Any]:
 
 
 def unjudged(reports: tuple[Report, ...], why: str) -> Trial:
-    """A trial in which nothing can be counted."""
+    """Make a trial without metrics."""
     return Trial(reports, describe(reports, why))
 
 
 def count(rows: ComparedScans, first: Report, second: Report) -> dict[str, Any]:
-    """The numbers of a trial."""
+    """Compute the metrics of a trial."""
     from zcurate.pipeline.trial import metrics
 
     return {
@@ -225,22 +229,24 @@ def count(rows: ComparedScans, first: Report, second: Report) -> dict[str, Any]:
 
 
 def list_planted(data: Dataset, rows: ComparedScans, planted: Planted) -> list[dict[str, Any]]:
-    """The planted rows in the input's order: given label, shown label, kind, what the scan of the copy says."""
+    """List the planted errors in the input's order: given label, planted label, kind, and verdict in the copy."""
     out = []
     for at in np.argsort(planted.row):
         row, shown = int(planted.row[at]), planted.label[at]
         label = float(shown) if data.task.kind == "regression" else data.task.classes[shown]
-        said = {"p_incorrect": float(rows.after[row]), "verdict": str(rows.verdict_after[row])}
-        out.append({"row": row, "given": data.given[row].as_py(), "shown": label, "kind": str(planted.kind[at]), **said})
+        result = {"p_incorrect": float(rows.after[row]), "verdict": str(rows.verdict_after[row])}
+        out.append({"row": row, "given": data.given[row].as_py(), "shown": label, "kind": str(planted.kind[at]), **result})
     return out
 
 
 def prioritized(first: ScanResult, second: ScanResult, planted: np.ndarray) -> list[dict[str, Any]]:
-    """Where a loss-prioritised budget would go, with the copy's losses; rows that were not planted count as the first scan holds them.
+    """Compute the budget shares of a loss-prioritised training with the copy's losses.
+
+    Rows without a planted error belong to the groups by their probabilities in the first scan.
 
     Args:
-        first: of the data as given.
-        second: of the copy.
+        first: scan of the data as given.
+        second: scan of the copy.
         planted: (N,) bool.
     """
     from zcurate.pipeline.trial import prioritization
@@ -248,5 +254,5 @@ def prioritized(first: ScanResult, second: ScanResult, planted: np.ndarray) -> l
     wrong, hard, outlier = (np.where(planted, 0, column(first.report, name)) for name in ("p_incorrect", "p_hard", "p_outlier"))
     groups = {"planted": planted.astype(np.float64), "suspected": wrong, "hard": hard, "outlier": outlier}
     groups["clean"] = 1 - np.sum(list(groups.values()), 0)
-    of_rows = {name: part[second.row] for name, part in groups.items()}
-    return prioritization.budget_shares(prioritization.training_loss(second.judged.evidence), prioritization.heldout_loss(second.judged.evidence), of_rows)
+    membership = {name: part[second.row] for name, part in groups.items()}
+    return prioritization.budget_shares(prioritization.training_loss(second.judged.evidence), prioritization.heldout_loss(second.judged.evidence), membership)

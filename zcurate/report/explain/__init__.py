@@ -1,1 +1,1 @@
-"""Why a row got its verdict."""
+"""Explain single rows: the facts behind a verdict, and the most similar rows."""

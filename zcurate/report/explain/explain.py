@@ -1,7 +1,6 @@
-"""Everything that a report holds on one row, as plain JSON values: what `explain` says, before anything is drawn.
+"""Collect the facts about single rows that `zcurate explain` shows, as plain JSON values. No torch at import time, no rich.
 
-Leaves: one dict per row. Enters: a `Report`, row numbers or ids, and where it is still as it was the input. The room is not called
-`explain` because that is the name of the command's function. No torch at the top, no rich.
+The facts come from the report and, if the input is unchanged since the scan, from the input read again.
 """
 
 from __future__ import annotations
@@ -26,55 +25,55 @@ from zcurate.report.report import Report
 from zcurate.report.schema import CURVE_COLUMNS, REGRESSION_ONLY
 
 MAX_ROWS_PER_ID = 20
-"""Rows of one id that are explained together."""
+"""Rows with the same id that are explained at once, at most."""
 MAX_COMPARED = 50_000
-"""Ids among which the nearest is looked for when a row is unknown."""
-TRAITS = ("given", "suggested", "p_suggested", "verdict", "p_incorrect", "p_hard", "p_outlier", "rank", "z_score", "mask_frequency", "predicted")
-"""Columns that are taken over as they are."""
+"""Ids that are compared with an unknown one to suggest the most similar."""
+COPIED_COLUMNS = ("given", "suggested", "p_suggested", "verdict", "p_incorrect", "p_hard", "p_outlier", "rank", "z_score", "mask_frequency", "predicted")
+"""Columns that are copied unchanged."""
 
 
-def rows_of(report: Report, words: list[str], by_row: bool) -> list[int]:
-    """The rows that the user named, in that order, each once.
+def find_rows(report: Report, words: list[str], by_row: bool) -> list[int]:
+    """Find the rows that the user named, in that order, each once.
 
-    A word is first looked for among the values of `--id`, then among the paths; else it is a row number, but not where ids are numbers
+    A word is first compared with the values of `--id`, then with the paths; otherwise it is a row number, unless all ids are numbers
     themselves.
 
     Args:
         report: a scan's result.
         words: as typed.
-        by_row: they are row numbers whatever the ids.
+        by_row: every word is a row number.
 
     Raises:
-        UsageError: no such row; names the nearest id.
+        UsageError: no such row; suggests the most similar id.
     """
     found: list[int] = []
     for word in words:
-        found += [row for row in named(report, word, by_row) if row not in found]
+        found += [row for row in rows_of_word(report, word, by_row) if row not in found]
     return found
 
 
-def named(report: Report, word: str, by_row: bool) -> list[int]:
-    """The rows that one word stands for.
+def rows_of_word(report: Report, word: str, by_row: bool) -> list[int]:
+    """Find the rows that one word names.
 
     Raises:
-        UsageError: none, or too many.
+        UsageError: none, or more than `MAX_ROWS_PER_ID`.
     """
     table = report.table
     number = int(word) if word.isascii() and word.isdigit() else None
-    keys = [] if by_row else keys_of(table)
-    rows = [row for row, key in enumerate(keys) if key == word] or ([] if by_row else paths_as(report, word))
+    keys = [] if by_row else row_keys(table)
+    rows = [row for row, key in enumerate(keys) if key == word] or ([] if by_row else rows_of_path(report, word))
     if len(rows) > MAX_ROWS_PER_ID:
         raise UsageError(f"{word}: {len(rows)} rows have this id — expected at most {MAX_ROWS_PER_ID} — name them by number: --by-row {rows[0]}")
-    counted = "id" in table.column_names and bool(keys) and all(key.isdigit() for key in keys)
-    if not rows and number is not None and number < table.num_rows and not counted:
+    ids_are_numbers = "id" in table.column_names and bool(keys) and all(key.isdigit() for key in keys)
+    if not rows and number is not None and number < table.num_rows and not ids_are_numbers:
         return [number]
     if not rows:
-        raise UsageError(unknown(report, word, keys, counted))
+        raise UsageError(unknown_row_message(report, word, keys, ids_are_numbers))
     return rows
 
 
-def keys_of(table: pa.Table) -> list[str]:
-    """(N) each row's id, else its path, as `report --format ids` writes them; empty where there are neither."""
+def row_keys(table: pa.Table) -> list[str]:
+    """Format each row's id, else its path, as `report --format ids` does; empty if there are neither."""
     name = next((name for name in ("id", "path") if name in table.column_names), None)
     if name is None:
         return []
@@ -82,8 +81,8 @@ def keys_of(table: pa.Table) -> list[str]:
     return [cell_text(value, kind) for value in table.column(name).to_pylist()]
 
 
-def paths_as(report: Report, word: str) -> list[int]:
-    """The rows whose picture is the file that `word` names from the current folder, or stands so in the input."""
+def rows_of_path(report: Report, word: str) -> list[int]:
+    """Find the rows whose picture is the file `word`, relative to the current folder or as written in the input."""
     if "path" not in report.table.column_names:
         return []
     root, paths = report.card["input"].get("root"), report.table.column("path").to_pylist()
@@ -95,23 +94,23 @@ def paths_as(report: Report, word: str) -> list[int]:
     ]
 
 
-def unknown(report: Report, word: str, keys: list[str], counted: bool) -> str:
-    """The message for a row that is not there."""
+def unknown_row_message(report: Report, word: str, keys: list[str], ids_are_numbers: bool) -> str:
+    """Write the error message for a row that does not exist."""
     last = len(report) - 1
     if not keys:
         return f"{word}: no such row — expected a row number, 0 to {last} — `zcurate report` lists rows with their numbers"
     column = f"an id of column '{report.card['columns']['id']}'" if "id" in report.table.column_names else "a picture's path"
     hint = did_you_mean(word, [key for key in keys[:MAX_COMPARED] if key])
-    also = f" — row numbers, 0 to {last}, need --by-row" if counted else f" or a row number, 0 to {last}"
+    also = f" — row numbers, 0 to {last}, need --by-row" if ids_are_numbers else f" or a row number, 0 to {last}"
     return f"{word}: no such row — expected {column}{also}{hint or ' — `zcurate report` lists them'}"
 
 
 def explain_rows(report: Report, path: str, rows: list[int]) -> list[dict[str, Any]]:
-    """All there is to say of each row.
+    """Collect the facts about each row.
 
     Args:
         report: a scan's result.
-        path: where it was read from.
+        path: of the report's file.
         rows: positions in the input.
 
     Returns:
@@ -119,47 +118,63 @@ def explain_rows(report: Report, path: str, rows: list[int]) -> list[dict[str, A
     """
     try:
         data = listing.reread_input(report, "nearest rows")
-        like, why_not = similar_rows(data, rows), ""
+        similar, problem = similar_rows(data, rows), ""
     except ZcurateError as error:
-        data, like, why_not = None, None, str(error)
-    return [of_row(report, path, row, data, like, why_not) for row in rows]
+        data, similar, problem = None, None, str(error)
+    return [explain_row(report, path, row, data, similar, problem) for row in rows]
 
 
-def of_row(report: Report, path: str, row: int, data: Dataset | None, like: SimilarRows | None, why_not: str) -> dict[str, Any]:
-    """One row's dict; arguments as for `compose`, and the data as read again with the nearest rows, or why they could not be."""
+def explain_row(report: Report, path: str, row: int, data: Dataset | None, similar: SimilarRows | None, problem: str) -> dict[str, Any]:
+    """Collect the facts about one row.
+
+    Args:
+        report: a scan's result.
+        path: of the report's file.
+        row: position in the input.
+        data: the input read again; None if it could not be.
+        similar: the most similar rows; None without data.
+        problem: why the input could not be read again.
+    """
     table, card = report.table, report.card
     values = {name: json_value(value, table.schema.field(name).type) for name, value in table.slice(row, 1).to_pylist()[0].items()}
     regression = card["task"]["kind"] == "regression"
     wanted = [name for name in CURVE_COLUMNS if not (regression and name.startswith("top_"))]
-    ranked = table.num_rows - table.column("rank").null_count
-    told = values.get("telling") or ([] if data is None else telling_of(data, row, values))
+    telling = values.get("telling") or ([] if data is None else attribute_row(data, row, values))
     skipped = [entry["reason"] for entry in card["skipped"] if entry["row"] == row]
     facts: dict[str, Any] = {
         "report": path,
         "row": row,
         **{name: values[name] for name in ("id", "path") if name in values},
-        **{name: values.get(name) for name in TRAITS},
-        "ranked": ranked,
+        **{name: values.get(name) for name in COPIED_COLUMNS},
+        "ranked": table.num_rows - table.column("rank").null_count,
         "task": card["task"]["kind"],
         "label": card["columns"]["label"],
         "judged": card["judged"],
         "why_unjudged": card["why_unjudged"],
         "skipped": skipped[0] if skipped else None,
-        "cut": cut_of(card, values.get("p_incorrect")),
-        "heldout": {name: values.get(name) for name in REGRESSION_ONLY} if regression else classes_of(values),
+        "cut": threshold_facts(card, values.get("p_incorrect")),
+        "heldout": {name: values.get(name) for name in REGRESSION_ONLY} if regression else heldout_classes(values),
         "reasons": [{"code": code, "words": REASONS.get(code, code)} for code in values.get("reasons") or ()],
-        "curves": curves_of(report, row, values, regression),
-        "clues": clues_of(card, values.get("clues")),
-        "telling": told,
-        "nearest": None if data is None or like is None else neighbours_of(report, data, row, like, told),
-        "nearest_missing": why_not or None,
+        "curves": curve_facts(report, row, values, regression),
+        "clues": clue_facts(card, values.get("clues")),
+        "telling": telling,
+        "nearest": None if data is None or similar is None else neighbor_facts(report, data, row, similar, telling),
+        "nearest_missing": problem or None,
         "missing": [name for name in wanted if name not in table.column_names],
     }
     return {**facts, "meaning": meaning(facts)}
 
 
-def cut_of(card: dict[str, Any], p: float | None) -> dict[str, Any] | None:
-    """Where `incorrect` begins, what is expected there, and the calibration table's entry at the highest cut below the row; None where nothing was judged."""
+def threshold_facts(card: dict[str, Any], p: float | None) -> dict[str, Any] | None:
+    """Compare p_incorrect with the threshold and the calibration table.
+
+    Args:
+        card: the run card.
+        p: the row's p_incorrect.
+
+    Returns:
+        The threshold, the rates expected at it, and at `at_row` the calibration entry of the highest cut below p; None where nothing was judged.
+    """
     threshold = card["thresholds"]["p_incorrect"]
     if p is None or threshold is None:
         return None
@@ -168,8 +183,8 @@ def cut_of(card: dict[str, Any], p: float | None) -> dict[str, Any] | None:
     return {"threshold": threshold, "above": p > threshold, "planted": planted, **card["expected"], "at_row": below[-1] if below else None}
 
 
-def classes_of(values: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The most probable held-out classes, and the given one where it is not among them; None where they are not known."""
+def heldout_classes(values: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """List the most probable held-out classes, and the given one if it is not among them; None where they are unknown."""
     if not values.get("top_classes"):
         return None
     found = [{"class": name, "p": p} for name, p in zip(values["top_classes"], values["top_probabilities"], strict=True)]
@@ -178,26 +193,36 @@ def classes_of(values: dict[str, Any]) -> list[dict[str, Any]] | None:
     return found
 
 
-def curves_of(report: Report, row: int, values: dict[str, Any], regression: bool) -> dict[str, Any] | None:
-    """The row's curves, and the bands of its class (regression: of all rows) and of the planted errors; None where there are none."""
+def curve_facts(report: Report, row: int, values: dict[str, Any], regression: bool) -> dict[str, Any] | None:
+    """Collect the row's curves and the bands of its class (regression: of all rows) and of the planted errors.
+
+    Args:
+        report: a scan's result.
+        row: position in the input.
+        values: of the row's columns.
+        regression: there are no classes.
+
+    Returns:
+        None where the row has no curves.
+    """
     if values.get("loss_curve") is None:
         return None
     table = report.table
-    mates = table if regression else table.filter(pc.equal(table.column("given"), values["given"]))
+    same_class = table if regression else table.filter(pc.equal(table.column("given"), values["given"]))
     planted = report.card.get("bands") or {}
     out: dict[str, Any] = {
-        "rows": mates.num_rows - mates.column("loss_curve").null_count,
+        "rows": same_class.num_rows - same_class.column("loss_curve").null_count,
         "planted": planted.get("planted", 0),
         "later_round": not report.card["partial"] and len(values["loss_curve"]) < report.card["model"]["n_epochs"][0],
     }
     for name in dynamics_columns.CURVES:
         own = values[f"{name}_curve"]
-        out[name] = {"row": own, "class": dynamics_columns.band(matrix(mates.column(f"{name}_curve")).T), "planted": planted.get(name)}
+        out[name] = {"row": own, "class": dynamics_columns.band(to_matrix(same_class.column(f"{name}_curve")).T), "planted": planted.get(name)}
     return out
 
 
-def matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """(N, L) float64 of a list column, NaN where a list is shorter, null or holds null.
+def to_matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """Convert a list column to (N, L) float64, NaN where a list is shorter, null or holds null.
 
     Args:
         column: (N) list<float32>.
@@ -210,22 +235,22 @@ def matrix(column: pa.ChunkedArray) -> np.ndarray:
     return out
 
 
-def clues_of(card: dict[str, Any], percentiles: list[float | None] | None) -> list[dict[str, Any]] | None:
-    """Each clue's place, weight and meaning, what counted most first; None where nothing was judged."""
+def clue_facts(card: dict[str, Any], percentiles: list[float | None] | None) -> list[dict[str, Any]] | None:
+    """List each clue's percentile rank, weight and meaning, by weight times rank; None where nothing was judged."""
     names, weights = card.get("clue_names"), card["clues"]
     if percentiles is None or not names:
         return None
     found = []
-    for name, at in zip(names, percentiles, strict=True):
+    for name, rank in zip(names, percentiles, strict=True):
         code = SIGNALS[name].reason if name in SIGNALS else None
         weight = weights.get(name, 0.0)
         words = REASONS[code] if code else name.replace("_", " ")
-        found.append({"clue": name, "place": at, "weight": weight, "counts": weight * at if at is not None else 0.0, "words": words})
+        found.append({"clue": name, "place": rank, "weight": weight, "counts": weight * rank if rank is not None else 0.0, "words": words})
     return sorted(found, key=lambda entry: -entry["counts"])
 
 
-def telling_of(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
-    """`column=value` of the columns that speak most against the label, for a row of which the report names none."""
+def attribute_row(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
+    """List `column=value` of the columns that speak most against the label, for a row for which the report has none."""
     if values["verdict"] == "skipped":
         return []
     other = np.full(data.n_rows, -1)
@@ -235,60 +260,75 @@ def telling_of(data: Dataset, row: int, values: dict[str, Any]) -> list[str]:
     return attribution.attribute(data, np.array([row]), targets.class_codes(data), other).to_pylist()[0]
 
 
-def neighbours_of(report: Report, data: Dataset, row: int, like: SimilarRows, told: list[str]) -> dict[str, Any] | None:
-    """The nearest rows with labels, verdicts and distances, and the values of the telling columns, first of the row itself; None where there are none."""
-    if row not in like.of:
+def neighbor_facts(report: Report, data: Dataset, row: int, similar: SimilarRows, telling: list[str]) -> dict[str, Any] | None:
+    """Collect labels, verdicts, distances and attributed values of a row and of the rows most similar to it.
+
+    Args:
+        report: a scan's result.
+        data: the input read again.
+        row: position in the input.
+        similar: the most similar rows.
+        telling: `column=value` of the row's attributed columns.
+
+    Returns:
+        None if the row has no similar rows.
+    """
+    if row not in similar.of:
         return None
-    wanted = [row, *(near for near, _ in like.of[row])]
-    columns = [max(fits, key=lambda column: len(column.name)) for word in told if (fits := [c for c in data.roles.features if word.startswith(f"{c.name}=")])]
-    shown = [attribution.shown_values(data, column, pa.array(wanted)).to_pylist() for column in columns]
+    rows = [row, *(near for near, _ in similar.of[row])]
+    columns = [
+        max(matching, key=lambda column: len(column.name))
+        for word in telling
+        if (matching := [column for column in data.roles.features if word.startswith(f"{column.name}=")])
+    ]
+    texts = [attribution.format_values(data, column, pa.array(rows)).to_pylist() for column in columns]
     names = [name for name in ("id", "path", "given", "verdict") if name in report.table.column_names]
-    chosen = report.table.select(names).take(pa.array(wanted))
+    table = report.table.select(names).take(pa.array(rows))
     entries = []
-    for at, near in enumerate(wanted):
-        entry = {name: json_value(chosen.column(name)[at].as_py(), chosen.schema.field(name).type) for name in names}
-        distance = like.of[row][at - 1][1] if at else 0.0
-        entries.append({"row": near, **entry, "distance": round(distance, 4), "values": {c.name: shown[k][at] for k, c in enumerate(columns)}})
-    return {"measure": like.measure, "itself": entries[0], "rows": entries[1:]}
+    for at, near in enumerate(rows):
+        entry = {name: json_value(table.column(name)[at].as_py(), table.schema.field(name).type) for name in names}
+        distance = similar.of[row][at - 1][1] if at else 0.0
+        entries.append({"row": near, **entry, "distance": round(distance, 4), "values": {column.name: texts[k][at] for k, column in enumerate(columns)}})
+    return {"measure": similar.measure, "itself": entries[0], "rows": entries[1:]}
 
 
-def label_text(value: Any) -> str:
-    """A label as a person reads it."""
+def format_label(value: Any) -> str:
+    """Format a label for people."""
     return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def meaning(facts: dict[str, Any]) -> str:
-    """What it comes to for the user, in one sentence."""
+    """Sum up the facts for the user in one sentence."""
     verdict, p = facts["verdict"], facts["p_incorrect"]
     if verdict == "skipped":
-        return f"The row could not be read ({facts['skipped'] or 'see `zcurate info`'}), so nothing is known of it."
+        return f"The row could not be read ({facts['skipped'] or 'see `zcurate info`'}), so nothing is known about it."
     if verdict == "unlabelled":
-        return f"The row has no label; models that never saw it would call it {label_text(facts['predicted'])}."
+        return f"The row has no label; models that never saw it predict {format_label(facts['predicted'])}."
     if verdict == "unjudged":
-        return f"No row of this scan is judged ({facts['why_unjudged']}): only what training saw of the row is shown."
-    against = preference(facts)
+        return f"No row of this scan is judged ({facts['why_unjudged']}): only the training of the row is shown."
+    against = heldout_preference(facts)
     if verdict == "outlier":
         return f"The input is unlike the rest of the data, so hardly any label fits: check the row itself before its label ({against})."
     if verdict == "hard":
         return f"The label is probably right but the row is difficult, so keep it: {against}."
     if verdict == "incorrect" and p <= 0.5:
-        return f"Your cut is below one half: the label is still more likely right than wrong, but worth a look: {against}."
+        return f"Your threshold is below one half: the label is still more likely right than wrong, but worth a check: {against}."
     if verdict == "incorrect":
         return f"The label is more likely wrong than right: {against}; check it first."
     if p > 0.5:
-        return f"The label is more likely wrong than right, but your cut lies higher: {against}."
+        return f"The label is more likely wrong than right, but your threshold is higher: {against}."
     return f"The label is more likely right than wrong, nothing to do: {against}."
 
 
-def preference(facts: dict[str, Any]) -> str:
-    """What models that never saw the row make of its label."""
-    heldout, given = facts["heldout"], label_text(facts["given"])
+def heldout_preference(facts: dict[str, Any]) -> str:
+    """Compare the held-out prediction with the given label, in words."""
+    heldout, given = facts["heldout"], format_label(facts["given"])
     if facts["task"] == "regression":
         inside = heldout["interval_low"] <= facts["given"] <= heldout["interval_high"]
-        span = f"{label_text(heldout['interval_low'])} to {label_text(heldout['interval_high'])}"
-        return f"models that never saw the row expect {span}, and {given} lies {'within' if inside else 'outside'}"
+        interval = f"{format_label(heldout['interval_low'])} to {format_label(heldout['interval_high'])}"
+        return f"models that never saw the row expect {interval}, and {given} lies {'within' if inside else 'outside'}"
     if heldout is None:
-        return f"models that never saw the row predict {label_text(facts['predicted'])}, and {given} is given"
+        return f"models that never saw the row predict {format_label(facts['predicted'])}, and {given} is given"
     best, rest = heldout[0], heldout[1:]
     own = next((entry["p"] for entry in heldout if entry["class"] == facts["given"]), None)
     if best["class"] == facts["given"]:

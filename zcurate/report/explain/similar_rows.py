@@ -1,8 +1,8 @@
-"""Which rows are most like a row, in the space of the input's own columns.
+"""Find the rows most similar to a row, in the space of the input's own columns.
 
-Leaves: `Nearest`. Enters: a `Dataset` read again. torch is imported when it is asked. Numbers count in robust deviations, two different
-categories as one, pictures by coarse brightness and roughness; texts by the cosine of their TF-IDF rows, and only where there is nothing else.
-Wrong when: many columns do not matter; then the nearest rows are not alike.
+Numbers are scaled by robust deviations, two different categories have distance one, and pictures are compared by coarse brightness and
+roughness. Texts are compared by the cosine of their TF-IDF vectors, but only where there are no other columns. Where many columns do not
+matter, the nearest rows are not really similar. torch is imported on the first call.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 
 
 N_NEAREST = 5
+"""Similar rows of a row."""
 BY_TEXT, BY_IMAGE, BY_COLUMNS = "words and letters in common (1 - cosine)", "coarse brightness and roughness of the picture", "distance over all columns"
-"""What a distance means."""
+"""Descriptions of the distances."""
 
 
 @dataclass(frozen=True)
 class SimilarRows:
-    """The rows nearest to some rows."""
+    """The rows most similar to some rows."""
 
     measure: str
-    """What the distances are, in words."""
+    """Description of the distances."""
     of: dict[int, list[tuple[int, float]]]
     """Row -> its nearest rows and their distances, nearest first; rows that could not be read are missing."""
 
 
 def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
-    """Up to `N_NEAREST` rows nearest to each of `rows`, itself left out.
+    """Find up to `N_NEAREST` rows nearest to each of some rows, excluding itself.
 
     Args:
         data: N rows.
@@ -49,34 +50,37 @@ def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
     from zcurate.training.detectors.neighbors import nearest_rows, raw_space
 
     encoded = encode(ResidentTable(data), ModelConfig(), RunContext(device=torch.device("cpu")))
-    place_of = {int(row): at for at, row in enumerate(encoded.row)}
-    known = [row for row in rows if row in place_of]
+    position_of = {int(row): at for at, row in enumerate(encoded.row)}
+    known = [row for row in rows if row in position_of]
     space = raw_space(encoded)
     measure = BY_TEXT if space is None else BY_IMAGE if data.pictures is not None else BY_COLUMNS
     if not known or encoded.n_rows < 2:
         return SimilarRows(measure, {})
-    asked = torch.tensor([place_of[row] for row in known])
+    query = torch.tensor([position_of[row] for row in known])
     if space is None:
-        far, near = similar_texts(encoded, asked.numpy())
+        distance, nearest = similar_texts(encoded, query.numpy())
     else:
-        distances, percentiles = nearest_rows(space[asked], space, torch.arange(encoded.n_rows), N_NEAREST, asked)
-        far, near = distances.numpy(), percentiles.numpy()
-    found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(near[k], far[k], strict=True)] for k, row in enumerate(known)}
-    return SimilarRows(measure + texts_missing(data), found)
+        distances, neighbors = nearest_rows(space[query], space, torch.arange(encoded.n_rows), N_NEAREST, query)
+        distance, nearest = distances.numpy(), neighbors.numpy()
+    found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(nearest[k], distance[k], strict=True)] for k, row in enumerate(known)}
+    return SimilarRows(measure + texts_remark(data), found)
 
 
-def texts_missing(data: Dataset) -> str:
-    """A remark where texts stand beside other columns: `raw_space` does not see them."""
+def texts_remark(data: Dataset) -> str:
+    """Note that texts do not count where there are other columns, as `raw_space` leaves them out; empty otherwise."""
     kinds = {column.kind for column in data.roles.features}
     return " but the texts" if "text" in kinds and kinds != {"text"} and data.pictures is None else ""
 
 
-def similar_texts(encoded: EncodedRows, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Q, k) float64 distances 1 - cosine and (Q, k) int64 places of the nearest encoded rows.
+def similar_texts(encoded: EncodedRows, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the rows with the most similar TF-IDF vectors.
 
     Args:
-        encoded: N rows with TF-IDF rows.
-        asked: (Q,) int64 places.
+        encoded: N rows with TF-IDF vectors.
+        query: (Q,) int64 positions in `encoded`.
+
+    Returns:
+        (Q, k) float64 distances 1 - cosine and (Q, k) int64 positions in `encoded`, nearest first.
     """
     import scipy.sparse
 
@@ -84,7 +88,7 @@ def similar_texts(encoded: EncodedRows, asked: np.ndarray) -> tuple[np.ndarray, 
     arrays = (encoded.term_weight.numpy(), encoded.term.numpy(), encoded.term_start.numpy())
     matrix = scipy.sparse.csr_matrix(arrays, shape=(encoded.n_rows, encoded.n_terms))
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(1), np.float64)).reshape(-1) + 1e-12
-    cosine = (matrix[asked] @ matrix.T).toarray() / (length[asked][:, None] * length)
-    cosine[np.arange(len(asked)), asked] = -np.inf
-    percentiles = np.argsort(-cosine, axis=1, kind="stable")[:, : min(N_NEAREST, encoded.n_rows - 1)]
-    return np.maximum(0.0, 1 - np.take_along_axis(cosine, percentiles, 1)), percentiles
+    cosine = (matrix[query] @ matrix.T).toarray() / (length[query][:, None] * length)
+    cosine[np.arange(len(query)), query] = -np.inf
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(N_NEAREST, encoded.n_rows - 1)]
+    return np.maximum(0.0, 1 - np.take_along_axis(cosine, nearest, 1)), nearest

@@ -1,4 +1,4 @@
-"""Values as plain text, the same in every sink: floats in the fewest digits that read back the same, lists joined by spaces."""
+"""Format values as plain text, the same in every format: floats in the fewest digits that read back the same, lists joined by spaces."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 CHUNK = 10_000
+"""Rows that are formatted at once."""
 
 
 def cell_text(value: Any, kind: pa.DataType) -> str:
-    """One cell; empty for null."""
+    """Format one cell; empty for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -28,7 +29,7 @@ def cell_text(value: Any, kind: pa.DataType) -> str:
 
 
 def column_texts(column: pa.ChunkedArray) -> list[str]:
-    """`text_of` of every value of a column, by columns where that is faster: most of a report is floats, words and lists of words."""
+    """Format every value of a column like `cell_text`, at once for floats, integers, strings and lists of strings."""
     array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     kind = array.type
     if pa.types.is_dictionary(kind):
@@ -47,7 +48,7 @@ def column_texts(column: pa.ChunkedArray) -> list[str]:
 
 
 def rows_of(table: pa.Table) -> Iterator[list[str]]:
-    """Rows of text cells, a chunk of rows at a time."""
+    """Format a table as rows of text cells, `CHUNK` rows at a time."""
     for start in range(0, table.num_rows, CHUNK):
-        part = table.slice(start, CHUNK)
-        yield from (list(row) for row in zip(*map(column_texts, part.columns), strict=True))
+        chunk = table.slice(start, CHUNK)
+        yield from (list(row) for row in zip(*map(column_texts, chunk.columns), strict=True))

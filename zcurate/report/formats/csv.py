@@ -13,12 +13,12 @@ from zcurate.report.formats.cells import rows_of
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions, delimiter: str = ",") -> None:
-    """One header line, one line per row.
+    """Write one header line and one line per row.
 
     Args:
         table: rows to write.
-        stream: where to.
-        options: not used; sinks share one form.
+        stream: to write to.
+        options: not used; all formats have the same signature.
         delimiter: between the fields.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
@@ -30,5 +30,5 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions, delimiter: 
 
 
 def write_tsv(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """The same with tabs."""
+    """Write the same with tabs."""
     write(table, stream, options, "\t")

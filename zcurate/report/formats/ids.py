@@ -1,4 +1,4 @@
-"""One id per line: `id`, else `path` as it opens from the current folder, else `row`; NUL instead of newline for `xargs -0`."""
+"""One id per line: `id`, else `path` relative to the current folder, else `row`; NUL instead of newline for `xargs -0`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zcurate.report.formats.cells import cell_text
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """The first of `id`, `path`, `row` that the table has."""
+    """Write the first column of `id`, `path`, `row` that the table has."""
     name = next(name for name in ("id", "path", "row") if name in table.column_names)
     kind = table.schema.field(name).type
-    end = b"\0" if options.null else b"\n"
+    terminator = b"\0" if options.null else b"\n"
     for value in table.column(name).to_pylist():
-        stream.write(cell_text(value, kind).encode() + end)
+        stream.write(cell_text(value, kind).encode() + terminator)
     stream.flush()

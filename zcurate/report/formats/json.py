@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,7 +14,7 @@ from zcurate.report.formats.cells import CHUNK
 
 
 def json_value(value: Any, kind: pa.DataType) -> Any:
-    """A value that JSON holds: float32 in its own digits, NaN and infinities as null, dates as text."""
+    """Convert a value to plain JSON: float32 in the digits that identify it, NaN and infinities as null, dates as text, bytes as hexadecimal."""
     if isinstance(value, float):
         value = float(str(np.float32(value))) if pa.types.is_float32(kind) else value
         return value if np.isfinite(value) else None
@@ -25,14 +26,14 @@ def json_value(value: Any, kind: pa.DataType) -> Any:
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """One object per line."""
+    """Write one object per line."""
     for line in lines(table):
         stream.write(line + b"\n")
     stream.flush()
 
 
 def write_array(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """One array, an object per line of it."""
+    """Write one array, with an object per line."""
     stream.write(b"[")
     for at, line in enumerate(lines(table)):
         stream.write((b",\n" if at else b"\n") + line)
@@ -40,8 +41,8 @@ def write_array(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> No
     stream.flush()
 
 
-def lines(table: pa.Table) -> Any:
-    """Each row as an encoded object."""
+def lines(table: pa.Table) -> Iterator[bytes]:
+    """Yield each row as an encoded object."""
     kinds = {field.name: field.type for field in table.schema}
     for start in range(0, table.num_rows, CHUNK):
         for row in table.slice(start, CHUNK).to_pylist():

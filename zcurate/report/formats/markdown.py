@@ -11,11 +11,11 @@ from zcurate.report.formats.cells import rows_of
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """Pipes in cells are escaped, newlines become spaces."""
+    """Write a Markdown table, with pipes escaped and newlines replaced by spaces."""
 
     def line(cells: list[str]) -> bytes:
-        clean = (" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in cells)
-        return ("| " + " | ".join(clean) + " |\n").encode()
+        escaped = (" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in cells)
+        return ("| " + " | ".join(escaped) + " |\n").encode()
 
     stream.write(line(table.column_names))
     stream.write(("|" + " --- |" * table.num_columns + "\n").encode())

@@ -1,4 +1,4 @@
-"""The selected rows as Parquet, without the run card: a selection is no report."""
+"""The selected rows as Parquet, without the run card: a selection is not a report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zcurate.config.options import ReportOptions
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """One file; built in memory first, as a pipe cannot be sought."""
+    """Write one file, built in memory first because a pipe cannot seek."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
     stream.write(buffer.getvalue().to_pybytes())

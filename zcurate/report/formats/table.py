@@ -1,4 +1,4 @@
-"""A table for people, as wide as the terminal: rank, which row, given -> suggested, how sure, and why in words."""
+"""A table for people, as wide as the terminal: rank, row, given and suggested label, p_incorrect, and the first reason in words."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from zcurate.report.formats.cells import cell_text
 from zcurate.report.schema import COLUMN_DOCS
 
 COLORS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
+"""Of verdicts."""
+HEADINGS = {"p_incorrect": "p", "reasons": "why", "telling": "values"}
+"""Headings of columns that are not shown under their names."""
 MAX_DATA_COLUMNS = 6
-"""Columns of the data shown beside the report's in a table for people."""
-FEW = ("rank", "id", "path", "row", "given", "suggested", "p_incorrect", "verdict", "telling", "reasons")
+"""Columns of the data shown next to the report's."""
+DEFAULT_COLUMNS = ("rank", "id", "path", "row", "given", "suggested", "p_incorrect", "verdict", "telling", "reasons")
+"""Columns shown without `--columns`."""
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
-    """The columns that people read, or those asked for by `--columns`.
+    """Write the default columns, or those named by `--columns`.
 
     Args:
         table: rows to show.
-        stream: where to.
-        options: `columns`.
+        stream: to write to.
+        options: `columns`, `with_data`.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     console = Console(file=text, highlight=False)
@@ -41,36 +45,35 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
 
 
 def shown_columns(table: pa.Table) -> list[str]:
-    """The usual columns without those that say nothing here: `row` beside an id, an all-empty one, a verdict that is always the same."""
-    names = [name for name in FEW if name in table.column_names]
-    keyed = any(name in names for name in ("id", "path"))
-    dull = {"row"} if keyed else set()
+    """Choose the default columns that are informative: no `row` next to an id, no empty column, no verdict that is always the same."""
+    names = [name for name in DEFAULT_COLUMNS if name in table.column_names]
+    has_key = any(name in names for name in ("id", "path"))
+    hidden = {"row"} if has_key else set()
     for name in ("suggested", "telling"):
         if name in names and not any(table.column(name).to_pylist()):
-            dull.add(name)
+            hidden.add(name)
     if len(set(table.column("verdict").to_pylist())) == 1:
-        dull.add("verdict")
-    return [name for name in names if name not in dull]
+        hidden.add("verdict")
+    return [name for name in names if name not in hidden]
 
 
 def render_table(table: pa.Table) -> Table:
-    """The rows as a rich table without boxes; numbers to the right, long columns folded."""
+    """Render the rows as a rich table without boxes, with numbers right-aligned and long columns folded."""
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for field in table.schema:
-        right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        narrow = field.name in ("rank", "row", "p_incorrect", "verdict")
-        heading = {"p_incorrect": "p", "reasons": "why", "telling": "values"}.get(field.name, field.name)
-        least = min(18, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
-        grid.add_column(heading, justify="right" if right else "left", no_wrap=narrow, overflow="fold", min_width=least)
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        no_wrap = field.name in ("rank", "row", "p_incorrect", "verdict")
+        min_width = min(18, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
+        heading = HEADINGS.get(field.name, field.name)
+        grid.add_column(heading, justify="right" if is_number else "left", no_wrap=no_wrap, overflow="fold", min_width=min_width)
     for row in table.to_pylist():
-        verdict = str(row.get("verdict", ""))
-        style = {"verdict": COLORS.get(verdict, "")}
-        grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), style.get(name, "")) for name, value in row.items()))
+        styles = {"verdict": COLORS.get(str(row.get("verdict", "")), "")}
+        grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), styles.get(name, "")) for name, value in row.items()))
     return grid
 
 
 def cell(value: Any, name: str, kind: pa.DataType) -> str:
-    """One cell for people: probabilities in two digits, the first reason in words, telling columns one per line."""
+    """Format one cell: probabilities with two decimals, the first reason in words, attributed values one per line."""
     if value is None:
         return "–"
     if name == "reasons":
