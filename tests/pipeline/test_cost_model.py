@@ -70,8 +70,8 @@ def test_trees_cost_time_on_one_core_and_memory_on_any(table, tmp_path):
     with_trees, without = (of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
     assert with_trees.seconds["training"] > without.seconds["training"] + 1
     assert with_trees.peak_bytes > without.peak_bytes
-    assert "beside them boosted, forest" in "\n".join(cost_model.estimate_lines(with_trees))
-    assert "beside" not in "\n".join(cost_model.estimate_lines(without))
+    assert "auxiliary models boosted, forest" in "\n".join(cost_model.estimate_lines(with_trees))
+    assert "auxiliary" not in "\n".join(cost_model.estimate_lines(without))
 
 
 def test_trees_that_would_cost_too_much_are_not_counted():

@@ -204,7 +204,7 @@ def test_a_sample_is_even_and_in_order(monkeypatch):
 
 
 def test_a_limit_that_is_too_small_says_what_is_needed(parts):
-    with pytest.raises(UsageError, match=r"--memory 100MB: the scan needs about .* even piece by piece — expected at least that much — try --memory \d+MB"):
+    with pytest.raises(UsageError, match=r"--memory 100MB: the scan needs about .* even with rows in files — expected at least that much — try --memory \d+MB"):
         zcurate.scan(str(parts[0]), memory="100MB")
 
 
@@ -374,7 +374,7 @@ class Two:
         self.barrier.wait(20)
         return found
 
-    def each(self, x):
+    def gather_arrays(self, x):
         yield from self.gathered(x)
 
 

@@ -102,7 +102,7 @@ def test_shards_lie_side_by_side_and_cover_all_rows():
     shards = sampler.virtual_shards(N)
     assert [shard.start for shard in shards[1:]] == [shard.stop for shard in shards[:-1]]
     assert (shards[0].start, shards[-1].stop) == (0, N)
-    assert list(Third().mine(8)) == [5, 6, 7]
+    assert list(Third().own_shards(8)) == [5, 6, 7]
     assert sampler.virtual_shards(100) == [slice(0, 100)]
 
 

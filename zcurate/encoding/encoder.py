@@ -28,7 +28,7 @@ from zcurate.encoding.groups import group_codes, hashed_groups
 from zcurate.encoding.images import order_by_content, take_in_order
 from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
 from zcurate.encoding.shuffle import shuffle_rows
-from zcurate.encoding.targets import MAX_TARGET, TargetScale, fit_target_scale
+from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
 from zcurate.encoding.text import text_fields
 from zcurate.encoding.vectors import to_matrix
 from zcurate.runtime.context import RunContext
@@ -217,5 +217,4 @@ class Encoder:
         if self.target is not None:
             y = rows.given.to_numpy(zero_copy_only=False).astype(np.float64)
             return np.clip(self.target.forward(y), -MAX_TARGET, MAX_TARGET).astype(np.float32)
-        codes = pc.fill_null(pc.index_in(rows.given, value_set=pa.array(rows.task.classes)), -1)
-        return codes.to_numpy(zero_copy_only=False).astype(np.int64)
+        return class_codes(rows)

@@ -142,7 +142,7 @@ def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
     blocks = {0: without_arrays(first)}
 
     def judge_own(processes: SingleProcess) -> dict[int, Verdicts]:
-        return {at: without_arrays(judge_one(at, request.forbidden or first.why)[1]) for at in range(1, n_blocks) if processes.trains(at)}
+        return {at: without_arrays(judge_one(at, request.forbidden or first.why)[1]) for at in range(1, n_blocks) if processes.trains_group(at)}
 
     if run.owns_process and run.processes.size == 1 and n_blocks > 2 and environment.cpu_count() > 1 and can_fork():
         own, other = run_forked(judge_own)

@@ -240,7 +240,7 @@ def describe_scan(
     """
     from zcurate.report.run_card import build_run_card, count_all_rows, pool_cards
 
-    card = build_run_card(table.sample, options, plan, judged, row, run, cut_short)
+    card = build_run_card(table.sample, options, plan, judged, run, cut_short)
     if not run.store.resident:
         card = count_all_rows(card, judged, evidence.y, run.store)
     for text in data_warnings(table.sample, plan.spec.judged_by, card):
@@ -250,7 +250,7 @@ def describe_scan(
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
     card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}
-    if run.processes.apart:
+    if run.processes.is_sharded:
         cards, n_rows = zip(*run.processes.gathered((card, len(row))), strict=True)
         card = run.processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
     return card
@@ -305,7 +305,7 @@ def write_report(result: ScanResult, path: str, run: RunContext, summary_only: b
                 name = part_name(split.number, result.table.n_units)  # type: ignore[union-attr]
                 write_chunks((chunk for _, chunk in of_split), os.path.join(folder, name), result.card, split.begin)
     memory.trim()
-    if environment.rank() != 0 and run.processes.apart:
+    if environment.rank() != 0 and run.processes.is_sharded:
         import pyarrow as pa
 
         return Report(pa.table({}), result.card)

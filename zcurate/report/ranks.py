@@ -56,7 +56,7 @@ def rank_across(rank: np.ndarray, verdicts: Verdicts, processes: ProcessGroup) -
     own = ranking_score(verdicts, slice(None))[labelled]
     ascending = np.sort(own)
     ahead = np.zeros(len(own), np.int64)
-    for at, other in enumerate(processes.each(ascending)):
+    for at, other in enumerate(processes.gather_arrays(ascending)):
         if at != processes.rank:
             ahead += len(other) - np.searchsorted(other, ascending, "left" if at < processes.rank else "right")
     # The row of rank r is the r-th from the end of the ascending ones.

@@ -116,7 +116,7 @@ def train_second_split(members: MemberGroup, dynamics: TrainingDynamics) -> None
                 output = model(members.training_inputs(ids)).float()
             members.optimizer.forget()
             (mean_weights(weight > 0, weight, trainer.processes) * row_losses(output, members.labels[ids])[0]).sum().backward()
-            trainer.processes.reduce(members.optimizer.parameters)
+            trainer.processes.reduce_gradients(members.optimizer.parameters)
             members.optimizer.step(spec.learning_rate * SECOND_RATE)
         model.eval()
         for ids, weight in first:

@@ -200,7 +200,7 @@ class MemberGroup:
         else:
             loss = scored.loss if self.discrim is None else self.discrim(row_losses(output, y)[0], batch.ids, batch.weight, progress)
             loss.backward()
-        self.trainer.processes.reduce(self.optimizer.parameters)
+        self.trainer.processes.reduce_gradients(self.optimizer.parameters)
         self.optimizer.step(rate)
         return scored
 

@@ -57,8 +57,8 @@ class Trainer:
         self.n_epochs, self.start_background, self.checkpoint, self.processes = plan.n_epochs, start_background, checkpoint, processes
         self.observer = None if encoded.regression else observer
         # Where each process has rows of its own every step waits for the others: packed members wait together.
-        self.packed = plan.packed and (not trains_one_by_one(plan.spec, encoded.device) and encoded.store.resident if alone else processes.apart)
-        self.n_segments = max(processes.gathered(n_segments(encoded))) if processes.apart else n_segments(encoded)
+        self.packed = plan.packed and (not trains_one_by_one(plan.spec, encoded.device) and encoded.store.resident if alone else processes.is_sharded)
+        self.n_segments = max(processes.gathered(n_segments(encoded))) if processes.is_sharded else n_segments(encoded)
         self.predicts_every_epoch = encoded.n_rows < MAX_ROWS_PER_EPOCH and encoded.store.resident
         """Held-out rows are predicted after every epoch; else after the last."""
         self.inference_rows = inference_batch_rows(None if encoded.images is None else tuple(encoded.images.shape[1:]), encoded.device.type == "cuda")
@@ -167,13 +167,13 @@ class Trainer:
             labels: (N,) training labels.
             masks: number of each member group, and the (K, N) bool rows that its members never train on.
         """
-        groups = [MemberGroup(self, mask, labels, (self.run.seed, at, number)) for number, mask in masks if self.processes.trains(number)]
+        groups = [MemberGroup(self, mask, labels, (self.run.seed, at, number)) for number, mask in masks if self.processes.trains_group(number)]
         begin = self.restore(at, groups, dynamics)
         try:
             with threads.thread_map(len(groups) if self.processes.size == 1 else 1, self.encoded.device, self.packed, self.processes.is_forked) as run_all:
                 for epoch in range(begin, self.n_epochs):
                     self.train_epoch(at, epoch, groups, dynamics, run_all)
-                    is_over = epoch == self.n_epochs - 1 or self.processes.agreed(self.budget.is_spent())
+                    is_over = epoch == self.n_epochs - 1 or self.processes.broadcast_flag(self.budget.is_spent())
                     if self.predicts_every_epoch or is_over:
                         list(run_all(partial(predict_heldout, dynamics=dynamics, epoch=epoch), groups))
                     if self.checkpoint is not None:
@@ -214,10 +214,10 @@ class Trainer:
 
     def join(self) -> None:
         """Join what other processes' members observed with what ours did: each predicted other rows."""
-        self.hard_heldout = self.processes.joined(self.hard_heldout, -1)
+        self.hard_heldout = self.processes.merge_records(self.hard_heldout, -1)
         for name, column in self.observed.items():
-            known = self.processes.joined((~column.isnan()).float(), -1)
-            self.observed[name] = self.processes.joined(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
+            known = self.processes.merge_records((~column.isnan()).float(), -1)
+            self.observed[name] = self.processes.merge_records(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
 
     def state(self, groups: list[MemberGroup], dynamics: TrainingDynamics) -> dict[str, Tensor]:
         """All that a running round depends on, by name."""

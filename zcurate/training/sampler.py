@@ -115,7 +115,7 @@ class Sampler:
             blocks = segment_blocks(ceil(chosen.shape[1] / self.block_rows), segment, self.n_segments, generator)
         shards, n_visits = [], 0
         every = virtual_shards(chosen.shape[1])
-        local = self.processes.mine(len(every))
+        local = self.processes.own_shards(len(every))
         for number, shard in enumerate(every):
             rows = None if blocks is None else rows_of_blocks(blocks, self.block_rows, shard)
             in_shard = chosen[:, shard] if rows is None else chosen[:, rows]
@@ -126,7 +126,7 @@ class Sampler:
                 n_visits += drawn.ids.shape[1]
             else:
                 n_visits += int(in_shard.sum(1).max())
-        if self.processes.apart:
+        if self.processes.is_sharded:
             n_visits = sum(self.processes.gathered(n_visits))
         return EpochOrder(tuple(shards), n_visits)
 
@@ -171,7 +171,7 @@ def local_rows(n_rows: int, processes: SingleProcess) -> slice:
         processes: the processes that share them.
     """
     shards = virtual_shards(n_rows)
-    local = processes.mine(len(shards))
+    local = processes.own_shards(len(shards))
     return slice(shards[local.start].start, shards[local.stop - 1].stop)
 
 

@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zcurate.config.model_config import MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS, MIN_NEIGHBOR_KEYS
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.training.detectors.outliers import picture_features, soften
 
 Probe = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
 columns = ("isolation", "copies_other", "neighbour_gap")
 N_NEAREST = 20
-MIN_KEYS, MAX_KEYS, MAX_PAIRS = 1024, 8192, 1_600_000_000
-"""Rows that each row is compared with, at least and at most, and pairs in all: exact up to 8 192 rows, against a sample beyond."""
 CHUNK, GROUP, BLOCK = 256, 32, 16_384
 """Rows of one product, distances of which only the least is looked at first, and rows whose neighbours are held at a time."""
 NEAR_COPY_SHARE = 0.01
@@ -203,8 +202,8 @@ def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
 
 
 def max_keys(n_rows: int) -> int:
-    """Rows that each of `n_rows` is compared with at most: fewer the more there are, so that the product stays within `MOST_PAIRS`."""
-    return max(MIN_KEYS, min(MAX_KEYS, MAX_PAIRS // max(1, n_rows)))
+    """Rows that each of `n_rows` is compared with at most: fewer the more there are, so that the product stays within `MAX_NEIGHBOR_PAIRS`."""
+    return max(MIN_NEIGHBOR_KEYS, min(MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS // max(1, n_rows)))
 
 
 @dataclass(frozen=True)
