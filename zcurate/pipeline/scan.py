@@ -84,7 +84,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         The result, the context it was made with, and the checkpoint that it left.
 
     Raises:
-        UsageError: the model does not fit the data, or the device is not there.
+        UsageError: the model does not fit the data, or the device is not available.
         WorkerDone: this worker rank is no longer needed.
     """
     from zcurate.training.auxiliary import tree_worker
@@ -101,8 +101,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         if not run.store.resident:
             memory.trim()
         run.stage("training")
-        marks = fingerprint(table.sample, options, plan)
-        checkpoint = checkpoint_for(options, plan, rows.n_rows, marks, run)
+        scan_fingerprint = fingerprint(table.sample, options, plan)
+        checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
         evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
         row, target, dtype = rows.row, rows.target, str(rows.dtype).removeprefix("torch.")
         # What the members saw is needed no more; the judge needs the memory.
@@ -112,7 +112,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             leave_if_worker(run.ends_process)
         judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.trouble)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
-        card |= {"dtype": dtype} | ({"print": marks} if run.store.resident else {})
+        card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
 
@@ -126,7 +126,7 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
         run: what the process may do.
 
     Raises:
-        UsageError: the device is not there, or several processes cannot do this together.
+        UsageError: the device is not available, or several processes do not support a setting.
         WorkerDone: this worker rank is not needed.
     """
     run.stage("loading torch")
@@ -257,7 +257,7 @@ def describe_scan(
 
 
 def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summary_only: bool) -> Report:
-    """Write the report where that is asked for, and return it.
+    """Write the report to `output`, where that is set, and return it.
 
     Args:
         result: of the scan.

@@ -32,14 +32,14 @@ MAX_PACKED_BATCH = 512
 """Up to this batch the members of a narrow model run as one product on the CPU: their single steps would be too small to fill a core."""
 
 
-def trains_one_by_one(spec: ModelConfig, place: torch.device) -> bool:
+def trains_one_by_one(spec: ModelConfig, on: torch.device) -> bool:
     """Whether members train one by one, on threads or in processes of their own; else their steps are small and one core packs them.
 
     Args:
         spec: `name`, `batch`.
-        place: device of the tensors.
+        on: device of the tensors.
     """
-    return spec.name not in PACKED or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and spec.name != "linear")
+    return spec.name not in PACKED or (on.type == "cpu" and spec.batch > MAX_PACKED_BATCH and spec.name != "linear")
 
 
 class MemberGroup:
@@ -172,7 +172,7 @@ class MemberGroup:
         return visits.first(done), output.first(done)
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
-        """Train on one batch; all that lasts is changed in place.
+        """Train on one batch; lasting state is changed in place.
 
         Args:
             batch: (K, B).
