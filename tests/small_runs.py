@@ -1,4 +1,4 @@
-"""Encode and train in one call, as a scan does, for tests that look at one stage."""
+"""Encode and train in one call, as a scan does, for tests of one stage."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CPU = torch.device("cpu")
 SMALL_BLOCKS = BlockSizes(report_rows=700, bucket_rows=800)
 
 
-def scan_in_files(data, sizes=SMALL_BLOCKS, **settings):
-    """A scan whose rows lie in memory-mapped files, in small blocks; `cost_model.min_bytes` must allow it."""
+def scan_memory_mapped(data, sizes=SMALL_BLOCKS, **settings):
+    """Scan with memory-mapped rows, in small blocks; `cost_model.min_bytes` must allow it."""
     options = api.options_from({"memory": "1MB", **settings})
     return scan.run_scan(str(data), options, RunContext(block_sizes=sizes))
 
 
 def encode(data, spec, device=CPU, **context):
-    """`EncodedRows` of a data set in memory."""
+    """Encode a data set in memory."""
     return encoder.encode(ResidentTable(data), spec, RunContext(device=device, **context))
 
 
 def train(encoded, spec, n_epochs, packed=False, build=None, observer=None, checkpoint=None, start_background=None, **context):
-    """The merged evidence, and whether the time limit cut the training short; further keywords go to `RunContext`."""
+    """Train, and return the merged evidence and whether the time limit cut training short; further keywords go to `RunContext`."""
     plan = Plan(spec, packed, n_epochs, "")
     run = RunContext(device=encoded.device, **context)
     evidence, cut = rounds.train(encoded, plan, build or builder(spec.name), run, observer, checkpoint, start_background)

@@ -1,4 +1,4 @@
-"""The door in: numbers, times, categories, text and vectors as tensors, a batch by row number alone."""
+"""Encoding: numbers, times, categories, text and vectors as tensors, and batches gathered by row number."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_piecewise_linear_numbers_follow_the_equation():
     np.testing.assert_allclose(encoded.numbers(ids)[0].numpy(), expected, atol=1e-5)
 
 
-def test_a_missing_number_is_the_median_and_says_so():
+def test_a_missing_number_becomes_the_median_and_an_indicator():
     x = [None if k % 5 == 0 else float(k) + 0.5 for k in range(60)]
     encoded = encoded_of({"x": x, "label": LABELS})
     assert encoded.x[0].tolist() == [0.0, 1.0]
@@ -58,8 +58,8 @@ def test_category_codes_do_not_depend_on_the_order_of_the_rows():
     encoded = encoded_of({"c": colours, "x": np.arange(60) + 0.5, "label": LABELS})
     codes = dict(zip(colours, encoded.codes[:, 0].tolist(), strict=True))
     assert codes == {None: 0, "blue": 2, "green": 3, "red": 4}
-    turned = encoded_of({"c": colours[::-1], "x": np.arange(60) + 0.5, "label": LABELS})
-    assert turned.codes[:, 0].tolist() == encoded.codes[:, 0].tolist()[::-1]
+    reversed_rows = encoded_of({"c": colours[::-1], "x": np.arange(60) + 0.5, "label": LABELS})
+    assert reversed_rows.codes[:, 0].tolist() == encoded.codes[:, 0].tolist()[::-1]
 
 
 def test_category_columns_share_one_table_without_overlap():
@@ -69,7 +69,7 @@ def test_category_columns_share_one_table_without_overlap():
     assert max(second) < encoded.n_codes
 
 
-def test_a_time_becomes_its_parts():
+def test_a_time_is_split_into_its_parts():
     days = [f"2024-{1 + k % 12:02d}-{1 + k % 28:02d} {k % 24:02d}:00:00" for k in range(60)]
     encoded = encoded_of({"t": days, "label": LABELS})
     months = encoded.x[:, 1].tolist()
@@ -77,7 +77,7 @@ def test_a_time_becomes_its_parts():
     assert encoded.x.shape[1] == 5
 
 
-def test_a_picture_is_found_by_what_it_shows_not_by_its_place():
+def test_pictures_are_ordered_by_content_not_by_position():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (40, 1, 8, 8)).astype(np.uint8)
     labels = ["a", "b"] * 20
@@ -131,6 +131,6 @@ def test_targets_come_back_from_their_scale(values):
     np.testing.assert_allclose(scale.back(scale.forward(y)), y, rtol=1e-6, atol=1e-6 * (np.abs(y).max() + 1))
 
 
-def test_one_wild_target_does_not_set_the_scale():
+def test_an_extreme_target_does_not_set_the_scale():
     y = np.r_[np.random.default_rng(0).normal(0, 1, 500), 1e9]
     assert targets.fit_target_scale(y).forward(np.array([1.0]))[0] == pytest.approx(1.0, abs=0.3)

@@ -161,14 +161,14 @@ def test_a_scan_of_many_classes_is_nearly_the_same_with_top_k(many, monkeypatch)
 
 
 def test_a_memory_mapped_scan_stores_top_k_too(many, always_top_k, monkeypatch, tmp_path):
-    from tests.small_runs import scan_in_files
+    from tests.small_runs import scan_memory_mapped
     from zcurate.pipeline import cost_model
     from zcurate.runtime.store import BlockSizes
 
     folder, wrong = many
     monkeypatch.setattr(cost_model, "min_bytes", lambda plan, shape: 0)
     settings = {"model": str(folder / "m.toml"), "epochs": 8, "output": str(tmp_path / "r.zcurate.parquet")}
-    found = scan_in_files(folder / "t.parquet", BlockSizes(judge_rows=1500), **settings)
+    found = scan_memory_mapped(folder / "t.parquet", BlockSizes(judge_rows=1500), **settings)
     assert found.card["in_pieces"]
     assert np.array(found.called("incorrect"))[wrong].mean() > 0.85
     assert np.array(found.called("incorrect"))[~wrong].mean() < 0.05

@@ -1,4 +1,4 @@
-"""What a scan would cost: grows with the data, names its units, writes nothing, loads no torch."""
+"""Cost estimates: they grow with the data, carry units, write nothing and load no torch."""
 
 from __future__ import annotations
 
@@ -24,62 +24,60 @@ from zcurate.pipeline import plan as plan_module
 MACHINE = cost_model.Machine(2, True)
 
 
-def made(n_rows=400, n_columns=6):
+def example_table(n_rows=400, n_columns=6):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n_rows, n_columns))
     return pa.table({f"f{k}": x[:, k] for k in range(n_columns)} | {"label": pa.array(np.where(x[:, 0] > 0, "yes", "no"))})
 
 
-def of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
-    seen = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
-    plan = plan_module.make_plan(ScanOptions(**settings), seen)
-    return cost_model.estimate(plan, cost_model.shape_of(seen, plan.spec), machine)
+def estimate_of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
+    sized = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
+    plan = plan_module.make_plan(ScanOptions(**settings), sized)
+    return cost_model.estimate(plan, cost_model.shape_of(sized, plan.spec), machine)
 
 
 @pytest.fixture(scope="module")
 def table():
-    return inputs.read_input(made(), ScanOptions())
+    return inputs.read_input(example_table(), ScanOptions())
 
 
-def test_more_rows_cost_more_of_everything(table):
-    found = [of(table, n) for n in (60_000, 200_000, 1_000_000, 10_000_000)]
+def test_more_rows_cost_more_time_and_memory(table):
+    found = [estimate_of(table, n) for n in (60_000, 200_000, 1_000_000, 10_000_000)]
     for less, more in zip(found, found[1:], strict=False):
         assert more.peak_bytes > less.peak_bytes
         assert all(more.seconds[stage] > less.seconds[stage] for stage in ("training", "judging", "encoding", "saving", "total"))
 
 
 def test_more_columns_epochs_and_hidden_units_cost_more(table, tmp_path):
-    wide = inputs.read_input(made(n_columns=30), ScanOptions())
-    assert of(wide, 100_000).seconds["training"] > of(table, 100_000).seconds["training"]
-    assert of(wide, 100_000).peak_bytes > of(table, 100_000).peak_bytes
-    assert of(table, 100_000, epochs=20).seconds["training"] > 1.5 * of(table, 100_000, epochs=10).seconds["training"]
+    wide = inputs.read_input(example_table(n_columns=30), ScanOptions())
+    assert estimate_of(wide, 100_000).seconds["training"] > estimate_of(table, 100_000).seconds["training"]
+    assert estimate_of(wide, 100_000).peak_bytes > estimate_of(table, 100_000).peak_bytes
+    assert estimate_of(table, 100_000, epochs=20).seconds["training"] > 1.5 * estimate_of(table, 100_000, epochs=10).seconds["training"]
     path = tmp_path / "wide.toml"
     path.write_text("hidden = [512, 512]")
-    assert of(table, 100_000, model=str(path)).seconds["training"] > 2 * of(table, 100_000).seconds["training"]
+    assert estimate_of(table, 100_000, model=str(path)).seconds["training"] > 2 * estimate_of(table, 100_000).seconds["training"]
 
 
 def test_a_machine_of_more_cores_or_with_bfloat16_takes_less(table):
-    seconds = [of(table, 100_000, machine=cost_model.Machine(*one)).seconds["training"] for one in ((1, False), (1, True), (2, True))]
+    seconds = [estimate_of(table, 100_000, machine=cost_model.Machine(*one)).seconds["training"] for one in ((1, False), (1, True), (2, True))]
     assert seconds == sorted(seconds, reverse=True)
 
 
 def test_trees_cost_time_on_one_core_and_memory_on_any(table, tmp_path):
-    path = tmp_path / "alone.toml"
+    path = tmp_path / "members.toml"
     path.write_text("ensemble = []")
     one = cost_model.Machine(1, True)
-    with_trees, without = (of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
+    with_trees, without = (estimate_of(table, 20_000, machine=one, **settings) for settings in ({}, {"model": str(path)}))
     assert with_trees.seconds["training"] > without.seconds["training"] + 1
     assert with_trees.peak_bytes > without.peak_bytes
-    assert "beside them boosted, forest" in "\n".join(cost_model.estimate_lines(with_trees))
-    assert "beside" not in "\n".join(cost_model.estimate_lines(without))
+    assert "auxiliary models boosted, forest" in "\n".join(cost_model.estimate_lines(with_trees))
+    assert "auxiliary" not in "\n".join(cost_model.estimate_lines(without))
 
 
-def test_trees_that_would_cost_too_much_are_not_counted():
-    wide = inputs.read_input(made(n_rows=400, n_columns=300), ScanOptions())
-    assert (
-        cost_model.trees_of(plan_module.make_plan(ScanOptions(), wide).spec, cost_model.shape_of(wide, plan_module.make_plan(ScanOptions(), wide).spec)).boosted
-        == 1
-    )
+def test_tree_models_that_cost_too_much_are_left_out():
+    wide = inputs.read_input(example_table(n_rows=400, n_columns=300), ScanOptions())
+    plan = plan_module.make_plan(ScanOptions(), wide)
+    assert cost_model.trees_of(plan.spec, cost_model.shape_of(wide, plan.spec)).boosted == 1
     huge = dataclasses.replace(wide, n_in_all=49_000)
     plan = plan_module.make_plan(ScanOptions(), huge)
     assert cost_model.trees_of(plan.spec, cost_model.shape_of(huge, plan.spec)).boosted == 0
@@ -87,12 +85,12 @@ def test_trees_that_would_cost_too_much_are_not_counted():
 
 
 def test_the_total_is_the_sum_of_the_stages(table):
-    seconds = of(table).seconds
+    seconds = estimate_of(table).seconds
     assert seconds["total"] == pytest.approx(sum(value for name, value in seconds.items() if name != "total"), abs=0.01)
 
 
-def test_the_text_carries_units(table):
-    text = "\n".join(cost_model.estimate_lines(of(table, 100_000)))
+def test_the_text_names_its_units(table):
+    text = "\n".join(cost_model.estimate_lines(estimate_of(table, 100_000)))
     assert " s on 2 free CPU cores" in text
     assert " MB" in text
     assert "128x128" in text
@@ -102,7 +100,7 @@ def test_the_text_carries_units(table):
 
 @pytest.mark.parametrize(("ending", "is_exact"), [("csv", False), ("csv.gz", False), ("parquet", True), ("feather", True), ("jsonl", False)])
 def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, ending, is_exact):
-    data, path = made(6000), tmp_path / f"data.{ending}"
+    data, path = example_table(6000), tmp_path / f"data.{ending}"
     for name, value in (("SMALL_BYTES", 1000), ("HEAD_BYTES", 100_000), ("HEAD_ROWS", 500)):
         monkeypatch.setattr(preview, name, value)
     if ending.startswith("csv"):
@@ -114,14 +112,14 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
         pyarrow.feather.write_feather(data, str(path))
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in data.to_pylist()))
-    seen = preview.preview_input(discovery.locate(str(path), None), ScanOptions())
-    assert seen.n_looked < 4000
-    assert seen.exact == is_exact
-    assert seen.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
+    found = preview.preview_input(discovery.locate(str(path), None), ScanOptions())
+    assert found.n_looked < 4000
+    assert found.exact == is_exact
+    assert found.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
 
 
-def test_a_beginning_of_one_class_does_not_end_the_look(tmp_path, monkeypatch):
-    data = made(6000).sort_by("label")
+def test_a_preview_of_one_class_is_not_an_error(tmp_path, monkeypatch):
+    data = example_table(6000).sort_by("label")
     pq.write_table(data, tmp_path / "sorted.parquet")
     for name, value in (("SMALL_BYTES", 1000), ("HEAD_ROWS", 500)):
         monkeypatch.setattr(preview, name, value)
@@ -148,6 +146,6 @@ def test_texts_are_estimated():
     rng = np.random.default_rng(1)
     text = [" ".join(rng.permutation([*words[k % 3].split(), f"w{k}"])) for k in range(300)]
     data = inputs.read_input(pa.table({"text": text, "label": [f"c{k % 3}" for k in range(300)]}), ScanOptions())
-    found = of(data, 20_000)
+    found = estimate_of(data, 20_000)
     assert found.model["name"] == "linear"
     assert found.seconds["encoding"] > 0.1

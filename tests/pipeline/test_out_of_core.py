@@ -1,4 +1,4 @@
-"""Scans whose rows lie in files: the same verdicts as in memory, in the input's order, and nothing left behind."""
+"""Scans of memory-mapped rows: the verdicts of a scan in memory, in the input's order, and no file left behind."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import torch
 
 import zcurate
 from tests.conftest import ROOT
-from tests.runtime.test_process_group import together_do
-from tests.small_runs import SMALL_BLOCKS, encode, scan_in_files
+from tests.runtime.test_process_group import run_processes
+from tests.small_runs import SMALL_BLOCKS, encode, scan_memory_mapped
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.data import discovery, images, inputs, preview, profile, table
@@ -41,7 +41,7 @@ from zcurate.training import folds, rounds, sampler
 N = 3000
 
 
-def made(n_rows=N, seed=0):
+def example_table(n_rows=N, seed=0):
     """Numbers with gaps, a category, a time, a key; labels of which one in ten is wrong."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n_rows, 4))
@@ -56,7 +56,7 @@ def made(n_rows=N, seed=0):
 
 @pytest.fixture
 def small_limit(monkeypatch):
-    """Any limit will do, and pieces are small."""
+    """Allow any memory limit, and read small batches."""
     monkeypatch.setattr(cost_model, "min_bytes", lambda plan, shape: 0)
     monkeypatch.setattr(table, "BATCH_ROWS", 500)
 
@@ -71,38 +71,38 @@ def quick(tmp_path_factory):
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    table, wrong = made()
+    table, wrong = example_table()
     pq.write_table(table.slice(0, 1200), folder / "part-1.parquet")
     pq.write_table(table.slice(1200), folder / "part-2.parquet")
     return folder, table, wrong
 
 
 def auroc(score, wrong):
-    place = np.argsort(np.argsort(score))
+    rank = np.argsort(np.argsort(score))
     n = wrong.sum()
-    return (place[wrong].sum() - n * (n - 1) / 2) / (n * (len(wrong) - n))
+    return (rank[wrong].sum() - n * (n - 1) / 2) / (n * (len(wrong) - n))
 
 
-def stored_of(path, files, **settings):
+def encode_streamed(path, store, **settings):
     options = ScanOptions(**settings)
-    where = discovery.locate(str(path), None)
-    found = profile.profile_table(where, preview.preview_input(where, options), options)
-    return found, encoder.encode(found, plan.make_plan(options, found.sample).spec, RunContext(store=files, device=torch.device("cpu")))
+    source = discovery.locate(str(path), None)
+    found = profile.profile_table(source, preview.preview_input(source, options), options)
+    return found, encoder.encode(found, plan.make_plan(options, found.sample).spec, RunContext(store=store, device=torch.device("cpu")))
 
 
-def test_rows_in_files_are_the_rows_in_memory(parts, small_limit):
+def test_memory_mapped_rows_equal_the_rows_in_memory(parts, small_limit):
     folder, _, _ = parts
     data = inputs.read_input(str(folder), ScanOptions(id="key"))
-    inside = encode(data, plan.make_plan(ScanOptions(), data).spec)
-    with temporary_store(sizes=SMALL_BLOCKS) as files:
-        found, outside = stored_of(folder, files, id="key")
-        order = torch.from_numpy(outside.row.copy())
-        assert sorted(outside.row.tolist()) == list(range(N))
-        assert outside.row.tolist() != list(range(N))
-        torch.testing.assert_close(outside.x, inside.x[order])
-        assert torch.equal(outside.codes, inside.codes[order])
-        assert torch.equal(outside.y, inside.y[order])
-        torch.testing.assert_close(outside.bin_start, inside.bin_start)
+    resident = encode(data, plan.make_plan(ScanOptions(), data).spec)
+    with temporary_store(sizes=SMALL_BLOCKS) as store:
+        found, mapped = encode_streamed(folder, store, id="key")
+        order = torch.from_numpy(mapped.row.copy())
+        assert sorted(mapped.row.tolist()) == list(range(N))
+        assert mapped.row.tolist() != list(range(N))
+        torch.testing.assert_close(mapped.x, resident.x[order])
+        assert torch.equal(mapped.codes, resident.codes[order])
+        assert torch.equal(mapped.y, resident.y[order])
+        torch.testing.assert_close(mapped.bin_start, resident.bin_start)
         assert found.sample.n_rows == N
 
 
@@ -110,32 +110,32 @@ def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):
     folder, _, wrong = parts
     (tmp_path / "two.toml").write_text("rounds = 2\nfolds = 2\nensemble = []\n")
     same = {"id": "key", "epochs": 4, "model": str(tmp_path / "two.toml")}
-    inside = zcurate.scan(str(folder), **same)
-    outside = scan_in_files(folder, **same, output=str(tmp_path / "r.zcurate.parquet"))
-    assert outside.card["in_pieces"]
+    resident = zcurate.scan(str(folder), **same)
+    mapped = scan_memory_mapped(folder, **same, output=str(tmp_path / "r.zcurate.parquet"))
+    assert mapped.card["in_pieces"]
     for name in ("row", "id", "given"):
-        assert outside.table.column(name).to_pylist() == inside.table.column(name).to_pylist()
-    assert list(outside.table.schema) == list(inside.table.schema)
-    flags = [np.array(one.called("incorrect")) for one in (inside, outside)]
+        assert mapped.table.column(name).to_pylist() == resident.table.column(name).to_pylist()
+    assert list(mapped.table.schema) == list(resident.table.schema)
+    flags = [np.array(one.called("incorrect")) for one in (resident, mapped)]
     assert (flags[0] == flags[1]).mean() > 0.97
-    ranked = [auroc(-one.table.column("rank").to_numpy(), wrong) for one in (inside, outside)]
+    ranked = [auroc(-one.table.column("rank").to_numpy(), wrong) for one in (resident, mapped)]
     assert abs(ranked[0] - ranked[1]) < 0.02
-    assert sorted(outside.table.column("rank").to_pylist()) == list(range(1, N + 1))
-    suspicion = (outside.table.column("p_incorrect").to_numpy() + outside.table.column("p_outlier").to_numpy())[
-        np.argsort(outside.table.column("rank").to_numpy())
+    assert sorted(mapped.table.column("rank").to_pylist()) == list(range(1, N + 1))
+    suspicion = (mapped.table.column("p_incorrect").to_numpy() + mapped.table.column("p_outlier").to_numpy())[
+        np.argsort(mapped.table.column("rank").to_numpy())
     ]
     assert (np.diff(suspicion) <= 1e-6).all()
-    assert sum(entry["rows"] for entry in outside.card["classes"]) == N
-    assert sum(entry["incorrect"] for entry in outside.card["classes"]) == outside.counts()["incorrect"]
-    assert storage.load(str(tmp_path / "r.zcurate.parquet")).table.equals(outside.table)
+    assert sum(entry["rows"] for entry in mapped.card["classes"]) == N
+    assert sum(entry["incorrect"] for entry in mapped.card["classes"]) == mapped.counts()["incorrect"]
+    assert storage.load(str(tmp_path / "r.zcurate.parquet")).table.equals(mapped.table)
 
 
-def test_a_regression_is_scanned_in_pieces(small_limit, tmp_path, quick):
-    table, _ = made(2000)
+def test_a_regression_is_scanned_out_of_core(small_limit, tmp_path, quick):
+    table, _ = example_table(2000)
     target = np.nan_to_num(table.column("f0").to_numpy()) * 3 + 0.01
     target[::50] += 20
     pq.write_table(table.drop_columns(["label", "key"]).append_column("target", pa.array(target)), tmp_path / "t.parquet")
-    found = scan_in_files(tmp_path / "t.parquet", epochs=6, model=quick)
+    found = scan_memory_mapped(tmp_path / "t.parquet", epochs=6, model=quick)
     assert found.card["task"]["kind"] == "regression"
     np.testing.assert_allclose(found.table.column("given").to_numpy(), target)
     assert np.array(found.called("incorrect"))[::50].mean() > 0.8
@@ -143,12 +143,12 @@ def test_a_regression_is_scanned_in_pieces(small_limit, tmp_path, quick):
 
 def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, quick):
     sizes = BlockSizes(judge_rows=900, report_rows=700, bucket_rows=800)
-    table, wrong = made()
+    table, wrong = example_table()
     pyarrow.csv.write_csv(table, tmp_path / "t.csv")
-    found = scan_in_files(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick)
+    found = scan_memory_mapped(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick)
     assert found.table.column("id").to_pylist() == table.column("key").to_pylist()
     assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.9
-    few = scan_in_files(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick, budget=50)
+    few = scan_memory_mapped(tmp_path / "t.csv", sizes, id="key", epochs=6, model=quick, budget=50)
     assert 45 <= few.counts()["incorrect"] <= 50
 
 
@@ -165,16 +165,16 @@ def test_every_row_is_visited_once_whatever_the_segments():
 
 def test_an_array_is_filled_window_by_window():
     at = np.random.default_rng(0).permutation(1003)
-    with temporary_store(sizes=BlockSizes(window_rows=64, gather_bytes=1 << 16)) as files:
-        out = files.zeros((1003,), np.int64)
-        ranks.scatter_windows(out, at, lambda part: np.arange(part.start, part.stop) + 5, files)
+    with temporary_store(sizes=BlockSizes(window_rows=64, gather_bytes=1 << 16)) as store:
+        out = store.zeros((1003,), np.int64)
+        ranks.scatter_windows(out, at, lambda part: np.arange(part.start, part.stop) + 5, store)
         assert (out[at] == np.arange(1003) + 5).all()
         rows = np.sort(at[:300])
-        big = files.copy(np.arange(40_000.0).reshape(-1, 2))
-        np.testing.assert_array_equal(blocks.gather(big, rows, files), big[rows])
+        big = store.copy(np.arange(40_000.0).reshape(-1, 2))
+        np.testing.assert_array_equal(blocks.gather(big, rows, store), big[rows])
 
 
-def test_dealt_folds_are_even_in_each_class():
+def test_streamed_folds_are_even_in_each_class():
     y = np.random.default_rng(0).integers(-1, 3, 1000)
     fold = np.empty(1000, np.uint8)
     folds.streamed(np.arange(1000), y, 4, 1, fold)
@@ -203,75 +203,75 @@ def test_a_sample_is_even_and_in_order(monkeypatch):
     assert abs(at.mean() - 25_000) < 1500
 
 
-def test_a_limit_that_is_too_small_says_what_is_needed(parts):
-    with pytest.raises(UsageError, match=r"--memory 100MB: the scan needs about .* even piece by piece — expected at least that much — try --memory \d+MB"):
+def test_a_memory_limit_that_is_too_small_names_the_memory_needed(parts):
+    with pytest.raises(UsageError, match=r"--memory 100MB: the scan needs about .* even with rows in files — expected at least that much — try --memory \d+MB"):
         zcurate.scan(str(parts[0]), memory="100MB")
 
 
-def test_what_is_read_as_a_whole_says_so(tmp_path):
+def test_an_input_that_cannot_be_streamed_is_named_in_the_error(tmp_path):
     np.savez(tmp_path / "p.npz", images=np.random.default_rng(0).integers(0, 255, (50, 8, 8)).astype(np.uint8), labels=np.arange(50) % 2)
     with pytest.raises(UsageError, match=r"--memory 50MB: the scan needs about .*, as pictures in npz are read as a whole"):
         zcurate.scan(str(tmp_path / "p.npz"), memory="50MB")
 
 
-def test_without_a_limit_and_below_one_nothing_changes(parts):
+def test_rows_stay_in_memory_without_a_limit_and_below_one(parts):
     data = str(parts[0])
     progress = NoProgress()
     assert storage_policy.too_large(data, ScanOptions(), progress) is None
     assert storage_policy.too_large(data, ScanOptions(memory="64GB"), progress) is None
 
 
-def test_a_machine_that_is_too_small_is_told_of(parts, monkeypatch):
+def test_a_machine_with_too_little_memory_is_a_note(parts, monkeypatch):
     monkeypatch.setattr(cost_model, "available_bytes", lambda: 1000)
-    said = []
+    notes = []
     progress = NoProgress()
-    monkeypatch.setattr(progress, "note", said.append)
+    monkeypatch.setattr(progress, "note", notes.append)
     assert storage_policy.too_large(str(parts[0]), ScanOptions(), progress) is not None
-    assert "rows are kept in files" in said[0]
+    assert "rows are kept in files" in notes[0]
 
 
 def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypatch, quick):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(blocks, "judge_by_blocks", lambda *given: 1 / 0)
+    monkeypatch.setattr(blocks, "judge_by_blocks", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        scan_in_files(parts[0], epochs=3, model=quick)
+        scan_memory_mapped(parts[0], epochs=3, model=quick)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("more", [-10, 10])
-def test_an_input_with_other_rows_at_the_end_than_at_the_beginning_is_refused(more, parts, small_limit, tmp_path, monkeypatch, quick):
+def test_an_input_that_changes_during_the_scan_is_refused(more, parts, small_limit, tmp_path, monkeypatch, quick):
     folder, table, _ = parts
     data, judge_all = shutil.copytree(folder, tmp_path / "data"), blocks.judge_by_blocks
 
-    def meanwhile(*given):
+    def change_input(*arguments):
         pq.write_table(pa.concat_tables([table, table]).slice(1200, table.num_rows - 1200 + more), data / "part-2.parquet")
-        return judge_all(*given)
+        return judge_all(*arguments)
 
-    monkeypatch.setattr(blocks, "judge_by_blocks", meanwhile)
+    monkeypatch.setattr(blocks, "judge_by_blocks", change_input)
     with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
-        scan_in_files(data, epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
+        scan_memory_mapped(data, epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
     assert not (tmp_path / "r.parquet").exists()
 
 
 @pytest.mark.slow
 def test_the_files_are_gone_after_an_interruption(tmp_path):
-    table, _ = made(60_000)
+    table, _ = example_table(60_000)
     pq.write_table(table, tmp_path / "t.parquet")
     program = "from zcurate.pipeline import cost_model; from zcurate.cli import app\ncost_model.min_bytes = lambda plan, shape: 0\napp.program()"
-    room = tmp_path / "room"
-    room.mkdir()
-    environment = {**os.environ, "TMPDIR": str(room), "PYTHONPATH": str(ROOT)}
-    words = ["scan", str(tmp_path / "t.parquet"), "--memory", "1MB", "--epochs", "500"]
-    with subprocess.Popen([sys.executable, "-c", program, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    arguments = ["scan", str(tmp_path / "t.parquet"), "--memory", "1MB", "--epochs", "500"]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as process:
         for _ in range(300):
-            if any(name.startswith("zcurate-rows-") for name in os.listdir(room)):
+            if any(name.startswith("zcurate-rows-") for name in os.listdir(folder)):
                 break
             time.sleep(0.1)
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 130, err
-    assert os.listdir(room) == []
+    assert os.listdir(folder) == []
 
 
 def test_sizes():
@@ -283,14 +283,14 @@ def test_sizes():
             ScanOptions(memory=bad).check()
 
 
-def test_text_that_only_later_rows_show_is_refused_in_pieces(tmp_path):
+def test_text_found_after_the_preview_is_refused_out_of_core(tmp_path):
     words = np.random.default_rng(0)
     lines = [" ".join(words.choice(["a", "bb", "ccc", "dd", "e"], 6)) + f" {at}" for at in range(2000)]
     table = pa.table({"x": words.normal(size=2000), "t": lines, "label": ["u", "v"] * 1000})
     pq.write_table(table, tmp_path / "t.parquet")
-    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
+    source, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
     with pytest.raises(InputError, match="column 't' is text"):
-        profile.profile_table(where, preview.preview_input(where, options), options)
+        profile.profile_table(source, preview.preview_input(source, options), options)
 
 
 @pytest.fixture(scope="module")
@@ -310,41 +310,41 @@ def few_pictures(tmp_path_factory):
     return folder
 
 
-def test_pictures_in_a_file_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
+def test_memory_mapped_pictures_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
     monkeypatch.setattr(images, "DECODE_ROWS", 70)
-    kept = []
-    monkeypatch.setattr(rounds, "train", lambda encoded, *rest, real=rounds.train: (kept.append(encoded), real(encoded, *rest))[1])
+    trained = []
+    monkeypatch.setattr(rounds, "train", lambda encoded, *rest, real=rounds.train: (trained.append(encoded), real(encoded, *rest))[1])
     settings = {"model": str(few_pictures / "m.toml"), "epochs": 3}
-    inside = zcurate.scan(str(few_pictures / "d"), **settings)
-    outside = scan_in_files(few_pictures / "d", BlockSizes(move_rows=70), **settings)
-    assert inside.table.equals(outside.table)
-    assert kept[0].image_store.resident and sum(one.nbytes for one in kept[1].image_store.arrays) == 2 * 300 * 144
+    resident = zcurate.scan(str(few_pictures / "d"), **settings)
+    mapped = scan_memory_mapped(few_pictures / "d", BlockSizes(move_rows=70), **settings)
+    assert resident.table.equals(mapped.table)
+    assert trained[0].image_store.resident and sum(one.nbytes for one in trained[1].image_store.arrays) == 2 * 300 * 144
     manifest = tmp_path / "m.csv"
     manifest.write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in sorted((few_pictures / "d").rglob("*.png"))))
     listed = zcurate.scan(str(manifest), memory="1MB", **settings)
-    assert sorted(listed.table.column("p_incorrect").to_pylist()) == sorted(inside.table.column("p_incorrect").to_pylist())
+    assert sorted(listed.table.column("p_incorrect").to_pylist()) == sorted(resident.table.column("p_incorrect").to_pylist())
 
 
-def test_pictures_in_a_file_are_learned_segment_by_segment(few_pictures, small_limit):
+def test_memory_mapped_pictures_are_trained_on_segment_by_segment(few_pictures, small_limit):
     sizes = BlockSizes(segment_block_rows=16, segment_rows=64, segment_bytes=1)
-    found = scan_in_files(few_pictures / "d", sizes, model=str(few_pictures / "m.toml"), epochs=6)
-    # All but the rows that were shown a planted label, which are described by one held-out answer.
+    found = scan_memory_mapped(few_pictures / "d", sizes, model=str(few_pictures / "m.toml"), epochs=6)
+    # All but the planted rows, which are described by one held-out prediction.
     assert np.bincount(found.table.column("n_seen").to_numpy()).tolist() == [0, 12, 0, 0, 0, 0, 288]
     assert found.counts()["incorrect"] > 5
 
 
-def test_parquet_at_an_address_is_read_in_pieces(parts, small_limit, quick, monkeypatch):
+def test_remote_parquet_is_streamed(parts, small_limit, quick, monkeypatch):
     folder, table, wrong = parts
-    far = fsspec.filesystem("memory")
-    far.put(str(folder), "/pieces", recursive=True)
+    remote = fsspec.filesystem("memory")
+    remote.put(str(folder), "/parts", recursive=True)
     monkeypatch.setattr(preview, "SMALL_BYTES", 1000)
-    found = scan_in_files("memory://pieces/", epochs=10, model=quick, label="label", id="key")
-    far.rm("/pieces", recursive=True)
+    found = scan_memory_mapped("memory://parts/", epochs=10, model=quick, label="label", id="key")
+    remote.rm("/parts", recursive=True)
     assert found.card["in_pieces"] and found.table.column("id").to_pylist() == table.column("key").to_pylist()
     assert auroc(-found.table.column("rank").to_numpy(), wrong) > 0.8
 
 
-def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path):
+def test_a_large_report_is_written_chunk_by_chunk(parts, quick, tmp_path):
     _, table, _ = parts
     whole = tmp_path / "t.parquet"
     pq.write_table(table, whole)
@@ -355,67 +355,67 @@ def test_a_large_report_is_written_as_it_is_made(parts, quick, tmp_path):
     assert pq.ParquetFile(tmp_path / "b.zcurate.parquet").metadata.num_row_groups == 5
     for name in at_once.table.column_names:
         assert at_once.table.column(name).to_pylist() == in_turn.table.column(name).to_pylist(), name
-    # Rows that could not be read have no place in the evidence: such a report is made as a whole.
+    # Rows that could not be read have no evidence: such a report is built as a whole.
     (tmp_path / "t.csv").write_text("x,label\n" + "".join(f"{at % 7}{',b,c' if at == 5 else ',' + 'ab'[at % 2]}\n" for at in range(400)))
     found = zcurate.scan(str(tmp_path / "t.csv"), output=str(tmp_path / "c.zcurate.parquet"), epochs=3, model=quick)
     assert found.counts()["skipped"] == 1 and len(found) == 400
 
 
-class Two:
-    """Two processes played by two threads."""
+class ThreadGroup:
+    """Two processes simulated by two threads."""
 
-    def __init__(self, rank, board, barrier):
-        self.rank, self.size, self.board, self.barrier = rank, 2, board, barrier
+    def __init__(self, rank, slots, barrier):
+        self.rank, self.size, self.slots, self.barrier = rank, 2, slots, barrier
 
     def gathered(self, thing):
-        self.board[self.rank] = thing
+        self.slots[self.rank] = thing
         self.barrier.wait(20)
-        found = list(self.board)
+        found = list(self.slots)
         self.barrier.wait(20)
         return found
 
-    def each(self, x):
+    def gather_arrays(self, x):
         yield from self.gathered(x)
 
 
-def by_two(work):
-    """What `work(others)` returns, or raises, in each of two processes."""
-    board, barrier = [None, None], threading.Barrier(2)
+def run_in_two(work):
+    """Collect what `work(processes)` returns, or raises, in each of two processes."""
+    slots, barrier = [None, None], threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(work, Two(rank, board, barrier)) for rank in (0, 1)]
+        futures = [pool.submit(work, ThreadGroup(rank, slots, barrier)) for rank in (0, 1)]
         return [future.exception() or future.result() for future in futures]
 
 
-def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
+def test_two_processes_read_alternate_splits_and_agree_on_the_profile(parts, tmp_path):
     _, table, _ = parts
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=400)
-    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
-    alone = profile.profile_table(where, preview.preview_input(where, options), options)
-    both = by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others))
+    source, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
+    single = profile.profile_table(source, preview.preview_input(source, options), options)
+    both = run_in_two(lambda processes: profile.profile_table(source, preview.preview_input(source, options), options, processes))
     assert [[unit.begin for unit in one.units] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
     assert [one.n_own for one in both] == [1600, 1400] and {one.sample.n_rows for one in both} == {N}
     for one in both:
-        assert one.counts == alone.counts and one.sample.task == alone.sample.task and one.sample.roles == alone.sample.roles
+        assert one.counts == single.counts and one.sample.task == single.sample.task and one.sample.roles == single.sample.roles
         assert one.sample.table.equals(both[0].sample.table)
-        mine = pa.Table.from_batches(list(one.pieces(["key"]))).column("key").to_pylist()
-        assert mine == [key for unit in one.units for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
+        keys = pa.Table.from_batches(list(one.pieces(["key"]))).column("key").to_pylist()
+        assert keys == [key for unit in one.units for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
 
 
-def test_what_one_reader_meets_all_hear_of(parts, tmp_path):
+def test_an_error_of_one_process_is_raised_in_all(parts, tmp_path):
     folder, *_ = parts
     shutil.copytree(folder, tmp_path / "d")
-    where, options = discovery.locate(str(tmp_path / "d"), None), ScanOptions(label="label")
-    seen = preview.preview_input(where, options)
+    source, options = discovery.locate(str(tmp_path / "d"), None), ScanOptions(label="label")
+    seen = preview.preview_input(source, options)
     whole = (tmp_path / "d" / "part-2.parquet").read_bytes()
     (tmp_path / "d" / "part-2.parquet").write_bytes(whole[: len(whole) // 2])
-    for error in by_two(lambda others: profile.profile_table(where, seen, options, others)):
+    for error in run_in_two(lambda processes: profile.profile_table(source, seen, options, processes)):
         assert isinstance(error, InputError) and "part-2.parquet: not a whole Parquet file" in str(error)
 
 
-def test_fewer_units_than_processes_are_refused(parts, tmp_path):
+def test_fewer_splits_than_processes_are_refused(parts, tmp_path):
     pq.write_table(parts[1], tmp_path / "t.parquet")
-    where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(label="label")
-    for error in by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others)):
+    source, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(label="label")
+    for error in run_in_two(lambda processes: profile.profile_table(source, preview.preview_input(source, options), options, processes)):
         assert isinstance(error, UsageError) and "1 row groups or files for 2 processes" in str(error)
 
 
@@ -425,14 +425,14 @@ def test_ranks_of_two_processes_are_ranks_among_all():
     code = np.where(rng.random(200) < 0.1, VERDICTS.index("unlabelled"), 0)
     halves = [slice(0, 80), slice(80, 200)]
 
-    def ranked(others):
-        mine = halves[others.rank]
-        one = SimpleNamespace(p_incorrect=p[mine], p_outlier=np.zeros(mine.stop - mine.start, np.float32), code=code[mine])
+    def ranked(processes):
+        part = halves[processes.rank]
+        one = SimpleNamespace(p_incorrect=p[part], p_outlier=np.zeros(part.stop - part.start, np.float32), code=code[part])
         rank = ranks.rank_rows(np.arange(len(one.code)), one.p_incorrect, one.p_outlier, one.p_outlier, one.code > 0)
-        ranks.rank_across(rank, one, others)
+        ranks.rank_across(rank, one, processes)
         return rank
 
-    found = np.concatenate(by_two(ranked))
+    found = np.concatenate(run_in_two(ranked))
     labelled = code == 0
     assert (found[~labelled] == 0).all()
     assert sorted(found[labelled]) == list(range(1, labelled.sum() + 1))
@@ -440,8 +440,8 @@ def test_ranks_of_two_processes_are_ranks_among_all():
 
 
 @pytest.mark.slow
-def test_two_processes_with_rows_of_their_own_write_one_report(tmp_path, quick):
-    table, wrong = made(6000)
+def test_two_processes_that_read_different_rows_write_one_report(tmp_path, quick):
+    table, wrong = example_table(6000)
     order = np.argsort(table.column("label").to_pylist(), kind="stable")
     table, wrong = table.take(pa.array(order)), wrong[order]
     (tmp_path / "d").mkdir()
@@ -449,8 +449,8 @@ def test_two_processes_with_rows_of_their_own_write_one_report(tmp_path, quick):
         pq.write_table(table.slice(2000 * at, 2000), tmp_path / "d" / f"part-{at}.parquet", row_group_size=500)
     out = tmp_path / "r.zcurate.parquet"
     program = "from zcurate.pipeline import cost_model; from zcurate.cli import app; cost_model.min_bytes = lambda plan, shape: 0; app.program()"
-    words = ["scan", str(tmp_path / "d"), "--label", "label", "--id", "key", "--memory", "1MB", "--epochs", "12", "--model", quick, "-o", str(out)]
-    done = together_do(2, "-c", program, *words)
+    arguments = ["scan", str(tmp_path / "d"), "--label", "label", "--id", "key", "--memory", "1MB", "--epochs", "12", "--model", quick, "-o", str(out)]
+    done = run_processes(2, "-c", program, *arguments)
     assert [bool(err) for _, err, _ in done] == [True, False]
     assert sorted(os.listdir(out))[0] == "part-00000-of-00012.parquet" and len(os.listdir(out)) == 12
     found = storage.load(str(out))
@@ -459,12 +459,12 @@ def test_two_processes_with_rows_of_their_own_write_one_report(tmp_path, quick):
     rank = found.table.column("rank").to_numpy()
     assert sorted(rank) == list(range(1, 6001))
     assert auroc(-rank, wrong) > 0.9
-    calls = found.counts()["incorrect"]
-    assert sum(one["rows"] for one in found.card["classes"]) == 6000 and sum(one["incorrect"] for one in found.card["classes"]) == calls
-    assert found.card["processes"] == 2 and 300 < calls < 1200
-    # Once more, over the report that is there; a file in its place is one too.
-    together_do(2, "-c", program, *words)
+    n_flagged = found.counts()["incorrect"]
+    assert sum(one["rows"] for one in found.card["classes"]) == 6000 and sum(one["incorrect"] for one in found.card["classes"]) == n_flagged
+    assert found.card["processes"] == 2 and 300 < n_flagged < 1200
+    # Once more, over the existing report, and over a report in one file.
+    run_processes(2, "-c", program, *arguments)
     shutil.rmtree(out)
     report.Report(found.table, found.card).save(str(out))
-    together_do(2, "-c", program, *words)
+    run_processes(2, "-c", program, *arguments)
     assert out.is_dir() and not [name for name in os.listdir(tmp_path) if name.startswith(".zcurate")]

@@ -1,4 +1,4 @@
-"""The whole flow on small data: N rows in, N rows out, and every promise of the schema."""
+"""Whole scans of small data: N rows in, N rows out, and every column of the schema."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 import zcurate
 from zcurate.errors import InputError, UsageError
 from zcurate.report import schema
+from zcurate.runtime.progress import NoProgress
 
 KINDS = {
     "row": pa.int64(), "given": pa.string(), "suggested": pa.string(), "p_suggested": pa.float32(), "verdict": pa.dictionary(pa.int32(), pa.string()),
@@ -36,6 +37,14 @@ def scanned(tmp_path_factory):
     return zcurate.scan(str(path), id="key"), wrong, path
 
 
+class WarningRecorder(NoProgress):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
 def column(report, name):
     return report.table.column(name).to_numpy(zero_copy_only=False)
 
@@ -54,8 +63,8 @@ def test_wrong_rows_are_found(scanned):
     flagged = set(np.flatnonzero(column(report, "verdict") == "incorrect").tolist())
     assert len(flagged & wrong) >= 20
     assert len(flagged - wrong) <= 5
-    lowest = set(report.top(24).column("row").to_pylist())
-    assert len(lowest & wrong) >= 20
+    highest = set(report.top(24).column("row").to_pylist())
+    assert len(highest & wrong) >= 20
 
 
 def test_suggestions_are_right_where_rows_are_wrong(scanned):
@@ -66,13 +75,13 @@ def test_suggestions_are_right_where_rows_are_wrong(scanned):
     assert right >= 20
 
 
-def test_rows_come_back_in_order_with_their_key(scanned):
+def test_rows_are_in_the_order_of_the_input_with_their_key(scanned):
     report, _, _ = scanned
     assert column(report, "row").tolist() == list(range(240))
     assert column(report, "id").tolist() == [f"k{at}" for at in range(240)]
 
 
-def test_mask_frequency_is_what_was_counted(scanned):
+def test_mask_frequency_is_the_share_of_masked_visits(scanned):
     report, _, _ = scanned
     np.testing.assert_allclose(column(report, "mask_frequency"), column(report, "n_masked") / column(report, "n_seen"), rtol=1e-6)
 
@@ -85,7 +94,7 @@ def test_ranks_follow_the_probabilities(scanned):
     assert (np.diff(suspicious) <= 1e-6).all()
 
 
-def test_the_card_tells_what_was_run(scanned):
+def test_the_run_card_describes_the_scan(scanned):
     report, _, path = scanned
     card = report.card
     assert card["input"]["path"] == str(path)
@@ -104,7 +113,7 @@ def test_the_same_scan_gives_the_same_report(scanned):
     assert again.table.equals(report.table)
 
 
-def test_a_frame_and_an_arrow_table_do_as_the_file(scanned):
+def test_a_frame_and_an_arrow_table_give_the_report_of_the_file(scanned):
     report, _, path = scanned
     frame = pd.read_csv(path)
     expected = report.table.drop_columns(["id"])
@@ -112,7 +121,7 @@ def test_a_frame_and_an_arrow_table_do_as_the_file(scanned):
     assert zcurate.scan(pa.Table.from_pandas(frame, preserve_index=False), id="key").table.drop_columns(["id"]).equals(expected)
 
 
-def test_unlabelled_rows_come_back_with_a_prediction(blobs_csv):
+def test_unlabelled_rows_have_a_prediction(blobs_csv):
     path, _ = blobs_csv
     frame = pd.read_csv(path, index_col="key")
     frame.loc[frame.index[:40], "label"] = None
@@ -163,7 +172,7 @@ def test_few_rows_are_trained_on_but_not_judged():
     assert len(report) == 10
 
 
-def test_a_class_of_one_row_does_no_harm():
+def test_a_class_of_one_row_is_no_obstacle():
     frame = pd.DataFrame({"a": np.r_[np.random.default_rng(0).normal(0, 1, 60), np.random.default_rng(1).normal(6, 1, 60), 3.3]})
     frame["label"] = ["x"] * 60 + ["y"] * 60 + ["z"]
     report = zcurate.scan(frame)
@@ -179,7 +188,7 @@ def test_every_table_model_scans(blobs_csv, model):
     assert len(set(report.top(24).column("row").to_pylist()) & wrong) >= 18
 
 
-def test_a_module_of_ones_own_scans(blobs_csv, tmp_path):
+def test_a_model_from_a_python_file_scans(blobs_csv, tmp_path):
     path, wrong = blobs_csv
     own = tmp_path / "own.py"
     own.write_text(
@@ -234,7 +243,7 @@ def test_texts_with_numbers_for_labels_are_a_regression():
     assert len(report) == 200
 
 
-def test_the_output_is_written_where_it_is_asked_for(blobs_csv, tmp_path):
+def test_the_report_is_written_to_output(blobs_csv, tmp_path):
     path, _ = blobs_csv
     out = tmp_path / "out.zcurate.parquet"
     report = zcurate.scan(str(path), output=str(out), epochs=2)
@@ -242,7 +251,7 @@ def test_the_output_is_written_where_it_is_asked_for(blobs_csv, tmp_path):
     assert pq.read_metadata(out).num_rows == 240
 
 
-def test_wild_numbers_do_no_harm():
+def test_extreme_numbers_are_no_obstacle():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 2))
     y = x[:, 0] + 0.1 * rng.normal(size=120)
@@ -305,33 +314,17 @@ def test_a_missing_file_is_an_input_error():
         zcurate.scan("nowhere.csv")
 
 
-def test_a_precision_out_of_reach_is_said_and_calls_nothing(tmp_path):
+def test_a_precision_out_of_reach_is_a_warning_and_flags_no_row(tmp_path):
     from tests.conftest import blobs_csv
 
-    class Heard:
-        def __init__(self):
-            self.warned = []
-
-        def stage(self, name):
-            pass
-
-        def step(self, done, total):
-            pass
-
-        def note(self, text):
-            pass
-
-        def warn(self, text):
-            self.warned.append(text)
-
     path, _ = blobs_csv.__wrapped__(tmp_path)
-    heard = Heard()
-    report = zcurate.scan(str(path), id="key", epochs=4, precision=0.99999, progress=heard)
+    progress = WarningRecorder()
+    report = zcurate.scan(str(path), id="key", epochs=4, precision=0.99999, progress=progress)
     assert report.counts().get("incorrect", 0) == 0
-    assert any("out of reach" in text for text in heard.warned)
+    assert any("out of reach" in text for text in progress.warnings)
 
 
-def test_pairs_and_classes_say_how_many_rows_are_expected_to_be_wrong(scanned):
+def test_pairs_of_classes_have_an_expected_number_of_wrong_rows(scanned):
     report, _, _ = scanned
     p = report.table.column("p_incorrect").to_numpy(zero_copy_only=False)
     pairs = report.card["pairs"]
@@ -342,7 +335,7 @@ def test_pairs_and_classes_say_how_many_rows_are_expected_to_be_wrong(scanned):
 
 @pytest.fixture(scope="module")
 def rules():
-    """500 rows whose class follows from two thresholds, which trees learn from fewer rows than a perceptron; 50 labels wrong."""
+    """500 rows whose class depends on two thresholds, which trees learn from fewer rows than a perceptron; 10 % of labels wrong."""
     rng = np.random.default_rng(2)
     x = rng.random((500, 6))
     truth = ((x[:, 0] > 0.4) ^ (x[:, 1] > 0.6)).astype(int)
@@ -350,47 +343,39 @@ def rules():
     return pd.DataFrame(x, columns=list("abcdef")).assign(label=np.array(["no", "yes"])[np.where(wrong, 1 - truth, truth)]), wrong
 
 
-def test_other_models_count_beside_the_members_and_find_more(rules, tmp_path):
+def test_auxiliary_models_join_the_held_out_predictions_and_find_more(rules, tmp_path):
     frame, wrong = rules
-    (tmp_path / "alone.toml").write_text("ensemble = []")
-    both, alone = (zcurate.scan(frame, epochs=8, model=model) for model in ("auto", str(tmp_path / "alone.toml")))
-    assert alone.card["heldout"] == {"members": 1.0}
+    (tmp_path / "members.toml").write_text("ensemble = []")
+    both, members = (zcurate.scan(frame, epochs=8, model=model) for model in ("auto", str(tmp_path / "members.toml")))
+    assert members.card["heldout"] == {"members": 1.0}
     assert set(both.card["heldout"]) > {"members"}
     assert sum(both.card["heldout"].values()) == pytest.approx(1, abs=0.01)
     assert both.card["model"]["ensemble"] == ("boosted", "forest") and "trees" in both.card["costs"]
-    found = [wrong[np.argsort(column(one, "rank"))[:50]].mean() for one in (both, alone)]
+    found = [wrong[np.argsort(column(one, "rank"))[:50]].mean() for one in (both, members)]
     assert found[0] >= found[1]
     assert (both.table.column("predicted").to_numpy() == frame["label"]).mean() > 0.8
 
 
-def test_a_scan_goes_on_without_its_trees_and_says_so(rules, monkeypatch):
-    from zcurate.runtime.progress import NoProgress
+def test_a_scan_continues_without_tree_models_and_warns(rules, monkeypatch):
     from zcurate.training.auxiliary import tree_worker
-
-    class Heard(NoProgress):
-        def __init__(self):
-            self.warned = []
-
-        def warn(self, text):
-            self.warned.append(text)
 
     def fails(*args, **settings):
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(tree_worker.subprocess, "Popen", fails)
-    heard = Heard()
-    report = zcurate.scan(rules[0], epochs=4, progress=heard)
+    progress = WarningRecorder()
+    report = zcurate.scan(rules[0], epochs=4, progress=progress)
     assert report.card["heldout"] == {"members": 1.0}
-    assert [text for text in heard.warned if "Resource temporarily unavailable" in text]
+    assert [text for text in progress.warnings if "Resource temporarily unavailable" in text]
 
 
 def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
     from zcurate.encoding import encoder
     from zcurate.training.auxiliary import tree_worker
 
-    made = []
+    children = []
     start = tree_worker.TreeWorker.start
-    monkeypatch.setattr(tree_worker.TreeWorker, "start", lambda self: made.append(start(self)) or made[-1])
+    monkeypatch.setattr(tree_worker.TreeWorker, "start", lambda self: children.append(start(self)) or children[-1])
 
     def fails(*args):
         raise UsageError("no")
@@ -398,10 +383,10 @@ def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
     monkeypatch.setattr(encoder, "encode", fails)
     with pytest.raises(UsageError):
         zcurate.scan(rules[0])
-    assert [child.returncode is not None for child in made] == [True]
+    assert [child.returncode is not None for child in children] == [True]
 
 
-def test_kinds_of_models_that_are_not_there_are_refused(blobs_csv, tmp_path):
+def test_unknown_auxiliary_models_are_refused(blobs_csv, tmp_path):
     (tmp_path / "m.toml").write_text('ensemble = ["forrest"]')
     with pytest.raises(UsageError, match="forrest"):
         zcurate.scan(str(blobs_csv[0]), model=str(tmp_path / "m.toml"))

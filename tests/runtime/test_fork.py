@@ -1,4 +1,4 @@
-"""Two members in two copies of the process: the same record as in one, and nothing left behind whatever happens."""
+"""Two members in two forked processes: the same record as in one, and no process left behind, whatever happens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-class Counting(NoProgress):
+class StepRecorder(NoProgress):
     def __init__(self):
         self.steps = []
 
@@ -43,15 +43,15 @@ def encoded():
     return encode(data_of({"a": a, "b": b, "label": np.where(a + b > 0, "up", "down")}), SPEC)
 
 
-def learned(may_fork, build=None, progress=None, spec=SPEC):
+def train_members(may_fork, build=None, progress=None, spec=SPEC):
     return train(encoded(), spec, 4, build=build, progress=progress or NoProgress(), owns_process=may_fork)[0]
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_two_processes_record_what_one_does(rounds):
     spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=rounds, folds=2, clues=("posterior", "second_split"))
-    one, progress = learned(False, spec=spec), Counting()
-    two = learned(True, progress=progress, spec=spec)
+    one, progress = train_members(False, spec=spec), StepRecorder()
+    two = train_members(True, progress=progress, spec=spec)
     for name, values in one.columns.items():
         np.testing.assert_array_equal(values, two.columns[name], err_msg=name)
     for name, values in one.curves.items():
@@ -62,55 +62,55 @@ def test_two_processes_record_what_one_does(rounds):
     assert torch.get_num_threads() == 2
 
 
-def test_members_are_in_two_processes_only_where_they_may_be():
-    here = os.getpid()
+def test_members_train_in_two_processes_only_where_forking_is_allowed():
+    parent = os.getpid()
     for may_fork, n in ((True, 1), (False, 2)):
-        made = SharedStore().zeros((2,), np.float32)
+        n_built = SharedStore().zeros((2,), np.float32)
 
-        def build(spec, encoded, n_members, generator, made=made):
-            made[int(os.getpid() != here)] += 1
+        def build(spec, encoded, n_members, generator, n_built=n_built):
+            n_built[int(os.getpid() != parent)] += 1
             return builder("mlp")(spec, encoded, n_members, generator)
 
-        learned(may_fork, build)
-        assert made.tolist() == [n, 2 - n]
+        train_members(may_fork, build)
+        assert n_built.tolist() == [n, 2 - n]
 
 
-def test_what_goes_on_beside_begins_once_and_here_only():
+def test_background_work_starts_once_and_in_the_parent_only():
     for limit in (None, 60.0):
-        begun = SharedStore().zeros((2,), np.float32)
-        here = os.getpid()
+        started = SharedStore().zeros((2,), np.float32)
+        parent = os.getpid()
 
-        def begin(begun=begun, here=here):
-            begun[int(os.getpid() != here)] += 1
+        def start(started=started, parent=parent):
+            started[int(os.getpid() != parent)] += 1
 
         spec = ModelConfig(name="mlp", hidden=(8,), batch=32, rounds=2, folds=2)
-        train(encoded(), spec, 3, time_limit=limit, start_background=begin, owns_process=True)
-        assert begun.tolist() == [1, 0]
+        train(encoded(), spec, 3, time_limit=limit, start_background=start, owns_process=True)
+        assert started.tolist() == [1, 0]
 
 
 def failing(error):
-    here = os.getpid()
+    parent = os.getpid()
 
     def build(spec, encoded, n_members, generator):
-        if os.getpid() != here:
+        if os.getpid() != parent:
             error()
         return builder("mlp")(spec, encoded, n_members, generator)
 
     return build
 
 
-def test_what_goes_wrong_in_the_copy_is_raised_here():
+def test_an_error_in_the_child_is_raised_in_the_parent():
     def wrong():
         raise ValueError("no such thing")
 
     with pytest.raises(RuntimeError, match="no such thing"):
-        learned(True, failing(wrong))
+        train_members(True, failing(wrong))
     assert torch.get_num_threads() == 2
 
 
-def test_a_copy_that_is_killed_is_told_of():
+def test_a_killed_child_is_reported():
     with pytest.raises(MemoryError, match="ended by signal 9"):
-        learned(True, failing(lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        train_members(True, failing(lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
 
 def interrupted(pids):
@@ -125,7 +125,7 @@ def interrupted(pids):
     fork.run_forked(work)
 
 
-def test_what_goes_wrong_here_ends_the_copy():
+def test_an_error_in_the_parent_ends_the_child():
     pids = SharedStore().zeros((1,), np.int64)
     with pytest.raises(KeyboardInterrupt):
         interrupted(pids)
@@ -133,15 +133,15 @@ def test_what_goes_wrong_here_ends_the_copy():
         os.kill(int(pids[0]), 0)
 
 
-def test_a_copy_may_use_threads_of_its_own(monkeypatch):
+def test_the_child_may_use_threads_of_its_own(monkeypatch):
     monkeypatch.setattr(environment, "cpu_count", lambda: 6)
     big = torch.randn(400, 400)
     big @ big  # OpenMP's helpers are there.
     spec = ModelConfig(name="mlp", hidden=(256, 256), batch=400, rounds=1, folds=2)
-    assert np.isfinite(learned(True, spec=spec).heldout).all()
+    assert np.isfinite(train_members(True, spec=spec).heldout).all()
 
 
-def test_shared_memory_is_seen_by_the_copy_and_back():
+def test_shared_memory_is_visible_in_both_processes():
     shared, own = SharedStore().zeros((3, 2), np.float32), np.zeros(1)
 
     def work(processes):

@@ -1,4 +1,4 @@
-"""The loop: members blind to a fold, planted errors, and the same result for the same seed."""
+"""Training rounds: held-out folds, planted label errors, and the same result for the same seed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.small_runs import train
 from zcurate.config.model_config import ModelConfig, Plan, ZErrorConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.encoding.targets import TargetScale
+from zcurate.evidence.planted import Planted
 from zcurate.runtime.context import RunContext
 from zcurate.training import folds, hard_examples, rounds, sampler
 from zcurate.training.models import builder
@@ -48,22 +49,20 @@ def test_heldout_predictions_are_good_and_sum_to_one():
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.9
 
 
-def test_a_held_out_row_never_taught_its_label():
-    """Flip one row's label: the prediction of the member blind to it cannot follow."""
+def test_the_label_of_a_held_out_row_does_not_change_its_prediction():
+    """The member that never trains on the row gives the same prediction after its label is flipped."""
     encoded = toy()
     fold = np.arange(200) % 4
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32)
-    outcomes = []
+    found = []
     for flip in (False, True):
-        shown = encoded.y.numpy().copy()
+        labels = encoded.y.numpy().copy()
         if flip:
-            shown[0] = 1 - shown[0]
+            labels[0] = 1 - labels[0]
         trainer = rounds.Trainer(encoded, Plan(spec, True, 6, ""), builder("mlp"), RunContext())
-        from zcurate.evidence.planted import Planted
-
-        outcomes.append(trainer.train_round(0, fold, shown, Planted(np.array([0]), np.array([0]), np.array(["uniform"]))))
-    np.testing.assert_array_equal(outcomes[0].heldout[0], outcomes[1].heldout[0])
-    assert outcomes[0].columns["loss_mean"][0] != outcomes[1].columns["loss_mean"][0]
+        found.append(trainer.train_round(0, fold, labels, Planted(np.array([0]), np.array([0]), np.array(["uniform"]))))
+    np.testing.assert_array_equal(found[0].heldout[0], found[1].heldout[0])
+    assert found[0].columns["loss_mean"][0] != found[1].columns["loss_mean"][0]
 
 
 def test_the_same_seed_gives_the_same_evidence_and_another_seed_another():
@@ -74,7 +73,7 @@ def test_the_same_seed_gives_the_same_evidence_and_another_seed_another():
     assert not np.array_equal(first.heldout, other.heldout)
 
 
-def test_planted_rows_are_shown_wrong_in_their_round_only():
+def test_planted_rows_have_a_wrong_label_in_their_round_only():
     evidence, _ = run(toy())
     first, second = (one.planted for one in evidence.rounds)
     assert len(first.row) >= 8
@@ -84,7 +83,7 @@ def test_planted_rows_are_shown_wrong_in_their_round_only():
     assert set(second.kind.tolist()) == {"uniform", "confused", "boundary"}
 
 
-def test_planted_errors_look_wrong():
+def test_planted_errors_have_a_high_z():
     evidence, _ = run(toy(400))
     clean = np.ones(400, bool)
     planted = np.concatenate([one.columns["z_score"][one.planted.row] for one in evidence.rounds])
@@ -101,14 +100,14 @@ def test_unlabelled_rows_are_predicted_and_never_trained_on():
     assert (evidence.heldout[:20].argmax(1) == encoded.y[:20].numpy()).mean() > 0.8
 
 
-def test_members_in_turn_do_as_members_packed():
+def test_members_trained_in_turn_predict_as_packed_members_do():
     packed, _ = run(toy(400))
-    turn, _ = run(toy(400), packed=False)
-    assert (packed.heldout.argmax(1) == turn.heldout.argmax(1)).mean() > 0.93
-    assert set((turn.rounds[0].columns["n_seen"] / len(turn.rounds[0].error)).tolist()) == {3.0}
+    in_turn, _ = run(toy(400), packed=False)
+    assert (packed.heldout.argmax(1) == in_turn.heldout.argmax(1)).mean() > 0.93
+    assert set((in_turn.rounds[0].columns["n_seen"] / len(in_turn.rounds[0].error)).tolist()) == {3.0}
 
 
-def test_regression_gives_location_and_scale():
+def test_regression_predicts_location_and_scale():
     evidence, _ = run(toy(400, regression=True), n_epochs=15)
     assert np.corrcoef(evidence.heldout[:, 0], evidence.y)[0, 1] > 0.9
 
@@ -127,7 +126,7 @@ def test_single_rows_are_spread_evenly_by_class():
     assert np.bincount(fold[y == 1]).tolist() == [2, 2, 2, 2]
 
 
-def test_a_time_limit_cuts_short_and_says_so():
+def test_a_time_limit_cuts_training_short():
     begin = time.monotonic()
     evidence, cut = run(toy(), n_epochs=100_000, limit=1.0)
     assert cut
@@ -165,16 +164,15 @@ def test_the_gpu_gives_as_good_evidence():
     assert (evidence.heldout.argmax(1) == evidence.y).mean() > 0.9
 
 
-def test_hard_cases_keep_the_label_and_lie_between_two_rows():
-
+def test_hard_examples_keep_the_label_and_lie_between_two_rows():
     encoded = toy()
-    made, row = hard_examples.make_hard_examples(encoded, torch.Generator().manual_seed(0))
-    assert made is not None and len(row) == made.n_rows > 5
-    torch.testing.assert_close(made.y, encoded.y[row])
-    assert made.dense is not None and encoded.dense is not None
-    mine, other = torch.tensor([0, 1]), torch.tensor([5, 6])
-    blended = hard_examples.blend_rows(encoded, mine, other, 0.6)
-    torch.testing.assert_close(blended.dense, 0.6 * encoded.dense[mine] + 0.4 * encoded.dense[other])
+    examples, row = hard_examples.make_hard_examples(encoded, torch.Generator().manual_seed(0))
+    assert examples is not None and len(row) == examples.n_rows > 5
+    torch.testing.assert_close(examples.y, encoded.y[row])
+    assert examples.dense is not None and encoded.dense is not None
+    first, second = torch.tensor([0, 1]), torch.tensor([5, 6])
+    blended = hard_examples.blend_rows(encoded, first, second, 0.6)
+    torch.testing.assert_close(blended.dense, 0.6 * encoded.dense[first] + 0.4 * encoded.dense[second])
     evidence, _ = run(encoded)
     last = evidence.rounds[-1]
     np.testing.assert_allclose(last.hard_heldout.sum(1), 1, atol=1e-4)
@@ -183,15 +181,14 @@ def test_hard_cases_keep_the_label_and_lie_between_two_rows():
     assert own.mean() < plain.mean()
 
 
-def test_blurred_pictures_are_hard_cases():
-
+def test_blended_pictures_are_hard_examples():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (4, 1, 12, 12)).astype(np.uint8))
     y = torch.tensor([0, 1, 0, 1])
-    made = hard_examples.blend_rows(EncodedRows(y, np.arange(4), np.arange(4), 2, images=images), y[:2], torch.tensor([1, 0]), 0.6)
-    assert made.images.shape == (2, 1, 12, 12) and made.images.float().std() < 0.6 * images.float().std()
+    blended = hard_examples.blend_rows(EncodedRows(y, np.arange(4), np.arange(4), 2, images=images), y[:2], torch.tensor([1, 0]), 0.6)
+    assert blended.images.shape == (2, 1, 12, 12) and blended.images.float().std() < 0.6 * images.float().std()
 
 
-def test_second_split_margins_are_recorded_only_when_asked_for():
+def test_second_split_margins_are_recorded_only_for_their_clue():
     spec = ModelConfig(name="mlp", hidden=(16,), batch=32, rounds=2, clues=("heldout_margin", "second_split"))
     evidence, _ = train(toy(), spec, 4, True)
     assert evidence.curves["second"].shape == (3, 200) and np.isfinite(evidence.curves["second"]).all()
@@ -199,7 +196,7 @@ def test_second_split_margins_are_recorded_only_when_asked_for():
     assert plain.curves["second"].shape == (0, 200)
 
 
-def test_rows_held_for_wrong_are_left_out_of_later_rounds():
+def test_rows_that_seem_wrong_are_left_out_of_later_rounds():
     encoded = toy(400)
     y = encoded.y.clone()
     y[:20] = 1 - y[:20]

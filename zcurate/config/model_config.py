@@ -17,6 +17,11 @@ SECOND_SPLIT_EPOCHS = 3
 AuxiliaryModel = Literal["boosted", "forest", "bayes"]
 """Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts."""
 
+BFLOAT16_ROWS = 5000
+"""From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
+MIN_NEIGHBOR_KEYS, MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS = 1024, 8192, 1_600_000_000
+"""Rows that each row is compared with in a neighbor search, at least and at most, and pairs in all: exact up to 8 192 rows, a sample beyond."""
+
 
 @dataclass(frozen=True)
 class ZErrorConfig:

@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from zcurate import plugins
-from zcurate.config.model_config import ModelConfig
+from zcurate.config.model_config import BFLOAT16_ROWS, ModelConfig
 from zcurate.encoding.targets import TargetScale
 from zcurate.runtime.device import has_bfloat16
 from zcurate.runtime.store import ArrayStore, BlockSizes, InMemoryStore
 
-BFLOAT16_ROWS = 5000
-"""From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
-
 
 class Batch(NamedTuple):
-    """What a model sees of a batch; parts that the data lacks are None."""
+    """The model's inputs of a batch; None for kinds of columns that the data lack."""
 
     x: Tensor | None
     """(K, B, D) float32, encoded numbers, times and vectors."""
@@ -42,7 +39,7 @@ class EncodedRows:
     """N readable rows as tensors on one device."""
 
     y: Tensor
-    """(N,) int64 classes (-1 = unlabelled) or float32 standardised targets (NaN = unlabelled)."""
+    """(N,) int64 classes (-1 = unlabelled) or float32 standardized targets (NaN = unlabelled)."""
     row: np.ndarray
     """(N,) int64, position of each encoded row in the input."""
     fold_key: np.ndarray
@@ -58,11 +55,11 @@ class EncodedRows:
     bin_scale: Tensor | None = None
     """(P,) float32, 1 / width of each bin."""
     regular: tuple[int, int] = (0, 0)
-    """The first columns of `x` have equally many bins each: how many columns, and how many bins."""
+    """The first columns of `x` have equally many bins each: number of columns, and bins per column."""
     dtype: torch.dtype = torch.float32
-    """Of the numbers handed to the model."""
+    """Of the numbers passed to the model."""
     dense: Tensor | None = None
-    """(N, V) float32, standardised vectors and sentence embeddings, fed as they are."""
+    """(N, V) float32, standardized vectors and sentence embeddings, which are not binned."""
     codes: Tensor | None = None
     """(N, Q) int64, category codes with column offsets."""
     n_codes: int = 0
@@ -78,11 +75,11 @@ class EncodedRows:
     images: Tensor | None = None
     """(N, C, H, W) uint8."""
     target: TargetScale | None = None
-    """Regression: how targets were standardised."""
+    """Regression: how targets were standardized."""
     store: ArrayStore = field(default_factory=InMemoryStore)
-    """Where the rows lie; in one that is not resident they stand in a random order."""
+    """Where the rows are stored; in a store that is not resident they are in a random order."""
     image_store: ArrayStore = field(default_factory=InMemoryStore)
-    """Where the pixels of pictures lie."""
+    """Where the pixels of pictures are stored."""
 
     @property
     def n_rows(self) -> int:
@@ -91,7 +88,7 @@ class EncodedRows:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.y.device
 
     @property
@@ -101,7 +98,7 @@ class EncodedRows:
 
     @property
     def width(self) -> int:
-        """D, features per row of `Inputs.x`."""
+        """D, features per row of `Batch.x`."""
         bins = 0 if self.bin_column is None else len(self.bin_column)
         return bins + (0 if self.dense is None else self.dense.shape[1])
 
@@ -124,20 +121,24 @@ class EncodedRows:
         return self.image_store.sizes if self.store.resident else self.store.sizes
 
     def release(self) -> None:
-        """Hand back the pages of memory-mapped rows."""
+        """Release the cached pages of memory-mapped rows."""
         self.store.release()
         self.image_store.release()
 
     def labelled(self, rows: slice = slice(None)) -> Tensor:
-        """(n,) bool, of all rows or of some."""
+        """(n,) bool, whether rows are labelled.
+
+        Args:
+            rows: which ones; all by default.
+        """
         return ~self.y[rows].isnan() if self.regression else self.y[rows] >= 0
 
     def zeros(self, *shape: int, dtype: torch.dtype) -> Tensor:
-        """A new tensor of zeros in the store of the rows, on their device."""
+        """Make a tensor of zeros in the store of the rows, on their device."""
         return new_zeros(self.store, shape, dtype, self.device)
 
     def inputs(self, ids: Tensor) -> Batch:
-        """The inputs of rows `ids`.
+        """Gather the inputs of rows `ids`.
 
         Args:
             ids: (K, B) int64 encoded rows.
@@ -149,14 +150,14 @@ class EncodedRows:
         return Batch(self.numbers(ids), codes, *self.texts(ids), images)
 
     def numbers(self, ids: Tensor) -> Tensor | None:
-        """(K, B, D) float32: piecewise-linear numbers beside the vectors, or None where there are neither."""
+        """(K, B, D) float32: piecewise-linear numbers and vectors, or None where there are neither."""
         parts = [] if self.x is None else self.binned(gather_rows(self.x, ids))
         if self.dense is not None:
             parts.append(gather_rows(self.dense, ids).to(self.dtype))
         return torch.cat(parts, 2) if len(parts) > 1 else parts[0] if parts else None
 
     def binned(self, x: Tensor) -> list[Tensor]:
-        """Two blocks at most, (K, B, D) each: columns of equally many bins by broadcasting, the rest by gathering, which costs more.
+        """Encode numbers in at most two blocks, (K, B, D) each: columns of equally many bins by broadcasting, the rest by slower gathering.
 
         Args:
             x: (K, B, F) float32.
@@ -174,7 +175,7 @@ class EncodedRows:
         return parts
 
     def texts(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The terms of rows `ids`, as `Inputs` has them: gathered from the CSR arrays without a loop."""
+        """The terms of rows `ids`, as in `Batch`, gathered from the CSR arrays without a loop."""
         if self.term is None or self.term_start is None or self.term_weight is None:
             return None, None, None
         flat = ids.reshape(-1)
@@ -186,7 +187,7 @@ class EncodedRows:
 
 
 def new_zeros(store: ArrayStore, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A new tensor of zeros: in the store where tensors lie on the CPU, else on the device.
+    """Make a tensor of zeros: on the CPU in the store, else on the device.
 
     Args:
         store: of the rows.
@@ -200,17 +201,17 @@ def new_zeros(store: ArrayStore, shape: tuple[int, ...], dtype: torch.dtype, dev
 
 
 def gather_rows(values: Tensor, ids: Tensor) -> Tensor:
-    """Rows (K, B) of an (N, ...) tensor, (K, B, ...): what `values[ids]` gives, in a half to a twentieth of the time."""
+    """Gather rows (K, B) of an (N, ...) tensor, (K, B, ...); a faster `values[ids]`."""
     return values.index_select(0, ids.reshape(-1)).view(*ids.shape, *values.shape[1:])
 
 
 def dtype_for(spec: ModelConfig, n_rows: int, device: torch.device) -> torch.dtype:
-    """What the model's products are taken in: as `spec.dtype` says, or by the hardware and the number of rows.
+    """Choose the dtype of the model's products: `spec.dtype`, or by the hardware and the number of rows.
 
     Args:
         spec: `name`, `dtype`.
         n_rows: N.
-        device: where the tensors stay.
+        device: of the tensors.
     """
     if spec.dtype != "auto":
         return torch.bfloat16 if spec.dtype == "bfloat16" else torch.float32

@@ -1,4 +1,4 @@
-"""Encode a table or pictures as tensors, from which a batch is then gathered by row number alone.
+"""Encode a table or pictures as tensors, from which a batch is then gathered by row number.
 
 Numbers get a quantile-bin piecewise-linear encoding (Gorishniy et al. 2022, arXiv:2203.05556, eq. 1), made per batch from resident floats;
 categories become codes for embeddings; text a sparse TF-IDF row, a sentence embedding or both; pictures stay uint8.
@@ -28,7 +28,7 @@ from zcurate.encoding.groups import group_codes, hashed_groups
 from zcurate.encoding.images import order_by_content, take_in_order
 from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
 from zcurate.encoding.shuffle import shuffle_rows
-from zcurate.encoding.targets import MAX_TARGET, TargetScale, fit_target_scale
+from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
 from zcurate.encoding.text import text_fields
 from zcurate.encoding.vectors import to_matrix
 from zcurate.runtime.context import RunContext
@@ -112,12 +112,12 @@ def take_rows(data: Dataset, row: np.ndarray) -> Dataset:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How the columns of a table become numbers, fitted on a sample, so that any batch of its rows can be encoded alone."""
+    """How the columns of a table become numbers, fitted on a sample, so that any batch of its rows can be encoded by itself."""
 
     centers: list[tuple[float, bool] | None]
     """Of each number column its median, and whether values are missing; None where no value is known."""
     order: list[int]
-    """Which of the columns so made comes first in `x`."""
+    """Order of these columns in `x`."""
     time_parts: dict[str, list[int]]
     """Of each column of times, which of its parts vary."""
     categories: dict[str, tuple[pa.Array, int]]
@@ -142,7 +142,7 @@ class Encoder:
         """
         of_kind = {kind: [column.name for column in sample.roles.features if column.kind == kind] for kind in ("time", "category", "vector")}
         parts = {name: all_time_parts(sample.arrays[name]) for name in of_kind["time"]}
-        varying = {name: [at for at, part in enumerate(made) if np.nanmin(part) < np.nanmax(part)] or [0] for name, made in parts.items()}
+        varying = {name: [at for at, part in enumerate(found) if np.nanmin(part) < np.nanmax(part)] or [0] for name, found in parts.items()}
         numbers = number_columns(sample, varying)
         found = run_in_threads([partial(median_and_bins, values, spec.bins) for values in numbers], len(sample.given))
         centers = [None if one is None else (one[0], one[2]) for one in found]
@@ -174,20 +174,20 @@ class Encoder:
             `y` (n,) int64 classes (-1 = unlabelled) or float32 standardized targets (NaN = unlabelled); where there are such columns `x` (n, F)
             float32, `codes` (n, Q) int64, `dense` (n, V) float32.
         """
-        made = {"x": self.numbers(rows), "codes": self.codes(rows), "dense": self.dense(rows)}
-        return {name: array for name, array in made.items() if array.shape[1]} | {"y": self.labels(rows)}
+        arrays = {"x": self.numbers(rows), "codes": self.codes(rows), "dense": self.dense(rows)}
+        return {name: array for name, array in arrays.items() if array.shape[1]} | {"y": self.labels(rows)}
 
     def numbers(self, rows: Dataset) -> np.ndarray:
         """(n, F) float32 numbers less the column's median, which also fills missing values; and indicators of missing values."""
-        made: list[tuple[np.ndarray, float | None]] = []
+        columns: list[tuple[np.ndarray, float | None]] = []
         for values, center in zip(number_columns(rows, self.time_parts), self.centers, strict=True):
             if center is not None:
-                made += [(values, center[0]), (values, None)] if center[1] else [(values, center[0])]
-        x = np.empty((len(rows.given), len(made)), np.float32)
+                columns += [(values, center[0]), (values, None)] if center[1] else [(values, center[0])]
+        x = np.empty((len(rows.given), len(columns)), np.float32)
 
         def fill(begin: int, end: int) -> None:
             for new, old in enumerate(self.order):
-                values, median = made[old]
+                values, median = columns[old]
                 part = values[begin:end]
                 x[begin:end, new] = ~np.isfinite(part) if median is None else subtract_median(part, median)
 
@@ -217,5 +217,4 @@ class Encoder:
         if self.target is not None:
             y = rows.given.to_numpy(zero_copy_only=False).astype(np.float64)
             return np.clip(self.target.forward(y), -MAX_TARGET, MAX_TARGET).astype(np.float32)
-        codes = pc.fill_null(pc.index_in(rows.given, value_set=pa.array(rows.task.classes)), -1)
-        return codes.to_numpy(zero_copy_only=False).astype(np.int64)
+        return class_codes(rows)

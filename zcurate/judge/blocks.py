@@ -1,7 +1,7 @@
 """Judge all rows as one block, or rows of a memory-mapped store block by block.
 
-Rows of such a store stand in a random order, so each block is an even sample of all rows: it is judged, with all planted errors, as if it were the
-whole, and what is said of the whole is the mean over the blocks. No torch.
+Rows of such a store are in a random order, so each block is an even sample of all rows: it is judged, with all planted errors, as if it were the
+whole, and numbers that describe the whole are means over the blocks. No torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggeste
 
 @dataclasses.dataclass(frozen=True)
 class JudgeRequest:
-    """What is to be judged, and how."""
+    """What to judge, and how."""
 
     evidence: Evidence
     """The rounds of N rows, not yet merged."""
@@ -67,7 +67,7 @@ def judge_by_blocks(request: JudgeRequest, run: RunContext) -> Judged:
     With several processes, each of which judges rows of its own, all use the mean of their cuts, and none judges where one of them cannot.
 
     Args:
-        request: what is to be judged.
+        request: what to judge.
         run: store, processes, timings; a forked copy of the process may judge every other block.
     """
     if run.store.resident:
@@ -79,15 +79,15 @@ def judge_by_blocks(request: JudgeRequest, run: RunContext) -> Judged:
         own = dataclasses.replace(cut, budget=None if cut.budget is None else round(cut.budget * n / n_rows))
         request = dataclasses.replace(request, cut=Cut(threshold=float(np.mean(processes.gathered(cut_at(own, first.p_incorrect, first.reliability))))))
     judged = judge_blocks(request, run)
-    whys = [why for why in processes.gathered(judged.verdicts.why) if why]
-    return judge_blocks(dataclasses.replace(request, forbidden=whys[0]), run) if whys and not judged.verdicts.why else judged
+    reasons = [why for why in processes.gathered(judged.verdicts.why) if why]
+    return judge_blocks(dataclasses.replace(request, forbidden=reasons[0]), run) if reasons and not judged.verdicts.why else judged
 
 
 def judge_resident(request: JudgeRequest, run: RunContext) -> Judged:
     """Judge all rows as one block.
 
     Args:
-        request: what is to be judged.
+        request: what to judge.
         run: timings.
     """
     evidence = merge_rounds(request.evidence.rounds, request.evidence.y).with_columns(request.columns)
@@ -116,7 +116,7 @@ def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
     """Judge memory-mapped rows block by block; the first block settles whether the others are judged at all.
 
     Args:
-        request: what is to be judged; its cut needs no second pass.
+        request: what to judge; its cut needs no second pass.
         run: store and timings.
     """
     n, store = len(request.evidence.y), run.store
@@ -142,7 +142,7 @@ def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
     blocks = {0: without_arrays(first)}
 
     def judge_own(processes: SingleProcess) -> dict[int, Verdicts]:
-        return {at: without_arrays(judge_one(at, request.forbidden or first.why)[1]) for at in range(1, n_blocks) if processes.trains(at)}
+        return {at: without_arrays(judge_one(at, request.forbidden or first.why)[1]) for at in range(1, n_blocks) if processes.trains_group(at)}
 
     if run.owns_process and run.processes.size == 1 and n_blocks > 2 and environment.cpu_count() > 1 and can_fork():
         own, other = run_forked(judge_own)
@@ -235,12 +235,12 @@ def locate(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray
         wanted: (m,) int64.
 
     Returns:
-        (m,) bool; and (k,) int64 positions in `rows` of those that are there.
+        (m,) bool; and (k,) int64 positions in `rows` of those that were found.
     """
     at = np.searchsorted(rows, wanted)
-    there = at < len(rows)
-    there[there] = rows[at[there]] == wanted[there]
-    return there, at[there]
+    found = at < len(rows)
+    found[found] = rows[at[found]] == wanted[found]
+    return found, at[found]
 
 
 def verdict_arrays(verdicts: Verdicts) -> dict[str, np.ndarray]:
@@ -250,7 +250,7 @@ def verdict_arrays(verdicts: Verdicts) -> dict[str, np.ndarray]:
 
 
 def without_arrays(verdicts: Verdicts) -> Verdicts:
-    """What a block's verdicts say of the whole."""
+    """A block's verdicts without their arrays: the numbers that describe the whole."""
     empty: dict[str, Any] = dict.fromkeys(ARRAYS, np.zeros(0))
     return dataclasses.replace(verdicts, **empty, percentiles=dict.fromkeys(verdicts.percentiles, np.zeros(0)))
 
@@ -268,7 +268,7 @@ def with_arrays(verdicts: Verdicts, arrays: dict[str, np.ndarray]) -> Verdicts:
 
 
 def merge_verdicts(blocks: list[Verdicts], arrays: dict[str, np.ndarray]) -> Verdicts:
-    """Merge the blocks' verdicts: their arrays, and the means of what they say of the whole.
+    """Merge the blocks' verdicts: their arrays, and the means of the numbers that describe the whole.
 
     Args:
         blocks: the verdicts of the blocks.

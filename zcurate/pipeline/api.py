@@ -1,4 +1,4 @@
-"""`zcurate.scan` and its keyword arguments."""
+"""The public function `zcurate.scan`, and cost estimates."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def scan(data: Any, *, progress: Progress | None = None, command: str | None = N
 
     Args:
         data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
-        progress: receives progress; silent by default.
-        command: text for the run card: what the user typed.
-        **settings: options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
+        progress: receives stages, steps and warnings; silent by default.
+        command: text for the run card, such as the command line.
+        **settings: the options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
 
     Returns:
-        The report: `report.table` has one row per input row in the input's order, `report.card` says how reliable it is. It is
-        written to `output` if given.
+        The report: `report.table` has one row per input row in the input's order, `report.card` says how far to trust it. It is
+        written to `output` where that is given.
 
     Raises:
-        UsageError: an unknown setting, a value of the wrong type, or a missing column.
+        UsageError: an unknown setting, or a missing column.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     return run_scan(data, options_from(settings), RunContext(progress=progress or NoProgress(), command=command))
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:
-    """Convert keyword arguments to options.
+    """Turn keyword arguments into options.
 
     Raises:
-        UsageError: an unknown name, or a value of the wrong type.
+        UsageError: an unknown name, with the nearest known one; or a value of the wrong type.
     """
     import msgspec
 
@@ -68,7 +68,7 @@ def type_words(kind: Any) -> str:
 
 
 def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
-    """Estimate time and memory of a scan; of a large input only the beginning is read, nothing is written, torch is not loaded.
+    """Estimate the time and memory of a scan. Of a large input only the beginning is read; nothing is written, torch is not loaded.
 
     Args:
         data: as for `scan`.
@@ -84,9 +84,9 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
     from zcurate.pipeline.plan import make_plan
 
     if isinstance(data, str) or hasattr(data, "__fspath__"):
-        seen = preview.preview_input(discovery.locate(str(data), options.input_format), options)
+        found = preview.preview_input(discovery.locate(str(data), options.input_format), options)
     else:
-        whole = inputs.read_input(data, options)
-        seen = preview.Preview(whole, True, whole.n_rows)
-    what = make_plan(options, seen.data)
-    return cost_model.estimate(what, cost_model.shape_of(seen.data, what.spec), cost_model.machine(), seen.exact)
+        dataset = inputs.read_input(data, options)
+        found = preview.Preview(dataset, True, dataset.n_rows)
+    plan = make_plan(options, found.data)
+    return cost_model.estimate(plan, cost_model.shape_of(found.data, plan.spec), cost_model.machine(), found.exact)

@@ -1,4 +1,4 @@
-"""Checks before anything heavy is loaded, and warnings about the data."""
+"""Checks of options that come before any heavy import, and warnings about the data."""
 
 from __future__ import annotations
 
@@ -17,35 +17,41 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
-NO_MEDIANS = "torchrun: z_scale = mad — medians of several processes' rows cannot be joined — use z_scale = std, or one process"
+MIN_EPOCHS = 3
+"""Epochs needed to judge a training that was cut short."""
+NO_MEDIANS = "torchrun: z_scale = mad — a median cannot be pooled over processes — use z_scale = std, or one process"
 
 
-def check_process_group(size: int, options: ScanOptions, what: Plan) -> None:
-    """Refuse what several processes cannot do together.
+def check_process_group(size: int, options: ScanOptions, plan: Plan) -> None:
+    """Refuse settings that several processes do not support.
 
     Args:
-        size: processes.
+        size: number of processes.
         options: `resume`.
-        what: will be trained.
+        plan: what will be trained.
 
     Raises:
-        UsageError: naming it.
+        UsageError: names the setting.
     """
     from zcurate.training.sampler import N_SHARDS
 
-    if size > N_SHARDS * what.spec.folds:
-        raise UsageError(
-            f"torchrun: {size} processes — expected at most {N_SHARDS * what.spec.folds}: {N_SHARDS} shards of the rows for each member — start fewer"
-        )
-    if what.spec.z.z_scale == "mad":
+    if size > N_SHARDS * plan.spec.folds:
+        raise UsageError(f"torchrun: {size} processes — expected at most {N_SHARDS * plan.spec.folds}: {N_SHARDS} shards of rows per member — start fewer")
+    if plan.spec.z.z_scale == "mad":
         raise UsageError(NO_MEDIANS)
     if options.resume:
-        raise UsageError("torchrun: --resume — checkpoints are kept by one process only — leave out --resume")
+        raise UsageError("torchrun: --resume — only a single process keeps checkpoints — leave out --resume")
 
 
 def data_warnings(dataset: Dataset, clues: tuple[str, ...], card: dict[str, Any]) -> list[str]:
-    """What the user should know before trusting the verdicts: classes of few rows, clues that do not apply."""
-    out = [] if signals_for(not dataset.task.classes, clues) else [f"none of the clues asked for is for {dataset.task.kind}: the default ones are used"]
+    """Warn of classes with few rows and of clues that do not apply to the task.
+
+    Args:
+        dataset: N rows.
+        clues: signals to judge by.
+        card: run card, with the number of rows of each class.
+    """
+    out = [] if signals_for(not dataset.task.classes, clues) else [f"none of the chosen clues applies to {dataset.task.kind}: the default ones are used"]
     rare = [entry["name"] for entry in card["classes"] if entry["rows"] < FEW_ROWS]
     if rare:
         out.append(f"too few rows to judge well (under {FEW_ROWS}): {listed(rare, 5)}")
@@ -53,34 +59,33 @@ def data_warnings(dataset: Dataset, clues: tuple[str, ...], card: dict[str, Any]
 
 
 def max_p_incorrect(verdicts: Verdicts) -> float:
-    """The largest p_incorrect."""
+    """The largest p_incorrect of any row."""
     import numpy
 
     return float(numpy.nanmax(verdicts.p_incorrect))
 
 
 def too_short_reason(n_epochs: int, cut_short: bool) -> str:
-    """Why a training that the time limit cut can carry no verdicts; empty when it can."""
-    least = 3
-    return f"--time-limit left {n_epochs} epochs, {least} needed" if cut_short and n_epochs < least else ""
+    """Explain why training was cut too short for verdicts; empty where it was not."""
+    return f"--time-limit left {n_epochs} epochs, {MIN_EPOCHS} needed" if cut_short and n_epochs < MIN_EPOCHS else ""
 
 
 def check_first(options: ScanOptions) -> None:
-    """Refuse what can be refused before anything is read or any heavy library is loaded.
+    """Refuse bad options before anything is read or any heavy library is loaded.
 
     Raises:
-        UsageError: an option that cannot be meant, an unknown model, no GPU driver for `--device cuda`.
+        UsageError: an invalid option, an unknown model, no GPU driver for `--device cuda`.
     """
     options.check()
     from zcurate.config.toml import parse_model
 
     parse_model(options.model)
     if options.device == "cuda" and not has_cuda_driver():
-        raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU that torch can use — try --device cpu")
+        raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU supported by torch — try --device cpu")
 
 
 def has_cuda_driver() -> bool:
-    """Whether NVIDIA's driver library can be loaded; takes a millisecond where torch takes two seconds."""
+    """Whether NVIDIA's driver library can be loaded: a test that takes a millisecond, where importing torch takes seconds."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

@@ -96,7 +96,7 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
         run: progress, store of the rows.
 
     Raises:
-        UsageError: an option, a column or a place to write cannot be used.
+        UsageError: an option, a column or the output path cannot be used.
         InputError: the data are unreadable, or have fewer than two classes.
     """
     from zcurate.data import profile

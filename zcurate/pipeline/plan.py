@@ -13,29 +13,30 @@ from zcurate.errors import UsageError
 from zcurate.evidence.heldout import is_dense
 
 MAX_EMBEDDED_ROWS = 50_000
-"""Rows that `text = "auto"` embeds at most: some minutes on two CPU cores."""
+"""Largest number of rows that `text = "auto"` embeds: some minutes on two CPU cores."""
 EPOCHS_AT_20K, MIN_EPOCHS, MAX_EPOCHS = 10, 3, 40
+"""Epochs of the first round at 20 000 rows, and their limits."""
 MIN_TREE_ROWS = 300
-"""Fewer rows than that do not tell whether trees help."""
+"""Below this, held-out predictions cannot show whether tree models help."""
 LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
-"""From this many rows on, one round of two members in larger steps, `LARGE_EPOCHS` passes at 100 000 rows, and no neighbours: half of so many
-rows teach a member as much as three quarters of few, and a scan must not take longer than what it is to replace."""
+"""From this many rows on, one round of two members with larger batches, `LARGE_EPOCHS` epochs at 100 000 rows, and no neighbor search: a member
+trained on half of so many rows is as good as one trained on three quarters of few, and a scan must stay faster than the work it replaces."""
 
 
 def choose_text_encoding(wanted: str, data: Dataset) -> str:
-    """What `text = "auto"` means for this data; stays as it is where no column is text."""
+    """Resolve `text = "auto"` for this data; unchanged where no column is text."""
     if wanted != "auto" or "text" not in {column.kind for column in data.roles.features}:
         return wanted
     return "both" if data.n_rows <= MAX_EMBEDDED_ROWS and has_text_extra() else "tfidf"
 
 
 def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Plan:
-    """Decide model, sizes and schedule from the user's settings and the data.
+    """Choose model, sizes and schedule from the options and the data.
 
     Args:
         options: `model`, `epochs`.
         data: N rows.
-        resident: all rows are in memory; trees and naive Bayes learn from all of them at once.
+        resident: all rows are in memory, which auxiliary models need.
 
     Raises:
         UsageError: the model does not fit the data.
@@ -61,7 +62,7 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
 
 
 def choose_model(data: Dataset) -> tuple[str, str]:
-    """The model for this data, and why."""
+    """Choose the model for this data, and give the reason."""
     if data.pictures is not None:
         return "resnet", "the data are pictures"
     kinds = {column.kind for column in data.roles.features}
@@ -71,7 +72,7 @@ def choose_model(data: Dataset) -> tuple[str, str]:
 
 
 def default_settings(name: str, data: Dataset) -> dict[str, Any]:
-    """Settings by model and size of data. Chosen on the tuning half of the bench (tests/bench/README.md)."""
+    """Default settings by model and size of the data, chosen on the tuning half of the bench (tests/bench/README.md)."""
     small = data.n_rows < 2500
     if data.pictures is not None:
         side = data.pictures.shape[-1]
@@ -95,7 +96,7 @@ def default_settings(name: str, data: Dataset) -> dict[str, Any]:
 
 
 def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
-    """`ModelSpec.ensemble` where the user says nothing: what gained on the tuning half of the bench and on simulated sets."""
+    """Default `ModelConfig.ensemble`, chosen on the tuning half of the bench and on simulated data."""
     model = plugins.model_plugin(name)
     if data.task.kind == "regression" or not model.packed:
         return ()
@@ -104,7 +105,7 @@ def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
 
 
 def n_epochs_for(n_rows: int, pictures: bool) -> int:
-    """Passes of the first round: fewer the more rows there are."""
+    """Epochs of the first round; the more rows, the fewer."""
     if pictures:
         return max(4, min(10 if n_rows >= 1000 else 20, round(8 * (8000 / max(1, n_rows)) ** 0.5)))
     if n_rows >= LARGE_ROWS:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from zcurate.runtime.context import RunContext
     from zcurate.training.checkpoint import Checkpoint
 
-LONG_VISITS, LONG_PICTURES = 20_000_000, 200_000
-"""Visits (rows x members x epochs) from which a scan keeps checkpoints unasked: about half a minute on two cores."""
+MIN_VISITS, MIN_PICTURE_VISITS = 20_000_000, 200_000
+"""Visits (rows x members x epochs) from which a scan keeps checkpoints even without `--resume`: about half a minute on two cores."""
 CUTS = ("threshold", "precision", "budget")
-"""Options that move the verdicts and not the evidence: a finished report with another cut is not the one asked for."""
+"""Options that change the verdicts but not the evidence: a finished report with another cut has to be judged anew."""
 
 
 def finished_report(dataset: Dataset, options: ScanOptions) -> Report | None:
-    """The report, where one of this very scan is there and whole.
+    """Load the finished report of this same scan; None where there is none.
 
     Args:
         dataset: N rows.
@@ -39,13 +39,19 @@ def finished_report(dataset: Dataset, options: ScanOptions) -> Report | None:
         card = card_of(options.output)
     except ReportError:
         return None
-    cut = all(card["options"].get(name) == getattr(options, name) for name in CUTS)
-    done = cut and card.get("print") == fingerprint(dataset, options, make_plan(options, dataset)) and not card["partial"]
-    return load(options.output) if done else None
+    same_cut = all(card["options"].get(name) == getattr(options, name) for name in CUTS)
+    is_finished = same_cut and card.get("print") == fingerprint(dataset, options, make_plan(options, dataset)) and not card["partial"]
+    return load(options.output) if is_finished else None
 
 
 def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str, Any]:
-    """Everything that the evidence of a scan depends on, as plain JSON values; a checkpoint of another is refused."""
+    """Describe everything that the evidence of a scan depends on, as plain JSON values; a checkpoint with another fingerprint is refused.
+
+    Args:
+        dataset: N rows.
+        options: every setting.
+        plan: what will be trained.
+    """
     import importlib.metadata
     import platform
 
@@ -62,7 +68,7 @@ def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str,
 
 
 def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: dict[str, Any], run: RunContext) -> Checkpoint | None:
-    """Where to keep what is learned: beside the report, if `--resume` asks for it or the training is a long one.
+    """Open the checkpoint next to the report, where `--resume` is set or the training is long; None for no checkpoint.
 
     Args:
         options: `output`, `resume`.
@@ -72,14 +78,14 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         run: store and progress; memory-mapped rows have no checkpoints.
 
     Raises:
-        UsageError: the checkpoint that is there is of another scan.
+        UsageError: the checkpoint on disk belongs to another scan.
     """
     visits = n_rows * plan.spec.folds * plan.spec.rounds * plan.n_epochs
     if (
         environment.world_size() > 1
         or not run.store.resident
         or options.output in (None, "-")
-        or not (options.resume or visits >= (LONG_PICTURES if plugins.model_plugin(plan.spec.name).inputs == "images" else LONG_VISITS))
+        or not (options.resume or visits >= (MIN_PICTURE_VISITS if plugins.model_plugin(plan.spec.name).inputs == "images" else MIN_VISITS))
     ):
         return None
     from zcurate.training import checkpoint
@@ -88,7 +94,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
     if not options.resume:
         found.clear()
     elif found.exists():
-        run.progress.note(f"--resume: going on from the checkpoint {found.folder}")
+        run.progress.note(f"--resume: continuing from the checkpoint {found.folder}")
     else:
         run.progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
     return found

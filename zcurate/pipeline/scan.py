@@ -84,7 +84,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         The result, the context it was made with, and the checkpoint that it left.
 
     Raises:
-        UsageError: the model does not fit the data, or the device is not there.
+        UsageError: the model does not fit the data, or the device is not available.
         WorkerDone: this worker rank is no longer needed.
     """
     from zcurate.training.auxiliary import tree_worker
@@ -101,8 +101,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         if not run.store.resident:
             memory.trim()
         run.stage("training")
-        marks = fingerprint(table.sample, options, plan)
-        checkpoint = checkpoint_for(options, plan, rows.n_rows, marks, run)
+        scan_fingerprint = fingerprint(table.sample, options, plan)
+        checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
         evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
         row, target, dtype = rows.row, rows.target, str(rows.dtype).removeprefix("torch.")
         # What the members saw is needed no more; the judge needs the memory.
@@ -112,7 +112,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             leave_if_worker(run.ends_process)
         judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
-        card |= {"dtype": dtype} | ({"print": marks} if run.store.resident else {})
+        card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
 
@@ -126,7 +126,7 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
         run: what the process may do.
 
     Raises:
-        UsageError: the device is not there, or several processes cannot do this together.
+        UsageError: the device is not available, or several processes do not support a setting.
         WorkerDone: this worker rank is not needed.
     """
     run.stage("loading torch")
@@ -240,7 +240,7 @@ def describe_scan(
     """
     from zcurate.report.run_card import build_run_card, count_all_rows, pool_cards
 
-    card = build_run_card(table.sample, options, plan, judged, row, run, cut_short)
+    card = build_run_card(table.sample, options, plan, judged, run, cut_short)
     if not run.store.resident:
         card = count_all_rows(card, judged, evidence.y, run.store)
     for text in data_warnings(table.sample, plan.spec.judged_by, card):
@@ -250,14 +250,14 @@ def describe_scan(
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
     card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}
-    if run.processes.apart:
+    if run.processes.is_sharded:
         cards, n_rows = zip(*run.processes.gathered((card, len(row))), strict=True)
         card = run.processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
     return card
 
 
 def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summary_only: bool) -> Report:
-    """Write the report where that is asked for, and return it.
+    """Write the report to `output`, where that is set, and return it.
 
     Args:
         result: of the scan.
@@ -305,7 +305,7 @@ def write_report(result: ScanResult, path: str, run: RunContext, summary_only: b
                 name = part_name(split.number, result.table.n_units)  # type: ignore[union-attr]
                 write_chunks((chunk for _, chunk in of_split), os.path.join(folder, name), result.card, split.begin)
     memory.trim()
-    if environment.rank() != 0 and run.processes.apart:
+    if environment.rank() != 0 and run.processes.is_sharded:
         import pyarrow as pa
 
         return Report(pa.table({}), result.card)

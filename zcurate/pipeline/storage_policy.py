@@ -1,4 +1,4 @@
-"""Where rows are kept: in memory or in memory-mapped files."""
+"""Decide whether rows are kept in memory or in memory-mapped files, and whether torch is loaded while they are read."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ if TYPE_CHECKING:
     from zcurate.data.source import Source
     from zcurate.runtime.store import MemoryMappedStore
 
-LARGE_FILE, ENDS, MANY_PARTS = 1_000_000, 1 << 16, 100
-"""Bytes from which reading takes long enough to import torch beside it; bytes of a file's beginning and end, and parts of a folder, that are looked at."""
+LARGE_FILE, SNIFFED_BYTES, MANY_PARTS = 1_000_000, 1 << 16, 100
+"""Bytes of a file from which torch is imported while it is read; bytes searched at its beginning and end; files counted in a folder."""
 
 
-def too_large(data: Any, options: ScanOptions, progress: Progress, room: MemoryMappedStore | None = None) -> tuple[Source, Preview] | None:
-    """The input and its beginning where a scan would take more memory than `--memory` allows, or than there is; None where it fits.
+def too_large(data: Any, options: ScanOptions, progress: Progress, store: MemoryMappedStore | None = None) -> tuple[Source, Preview] | None:
+    """Find out whether a scan needs more memory than `--memory` allows, or than the machine has.
 
     Args:
         data: as for `scan`.
         options: `memory` and how to read.
-        progress: told of what follows.
-        room: takes the pixels of pictures that are decoded for a look; None for memory.
+        progress: receives warnings and notes.
+        store: takes the pixels of pictures decoded for the preview; None for memory.
+
+    Returns:
+        The input and its preview where it does, and can be streamed; otherwise None.
 
     Raises:
-        UsageError: `--memory` is less than a scan needs whatever it does, or the input can only be read as a whole.
+        UsageError: `--memory` is less than any scan of this input needs.
     """
     check_first(options)
     limit = units.parse_size(options.memory)
@@ -47,33 +50,39 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, room: MemoryM
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    where = dataclasses.replace(discovery.locate(str(data), options.input_format), room=room)
-    if where.content is not None and limit is None:
+    source = dataclasses.replace(discovery.locate(str(data), options.input_format), room=store)
+    if source.content is not None and limit is None:
         return None
-    seen = preview.preview_input(where, options)
-    what = make_plan(options, seen.data)
-    shape = cost_model.shape_of(seen.data, what.spec)
-    own = dataclasses.replace(shape, n_rows=ceil(shape.n_rows / environment.world_size()))
-    most, least = cost_model.peak_bytes(what, shape), cost_model.min_bytes(what, own)
+    found = preview.preview_input(source, options)
+    plan = make_plan(options, found.data)
+    shape = cost_model.shape_of(found.data, plan.spec)
+    local_shape = dataclasses.replace(shape, n_rows=ceil(shape.n_rows / environment.world_size()))
+    in_memory, streamed = cost_model.peak_bytes(plan, shape), cost_model.min_bytes(plan, local_shape)
     allowed = limit or cost_model.available_bytes() // environment.local_world_size()
-    if most <= allowed:
+    if in_memory <= allowed:
         return None
-    asked = f"--memory {options.memory}" if limit else f"this machine has {cost_model.format_size(allowed)}"
-    why = profile.why_not_streamed(seen, where)
-    if limit and (why or least > allowed):
-        needed = f"the scan needs about {cost_model.format_size(most if why else least)}" + (f", as {why}" if why else " even piece by piece")
-        raise UsageError(f"{asked}: {needed} — expected at least that much — try --memory {ceil((most if why else least) / 1e8) * 100}MB")
+    bound = f"--memory {options.memory}" if limit else f"this machine has {cost_model.format_size(allowed)}"
+    why = profile.why_not_streamed(found, source)
+    if limit and (why or streamed > allowed):
+        n_bytes = in_memory if why else streamed
+        needed = f"the scan needs about {cost_model.format_size(n_bytes)}" + (f", as {why}" if why else " even with rows in files")
+        raise UsageError(f"{bound}: {needed} — expected at least that much — try --memory {ceil(n_bytes / 1e8) * 100}MB")
+    size = cost_model.format_size(in_memory)
     if why:
-        progress.warn(f"the scan needs about {cost_model.format_size(most)} of memory and {asked}; it cannot be read piece by piece, as {why}")
+        progress.warn(f"the scan needs about {size} of memory and {bound}; rows cannot be kept in files, as {why}")
         return None
     if not limit:
-        kept = "rows" if seen.data.pictures is None else "pictures"
-        progress.note(f"the scan would need about {cost_model.format_size(most)} of memory and {asked}: {kept} are kept in files; --memory sets another limit")
-    return where, seen
+        kept = "rows" if found.data.pictures is None else "pictures"
+        progress.note(f"the scan would need about {size} of memory and {bound}: {kept} are kept in files; --memory sets another limit")
+    return source, found
 
 
 def may_be_large(path: str) -> bool:
-    """Whether a local input may not fit into memory: a fortieth of what there is, so that most inputs are not looked at twice."""
+    """Whether a local input may not fit into memory: it takes over a fortieth of it on disk, so that most inputs need no preview.
+
+    Args:
+        path: of a file or folder, or a glob.
+    """
     from zcurate.pipeline import cost_model
 
     try:
@@ -86,26 +95,26 @@ def may_be_large(path: str) -> bool:
     return size > cost_model.available_bytes() / 40
 
 
-def preload_torch(data: Any, named: tuple[str | None, ...], ours: bool) -> None:
-    """`lean.torch_beside` where a large file, or a folder of files, is going to be read: Arrow parses meanwhile. A small file's faults come first.
+def preload_torch(data: Any, named: tuple[str | None, ...], owns_process: bool) -> None:
+    """Load torch in the background while a large file or folder is read. Errors in a small file are reported before torch is loaded.
 
     Args:
         data: as for `scan`.
-        named: columns that options name; where one is nowhere in the file's first and last bytes, the reading is likely to fail.
-        ours: as for `lean.load_torch`.
+        named: columns named by options; where one is in neither the first nor the last bytes of the file, reading is likely to fail.
+        owns_process: as in `RunContext`.
     """
     with contextlib.suppress(OSError, TypeError, ValueError):
         if os.path.isdir(data):
-            some = itertools.islice((entry for entry in os.scandir(data)), MANY_PARTS)
-            if sum(LARGE_FILE // 10 if entry.is_dir() else entry.stat().st_size for entry in some) >= LARGE_FILE:
-                startup.load_torch_in_background(ours)
+            entries = itertools.islice((entry for entry in os.scandir(data)), MANY_PARTS)
+            if sum(LARGE_FILE // 10 if entry.is_dir() else entry.stat().st_size for entry in entries) >= LARGE_FILE:
+                startup.load_torch_in_background(owns_process)
             return
         if not os.path.isfile(data) or os.path.getsize(data) < LARGE_FILE:
             return
         with open(data, "rb") as file:
-            ends = file.read(ENDS)
+            content = file.read(SNIFFED_BYTES)
             # Parquet names its columns at the end.
-            file.seek(-ENDS, os.SEEK_END)
-            ends += file.read()
-        if all(name is None or name.encode() in ends for name in named):
-            startup.load_torch_in_background(ours)
+            file.seek(-SNIFFED_BYTES, os.SEEK_END)
+            content += file.read()
+        if all(name is None or name.encode() in content for name in named):
+            startup.load_torch_in_background(owns_process)

@@ -25,12 +25,12 @@ from zcurate.runtime.threads import run_in_threads
 
 @dataclass(frozen=True)
 class ReportRows:
-    """What the report says of M encoded rows."""
+    """Evidence and verdicts of M encoded rows."""
 
     evidence: Evidence
-    """What was seen of them."""
+    """Merged, as the rows were judged on."""
     verdicts: Verdicts
-    """What they were judged to be."""
+    """As judged."""
     predicted: np.ndarray
     """(M,) predicted class, or standardized target."""
     rank: np.ndarray
@@ -48,7 +48,7 @@ def build_report(
         rows: of the encoded rows.
         card: run card.
         target: regression's scale of targets; None for classes.
-        profiles: statistics of columns that rows are compared with; None for those of an even sample of `data`.
+        profiles: statistics of columns that attributions compare rows with; None for those of an even sample of `data`.
     """
     n, evidence, verdicts = data.n_rows, rows.evidence, rows.verdicts
     scatter = RowScatter(n, row)
@@ -71,7 +71,7 @@ def build_report(
         return {"rank": rank_column(scatter, rows.rank), "reasons": reasons_column(scatter, verdicts.reasons)}
 
     def attribution() -> dict[str, pa.Array]:
-        return {"telling": telling_column(data, scatter, verdicts, rows.predicted, profiles)}
+        return {"telling": attribution_column(data, scatter, verdicts, rows.predicted, profiles)}
 
     def evidence_columns() -> dict[str, pa.Array]:
         fields = dynamics_columns(scatter, evidence) | {"predicted": label_column(data, scatter, rows.predicted, target)}
@@ -86,24 +86,30 @@ def build_report(
 
 
 class RowScatter:
-    """Puts values of M encoded rows at their places among N input rows, null elsewhere."""
+    """Scatters values of M encoded rows over N input rows, null elsewhere."""
 
     def __init__(self, n_rows: int, row: np.ndarray) -> None:
+        """Scatter to these rows.
+
+        Args:
+            n_rows: N.
+            row: (M,) position of each encoded row among the input rows.
+        """
         self.n_rows, self.row = n_rows, row
         self.whole = np.array_equal(row, np.arange(n_rows))
-        """Every input row is encoded, and they stand in the input's order."""
+        """Every input row is encoded, in the input's order."""
 
-    def put(self, values: np.ndarray, nothing: Any, kind: Any) -> np.ndarray:
-        """(N, ...) of the numpy type `kind`, `nothing` where no row was encoded; may be `values` itself."""
+    def put(self, values: np.ndarray, fill: Any, dtype: Any) -> np.ndarray:
+        """(N, ...) of type `dtype`, `fill` where no row was encoded; may be `values` itself."""
         if self.whole:
-            return values.astype(kind, copy=False)
-        out = np.full((self.n_rows, *values.shape[1:]), nothing, kind)
+            return values.astype(dtype, copy=False)
+        out = np.full((self.n_rows, *values.shape[1:]), fill, dtype)
         out[self.row] = values
         return out
 
-    def floats(self, values: np.ndarray, kind: Any = np.float32) -> pa.Array:
-        """(N,) float32 (or `kind`), NaN as null."""
-        return pa.array(self.put(values, np.nan, kind), from_pandas=True)
+    def floats(self, values: np.ndarray, dtype: Any = np.float32) -> pa.Array:
+        """(N,) float32 (or `dtype`), NaN as null."""
+        return pa.array(self.put(values, np.nan, dtype), from_pandas=True)
 
     def counts(self, values: np.ndarray) -> pa.Array:
         """(N,) int32, NaN as null."""
@@ -134,7 +140,7 @@ def reasons_column(scatter: RowScatter, reasons: np.ndarray) -> pa.Array:
 
 
 def label_column(data: Dataset, scatter: RowScatter, values: np.ndarray, target: Any) -> pa.Array:
-    """Class codes (-1 = null) or standardised targets (NaN = null) as labels like the input's."""
+    """Turn class codes (-1 = null) or standardized targets (NaN = null) into labels like the input's."""
     if target is not None:
         return scatter.floats(target.back(values), np.float64)
     code = scatter.put(values, -1, np.int32)
@@ -147,27 +153,27 @@ def rank_column(scatter: RowScatter, rank: np.ndarray) -> pa.Array:
     return pa.array(out, mask=out == 0)
 
 
-def telling_column(data: Dataset, scatter: RowScatter, verdicts: Verdicts, decided: np.ndarray, backdrop: ColumnProfiles | None = None) -> pa.Array:
-    """The telling columns of the rows called incorrect, hard or outlier; empty for the rest."""
+def attribution_column(data: Dataset, scatter: RowScatter, verdicts: Verdicts, predicted: np.ndarray, profiles: ColumnProfiles | None = None) -> pa.Array:
+    """Attribute the verdicts incorrect, hard and outlier to input columns, as lists; empty for other rows."""
     wanted = np.sort(scatter.row[verdicts.has_verdict("incorrect") | verdicts.has_verdict("hard") | verdicts.has_verdict("outlier")])
     other = np.full(scatter.n_rows, -1)
     if data.task.classes:
-        other[scatter.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, decided)
-    told = attribute(data, wanted, class_codes(data), other, backdrop)
+        other[scatter.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, predicted)
+    attributions = attribute(data, wanted, class_codes(data), other, profiles)
     length = np.zeros(scatter.n_rows, np.int32)
-    length[wanted] = np.diff(told.offsets.to_numpy())
-    return to_lists(told.values, length, empty=True)
+    length[wanted] = np.diff(attributions.offsets.to_numpy())
+    return to_lists(attributions.values, length, empty=True)
 
 
 def dynamics_columns(scatter: RowScatter, evidence: Evidence) -> dict[str, pa.Array]:
-    """What training saw of each row."""
+    """Columns of the training dynamics; null for rows that were never trained on."""
     columns = evidence.columns
     seen, masked = columns["n_seen"], columns["n_masked"]
     trained = seen > 0
-    everywhere = bool(trained.all())
+    all_trained = bool(trained.all())
 
     def of(name: str) -> np.ndarray:
-        return columns[name] if everywhere else np.where(trained, columns[name], np.nan)
+        return columns[name] if all_trained else np.where(trained, columns[name], np.nan)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         frequency = masked / seen
@@ -183,19 +189,19 @@ def dynamics_columns(scatter: RowScatter, evidence: Evidence) -> dict[str, pa.Ar
 
 
 def heldout_columns(scatter: RowScatter, evidence: Evidence, regression: bool) -> dict[str, pa.Array]:
-    """What models that never trained on each row say of it."""
+    """Columns of the held-out predictions."""
     view = given_view(evidence)
     if regression:
-        far = residuals.residual_scale(view)
+        distance = residuals.residual_scale(view)
         entropy = 1 + np.log(2) + evidence.heldout[:, 1].astype(np.float64)
-        return {"p_given": scatter.floats(np.exp(-far)), "margin_heldout": scatter.floats(-far), "entropy_heldout": scatter.floats(entropy)}
+        return {"p_given": scatter.floats(np.exp(-distance)), "margin_heldout": scatter.floats(-distance), "entropy_heldout": scatter.floats(entropy)}
     own = np.where(view.labelled, given_probability(evidence.heldout, np.maximum(view.label, 0)), np.nan)
     margin = np.where(view.labelled, margins(evidence.heldout, view.label), np.nan)
     return {"p_given": scatter.floats(own), "margin_heldout": scatter.floats(margin), "entropy_heldout": scatter.floats(entropies(evidence.heldout))}
 
 
 def residual_columns(data: Dataset, scatter: RowScatter, evidence: Evidence, verdicts: Verdicts, target: Any) -> dict[str, pa.Array]:
-    """Regression: residuals in the user's unit, and the interval that holds 90 % of the targets taken for right.
+    """Regression: residuals in the target's unit, and an interval that holds 90 % of the targets judged correct.
 
     A Laplace distribution of scale b has standard deviation b sqrt(2); the interval's half-width in scales is the 90 % quantile
     of the held-out spreads of the rows with p_incorrect <= 0.5.
@@ -203,9 +209,9 @@ def residual_columns(data: Dataset, scatter: RowScatter, evidence: Evidence, ver
     location, log_scale = np.asarray(evidence.heldout).T.astype(np.float64)
     given = data.given.to_numpy(zero_copy_only=False).astype(np.float64)[scatter.row]
     predicted = target.back(location)
-    far = np.abs(evidence.y - location) * np.exp(-log_scale)
-    right = ~np.isnan(far) & ~(verdicts.p_incorrect > 0.5)
-    half = (float(np.quantile(far[right], 0.9)) if right.any() else 2.3) * np.exp(log_scale)
+    distance = np.abs(evidence.y - location) * np.exp(-log_scale)
+    correct = ~np.isnan(distance) & ~(verdicts.p_incorrect > 0.5)
+    half = (float(np.quantile(distance[correct], 0.9)) if correct.any() else 2.3) * np.exp(log_scale)
     signed = (evidence.y - location) * np.exp(-log_scale) / np.sqrt(2)
     wide = np.float64
     return {

@@ -182,7 +182,7 @@ def bands(rounds: tuple[Round, ...], regression: bool) -> dict[str, Any]:
     n_planted = sum(len(one.planted.row) for one in rounds)
     found: dict[str, Any] = {}
     for name in CURVES:
-        parts = [curve_of(one.dynamics_dynamics_of_planted()[1], name, regression, slice(None))[:n_epochs] for one in rounds]
+        parts = [curve_of(one.dynamics_of_planted()[1], name, regression, slice(None))[:n_epochs] for one in rounds]
         padded = [np.pad(part, ((0, n_epochs - len(part)), (0, 0)), constant_values=np.nan) for part in parts]
         found[name] = band(np.concatenate(padded, 1))
     return {"planted": n_planted, **found} if n_planted else {}

@@ -49,14 +49,14 @@ def rank_across(rank: np.ndarray, verdicts: Verdicts, processes: ProcessGroup) -
 
     Args:
         rank: (N,) int64, changed in place; 0 for unlabelled rows.
-        verdicts: of all rows here.
+        verdicts: of this process's rows.
         processes: each sends its ranking scores in turn.
     """
     labelled = np.flatnonzero(rank)
     own = ranking_score(verdicts, slice(None))[labelled]
     ascending = np.sort(own)
     ahead = np.zeros(len(own), np.int64)
-    for at, other in enumerate(processes.each(ascending)):
+    for at, other in enumerate(processes.gather_arrays(ascending)):
         if at != processes.rank:
             ahead += len(other) - np.searchsorted(other, ascending, "left" if at < processes.rank else "right")
     # The row of rank r is the r-th from the end of the ascending ones.
@@ -93,8 +93,8 @@ def rank_by_bins(rank: np.ndarray, row: np.ndarray, verdicts: Verdicts, z_score:
     for number in range(len(edges), 0, -1):
         in_bin: list[tuple[np.ndarray, ...]] = []
         for part in parts:
-            here = np.flatnonzero(bins[part] == number)
-            in_bin.append((part.start + here, *(values[part][here] for values in keys)))
+            selected = np.flatnonzero(bins[part] == number)
+            in_bin.append((part.start + selected, *(values[part][selected] for values in keys)))
             store.release()
         rows, position, p_incorrect, p_outlier, z = (np.concatenate(values) for values in zip(*in_bin, strict=True))
         span = slice(done, done + len(rows))
@@ -116,6 +116,6 @@ def scatter_windows(out: np.ndarray, at: np.ndarray, values: Callable[[slice], n
     for begin, end in chunk_ranges(len(out), max(window_rows, ceil(len(out) / store.sizes.max_windows))):
         for ends in chunk_ranges(len(at), window_rows):
             part = slice(*ends)
-            here = np.flatnonzero((at[part] >= begin) & (at[part] < end))
-            out[at[part][here]] = values(part)[here]
+            selected = np.flatnonzero((at[part] >= begin) & (at[part] < end))
+            out[at[part][selected]] = values(part)[selected]
             store.release()

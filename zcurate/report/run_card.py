@@ -1,4 +1,4 @@
-"""The run card: what was run on what, and how well the verdicts can be trusted. Plain JSON values only."""
+"""The run card: input, settings and reliability of a scan, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from zcurate.runtime.store import ArrayStore
 if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
 
+MAX_PAIRS, MAX_SKIPPED = 20, 100
+"""Pairs of classes and skipped rows listed in the card."""
 
-def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judged, row: np.ndarray, run: RunContext, cut_short: bool) -> dict[str, Any]:
+
+def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judged, run: RunContext, cut_short: bool) -> dict[str, Any]:
     """Describe everything needed to trust or repeat the scan, as plain JSON values.
 
     Args:
@@ -35,7 +38,6 @@ def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judg
         options: every setting.
         plan: what was trained.
         judged: verdicts, and the evidence of the first block.
-        row: (M,) position in the input of each encoded row.
         run: seed, device, command.
         cut_short: the time limit cut the training short.
     """
@@ -62,54 +64,51 @@ def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judg
         "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
         **describe_data(data),
         "model": {**plan.spec.as_dict(), "n_epochs": [len(one.error) for one in judged.evidence.rounds], "why": plan.why},
-        **describe_verdicts(data, judged.evidence, judged.first, row),
+        **describe_verdicts(data, judged.evidence, judged.first),
         "partial": cut_short,
         "warnings": list(data.warnings),
     }
 
 
 def count_all_rows(card: dict[str, Any], judged: Judged, y: np.ndarray, store: ArrayStore) -> dict[str, Any]:
-    """Replace what was counted in the first block by counts over all rows; pairs of classes are scaled up to them.
+    """Replace counts of the first block by counts of all rows; pairs of classes are scaled up.
 
     Args:
-        card: made from the first block.
+        card: of the first block.
         judged: verdicts of all rows.
         y: (N,) given labels as encoded.
-        store: of both.
+        store: of the rows.
     """
-    size, called = np.zeros(len(card["classes"]), np.int64), {word: np.zeros(len(card["classes"]), np.int64) for word in ("incorrect", "hard")}
+    n_classes = len(card["classes"])
+    n_rows, called = np.zeros(n_classes, np.int64), {word: np.zeros(n_classes, np.int64) for word in ("incorrect", "hard")}
     for begin, end in chunk_ranges(len(y), store.sizes.judge_rows):
         label, code = y[begin:end], judged.verdicts.code[begin:end]
         if card["classes"]:
-            size += np.bincount(label[label >= 0], minlength=len(size))
+            n_rows += np.bincount(label[label >= 0], minlength=n_classes)
             for word, n in called.items():
-                n += np.bincount(label[(label >= 0) & (code == VERDICTS.index(word))], minlength=len(size))
+                n += np.bincount(label[(label >= 0) & (code == VERDICTS.index(word))], minlength=n_classes)
         store.release()
-    classes = [{**entry, "rows": int(size[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
-    times = len(y) / len(judged.evidence.y)
+    classes = [{**entry, "rows": int(n_rows[at]), **{word: int(n[at]) for word, n in called.items()}} for at, entry in enumerate(card["classes"])]
+    scale = len(y) / len(judged.evidence.y)
     pairs = []
     for entry in card["pairs"]:
-        expected, half = entry["expected"] * times, (entry["high"] - entry["expected"]) * sqrt(times)
-        pairs.append({**entry, "rows": round(entry["rows"] * times), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
-    whole = judged.verdicts
-    if whole.why:
+        expected, half = entry["expected"] * scale, (entry["high"] - entry["expected"]) * sqrt(scale)
+        pairs.append({**entry, "rows": round(entry["rows"] * scale), "expected": expected, "low": max(0.0, expected - half), "high": expected + half})
+    verdicts = judged.verdicts
+    if verdicts.why:
         return {**card, "classes": classes, "pairs": pairs, "in_pieces": True}
-    expected_recall = {"recall": whole.recall, "recall_low": whole.recall_interval[0], "recall_high": whole.recall_interval[1]}
-    rate = dict(zip(("estimate", "low", "high"), whole.noise_rate, strict=True))
+    expected_recall = {"recall": verdicts.recall, "recall_low": verdicts.recall_interval[0], "recall_high": verdicts.recall_interval[1]}
+    rate = dict(zip(("estimate", "low", "high"), verdicts.noise_rate, strict=True))
     return {**card, "classes": classes, "pairs": pairs, "noise_rate": rate, "expected": {**card["expected"], **expected_recall}, "in_pieces": True}
 
 
-MAX_PAIRS = 20
-MAX_SKIPPED = 100
-
-
 def finite(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Replace NaN and infinity by None, as JSON has neither."""
     return float(value) if isfinite(value) else None
 
 
 def describe_data(data: Dataset) -> dict[str, Any]:
-    """Columns, task and skipped rows."""
+    """Describe task, columns and skipped rows."""
     roles = data.roles
     shape = None if data.pictures is None else list(data.pictures.shape[1:])
     return {
@@ -127,8 +126,8 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     }
 
 
-def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row: np.ndarray) -> dict[str, Any]:
-    """Skill, noise rate, classes, pairs, thresholds and calibration."""
+def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> dict[str, Any]:
+    """Describe skill, noise rate, classes, pairs, thresholds and calibration."""
     rate, low, high = verdicts.noise_rate
     classes = class_table(data, evidence, verdicts)
     table = [{name: finite(value) for name, value in entry.items()} for entry in verdicts.calibration]
@@ -154,17 +153,17 @@ def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts, row
 
 
 def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
-    """What is expected of the rows called incorrect: precision, recall among planted errors, and the share of made hard cases among them."""
+    """Expected precision and recall of the verdict incorrect, and the share of synthetic hard examples that get it."""
     flagged = verdicts.has_verdict("incorrect")
     precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
     low, high = verdicts.recall_interval
-    made, called = verdicts.hard_examples
+    n_hard, n_flagged = verdicts.hard_examples
     recall = {"recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
-    return {"precision": precision, **recall, "hard_cases": made, "hard_called": called / made if made else None}
+    return {"precision": precision, **recall, "hard_cases": n_hard, "hard_called": n_flagged / n_hard if n_hard else None}
 
 
 def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
-    """Per class: rows, expected share of wrong labels with a 95 % interval, rows called incorrect and hard, mean mask frequency."""
+    """Describe each class: rows, expected share of wrong labels with a 95 % interval, rows called incorrect and hard, mean mask frequency."""
     if not data.task.classes:
         return []
     table = []
@@ -172,30 +171,30 @@ def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[d
         masked = evidence.columns["n_masked"] / evidence.columns["n_seen"]
     incorrect, hard = verdicts.has_verdict("incorrect"), verdicts.has_verdict("hard")
     rows_of = np.split(argsort(evidence.y), np.cumsum(np.bincount(evidence.y + 1, minlength=len(data.task.classes) + 1)))[1:-1]
-    for name, mine in zip(data.task.classes, rows_of, strict=True):
-        p = verdicts.p_incorrect[mine]
+    for name, rows in zip(data.task.classes, rows_of, strict=True):
+        p = verdicts.p_incorrect[rows]
         p = p[~np.isnan(p)]
         rate = float(p.mean()) if len(p) else float("nan")
         half = 1.96 * sqrt(float((p * (1 - p)).sum()) / len(p) ** 2 + rate * (1 - rate) / len(p)) if len(p) else float("nan")
         table.append(
             {
                 "name": name,
-                "rows": len(mine),
+                "rows": len(rows),
                 "noise_rate": finite(rate),
                 "low": finite(max(0.0, rate - half)),
                 "high": finite(min(1.0, rate + half)),
-                "incorrect": int(incorrect[mine].sum()),
-                "hard": int(hard[mine].sum()),
-                "mask_frequency": finite(float(np.nanmean(masked[mine]))) if len(mine) and np.isfinite(masked[mine]).any() else None,
+                "incorrect": int(incorrect[rows].sum()),
+                "hard": int(hard[rows].sum()),
+                "mask_frequency": finite(float(np.nanmean(masked[rows]))) if len(rows) and np.isfinite(masked[rows]).any() else None,
             }
         )
     return table
 
 
 def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:
-    """The given -> other pairs with the most expected wrong rows: rows called incorrect, expected wrong rows with a 95 % interval.
+    """List the (given, other) pairs of classes with the most wrong rows: rows called incorrect, expected wrong rows with a 95 % interval.
 
-    A row's other class is the one suggested, else the best other class of models that never saw it.
+    A row's other class is the one suggested, else the most probable other class of the held-out prediction.
     """
     judged = (evidence.y >= 0) & ~np.isnan(verdicts.p_incorrect) if data.task.classes else np.zeros(0, bool)
     if not judged.any():
@@ -204,12 +203,12 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
     suggested = verdicts.suggested[judged]
     other = np.where((suggested >= 0) & (suggested != given), suggested, best_other(take_rows(evidence.heldout, judged), given))
     p = verdicts.p_incorrect[judged].astype(np.float64)
-    pairs, place = np.unique(given * len(names) + other, return_inverse=True)
-    expected, spread = np.bincount(place, p), np.bincount(place, p * (1 - p))
-    called = np.bincount(place, verdicts.has_verdict("incorrect")[judged])
+    pairs, pair_of_row = np.unique(given * len(names) + other, return_inverse=True)
+    expected, spread = np.bincount(pair_of_row, p), np.bincount(pair_of_row, p * (1 - p))
+    called = np.bincount(pair_of_row, verdicts.has_verdict("incorrect")[judged])
     table = []
     for k in np.lexsort((-expected, -called))[:MAX_PAIRS]:
-        # The pair's share is not known better than a Poisson count of it.
+        # The pair's expected count has at least the variance of a Poisson count.
         half = 1.96 * sqrt(spread[k] + expected[k])
         entry = {"given": names[pairs[k] // len(names)], "suggested": names[pairs[k] % len(names)], "rows": int(called[k])}
         table.append({**entry, "expected": finite(float(expected[k])), "low": max(0.0, expected[k] - half), "high": expected[k] + half})
@@ -217,18 +216,18 @@ def pair_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[di
 
 
 def cutoff_table(data: Dataset, evidence: Evidence) -> list[dict[str, Any]]:
-    """Per class the probability at which its two output distributions cross; empty for regression."""
+    """The probability at which each class's two output distributions cross; empty for regression."""
     if not data.task.classes:
         return []
     return [{"name": name, "p": finite(p)} for name, p in zip(data.task.classes, class_cutoffs(evidence), strict=True)]
 
 
 def pool_cards(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]:
-    """The run cards of processes that judged rows of their own as one: counts added up, rates averaged by rows, the rest the first's.
+    """Merge the run cards of processes that judged different rows: counts are summed, rates averaged by rows, the rest is that of rank 0.
 
     Args:
-        cards: in order of the ranks.
-        n_rows: that each judged.
+        cards: in order of rank.
+        n_rows: rows that each process judged.
     """
     first = cards[0]
     pairs: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -249,10 +248,10 @@ def pool_cards(cards: list[dict[str, Any]], n_rows: list[int]) -> dict[str, Any]
 
 
 def sum_entries(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weight: Sequence[float]) -> dict[str, Any]:
-    """Entries of one kind as one: counts are added up, other numbers averaged, the rest is the first's.
+    """Merge entries of one kind: counts are summed, other numbers averaged, the rest is that of the first.
 
     Args:
-        entries: of the same names.
+        entries: with the same names.
         counts: which names are counts.
         weight: of each entry in an average.
     """
@@ -267,7 +266,7 @@ def sum_entries(entries: Sequence[dict[str, Any]], counts: tuple[str, ...], weig
 
 
 def sum_pair(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """One pair of classes from what several processes expect of it; the half-widths of their intervals add up as squares."""
+    """Merge one pair of classes over processes; the half-widths of its intervals add in quadrature."""
     expected, half = sum(entry["expected"] for entry in entries), sqrt(sum((entry["high"] - entry["expected"]) ** 2 for entry in entries))
     rows = sum(entry["rows"] for entry in entries)
     return {**entries[0], "rows": rows, "expected": expected, "low": max(0.0, expected - half), "high": expected + half}

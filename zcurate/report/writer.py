@@ -59,7 +59,7 @@ class ScanResult:
 
     @property
     def is_aligned(self) -> bool:
-        """Every input row is encoded, and they stand in the input's order."""
+        """Every input row is encoded, in the input's order."""
         return self.data.pictures is None and np.array_equal(self.row, np.arange(self.data.n_rows))
 
     @cached_property

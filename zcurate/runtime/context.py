@@ -24,15 +24,15 @@ class RunContext:
     stopwatch: Stopwatch | None = None
     """Seconds by stage, for the run card; made from `progress` when not given."""
     store: ArrayStore = field(default_factory=InMemoryStore)
-    """Where the rows and everything recorded of them lie."""
+    """Stores the rows and everything recorded of them."""
     image_store: ArrayStore = field(default_factory=InMemoryStore)
-    """Where the pixels of pictures lie."""
+    """Stores the pixels of pictures."""
     block_sizes: BlockSizes = field(default_factory=BlockSizes)
     """Sizes of a memory-mapped store that the scan makes."""
     processes: SingleProcess = field(default_factory=SingleProcess)
     """The processes that train together."""
     device: torch.device | None = None
-    """Where tensors lie; None until torch is loaded."""
+    """Device of the tensors; None until torch is loaded."""
     seed: int = 0
     """Random seed."""
     time_limit: float | None = None

@@ -40,8 +40,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32: GPUs, and CPUs with instructions for it that are not masked off."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    if allowed and not any(word in allowed for word in ("BF16", "AMX", "DEFAULT", "ALL", "AVX10", "FP16")):
+    if not environment.allows_bfloat16():
         return False
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(known and known())

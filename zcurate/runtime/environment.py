@@ -26,6 +26,12 @@ def cpu_count() -> int:
     return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
 
 
+def allows_bfloat16() -> bool:
+    """Whether `ONEDNN_MAX_CPU_ISA`, where it is set, leaves oneDNN its bfloat16 instructions."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return not limit or any(word in limit for word in ("BF16", "AMX", "DEFAULT", "ALL", "AVX10", "FP16"))
+
+
 def claim_cpus() -> None:
     """The other processes on this machine are done: from now on `threads` counts theirs too."""
     os.environ["OMP_NUM_THREADS"] = str(cpu_count() * local_world_size())

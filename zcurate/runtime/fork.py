@@ -1,4 +1,4 @@
-"""A forked copy of the process that trains or judges beside it (Linux, CPU)."""
+"""A forked copy of the process that trains or judges in parallel with it (Linux, CPU)."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
     """Run a function in this process and in a forked copy of it at the same time.
 
     Members in threads of one process wait for each other's Python at every operation; a copy of the process costs some milliseconds, and its
-    memory is this one's until either writes to it. What both write to must lie in a `SharedStore` or a `MemoryMappedStore`. No other thread may
-    be at work in a library meanwhile: a lock that it holds would never open in the copy.
+    memory is this one's until either writes to it. What both write to must be in a `SharedStore` or a `MemoryMappedStore`. No other thread may
+    be running library code meanwhile: a lock that it has taken would never be released in the copy.
 
     Args:
-        work: called with `ForkedMember(0)` here and `ForkedMember(1)` in the copy; what it returns there must be small and can be pickled.
+        work: called with `ForkedMember(0)` in this process and `ForkedMember(1)` in the copy, where its result must be small and picklable.
 
     Returns:
-        What it returned here, and in the copy.
+        Its results in this process and in the copy.
 
     Raises:
-        BaseException: what `work` raised here, or in the copy (as RuntimeError with its traceback).
+        BaseException: what `work` raised in this process, or in the copy (as RuntimeError with its traceback).
         MemoryError: the copy was killed.
     """
     import torch
@@ -64,7 +64,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
     memory.trim()
     child = context.Process(target=run_child, args=(work, receiver, sender, os.getpid()), daemon=True)
     with warnings.catch_warnings():
-        # Python warns of any fork beside threads; the caller sees to it that none of them holds a lock.
+        # Python warns of every fork of a process with threads; the caller makes sure that none of them has taken a lock.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     sender.close()

@@ -1,8 +1,7 @@
-"""Several processes training the same members on their own rows: what they tell one another, and nothing else.
+"""Communication between the processes that train one scan together, over torch.distributed as `torchrun` sets it up.
 
-Leaves: `Alone`, `Twin`, `Crowd`, `Apart`. Enters: torch.distributed, as `torchrun` sets it up, or a fork. Rows belong to virtual shards, runs of
-rows whose number does not depend on the processes; each process holds neighbouring shards, or where the rows lie apart those that it read itself.
-One process is `Alone` and pays nothing.
+Rows belong to virtual shards, runs of rows whose number does not depend on the number of processes. Each process holds neighboring shards, or, where
+the input is sharded, the shards that it read itself. A `SingleProcess` communicates with nobody and costs nothing.
 """
 
 from __future__ import annotations
@@ -25,29 +24,31 @@ class ProcessGroup(Protocol):
     """The processes that read one input together."""
 
     rank: int
+    """Of this process, 0-based."""
     size: int
+    """Number of processes."""
 
     def gathered(self, thing: Any) -> list[Any]:
-        """What each hands in, in order of their ranks."""
+        """Gather a small object from every process, in order of rank."""
 
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of each in turn."""
+    def gather_arrays(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the array of every process, in order of rank."""
 
 
 class WorkerDone(Exception):
-    """This process's part of a scan under `torchrun` is over: the first process goes on alone."""
+    """Raised in worker ranks once rank 0 no longer needs them."""
 
 
-def leave_if_worker(last: bool) -> None:
-    """Of several processes all but the first are done, if nothing else is to come, and it takes over their cores.
+def leave_if_worker(is_last: bool) -> None:
+    """End worker ranks when no other work follows; rank 0 takes over their cores.
 
     Args:
-        last: nothing else is to come. In a user's own program each process goes on and gets the report, and in a trial another scan follows.
+        is_last: no other work follows. In a user's own program each process goes on and gets the report, and in a trial another scan follows.
 
     Raises:
-        Over: this is not the first.
+        WorkerDone: this is a worker rank.
     """
-    if not last or environment.world_size() == 1:
+    if not is_last or environment.world_size() == 1:
         return
     if environment.rank() > 0:
         raise WorkerDone
@@ -55,102 +56,106 @@ def leave_if_worker(last: bool) -> None:
 
 
 TIMEOUT = datetime.timedelta(minutes=30)
-"""How long a process waits for the others: one may still be reading."""
+"""Longest wait for another process, which may still be reading."""
 
 
 class SingleProcess:
-    """One process."""
+    """A process that trains alone; the interface of every process group."""
 
     rank, size = 0, 1
-    """Among those that share a member's rows."""
+    """Among the processes that share a member's rows."""
     member_group, n_member_groups = 0, 1
-    """Among the groups of processes that share the members."""
-    apart = False
-    """Each process has rows of its own, that no other knows of; else all know all rows."""
+    """Among the groups of processes that share the members of a round."""
+    is_sharded = False
+    """Each process holds only the rows that it read itself; otherwise every process holds all rows."""
     is_forked = False
     """This process and a forked copy of it train together."""
 
-    def mine(self, n_shards: int) -> range:
+    def own_shards(self, n_shards: int) -> range:
         """The virtual shards of this process.
 
         Args:
-            n_shards: in all.
+            n_shards: of all processes, or, where the input is sharded, of this one.
         """
         return range(n_shards * self.rank // self.size, n_shards * (self.rank + 1) // self.size)
 
-    def trains(self, member: int) -> bool:
-        """Whether this process has a part in training the member."""
-        return member % self.n_member_groups == self.member_group
+    def trains_group(self, number: int) -> bool:
+        """Whether this process takes part in training a group of members.
+
+        Args:
+            number: of the group, 0-based.
+        """
+        return number % self.n_member_groups == self.member_group
 
     def summed(self, x: Tensor) -> Tensor:
-        """The sum over the processes that share a member's rows, of the same shape."""
+        """Sum a tensor over the processes that share a member's rows."""
         return x
 
     def stacked(self, x: Tensor) -> Tensor:
-        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
+        """Stack the tensors of the P processes that share a member's rows, (P, *shape), in order of rank.
 
         Args:
-            x: of the same shape everywhere.
+            x: of the same shape in every process.
         """
         return x[None]
 
-    def reduce(self, parameters: list[nn.Parameter]) -> None:
-        """Add the gradients of the processes that share a member's rows, in place."""
+    def reduce_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Sum the gradients over the processes that share a member's rows, in place."""
 
-    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
-        """What all processes recorded: rows one after another, members added up.
+    def merge_records(self, x: Tensor, dim: int, take_max: bool = False) -> Tensor:
+        """Merge what all processes recorded: concatenate rows, sum over members.
 
         Args:
-            x: this process's part.
-            dim: in which rows are counted; -1 where every process has all of them.
-            largest: take the largest of the members instead of their sum.
+            x: this process's record.
+            dim: the dimension of rows; -1 where every process has all of them.
+            take_max: take the maximum over members instead of the sum.
         """
         return x
 
-    def agreed(self, value: bool) -> bool:
-        """What the first process says."""
+    def broadcast_flag(self, value: bool) -> bool:
+        """The value in rank 0."""
         return value
 
     def gathered(self, thing: Any) -> list[Any]:
-        """What each process hands in: here this one's alone."""
+        """Gather a small object from every process, in order of rank."""
         return [thing]
 
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of each process in turn: here this one's alone."""
+    def gather_arrays(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the array of every process, in order of rank."""
         yield x
 
     def leave(self) -> None:
-        """The work is done."""
+        """Leave the process group when the work is done."""
 
 
 class DistributedGroup(SingleProcess):
-    """One of several processes; all of them call the same methods in the same order.
+    """One of several processes, all of which call the same methods in the same order.
 
-    Members are shared out first, for they have nothing to tell one another; where there are more processes than members, each member's
-    rows are shared out among a group of them.
+    Members are distributed first, since they need no communication; where there are more processes than members, each member's rows are
+    distributed over a group of processes.
     """
 
     def __init__(self, device: torch.device, n_members: int) -> None:
-        """Meet the others.
+        """Join the process group.
 
         Args:
-            device: where the tensors are.
+            device: of the tensors.
             n_members: of a round.
         """
         from torch import distributed
 
         self.distributed, self.device = distributed, device
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
-        place, everyone = distributed.get_rank(), distributed.get_world_size()
-        self.n_member_groups = n_member_groups(everyone, n_members)
-        self.size = everyone // self.n_member_groups
-        self.member_group, self.rank = divmod(place, self.size)
+        n_processes = distributed.get_world_size()
+        self.n_member_groups = n_member_groups(n_processes, n_members)
+        self.size = n_processes // self.n_member_groups
+        self.member_group, self.rank = divmod(distributed.get_rank(), self.size)
         rows = [distributed.new_group(list(range(at * self.size, (at + 1) * self.size))) for at in range(self.n_member_groups)]
-        across = [distributed.new_group(list(range(at, everyone, self.size))) for at in range(self.size)]
+        across = [distributed.new_group(list(range(at, n_processes, self.size))) for at in range(self.size)]
         self.rows, self.across = rows[self.member_group], across[self.rank]
 
     def summed(self, x: Tensor) -> Tensor:
-        """The sum over the processes that share a member's rows, of the same shape."""
+        """Sum a tensor over the processes that share a member's rows."""
         if self.size == 1:
             return x
         out = x.clone()
@@ -158,10 +163,10 @@ class DistributedGroup(SingleProcess):
         return out
 
     def stacked(self, x: Tensor) -> Tensor:
-        """(P, *shape): the tensors of the processes that share a member's rows, in order of their ranks.
+        """Stack the tensors of the P processes that share a member's rows, (P, *shape), in order of rank.
 
         Args:
-            x: of the same shape everywhere.
+            x: of the same shape in every process.
         """
         import torch
 
@@ -169,25 +174,25 @@ class DistributedGroup(SingleProcess):
         self.distributed.all_gather(out, x.contiguous(), group=self.rows)
         return torch.stack(out)
 
-    def reduce(self, parameters: list[nn.Parameter]) -> None:
-        """Add the gradients of the processes that share a member's rows, in place: one message for all of them."""
+    def reduce_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Sum the gradients over the processes that share a member's rows, in place, in one message."""
         import torch
 
         if self.size == 1:
             return
-        found = [one.grad for one in parameters if one.grad is not None]
-        flat = torch.cat([one.reshape(-1) for one in found])
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.distributed.all_reduce(flat, group=self.rows)
-        for one, part in zip(found, flat.split([one.numel() for one in found]), strict=True):
-            one.copy_(part.view_as(one))
+        for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(total.view_as(gradient))
 
-    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
-        """What all processes recorded: rows one after another, members added up; parts may differ in length.
+    def merge_records(self, x: Tensor, dim: int, take_max: bool = False) -> Tensor:
+        """Merge what all processes recorded: concatenate rows, of which they may have different numbers; sum over members.
 
         Args:
-            x: this process's part.
-            dim: in which rows are counted; -1 where every process has all of them.
-            largest: take the largest of the members instead of their sum.
+            x: this process's record.
+            dim: the dimension of rows; -1 where every process has all of them.
+            take_max: take the maximum over members instead of the sum.
         """
         import torch
 
@@ -199,74 +204,81 @@ class DistributedGroup(SingleProcess):
             x = torch.cat([part[: int(n)] for part, n in zip(self.stacked(padded), sizes, strict=True)]).movedim(0, dim).contiguous()
         if self.n_member_groups > 1:
             x = x.contiguous()
-            kinds = self.distributed.ReduceOp
-            self.distributed.all_reduce(x, kinds.MAX if largest else kinds.SUM, group=self.across)
+            operations = self.distributed.ReduceOp
+            self.distributed.all_reduce(x, operations.MAX if take_max else operations.SUM, group=self.across)
         return x
 
-    def agreed(self, value: bool) -> bool:
-        """What the first process says."""
+    def broadcast_flag(self, value: bool) -> bool:
+        """The value in rank 0."""
         import torch
 
-        told = torch.tensor([value], dtype=torch.uint8, device=self.device)
-        self.distributed.broadcast(told, 0)
-        return bool(told[0])
+        flag = torch.tensor([value], dtype=torch.uint8, device=self.device)
+        self.distributed.broadcast(flag, 0)
+        return bool(flag[0])
 
     def gathered(self, thing: Any) -> list[Any]:
-        """What each process hands in, in order of their ranks: small things only."""
+        """Gather a small object from every process, in order of rank."""
         out: list[Any] = [None] * self.distributed.get_world_size()
         self.distributed.all_gather_object(out, thing)
         return out
 
-    def each(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """The array of each process in turn, in order of their ranks; arrays may differ in length."""
+    def gather_arrays(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the array of every process, in order of rank; arrays may differ in length."""
         import torch
 
-        here = self.distributed.get_rank()
-        for rank, (n, kind) in enumerate(self.gathered((len(x), x.dtype.str))):
-            mine = torch.from_numpy(np.ascontiguousarray(x)) if rank == here else torch.from_numpy(np.empty(n, kind))
-            told = mine.to(self.device)
-            self.distributed.broadcast(told, rank)
-            yield told.cpu().numpy()
+        own_rank = self.distributed.get_rank()
+        for rank, (n, dtype) in enumerate(self.gathered((len(x), x.dtype.str))):
+            buffer = torch.from_numpy(np.ascontiguousarray(x) if rank == own_rank else np.empty(n, dtype)).to(self.device)
+            self.distributed.broadcast(buffer, rank)
+            yield buffer.cpu().numpy()
 
     def leave(self) -> None:
-        """The work is done; nobody goes before all are here."""
+        """Leave the process group once every process has arrived here."""
         self.distributed.barrier()
         self.distributed.destroy_process_group()
 
 
 class ShardedGroup(DistributedGroup):
-    """One of several processes that have each read rows of their own: a member's batch is made of rows of all of them."""
+    """One of several processes, each of which read its own part of the input; every batch of a member takes rows of all processes."""
 
-    apart = True
+    is_sharded = True
 
     def __init__(self, device: torch.device) -> None:
-        """Meet the others."""
+        """Join the process group.
+
+        Args:
+            device: of the tensors.
+        """
         super().__init__(device, 1)
 
-    def mine(self, n_shards: int) -> range:
-        """All of this process's own shards."""
+    def own_shards(self, n_shards: int) -> range:
+        """All shards of the rows that this process read."""
         return range(n_shards)
 
-    def joined(self, x: Tensor, dim: int, largest: bool = False) -> Tensor:
-        """This process's own part: what is recorded stays with its rows."""
+    def merge_records(self, x: Tensor, dim: int, take_max: bool = False) -> Tensor:
+        """This process's own record, which stays with its rows."""
         return x
 
 
 def n_member_groups(n_processes: int, n_members: int) -> int:
-    """How many groups of equally many processes share the members: as many as there are members, or the most below that divide evenly."""
+    """Number of equally large groups of processes that share the members: at most one per member, and a divisor of the number of processes."""
     return max(n for n in range(1, min(n_members, n_processes) + 1) if n_processes % n == 0)
 
 
 def join_group(device: torch.device, n_members: int) -> SingleProcess:
-    """The processes that `torchrun` started, or this one alone.
+    """Join the processes that `torchrun` started, each of which holds all rows; without them the process stays single.
 
     Args:
-        device: where the tensors are.
+        device: of the tensors.
         n_members: of a round.
     """
     return DistributedGroup(device, n_members) if world_size() > 1 else SingleProcess()
 
 
 def join_sharded(device: torch.device) -> SingleProcess:
-    """The same, each with rows of its own."""
+    """Join the processes that `torchrun` started, each of which reads its own part of the input; without them the process stays single.
+
+    Args:
+        device: of the tensors.
+    """
     return ShardedGroup(device) if world_size() > 1 else SingleProcess()

@@ -1,7 +1,7 @@
-"""Where the arrays of N rows lie: in memory, in memory shared with forked copies of the process, or in memory-mapped files. No torch.
+"""Stores for the arrays of N rows: in memory, in memory shared with forked copies of the process, or in memory-mapped files. No torch.
 
-The system keeps of a memory-mapped array what it has room for; `release` hands all of it back, so that what a process holds stays flat however
-many rows there are.
+The system caches pages of a memory-mapped array as long as there is memory; `release` returns them, so that the memory of a process does not grow
+with the number of rows.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ArrayStore(Protocol):
     """Makes arrays and hands their memory back."""
 
     resident: bool
-    """All rows may be read at once, and stand in the input's order."""
+    """All rows may be read at once, and are in the input's order."""
     sizes: BlockSizes
     """How much is worked on at a time where rows are not resident."""
 
@@ -149,7 +149,7 @@ class MemoryMappedStore:
         self.n_touched = 0
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-        """A new array of zeros in a file; one without elements lies in memory.
+        """A new array of zeros in a file; one without elements is in memory.
 
         Raises:
             UsageError: the disk is full.

@@ -1,8 +1,7 @@
-"""The door out: columns on the device that record what every row did, and `freeze` to leave with them.
+"""Per-row training dynamics, accumulated on the device.
 
-Written once per epoch and member, in row order, no synchronisation. A fixed number of bytes per row and round: 12 per epoch (16 where the
-clue `sieve` is wanted), 12 for counts and the largest z, and the held-out sums: 4 per class and part of the run, or where classes or rows are too many
-for that the best few, `heldout.ROW_BYTES`.
+Written once per epoch and member, in row order, without synchronization. Memory per row and round: 12 bytes per epoch (16 with the clue `sieve`), 12 for
+counts and the largest z, and the held-out sums: 4 per class and part of the run, or, where there are too many classes or rows for that, the top k.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from zcurate.training.losses.zerror import LossOutput
 
 Z, ERROR, MARGIN, SIEVE = range(4)
 CURVES = {"z": Z, "error": ERROR, "margin": MARGIN, "sieve": SIEVE}
-"""Where each curve's sums lie."""
+"""Position of each curve's sums."""
 N_RUN_PARTS = 4
-"""Parts of the run whose held-out predictions are kept apart, so that the best can be chosen after the fact."""
+"""Parts of the run whose held-out predictions are recorded separately, so that the best can be chosen after training."""
 FREEZE_ROWS = 32_768
-"""Rows that are frozen at a time."""
+"""Rows frozen as one chunk."""
 MIN_LEARNED_RUN = 2
-"""Epochs running that a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
+"""Consecutive epochs in which a label must be predicted to count as learned (first k-epoch learning, arXiv:2308.13862)."""
 
 
 @dataclass(frozen=True)
 class RecordLayout:
-    """What is recorded of a round, and of how many rows."""
+    """What is recorded of a round, and for how many rows."""
 
     n_rows: int
     """N, rows of this process."""
@@ -50,21 +49,21 @@ class RecordLayout:
     sieve: bool = True
     """Whether the CORES score is recorded, for the clue `sieve`."""
     n_parts: int = N_RUN_PARTS
-    """Parts of the run whose held-out predictions are kept apart, where there is space for them."""
+    """Parts of the run whose held-out predictions are recorded separately, where there is space for them."""
 
 
 class TrainingDynamics:
     """One round's record of N rows over E epochs."""
 
     def __init__(self, layout: RecordLayout, device: torch.device, store: ArrayStore | None = None, own_class: Tensor | None = None) -> None:
-        """An empty record.
+        """Allocate an empty record.
 
         Args:
             layout: what is recorded.
-            device: where the record lies.
+            device: of the record.
             store: makes its arrays; None for memory.
             own_class: (N,) int64 given classes, -1 for none: of each row's held-out probabilities only the top k and that of its own class are
-                kept, and it is predicted once; None where they are kept dense.
+                stored, and it is predicted once; None where they are dense.
         """
         self.regression, self.store, self.own_class, self.n_outputs = layout.regression, store or InMemoryStore(), own_class, layout.n_outputs
         n_rows = layout.n_rows
@@ -76,7 +75,7 @@ class TrainingDynamics:
         self.n_epochs = 0
         """Epochs recorded so far."""
         self.seen, self.masked = (zeros(n_rows) for _ in range(2))
-        """Visits in one epoch; visits masked in all."""
+        """Visits in one epoch; masked visits in all epochs."""
         self.second = zeros(layout.n_second, 2, n_rows)
         self.z_max = zeros(n_rows)
         for begin, end in chunk_ranges(n_rows, FREEZE_ROWS):
@@ -87,35 +86,35 @@ class TrainingDynamics:
         self.n_heldout = zeros(n_parts, n_rows)
 
     def state(self) -> dict[str, Tensor]:
-        """All that is recorded, to be written into in place; `n_epochs` goes beside it."""
+        """All recorded tensors, to be written into in place; `n_epochs` is not among them."""
         return {name: getattr(self, name) for name in ("epoch", "seen", "masked", "second", "z_max", "heldout", "n_heldout")}
 
     def join(self, processes: SingleProcess) -> None:
-        """From here on the record of all processes' rows, in the input's order.
+        """Merge in the records of the other processes, in the input's order.
 
         Args:
-            processes: the processes, each with the rows of its shards.
+            processes: that share the rows or the members.
         """
         for name, one in self.state().items():
-            setattr(self, name, processes.joined(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, largest=name == "z_max"))
+            setattr(self, name, processes.merge_records(one, 1 if name in ("heldout", "n_heldout") else one.dim() - 1, take_max=name == "z_max"))
 
     def record(self, epoch: int, ids: Tensor, scored: LossOutput, weight: Tensor) -> None:
-        """Add visits: a batch or, better, one member's whole epoch at a time.
+        """Add visits: a batch, or better a member's whole epoch at once.
 
         Args:
             epoch: 0-based; every epoch visits the same rows.
             ids: (K, B) int64 rows.
-            scored: what the loss said of them.
+            scored: their loss output.
             weight: (K, B) float32, 0 for padding.
         """
-        flat, counted = ids.reshape(-1), weight.reshape(-1)
+        flat, counts = ids.reshape(-1), weight.reshape(-1)
         self.n_epochs = max(self.n_epochs, epoch + 1)
         if epoch == 0:
-            self.seen.index_add_(0, flat, counted)
-        self.masked.index_add_(0, flat, (~scored.keep).reshape(-1) * counted)
+            self.seen.index_add_(0, flat, counts)
+        self.masked.index_add_(0, flat, (~scored.keep).reshape(-1) * counts)
         for field, value in zip(self.epoch[epoch], scored.curves, strict=False):
-            field.index_add_(0, flat, value.reshape(-1) * counted)
-        visible = torch.where(counted > 0, scored.z.reshape(-1), float("-inf"))
+            field.index_add_(0, flat, value.reshape(-1) * counts)
+        visible = torch.where(counts > 0, scored.z.reshape(-1), float("-inf"))
         self.z_max.scatter_reduce_(0, flat, visible, "amax")
 
     def record_heldout(self, epoch: int, ids: Tensor, output: Tensor, weight: Tensor) -> None:
@@ -136,7 +135,7 @@ class TrainingDynamics:
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
     def record_second(self, epoch: int, ids: Tensor, margin: Tensor, weight: Tensor) -> None:
-        """Add margins of rows of the first split while the member trains on the second.
+        """Add margins of rows of the first split, recorded while the member trains on the second.
 
         Args:
             epoch: of the second split, 0-based.
@@ -147,29 +146,30 @@ class TrainingDynamics:
         rows = torch.stack([weight, margin * weight])
         self.second[epoch].index_add_(1, ids.reshape(-1), rows.reshape(2, -1))
 
-    def freeze(self, shown: np.ndarray, planted: Planted) -> Round:
-        """Leave the device.
+    def freeze(self, training_labels: np.ndarray, planted: Planted) -> Round:
+        """Turn the sums into columns and curves on the CPU.
 
         Args:
-            shown: (N,) labels the members were shown.
+            training_labels: (N,) labels that the members were trained on.
             planted: which of them are wrong on purpose.
         """
         if self.own_class is not None:
             heldout, best = self.heldout.cpu().numpy()[0], 1.0
         elif self.store.resident:
-            own = np.ones(len(shown), bool)
-            own[planted.row] = False
-            heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), shown, own)
+            unplanted = np.ones(len(training_labels), bool)
+            unplanted[planted.row] = False
+            heldout, best = best_heldout(self.heldout.cpu().numpy(), self.n_heldout.cpu().numpy(), training_labels, unplanted)
         else:
             heldout, best = self.heldout.numpy()[0], 1.0
-            for begin, end in chunk_ranges(len(shown), FREEZE_ROWS):
+            for begin, end in chunk_ranges(len(training_labels), FREEZE_ROWS):
                 heldout[begin:end] /= np.maximum(self.n_heldout[0, begin:end].numpy(), 1)[:, None]
                 self.store.release()
         columns, curves = self.means(best)
-        return Round(shown, planted, columns, heldout if self.own_class is None else TopKProbabilities(heldout, self.n_outputs), curves, best)
+        predictions = heldout if self.own_class is None else TopKProbabilities(heldout, self.n_outputs)
+        return Round(training_labels, planted, columns, predictions, curves, best)
 
     def means(self, best: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Columns (N,) and curves (E, N), as `Round` has them, piece by piece; on the CPU the curves take the place of the sums they are made from.
+        """Compute columns (N,) and curves (E, N) of a `Round`, chunk by chunk; on the CPU the curves overwrite the sums they are made from.
 
         Args:
             best: how far into the run held-out predictions were best, in (0, 1].
@@ -193,26 +193,26 @@ class TrainingDynamics:
 
 
 def top_k_of_batch(p: Tensor, own: Tensor) -> Tensor:
-    """(K, B, 2 x KEPT) float32 as `heldout.TopK` keeps them, of whole probabilities.
+    """Keep the largest probabilities of a batch, (K, B, 2 x TOP_K) float32 as in `heldout.TopKProbabilities`.
 
     Args:
-        p: (K, B, C).
-        own: (K, B) int64 class that is kept in any case; -1 for none.
+        p: (K, B, C) probabilities.
+        own: (K, B) int64 class that replaces the last of the top k where it is not among them; -1 for none.
     """
     code = p.topk(TOP_K, 2).indices
-    away = (own >= 0) & (code != own[..., None]).all(2)
-    code[..., -1] = torch.where(away, own, code[..., -1])
+    is_missing = (own >= 0) & (code != own[..., None]).all(2)
+    code[..., -1] = torch.where(is_missing, own, code[..., -1])
     return torch.cat([p.gather(2, code), code.to(p.dtype)], 2)
 
 
-def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, float]:
-    """Mean held-out predictions over the parts of the run that predict the given labels best (smallest log loss).
+def best_heldout(total: np.ndarray, n: np.ndarray, labels: np.ndarray, unplanted: np.ndarray) -> tuple[np.ndarray, float]:
+    """Average held-out predictions over the parts of the run that predict the given labels best (smallest log loss).
 
     Args:
         total: (P, N, C) float32 sums per part.
-        n: (P, N) float32 how many predictions each sum holds.
-        shown: (N,) labels; -1 or NaN = unlabelled.
-        own: (N,) bool, rows shown their own label.
+        n: (P, N) float32 number of predictions in each sum.
+        labels: (N,) training labels; -1 or NaN = unlabelled.
+        unplanted: (N,) bool, rows trained on their given label.
 
     Returns:
         (N, C) float32; and how far into the run the best part ends, in (0, 1].
@@ -221,39 +221,39 @@ def best_heldout(total: np.ndarray, n: np.ndarray, shown: np.ndarray, own: np.nd
     if not spans:
         return np.full(total.shape[1:], np.nan, np.float32), 1.0
     means = {(a, b): total[a:b].sum(0) / np.maximum(n[a:b].sum(0), 1)[:, None] for a, b in spans}
-    loss = {span: heldout_loss(mean, shown, own) for span, mean in means.items()}
+    loss = {span: heldout_loss(mean, labels, unplanted) for span, mean in means.items()}
     best = min(spans, key=lambda span: loss[span])
     single = min((span for span in spans if span[1] - span[0] == 1), key=lambda span: loss[span])
     return means[best].astype(np.float32), single[1] / len(total)
 
 
-def heldout_loss(heldout: np.ndarray, shown: np.ndarray, own: np.ndarray) -> float:
-    """Mean log loss of the rows shown their own label; wild targets count as far as 4 scales.
+def heldout_loss(heldout: np.ndarray, labels: np.ndarray, unplanted: np.ndarray) -> float:
+    """Mean log loss of the rows trained on their given label; residuals are clipped at 4 scales.
 
     Args:
         heldout: (N, C) probabilities or (N, 2) location and log scale.
-        shown: (N,) int64 classes or float targets.
-        own: (N,) bool.
+        labels: (N,) int64 classes or float targets.
+        unplanted: (N,) bool, rows trained on their given label.
     """
-    if shown.dtype.kind == "f":
-        judged = own & ~np.isnan(shown)
-        location, log_scale = heldout[judged].T
-        spread = np.minimum(np.abs(shown[judged] - location) * np.exp(-log_scale), 4.0)
+    if labels.dtype.kind == "f":
+        counted = unplanted & ~np.isnan(labels)
+        location, log_scale = heldout[counted].T
+        spread = np.minimum(np.abs(labels[counted] - location) * np.exp(-log_scale), 4.0)
         return float(np.mean(spread + log_scale))
-    judged = own & (shown >= 0)
-    p = heldout[judged, shown[judged]]
+    counted = unplanted & (labels >= 0)
+    p = heldout[counted, labels[counted]]
     return float(-np.mean(np.log(np.maximum(p, 1e-3))))
 
 
 def row_columns(
     epoch: np.ndarray, seen: np.ndarray, masked: np.ndarray, z_max: np.ndarray, regression: bool, best: float
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The columns of `evidence.DOCS` from sums per epoch.
+    """Compute the columns of `evidence.DOCS` from sums per epoch.
 
     Args:
-        epoch: (E, 3 or 4, N) float32 sums of z, error, margin and where wanted sieve.
+        epoch: (E, 3 or 4, N) float32 sums of z, error, margin and, where recorded, sieve.
         seen: (N,) float32 visits in each epoch.
-        masked: (N,) float32 visits masked.
+        masked: (N,) float32 masked visits.
         z_max: (N,) float32.
         regression: errors are signed.
         best: how far into the run held-out predictions were best, in (0, 1].
@@ -266,7 +266,7 @@ def row_columns(
         z, error, margin = (curves[name] for name in ("z", "error", "margin"))
         loss = np.abs(error) if regression else np.logaddexp(0, error)
         confidence = np.exp(-loss)
-        right = margin > (-1.0 if regression else 0.0)
+        correct = margin > (-1.0 if regression else 0.0)
         until = max(1, int(np.ceil(best * len(epoch))))
         columns = {
             "n_seen": seen * len(epoch),
@@ -279,20 +279,20 @@ def row_columns(
             "confidence_std": confidence.std(0),
             "margin_mean": margin.mean(0),
             "spread_best": -margin[:until].mean(0),
-            "learned_epoch": learned_epoch(right),
-            "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(np.float32),
+            "learned_epoch": learned_epoch(correct),
+            "n_forgotten": (correct[:-1] & ~correct[1:]).sum(0).astype(np.float32),
         }
     return columns, curves
 
 
-def learned_epoch(right: np.ndarray) -> np.ndarray:
-    """First epoch from which a row was predicted right `LEARNED_RUN` times running; E when never.
+def learned_epoch(correct: np.ndarray) -> np.ndarray:
+    """First epoch from which each row was predicted correctly in `MIN_LEARNED_RUN` consecutive epochs; E where there is none.
 
     Args:
-        right: (E, N) bool.
+        correct: (E, N) bool.
     """
-    run = right.copy()
-    for step in range(1, min(MIN_LEARNED_RUN, len(right))):
-        run[:-step] &= right[step:]
+    run = correct.copy()
+    for step in range(1, min(MIN_LEARNED_RUN, len(correct))):
+        run[:-step] &= correct[step:]
         run[-step:] = False
-    return np.where(run.any(0), run.argmax(0), len(right)).astype(np.float32)
+    return np.where(run.any(0), run.argmax(0), len(correct)).astype(np.float32)

@@ -22,11 +22,11 @@ SECOND_RATE = 0.5
 class RepresentationObserver(Protocol):
     """Compares held-out rows with training rows in the space that a member has learned."""
 
-    def keys(self, n_train: int, n_rows: int, device: torch.device) -> Tensor:
-        """(M,) int64 which of a member's training rows to compare with."""
+    def keys(self, n_training: int, n_rows: int, device: torch.device, /) -> Tensor:
+        """Choose which of a member's training rows to compare with, (M,) int64."""
 
-    def __call__(self, queries: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int) -> dict[str, Tensor]:
-        """Columns (Q,) of held-out rows, from their features (Q, D) and classes (Q,), and those (M, D), (M,) of training rows."""
+    def __call__(self, features: Tensor, own: Tensor, train_features: Tensor, labels: Tensor, n_classes: int, /) -> dict[str, Tensor]:
+        """Compute columns (Q,) of held-out rows from their features (Q, D) and classes (Q,), and those (M, D), (M,) of training rows."""
 
 
 def finish(members: MemberGroup, dynamics: TrainingDynamics, is_last_round: bool) -> None:
@@ -116,7 +116,7 @@ def train_second_split(members: MemberGroup, dynamics: TrainingDynamics) -> None
                 output = model(members.training_inputs(ids)).float()
             members.optimizer.zero_grad()
             (mean_weights(weight > 0, weight, trainer.processes) * row_losses(output, members.labels[ids])[0]).sum().backward()
-            trainer.processes.reduce(members.optimizer.parameters)
+            trainer.processes.reduce_gradients(members.optimizer.parameters)
             members.optimizer.step(spec.learning_rate * SECOND_RATE)
         model.eval()
         for ids, weight in first:

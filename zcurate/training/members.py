@@ -33,15 +33,15 @@ MAX_PACKED_BATCH = 512
 """Up to this batch the members of a narrow model run as one product on the CPU: their single steps would be too small to fill a core."""
 
 
-def trains_one_by_one(spec: ModelConfig, place: torch.device) -> bool:
+def trains_one_by_one(spec: ModelConfig, on: torch.device) -> bool:
     """Whether members train one by one, on threads or in processes of their own; else their steps are small and one core packs them.
 
     Args:
         spec: `name`, `batch`.
-        place: device of the tensors.
+        on: device of the tensors.
     """
     model = plugins.model_plugin(spec.name)
-    return not model.packed or (place.type == "cpu" and spec.batch > MAX_PACKED_BATCH and model.has_hidden_layers)
+    return not model.packed or (on.type == "cpu" and spec.batch > MAX_PACKED_BATCH and model.has_hidden_layers)
 
 
 class MemberGroup:
@@ -175,7 +175,7 @@ class MemberGroup:
         return visits.first(done), output.head(done)
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
-        """Train on one batch; all that lasts is changed in place.
+        """Train on one batch; lasting state is changed in place.
 
         Args:
             batch: (K, B).
@@ -203,7 +203,7 @@ class MemberGroup:
         else:
             loss = scored.loss if self.scalar_loss is None else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight, progress)
             loss.backward()
-        self.trainer.processes.reduce(self.optimizer.parameters)
+        self.trainer.processes.reduce_gradients(self.optimizer.parameters)
         self.optimizer.step(rate)
         return scored
 

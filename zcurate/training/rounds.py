@@ -44,7 +44,7 @@ MIN_EPOCHS = 3
 
 
 class Trainer:
-    """What all rounds share: the data, the model's plan, the time budget, and what is seen beside the training dynamics."""
+    """What all rounds share: the data, the model's plan, the time budget, and the observer's columns."""
 
     def __init__(
         self, encoded: EncodedRows, plan: Plan, build: BuildModel, run: RunContext, observer: RepresentationObserver | None = None,
@@ -52,13 +52,13 @@ class Trainer:
     ) -> None:  # fmt: skip
         """Nothing trained yet; arguments are those of `train`."""
         processes = run.processes
-        alone = processes.size * processes.n_member_groups == 1
+        is_single = processes.size * processes.n_member_groups == 1
         self.encoded, self.spec, self.build, self.run = encoded, plan.spec, build, run
         self.n_epochs, self.start_background, self.checkpoint, self.processes = plan.n_epochs, start_background, checkpoint, processes
         self.observer = None if encoded.regression else observer
         # Where each process has rows of its own every step waits for the others: packed members wait together.
-        self.packed = plan.packed and (not trains_one_by_one(plan.spec, encoded.device) and encoded.store.resident if alone else processes.apart)
-        self.n_segments = max(processes.gathered(n_segments(encoded))) if processes.apart else n_segments(encoded)
+        self.packed = plan.packed and (not trains_one_by_one(plan.spec, encoded.device) and encoded.store.resident if is_single else processes.is_sharded)
+        self.n_segments = max(processes.gathered(n_segments(encoded))) if processes.is_sharded else n_segments(encoded)
         self.predicts_every_epoch = encoded.n_rows < MAX_ROWS_PER_EPOCH and encoded.store.resident
         """Held-out rows are predicted after every epoch; else after the last."""
         self.inference_rows = inference_batch_rows(None if encoded.images is None else tuple(encoded.images.shape[1:]), encoded.device.type == "cuda")
@@ -90,7 +90,7 @@ class Trainer:
         if forks:
             self.hard_heldout = new_zeros(SharedStore(), tuple(self.hard_heldout.shape), torch.float32, encoded.device)
         dynamics = self.new_dynamics(forks)
-        # Unlabelled rows only ever stand as padding of weight 0, but must not index or poison anything.
+        # Unlabelled rows occur only as padding of weight 0, but must be valid indices and not spread NaN.
         clear, dtype = (np.nan_to_num, np.float32) if encoded.regression else (partial(np.maximum, 0), np.int64)
         labels = torch.from_numpy(encoded.store.copy(training_labels, dtype, clear)).to(encoded.device)
         heldout_mask = self.heldout_masks(fold)
@@ -153,10 +153,10 @@ class Trainer:
                 self.start_background()
 
     def can_fork(self) -> bool:
-        """Whether the two members of a round train in two processes: their rows must lie apart, and nothing be asked of either meanwhile."""
-        alone = self.processes.n_member_groups * self.processes.size == 1
-        apart = self.spec.folds == 2 and not self.packed and self.observer is None and self.checkpoint is None and self.budget.limit is None
-        return self.run.owns_process and not self.background_begun and alone and apart and torch.get_num_threads() > 1 and can_fork()
+        """Whether the two members of a round train in two processes: they write to disjoint rows, and nothing reads their state before the end."""
+        is_single = self.processes.n_member_groups * self.processes.size == 1
+        is_separable = self.spec.folds == 2 and not self.packed and self.observer is None and self.checkpoint is None and self.budget.limit is None
+        return self.run.owns_process and not self.background_begun and is_single and is_separable and torch.get_num_threads() > 1 and can_fork()
 
     def train_members(self, at: int, dynamics: TrainingDynamics, labels: Tensor, masks: list[tuple[int, Tensor]]) -> None:
         """Train this process's members and record what they do.
@@ -167,13 +167,13 @@ class Trainer:
             labels: (N,) training labels.
             masks: number of each member group, and the (K, N) bool rows that its members never train on.
         """
-        groups = [MemberGroup(self, mask, labels, (self.run.seed, at, number)) for number, mask in masks if self.processes.trains(number)]
+        groups = [MemberGroup(self, mask, labels, (self.run.seed, at, number)) for number, mask in masks if self.processes.trains_group(number)]
         begin = self.restore(at, groups, dynamics)
         try:
             with threads.thread_map(len(groups) if self.processes.size == 1 else 1, self.encoded.device, self.packed, self.processes.is_forked) as run_all:
                 for epoch in range(begin, self.n_epochs):
                     self.train_epoch(at, epoch, groups, dynamics, run_all)
-                    is_over = epoch == self.n_epochs - 1 or self.processes.agreed(self.budget.expired())
+                    is_over = epoch == self.n_epochs - 1 or self.processes.broadcast_flag(self.budget.expired())
                     if self.predicts_every_epoch or is_over:
                         list(run_all(partial(predict_heldout, dynamics=dynamics, epoch=epoch), groups))
                     if self.checkpoint is not None:
@@ -214,10 +214,10 @@ class Trainer:
 
     def join(self) -> None:
         """Join what other processes' members observed with what ours did: each predicted other rows."""
-        self.hard_heldout = self.processes.joined(self.hard_heldout, -1)
+        self.hard_heldout = self.processes.merge_records(self.hard_heldout, -1)
         for name, column in self.observed.items():
-            known = self.processes.joined((~column.isnan()).float(), -1)
-            self.observed[name] = self.processes.joined(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
+            known = self.processes.merge_records((~column.isnan()).float(), -1)
+            self.observed[name] = self.processes.merge_records(column.nan_to_num(0.0), -1).masked_fill_(known == 0, float("nan"))
 
     def state(self, groups: list[MemberGroup], dynamics: TrainingDynamics) -> dict[str, Tensor]:
         """All that a running round depends on, by name."""
@@ -227,7 +227,7 @@ class Trainer:
         return tensors
 
     def restore(self, at: int, groups: list[MemberGroup], dynamics: TrainingDynamics) -> int:
-        """Restore what a checkpoint holds of this round.
+        """Restore the state of this round from the checkpoint.
 
         Args:
             at: number of the round.
@@ -235,7 +235,7 @@ class Trainer:
             dynamics: empty.
 
         Returns:
-            The epoch to go on with; 0 where nothing was kept.
+            The epoch to continue with; 0 where there is no state.
         """
         found = None if self.checkpoint is None else self.checkpoint.load_epoch(at)
         if found is None:
@@ -263,9 +263,9 @@ def train(
         build: makes the members.
         run: seed, progress, timings, time limit, processes; the time limit leaves each member one pass over its rows.
         observer: compares rows in the space that members learned; None for none.
-        checkpoint: keeps what is trained, and may hold a part of it already.
-        start_background: starts what runs in other threads; called when no copy of the process is to be made any more, as a thread's locks
-            would not open in a copy.
+        checkpoint: keeps what is trained, and may contain finished rounds already.
+        start_background: starts what runs in other threads; called when the process will not be forked any more, as a thread's locks
+            would never be released in a forked copy.
 
     Returns:
         The rounds, not yet merged, as evidence; and whether the time limit cut the training short.

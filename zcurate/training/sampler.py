@@ -17,10 +17,10 @@ from zcurate.runtime import device
 from zcurate.runtime.process_group import SingleProcess
 
 N_SHARDS, MIN_SHARDED_ROWS = 8, 4096
-"""Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. How many processes hold them
-does not change what a batch is made of."""
+"""Virtual shards, equal runs of rows, that every batch is drawn from evenly; one where there are fewer rows. The number of processes
+does not change the composition of a batch."""
 LEADING_ROWS = 200_000
-"""Rows of a memory-mapped store, which stand in a random order, that errors are planted in and hard examples made of: the first ones."""
+"""In a memory-mapped store, whose rows are in a random order, errors are planted in this many leading rows and hard examples made of them."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class EpochOrder:
         fields: list[list[Tensor]] = [[] for _ in range(3)]
         positions = []
         for shard, shard_shift, n in zip(self.shards, shift, sizes, strict=True):
-            here = shard.ids.device
-            moved = torch.from_numpy(shard_shift).to(here).repeat_interleave(torch.from_numpy(n).to(here), output_size=shard.ids.shape[1])
-            positions.append(moved + torch.arange(shard.ids.shape[1], device=here))
+            on = shard.ids.device
+            moved = torch.from_numpy(shard_shift).to(on).repeat_interleave(torch.from_numpy(n).to(on), output_size=shard.ids.shape[1])
+            positions.append(moved + torch.arange(shard.ids.shape[1], device=on))
             for field, part in zip(fields, shard, strict=True):
                 field += [] if part is None else [part]
         position = torch.cat(positions)
@@ -115,7 +115,7 @@ class Sampler:
             blocks = segment_blocks(ceil(chosen.shape[1] / self.block_rows), segment, self.n_segments, generator)
         shards, n_visits = [], 0
         every = virtual_shards(chosen.shape[1])
-        local = self.processes.mine(len(every))
+        local = self.processes.own_shards(len(every))
         for number, shard in enumerate(every):
             rows = None if blocks is None else rows_of_blocks(blocks, self.block_rows, shard)
             in_shard = chosen[:, shard] if rows is None else chosen[:, rows]
@@ -126,7 +126,7 @@ class Sampler:
                 n_visits += drawn.ids.shape[1]
             else:
                 n_visits += int(in_shard.sum(1).max())
-        if self.processes.apart:
+        if self.processes.is_sharded:
             n_visits = sum(self.processes.gathered(n_visits))
         return EpochOrder(tuple(shards), n_visits)
 
@@ -164,14 +164,14 @@ def virtual_shards(n_rows: int) -> list[slice]:
 
 
 def local_rows(n_rows: int, processes: SingleProcess) -> slice:
-    """The rows of this process: all, or those of its virtual shards, which lie side by side.
+    """The rows of this process: all, or those of its virtual shards, which are contiguous.
 
     Args:
         n_rows: N.
         processes: the processes that share them.
     """
     shards = virtual_shards(n_rows)
-    local = processes.mine(len(shards))
+    local = processes.own_shards(len(shards))
     return slice(shards[local.start].start, shards[local.stop - 1].stop)
 
 
@@ -200,7 +200,7 @@ def segment_blocks(n_blocks: int, segment: int, n_segments: int, generator: torc
 
 
 def rows_of_blocks(blocks: Tensor, block_rows: int, shard: slice) -> Tensor:
-    """(n,) int64 rows of some blocks that lie in a shard, ascending.
+    """(n,) int64 rows of some blocks within a shard, ascending.
 
     Args:
         blocks: (B,) int64 numbers of blocks, ascending.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zcurate.config.model_config import MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS, MIN_NEIGHBOR_KEYS
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.training.detectors.outliers import picture_features, soften
 
@@ -24,8 +25,6 @@ Probe = Callable[[Tensor, Tensor, Tensor, Tensor, int], dict[str, Tensor]]
 columns = ("isolation", "copies_other", "neighbour_gap")
 N_NEAREST = 20
 """Neighbors of each row, at most."""
-MIN_KEYS, MAX_KEYS, MAX_PAIRS = 1024, 8192, 1_600_000_000
-"""Rows that each row is compared with, at least and at most, and pairs in all: exact up to 8192 rows, against a sample beyond."""
 CHUNK, GROUP, BLOCK = 256, 32, 16_384
 """Query rows of one matrix product; distances of which only the minimum is ranked first; rows whose neighbors are in memory at a time."""
 NEAR_COPY_SHARE = 0.01
@@ -242,8 +241,8 @@ def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
 
 
 def max_keys(n_rows: int) -> int:
-    """Limit the rows that each row is compared with, so that there are at most `MAX_PAIRS` pairs."""
-    return max(MIN_KEYS, min(MAX_KEYS, MAX_PAIRS // max(1, n_rows)))
+    """Limit the rows that each row is compared with, so that there are at most `MAX_NEIGHBOR_PAIRS` pairs."""
+    return max(MIN_NEIGHBOR_KEYS, min(MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS // max(1, n_rows)))
 
 
 @dataclass(frozen=True)
