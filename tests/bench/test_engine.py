@@ -47,7 +47,7 @@ def test_training_reaches_a_share_of_the_matrix_products_peak(trained, check_lin
     rate = EPOCHS * engine.epoch_flops(trained.sizes, trained.encoded.n_rows, trained.members) / seconds
     setup = f"{dtype} {trained.encoded.n_rows} rows, layers {trained.sizes}, batch {trained.plan.spec.batch}"
     text = f"{setup}: {rate / 1e9:.1f} of {peak / 1e9:.1f} GFLOP/s = {rate / peak:.3f}"
-    fast = dtype is torch.float32 or {"avx512_bf16", "amx_bf16"} & pairs.cpu_facts()[1]
+    fast = dtype is torch.float32 or {"avx512_bf16", "amx_bf16"} & pairs.cpu_info()[1]
     check_lines([pairs.at_stated_size(Line("S2", "", text, rate / peak, at_least=PEAK_BARS[dtype] if fast else None), stated(trained))])
 
 
