@@ -1,4 +1,4 @@
-"""What several tests need: paths, options of the run, small data sets made from a seed."""
+"""Paths, command-line options and fixtures shared by the tests."""
 
 from __future__ import annotations
 
@@ -12,33 +12,37 @@ import pytest
 from zcurate.runtime import startup
 
 ROOT = Path(__file__).parent.parent
-# All tests run on torch as the program loads it.
+# Import torch as the command line does.
 startup.load_torch(ours=True)
 
 
 def pytest_addoption(parser):
     parser.addoption("--bench-data", default=None, help="folder of data sets with NAME.parquet and NAME.truth.parquet")
-    parser.addoption("--bench-sets", default=None, help="only these sets, by comma")
-    parser.addoption("--bench-model", default="auto", help="--model of every scan: a name, or a TOML file that leaves something out")
-    parser.addoption("--bench-ablate", default=None, help="`all`, or clues by comma: scan again without each of them")
-    parser.addoption("--bench-seeds", default="0", help="seeds by comma; the first is that of the tables")
-    parser.addoption("--bench-out", default=None, help="folder that keeps reports and tables; kept reports are scored without another scan")
-    parser.addoption("--bench-peers", default=None, help="peers' file [default: BASELINES.md of the data's folder]")
-    parser.addoption("--bench-before", default=None, help="earlier table with columns set and s: CSV or Markdown [default: the kept numbers]")
+    parser.addoption("--bench-sets", default=None, help="comma-separated data sets to use")
+    parser.addoption("--bench-model", default="auto", help="--model of every scan: a name, or a TOML file")
+    parser.addoption("--bench-ablate", default=None, help="`all`, or comma-separated clues: scan again without each of them")
+    parser.addoption("--bench-seeds", default="0", help="comma-separated seeds; the first is that of the tables")
+    parser.addoption("--bench-out", default=None, help="folder that stores reports and tables; stored reports are scored without another scan")
+    parser.addoption("--bench-peers", default=None, help="peers' file [default: BASELINES.md in the folder of the data]")
     parser.addoption(
-        "--bench-rows", default=None, help="sizes by comma, for the speed bench [default: each line's own]; bars are asserted at their own sizes only"
+        "--bench-before", default=None, help="earlier table with columns set and s: CSV or Markdown [default: the results in tests/bench/README.md]"
     )
-    parser.addoption("--bench-pairs", type=int, default=5, help="pairs of runs taken in turn")
+    parser.addoption(
+        "--bench-rows",
+        default=None,
+        help="comma-separated sizes for the speed benchmark [default: those of each line]; bars are asserted only at the sizes they were set for",
+    )
+    parser.addoption("--bench-pairs", type=int, default=5, help="pairs of alternating runs")
     parser.addoption("--bench-cores", type=int, default=2, help="cores that a measured process may use, 0 for all")
-    parser.addoption("--bench-families", default="blob,tree", help="made tables by comma: blob, tree")
-    parser.addoption("--bench-made", default=None, help="folder that keeps made data between runs [default: made anew]")
+    parser.addoption("--bench-families", default="blob,tree", help="comma-separated synthetic tables: blob, tree")
+    parser.addoption("--bench-made", default=None, help="folder that stores synthetic data between runs [default: generated each time]")
     parser.addoption("--bench-large", default=None, help="folder with flights_asym10.parquet and synth1m_idn10.parquet")
-    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
 
 
 @pytest.fixture
 def blobs_csv(tmp_path):
-    """A CSV of 240 rows, three well separated classes, 24 labels wrong; and which."""
+    """A CSV of 240 rows with three well separated classes, and the set of its 24 wrong rows."""
     rng = np.random.default_rng(5)
     y = np.repeat([0, 1, 2], 80)
     x = np.array([[0, 0], [4, 0], [0, 4]])[y] + rng.normal(0, 0.7, (240, 2))
@@ -49,14 +53,14 @@ def blobs_csv(tmp_path):
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "a", "b", "colour", "label"])
-        for at in range(240):
-            writer.writerow([f"k{at}", f"{x[at, 0]:.4f}", f"{x[at, 1]:.4f}", ["red", "blue"][at % 2], ["ant", "bee", "cat"][given[at]]])
+        for row in range(240):
+            writer.writerow([f"k{row}", f"{x[row, 0]:.4f}", f"{x[row, 1]:.4f}", ["red", "blue"][row % 2], ["ant", "bee", "cat"][given[row]]])
     return path, set(wrong.tolist())
 
 
 @pytest.fixture(autouse=True)
 def _broken_pipes_raise():
-    """`report`, `explain` and `info` end at a closed pipe without a word; run within this process they must not leave it so for the tests after them."""
+    """Restore SIGPIPE: `report`, `explain` and `info` change it to end quietly at a closed pipe, which would affect later tests in this process."""
     yield
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)

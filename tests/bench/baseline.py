@@ -1,9 +1,9 @@
-"""The usual way, to be measured against: 5-fold LightGBM, then cleanlab, from a file to a Parquet file.
+"""Run the baseline: 5-fold LightGBM, then cleanlab, from a file to a Parquet file.
 
     python tests/bench/baseline.py DATA OUTPUT [LABEL]
 
-DATA is CSV or Parquet. LightGBM with its defaults on `cross_val_predict`, cleanlab's `find_label_issues` and label quality scores with
-theirs; words are categories. OUTPUT has one row per row: `is_issue`, `label_quality` (low = suspicious), `predicted`.
+DATA is CSV or Parquet. LightGBM with its defaults under `cross_val_predict`, then cleanlab's `find_label_issues` and label quality scores
+with theirs; strings are categories. OUTPUT has one row per row: `is_issue`, `label_quality` (low = suspicious), `predicted`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 
 def main(data: str, output: str, label: str = "label") -> None:
-    """From file to file."""
+    """Read `data`, find label issues and write them to `output`."""
     frame = pd.read_parquet(data) if data.endswith((".parquet", ".pq")) else pd.read_csv(data)
     classes, y = np.unique(frame.pop(label).astype(str), return_inverse=True)
     for name in frame.columns:

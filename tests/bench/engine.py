@@ -1,7 +1,6 @@
-"""The training engine taken apart in one process: its arithmetic against the machine's best, and what its parts cost.
+"""Measure the training engine in one process: its arithmetic against the machine's peak, and the cost of its parts.
 
-Leaves: seconds, FLOP/s. Enters: `Encoded` and `Plan`. The seams it takes hold of are `train.score`, `train.Ledger`, `train.visits` and
-`train.Team`; where one is gone, `Missing` says which.
+`plain` replaces `zcurate.training.members.score` and `zcurate.training.rounds.TrainingDynamics`; if one does not exist, `MissingHook` names it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.bench import made
+from tests.bench import synthetic
 from zcurate.config.model_config import Plan
 from zcurate.config.options import ScanOptions
 from zcurate.data import inputs
@@ -37,67 +36,67 @@ PROBE = (1024, 256, 256)
 PROBE_SECONDS, PROBE_ROUNDS = 0.05, 7
 
 
-class Missing(Exception):
-    """The engine has no such seam any more."""
+class MissingHook(Exception):
+    """A function or class that the benchmark replaces does not exist."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What is trained, on one device."""
+    """Encoded rows and training plan on one device."""
 
     encoded: EncodedRows
     plan: Plan
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Widths of the layers from input to output; tables of numbers only."""
+        """Layer widths from input to output; tables of numbers only."""
         return (self.encoded.width, *self.plan.spec.hidden, self.encoded.n_outputs)
 
     @property
     def members(self) -> int:
-        """K."""
+        """Number of members K."""
         return self.plan.spec.folds
 
 
 def flops_per_row(sizes: Sequence[int]) -> int:
-    """Floating-point operations to train on one row: 6 sum(in * out) - 2 D h1.
+    """Count the FLOPs to train on one row: 6 sum(in * out) - 2 D h1.
 
-    Forward, and the gradients of weights and of inputs, are 2 in out each; nobody asks for the gradient of the data.
+    The forward pass and the gradients of weights and of inputs take 2 in out each; the gradient of the data is not computed.
 
     Args:
-        sizes: widths of the layers from input (D) to output.
+        sizes: layer widths from input (D) to output.
     """
     return 6 * products(sizes) - 2 * sizes[0] * sizes[1]
 
 
 def products(sizes: Sequence[int]) -> int:
-    """sum(in * out) over the layers."""
+    """Sum in * out over the layers."""
     return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
 
 
 def epoch_flops(sizes: Sequence[int], n_rows: int, n_members: int) -> int:
-    """Floating-point operations of one epoch: each member trains on all rows but its fold. Asking the fold is not counted.
+    """Count the FLOPs of one epoch: each member trains on all rows but its fold. Predicting the fold is not counted.
 
     Args:
-        sizes: widths of the layers.
-        n_rows: N.
-        n_members: K, as many as folds.
+        sizes: layer widths.
+        n_rows: number of rows N.
+        n_members: number of members K, equal to the number of folds.
     """
     return n_rows * (n_members - 1) * flops_per_row(sizes)
 
 
-def table_engine(family: str, rows: int, device: torch.device, columns: int = made.COLUMNS) -> Engine:
-    """The default table model on a made table, encoded as a scan would."""
+def table_engine(family: str, rows: int, device: torch.device, columns: int = synthetic.COLUMNS) -> Engine:
+    """Build the default table model on a synthetic table, encoded as in a scan."""
     import pyarrow as pa
 
     options = ScanOptions(label="label")
-    data = inputs.read_input(pa.concat_tables([piece for piece, _ in made.chunks(family, rows, columns)]), options)
+    data = inputs.read_input(pa.concat_tables([chunk for chunk, _ in synthetic.chunks(family, rows, columns)]), options)
     plan = plan_module.make_plan(options, data)
     return Engine(encoder.encode(ResidentTable(data), plan.spec, RunContext(device=device)), plan)
 
 
 def picture_engine(path: str, device: torch.device) -> Engine:
-    """The default picture model on a file of pictures."""
+    """Build the default picture model on a file of pictures."""
     options = ScanOptions()
     data = inputs.read_input(path, options)
     plan = plan_module.make_plan(options, data)
@@ -105,7 +104,7 @@ def picture_engine(path: str, device: torch.device) -> Engine:
 
 
 def clock(device: torch.device) -> float:
-    """CPU seconds of this process, which one thread's work is counted in under any load; the wall clock on a GPU."""
+    """Return the CPU seconds of this process, which do not depend on other load; on a GPU the wall clock."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
@@ -114,7 +113,7 @@ def clock(device: torch.device) -> float:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch, then as before."""
+    """Limit torch to one thread inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -124,96 +123,97 @@ def one_thread() -> Iterator[None]:
 
 
 def peak(dtype: torch.dtype, device: torch.device, shape: tuple[int, int, int] = PROBE) -> float:
-    """FLOP/s of a matrix product of `shape`, the best of `PROBE_ROUNDS` rounds."""
+    """Measure the FLOP/s of a matrix product of `shape`; the best of `PROBE_ROUNDS` rounds."""
     a, b = torch.randn(shape[:2], device=device).to(dtype), torch.randn(shape[1:], device=device).to(dtype)
     out = torch.empty(shape[0], shape[2], dtype=dtype, device=device)
-    best, times = 0.0, 3
+    best, repeats = 0.0, 3
     for _ in range(PROBE_ROUNDS):
         begin = clock(device)
-        for _ in range(times):
+        for _ in range(repeats):
             torch.mm(a, b, out=out)
-        spent = max(clock(device) - begin, 1e-9)
-        best = max(best, 2 * shape[0] * shape[1] * shape[2] * times / spent)
-        times = max(3, round(times * PROBE_SECONDS / spent))
+        seconds = max(clock(device) - begin, 1e-9)
+        best = max(best, 2 * shape[0] * shape[1] * shape[2] * repeats / seconds)
+        repeats = max(3, round(repeats * PROBE_SECONDS / seconds))
     return best
 
 
-class Forgetful(TrainingDynamics):
-    """A ledger that is told and writes nothing."""
+class NoDynamics(TrainingDynamics):
+    """Training dynamics that record nothing."""
 
-    def record(self, *told: Any) -> None:
-        """Nothing."""
+    def record(self, *arguments: Any) -> None:
+        """Do nothing."""
 
-    def record_heldout(self, *told: Any) -> None:
-        """Nothing."""
+    def record_heldout(self, *arguments: Any) -> None:
+        """Do nothing."""
 
 
 def plain_score(output: Tensor, y: Tensor, weight: Tensor | None, running: Any, *rest: Any) -> tuple[LossOutput, Any]:
-    """`zerror.score`'s place taken by the plain mean of cross-entropies and its gradient; nothing else is computed."""
+    """Compute the plain mean cross-entropy and its gradient, and nothing else; a replacement for `zerror.score`."""
     weight = torch.ones(1, 1).expand(y.shape) if weight is None else weight
     share = weight / weight.sum(1, keepdim=True)
     log_p = output.log_softmax(2)
     gradient = log_p.exp()
     gradient.scatter_add_(2, y[..., None], torch.tensor(-1.0).expand(*y.shape, 1)).mul_(share[..., None])
-    seen = log_p.gather(2, y[..., None]).squeeze(2).neg_()
-    return LossOutput((share * seen).sum(), gradient, seen, seen, weight > 0), running
+    error = log_p.gather(2, y[..., None]).squeeze(2).neg_()
+    return LossOutput((share * error).sum(), gradient, error, error, weight > 0), running
 
 
-SEAMS = ((members, "score"), (rounds, "TrainingDynamics"))
-"""What is taken out, and where training finds it."""
+HOOKS = ((members, "score"), (rounds, "TrainingDynamics"))
+"""Modules and the names in them that `plain` replaces."""
 
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """The engine without z, mask and ledger."""
-    for module, seam in SEAMS:
-        if not hasattr(module, seam):
-            raise Missing(f"{module.__name__} has no `{seam}` to take out")
+    """Train without z-scores, masks and training dynamics inside the block."""
+    for module, name in HOOKS:
+        if not hasattr(module, name):
+            raise MissingHook(f"{module.__name__} has no `{name}` to replace")
     before = members.score, rounds.TrainingDynamics
-    members.score, rounds.TrainingDynamics = plain_score, Forgetful
+    members.score, rounds.TrainingDynamics = plain_score, NoDynamics
     try:
         yield
     finally:
         members.score, rounds.TrainingDynamics = before
 
 
-def teams_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[members.MemberGroup]:
-    """The members of a round as a scan would group them, their products in `dtype`; None for what the scan chooses itself."""
+def member_groups_of(engine: Engine, n_epochs: int, dtype: torch.dtype | None) -> list[members.MemberGroup]:
+    """Create the members of a round, grouped as in a scan, with matrix products in `dtype`; None for the scan's own choice."""
     encoded = engine.encoded if dtype is None else dataclasses.replace(engine.encoded, dtype=dtype)
-    what = engine.plan.spec
-    trainer = rounds.Trainer(encoded, Plan(what, engine.plan.packed, n_epochs, ""), builder(what.name), RunContext(device=encoded.device))
+    spec = engine.plan.spec
+    plan = Plan(spec, engine.plan.packed, n_epochs, "")
+    trainer = rounds.Trainer(encoded, plan, builder(spec.name), RunContext(device=encoded.device))
     fold = torch.arange(encoded.n_rows, device=encoded.device) % engine.members
     heldout_mask = fold[None] == torch.arange(engine.members, device=encoded.device)[:, None]
     groups = [heldout_mask] if trainer.packed else list(heldout_mask.split(1))
     return [members.MemberGroup(trainer, group, encoded.y.clamp_min(0), (0, 0, number)) for number, group in enumerate(groups)]
 
 
-def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None, asked: bool = True) -> float:
-    """Seconds of `clock` in which K members train for `n_epochs` epochs, one after another, in memory kept as a scan keeps it.
+def training_seconds(engine: Engine, n_epochs: int, dtype: torch.dtype | None = None, predict: bool = True) -> float:
+    """Measure the seconds of `clock` to train K members for `n_epochs` epochs, one after another, with freed memory reused as in a scan.
 
     Args:
-        engine: what is trained.
-        n_epochs: E.
-        dtype: of the products; None for what the scan chooses itself.
-        asked: the members are asked about their folds too.
+        engine: model and rows.
+        n_epochs: number of epochs E.
+        dtype: type of the matrix products; None for the scan's own choice.
+        predict: also predict the held-out rows.
     """
     encoded = engine.encoded
     dynamics = rounds.TrainingDynamics(RecordLayout(encoded.n_rows, n_epochs, encoded.n_outputs, encoded.regression, n_parts=1), encoded.device)
     with memory.keep_freed_blocks():
-        member_groups = teams_of(engine, n_epochs, dtype)
+        member_groups = member_groups_of(engine, n_epochs, dtype)
         begin = clock(encoded.device)
         for epoch in range(n_epochs):
             for member_group in member_groups:
                 visits, scored = member_group.train_epoch(epoch)
                 dynamics.record(epoch, visits.ids, scored, visits.weight)
-                if asked and (epoch == n_epochs - 1 or encoded.n_rows < heldout.MAX_ROWS_PER_EPOCH):
+                if predict and (epoch == n_epochs - 1 or encoded.n_rows < heldout.MAX_ROWS_PER_EPOCH):
                     evaluation.predict_heldout(member_group, dynamics, epoch)
         return clock(encoded.device) - begin
 
 
 def feeding_seconds(engine: Engine, gather: Callable[[Tensor], object]) -> float:
-    """Seconds of `clock` in which one epoch's visits are ordered and `gather` is given each batch."""
-    member_groups = teams_of(engine, 1, None)
+    """Measure the seconds of `clock` to draw the sample order of one epoch and to call `gather` on each batch."""
+    member_groups = member_groups_of(engine, 1, None)
     begin = clock(engine.encoded.device)
     for member_group in member_groups:
         visits, edges = member_group.sampler.epoch_order(0, member_group.training_mask).batched(engine.plan.spec.batch)

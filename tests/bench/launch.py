@@ -1,9 +1,9 @@
-"""Starts one command, waits for it, and writes what it used as JSON.
+"""Start one command, wait for it, and write its resource usage as JSON.
 
     python -I launch.py RESULT CORES COMMAND ...
 
-A process of its own with nothing imported: the largest resident memory that Linux reports of a child is never less than that of the
-process that started it, and pytest with pandas and torch in it is larger than some of what is measured.
+Runs in its own process with nothing imported: the peak resident memory that Linux reports for a child is never less than that of the
+process that started it, and pytest with pandas and torch loaded is larger than some measured commands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 
 
 def busy_seconds() -> float | None:
-    """CPU seconds that the whole machine has worked since it started; None where nobody says."""
+    """Return the CPU seconds that the whole machine has used since boot; None if the system does not report them."""
     try:
         with open("/proc/stat") as file:
             user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
@@ -26,7 +26,7 @@ def busy_seconds() -> float | None:
 
 
 def main(result: str, cores: int, command: list[str]) -> None:
-    """Run `command` on the first `cores` cores (0: on all of them)."""
+    """Run `command` on the first `cores` cores (0: all of them) and write its usage to `result`."""
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     before, begin = busy_seconds(), time.perf_counter()
@@ -37,9 +37,9 @@ def main(result: str, cores: int, command: list[str]) -> None:
     others = 0.0 if before is None or after is None else max(0.0, after - before - cpu) / (seconds * (os.cpu_count() or 1))
     # Kilobytes on Linux, bytes on macOS.
     megabytes = usage.ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
-    used = {"seconds": seconds, "cpu_seconds": cpu, "megabytes": megabytes, "others": others, "code": os.waitstatus_to_exitcode(status)}
+    usage_record = {"seconds": seconds, "cpu_seconds": cpu, "megabytes": megabytes, "others": others, "code": os.waitstatus_to_exitcode(status)}
     with open(result, "w") as file:
-        json.dump(used, file)
+        json.dump(usage_record, file)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Commands measured side by side: fresh processes, taken in turn, and the ratios of each pair.
+"""Run commands in alternation, each in a fresh process, and compare them by the ratios of each pair.
 
-Leaves: `Child`, `Spread`, the machine's line. Enters: commands. Two runs that follow each other share the machine's mood, so the
-ratio is taken within each pair and the median over the pairs.
+Two consecutive runs meet similar load on the machine, so the ratio is computed within each pair and the median over the pairs.
 """
 
 from __future__ import annotations
@@ -22,40 +21,40 @@ from typing import Any
 from tests.bench.scoring import Line
 from tests.conftest import ROOT
 
-QUIET = 0.10
-"""Share of the machine's CPU that others may use beside a run whose wall clock is believed."""
-PIN = """import os, sys
+MAX_OTHER_LOAD = 0.10
+"""Maximum share of the machine's CPU used by other processes for a run's wall clock to count."""
+PIN_CODE = """import os, sys
 if int(sys.argv[1]) and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
 os.execv(sys.argv[2], sys.argv[2:])"""
-"""Narrows this process to some cores and then becomes the command."""
-FEWEST_QUIET = 3
-"""Pairs undisturbed by others that are enough to go by alone."""
+"""Restricts the process to some cores, then replaces it by the command."""
+MIN_UNDISTURBED = 3
+"""Number of undisturbed pairs from which only those count."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """What one process used, the children that it waited for included."""
+    """Resource usage of one process, including the children that it waited for."""
 
     seconds: float
     """Wall clock from start to end."""
     cpu_seconds: float
-    """User and system."""
+    """User and system time."""
     megabytes: float
-    """Largest resident memory of one process."""
+    """Peak resident memory of one process."""
     code: int
     """Exit status."""
     others: float
-    """Share of the machine's CPU that other processes used meanwhile, in [0, 1]."""
+    """Share of the machine's CPU used by other processes during the run, in [0, 1]."""
     out: str = ""
-    """Its standard output."""
+    """Standard output."""
     err: str = ""
-    """Its standard error."""
+    """Standard error."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Some measurements in four numbers."""
+    """Summary of several measurements."""
 
     n: int
     median: float
@@ -70,54 +69,54 @@ Pair = tuple[Child, Child]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median, smallest and largest; NaN of nothing."""
+    """Summarize values by median, minimum and maximum; NaN if there are none."""
     if not values:
         return Spread(0, float("nan"), float("nan"), float("nan"))
     return Spread(len(values), median(values), min(values), max(values))
 
 
 def ratios(pairs: Sequence[Pair], figure: str) -> Spread:
-    """The first's figure over the second's, pair by pair.
+    """Divide a figure of the first run by that of the second, pair by pair.
 
     Args:
-        pairs: measured in turn.
+        pairs: measured in alternation.
         figure: field of `Child`.
     """
     return spread([getattr(first, figure) / getattr(second, figure) for first, second in pairs])
 
 
-def quiet(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of which neither run was disturbed by others."""
-    return [pair for pair in pairs if max(one.others for one in pair) <= QUIET]
+def undisturbed(pairs: Sequence[Pair]) -> list[Pair]:
+    """Select the pairs in which other processes disturbed neither run."""
+    return [pair for pair in pairs if max(run.others for run in pair) <= MAX_OTHER_LOAD]
 
 
-def fair(pairs: Sequence[Pair]) -> tuple[str, Spread]:
-    """What to go by: the wall clock of the quiet pairs where there are enough of them, else the CPU seconds of all of them."""
-    undisturbed = quiet(pairs)
-    if len(undisturbed) >= min(FEWEST_QUIET, len(pairs)):
-        return "wall", ratios(undisturbed, "seconds")
+def decisive_ratio(pairs: Sequence[Pair]) -> tuple[str, Spread]:
+    """Compare the wall clock of the undisturbed pairs if there are enough of them, otherwise the CPU seconds of all pairs."""
+    calm = undisturbed(pairs)
+    if len(calm) >= min(MIN_UNDISTURBED, len(pairs)):
+        return "wall", ratios(calm, "seconds")
     return "cpu", ratios(pairs, "cpu_seconds")
 
 
-def in_turn(first: Callable[[], Child], second: Callable[[], Child], n: int) -> list[Pair]:
-    """`n` pairs, A, B, A, B, ..."""
+def alternate(first: Callable[[], Child], second: Callable[[], Child], n: int) -> list[Pair]:
+    """Run `n` pairs in the order A, B, A, B, ..."""
     return [(first(), second()) for _ in range(n)]
 
 
 def child(command: Sequence[str], cores: int = 0, good: Sequence[int] = (0,), env: dict[str, str] | None = None, folder: Path | None = None) -> Child:
-    """Run a command in a fresh process with this tree first on the path.
+    """Run a command in a fresh process that imports this source tree.
 
     Args:
         command: program and arguments.
-        cores: of the machine that it may use; 0 for all.
-        good: exit codes that are no failure.
-        env: added to the environment.
-        folder: to run in.
+        cores: number of cores that it may use; 0 for all.
+        good: exit codes that count as success.
+        env: variables added to the environment.
+        folder: working directory.
     """
-    with tempfile.TemporaryDirectory() as beside:
-        result = Path(beside) / "used.json"
+    with tempfile.TemporaryDirectory() as temporary:
+        result = Path(temporary) / "used.json"
         launch = [sys.executable, "-I", str(Path(__file__).parent / "launch.py"), str(result), str(cores), *command]
-        with (Path(beside) / "out").open("w+") as out, (Path(beside) / "err").open("w+") as err:
+        with (Path(temporary) / "out").open("w+") as out, (Path(temporary) / "err").open("w+") as err:
             subprocess.run(launch, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env={**environment(), **(env or {})}, cwd=folder, check=False)
             texts = [file.seek(0) or file.read() for file in (out, err)]
         assert result.exists(), f"{' '.join(command)}: did not start\n{texts[1]}"
@@ -127,55 +126,55 @@ def child(command: Sequence[str], cores: int = 0, good: Sequence[int] = (0,), en
 
 
 def pinned(command: Sequence[str], cores: int) -> list[str]:
-    """The command on the first `cores` cores, 0 for all; the same process becomes it, so that killing one kills the other."""
-    return [sys.executable, "-I", "-c", PIN, str(cores), *command]
+    """Return a command line that runs on the first `cores` cores (0: all) in the process itself, so that killing it kills the command."""
+    return [sys.executable, "-I", "-c", PIN_CODE, str(cores), *command]
 
 
 def environment() -> dict[str, str]:
-    """The environment with this tree first on Python's path, its modules compiled as those of an installed package are."""
+    """Return the environment with this source tree first on Python's path; its modules are compiled, like those of an installed package."""
     compileall.compile_dir(ROOT / "zcurate", quiet=1)
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
 
 
 def zcurate(*arguments: object) -> list[str]:
-    """This tree's program."""
+    """Return the command line of this source tree's program."""
     return [sys.executable, "-m", "zcurate", *map(str, arguments)]
 
 
 def scan(data: Path, output: Path, *more: object) -> list[str]:
-    """A scan as a user starts it, quiet, with the made tables' label."""
+    """Return the command line of a quiet scan of a synthetic table."""
     return zcurate("scan", data, "--label", "label", "-q", "--force", "-o", output, *more)
 
 
 def machine() -> str:
-    """Processor, cores, bf16, versions and load, in one line."""
+    """Describe processor, cores, bf16 support, versions and load in one line."""
     import torch
 
-    names, flags = cpu_facts()
+    name, flags = cpu_info()
     bf16 = " ".join(flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags) or "no bf16"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
     gpu = f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
-    return f"machine: {names}, {cores} cores, {bf16}{gpu}, Python {platform.python_version()}, torch {torch.__version__}, {load}"
+    return f"machine: {name}, {cores} cores, {bf16}{gpu}, Python {platform.python_version()}, torch {torch.__version__}, {load}"
 
 
-def cpu_facts() -> tuple[str, set[str]]:
-    """The processor's name and its flags."""
+def cpu_info() -> tuple[str, set[str]]:
+    """Return the name and the flags of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine(), set()
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    family = f" (family {facts['cpu family']} model {facts['model']})" if "cpu family" in facts else ""
-    return facts.get("model name", platform.machine()) + family, set(facts.get("flags", "").split())
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    family = f" (family {fields['cpu family']} model {fields['model']})" if "cpu family" in fields else ""
+    return fields.get("model name", platform.machine()) + family, set(fields.get("flags", "").split())
 
 
 def missed(lines: Sequence[Line]) -> list[str]:
-    """The lines whose bar is not reached; one without a value has not reached it."""
+    """List the lines that miss their bar; a line without a value misses it."""
     return [str(line) for line in lines if (line.at_least is not None or line.at_most is not None) and not line.good]
 
 
 def at_stated_size(line: Line, stated: bool) -> Line:
-    """The line without its bar where the bar was set for another size."""
-    return line if stated else Line(line.name, line.family, f"{line.text} (not the size that the bar is for)", line.value)
+    """Drop the bar of a line if it was set for another size."""
+    return line if stated else Line(line.name, line.family, f"{line.text} (bar set for another size)", line.value)

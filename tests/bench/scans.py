@@ -1,7 +1,6 @@
-"""Scans as a user starts them, one process each; the reports are kept, so that they can be scored again without another scan.
+"""Run scans as a user would, one process each, and store the reports so that they can be scored again without another scan.
 
-A report in the folder is used again when its data, model and seed are the same; `note` says so, and whether zcurate's sources have
-changed since.
+A stored report is used again if its data, model and seed are the same; `note` says so, and whether zcurate's sources have changed since.
 """
 
 from __future__ import annotations
@@ -28,97 +27,97 @@ TRUTH = ".truth.parquet"
 
 @dataclass(frozen=True)
 class Scanned:
-    """One scan."""
+    """Result of one scan."""
 
     report: Report
     seconds: float
     """Wall clock of the whole process."""
     megabytes: float
-    """Largest resident memory."""
+    """Peak resident memory."""
     note: str
-    """Empty when it was scanned just now."""
+    """Empty after a new scan; otherwise how the stored report was reused."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: a folder of NAME.parquet and NAME.truth.parquet, and how."""
+    """Data sets to measure, a folder of NAME.parquet and NAME.truth.parquet, and the settings of the scans."""
 
     folder: Path
     names: list[str]
-    """Sets that were asked for."""
+    """Selected data sets."""
     out: Path
-    """Where reports and tables are kept."""
+    """Folder for reports and tables."""
     seeds: list[int]
     model: str
     """`--model` of every scan."""
 
     @property
-    def every(self) -> list[str]:
-        """All sets of the folder."""
+    def all_names(self) -> list[str]:
+        """All data sets in the folder."""
         return sorted(path.name[: -len(TRUTH)] for path in self.folder.glob(f"*{TRUTH}"))
 
     def data(self, name: str) -> pd.DataFrame:
-        """Features and given label."""
+        """Read the features and the given label."""
         return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
 
     def truth(self, name: str) -> pd.DataFrame:
-        """true_label, is_wrong, kind."""
+        """Read the ground truth: true_label, is_wrong, kind."""
         return pq.read_table(self.folder / f"{name}{TRUTH}").to_pandas()
 
     def scan(self, name: str, seed: int | None = None, model: str | None = None) -> Scanned:
-        """Scan a set of the folder."""
+        """Scan a data set of the folder."""
         return scan(self.folder / f"{name}.parquet", self.out, self.seeds[0] if seed is None else seed, model or self.model)
 
     def save(self, frame: pd.DataFrame, name: str) -> Path:
-        """Keep a table of results as CSV."""
+        """Save a table of results as CSV."""
         path = self.out / f"{name}.csv"
         frame.to_csv(path, float_format="%.6g")
         return path
 
 
 def scan(data: Path, out: Path, seed: int, model: str) -> Scanned:
-    """Scan `data` or take the report that `out` holds of it.
+    """Scan `data`, or load its report from `out` if there is one.
 
     Args:
         data: Parquet file with a column `label`.
-        out: folder of the kept reports.
-        seed: of the scan.
-        model: as for `--model`.
+        out: folder of the stored reports.
+        seed: random seed of the scan.
+        model: value of `--model`.
     """
     text = Path(model).read_text() if model.endswith(".toml") else model
     key = {"data": hashlib.sha256(data.read_bytes()).hexdigest(), "model": text, "seed": seed}
     path = out / f"{data.stem}.{Path(model).stem}.seed{seed}.zcurate.parquet"
-    beside = path.with_suffix(".json")
-    kept = json.loads(beside.read_text()) if path.exists() and beside.exists() else {}
-    note = "kept" if kept.get("key") == key else ""
-    if note and kept["code"] != code():
-        note = "kept, by other code"
+    record_path = path.with_suffix(".json")
+    record = json.loads(record_path.read_text()) if path.exists() and record_path.exists() else {}
+    note = "stored" if record.get("key") == key else ""
+    if note and record["code"] != source_hash():
+        note = "stored, from other code"
     if not note:
         seconds, megabytes = run(["scan", str(data.resolve()), "--label", "label", "-q", "--force", "--seed", str(seed), "--model", model, "-o", str(path)])
-        kept = {"key": key, "code": code(), "seconds": seconds, "megabytes": megabytes}
-        beside.write_text(json.dumps(kept))
-    return Scanned(load(str(path)), kept["seconds"], kept["megabytes"], note)
+        record = {"key": key, "code": source_hash(), "seconds": seconds, "megabytes": megabytes}
+        record_path.write_text(json.dumps(record))
+    return Scanned(load(str(path)), record["seconds"], record["megabytes"], note)
 
 
 def run(arguments: list[str]) -> tuple[float, float]:
-    """Wall-clock seconds and peak megabytes of this tree's `zcurate`."""
+    """Run `zcurate` from this source tree; return its wall-clock seconds and peak megabytes."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with tempfile.TemporaryFile("w+") as talk:
+    with tempfile.TemporaryFile("w+") as messages:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "zcurate", *arguments], stdout=subprocess.DEVNULL, stderr=talk, env={**os.environ, "PYTHONPATH": path}
+            [sys.executable, "-m", "zcurate", *arguments], stdout=subprocess.DEVNULL, stderr=messages, env={**os.environ, "PYTHONPATH": path}
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
-        talk.seek(0)
-        assert process.returncode in (0, 3), (arguments, talk.read())
+        messages.seek(0)
+        assert process.returncode in (0, 3), (arguments, messages.read())
     return seconds, usage.ru_maxrss / 1024
 
 
-def code() -> str:
-    """Digest of zcurate's sources."""
-    whole = hashlib.sha256()
+def source_hash() -> str:
+    """Hash the sources of zcurate."""
+    digest = hashlib.sha256()
     for path in sorted((ROOT / "zcurate").rglob("*.py")):
-        whole.update(path.read_bytes())
-    return whole.hexdigest()[:16]
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""What the benches of speed share: the settings of a run, and what a scan must be able to do before it can be measured.
+"""Settings and helper functions of the speed benchmarks.
 
-Line names S1 to S7 of speed are those of README.md's section "Speed and scale", not those of quality.
+Lines S1 to S7 of speed are those of README.md's section "Speed and scale", not those of quality.
 """
 
 from __future__ import annotations
@@ -16,101 +16,101 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.bench import made, pairs
+from tests.bench import pairs, synthetic
 from tests.bench.scoring import Line, auroc
 from tests.conftest import ROOT
 from zcurate.config.options import ScanOptions
 
 IMPORTS = "import torch, pyarrow, zcurate"
-"""What every scan holds in memory before it has seen a row."""
+"""Imports of every scan before it reads a row."""
 DISTRIBUTED = r"torch\.distributed|from torch import [^\n]*\bdistributed"
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Settings of a run of the speed bench."""
+    """Settings of a run of the speed benchmark."""
 
     rows: list[int] | None
-    """Sizes asked for; None for each line's own."""
+    """Requested sizes; None for the default sizes of each line."""
     n_pairs: int
     cores: int
     families: list[str]
     folder: Path
-    """Keeps made data."""
+    """Folder for synthetic data."""
     out: Path
-    """Takes reports."""
+    """Folder for reports."""
     large: Path | None
-    """Folder of the large sets."""
+    """Folder of the large data sets."""
     sets: Path | None
-    """Folder of the sets of the quality bench."""
+    """Folder of the data sets of the quality benchmark."""
 
     def sizes(self, *stated: int) -> list[int]:
-        """The sizes asked for, else those that the bars are for."""
+        """Return the requested sizes, by default those for which bars are set."""
         return list(stated) if self.rows is None else self.rows
 
-    def table(self, family: str, rows: int, form: str = "csv", columns: int = made.COLUMNS) -> made.Made:
-        """A made table."""
-        return made.table(self.folder, family, rows, form, columns)
+    def table(self, family: str, rows: int, form: str = "csv", columns: int = synthetic.COLUMNS) -> synthetic.SyntheticData:
+        """Load or generate a synthetic table."""
+        return synthetic.table(self.folder, family, rows, form, columns)
 
     def report(self, name: str) -> Path:
-        """Where a scan's report goes."""
+        """Return the path of a scan's report."""
         return self.out / f"{name}.zcurate.parquet"
 
     def child(self, command: list[str], **more: Any) -> pairs.Child:
-        """Run a command on the cores asked for."""
+        """Run a command on the requested cores."""
         return pairs.child(command, **{"cores": self.cores, **more})
 
-    def scan(self, data: Path, name: str, *more: object, **how: Any) -> pairs.Child:
-        """Scan `data`; the report is `report(name)`. Exit 3, nothing judged, is no failure: some tables are tiny."""
-        return self.child(pairs.scan(data, self.report(name), *more), **{"good": (0, 3), **how})
+    def scan(self, data: Path, name: str, *more: object, **settings: Any) -> pairs.Child:
+        """Scan `data`; the report is `report(name)`. Exit code 3 (unjudged) is accepted: some tables are tiny."""
+        return self.child(pairs.scan(data, self.report(name), *more), **{"good": (0, 3), **settings})
 
 
 def needs(option: str) -> None:
-    """Skip where the scan has no such option yet."""
+    """Skip if the scan has no such option."""
     if option.removeprefix("--").replace("-", "_") not in {field.name for field in dataclasses.fields(ScanOptions)}:
-        pytest.skip(f"this tree's scan has no {option}")
+        pytest.skip(f"the scan has no {option}")
 
 
 def needs_processes() -> None:
-    """Skip where no module speaks to other processes."""
+    """Skip if the scan cannot run as several processes."""
     if not any(re.search(DISTRIBUTED, path.read_text()) for path in (ROOT / "zcurate").rglob("*.py")):
-        pytest.skip("this tree's scan does not run as several processes: no torch.distributed in it")
+        pytest.skip("the scan does not run as several processes: no module uses torch.distributed")
 
 
-def card_of(report: Path) -> dict[str, Any]:
-    """The run card in a report's metadata."""
+def run_card(report: Path) -> dict[str, Any]:
+    """Read the run card from a report's metadata."""
     return json.loads(pq.read_schema(report).metadata[b"zcurate"])
 
 
-def suspicion(report: Path) -> np.ndarray:
-    """(N,) float64, high = suspicious: minus the rank; NaN where there is none."""
+def suspicion_scores(report: Path) -> np.ndarray:
+    """Return (N,) float64, high = suspicious: minus the rank; NaN without a rank."""
     return -pq.read_table(report, columns=["rank"])["rank"].to_pandas().to_numpy(float)
 
 
-def ranked(report: Path, wrong: np.ndarray) -> float:
-    """AUROC of the wrong rows by rank."""
-    return auroc(suspicion(report), wrong)
+def rank_auroc(report: Path, wrong: np.ndarray) -> float:
+    """Compute the AUROC of the wrong rows by rank."""
+    return auroc(suspicion_scores(report), wrong)
 
 
 def seconds_lines(name: str, text: str, measured: list[pairs.Pair], bar: float | None, stated: bool = True) -> list[Line]:
-    """Wall clock and CPU of pairs as ratios; the bar is on the wall clock of undisturbed pairs, else on CPU seconds.
+    """Report wall clock and CPU seconds of pairs as ratios; the bar is on the wall clock of undisturbed pairs, otherwise on CPU seconds.
 
     Args:
-        name: of the line.
-        text: what the two are.
-        measured: ours and theirs, in turn.
-        bar: ratio that it may reach at most; None for none.
-        stated: whether this is the size that the bar is for.
+        name: name of the line.
+        text: description of the comparison.
+        measured: pairs of zcurate and the baseline, run in alternation.
+        bar: maximum ratio; None for no bar.
+        stated: whether the bar was set for this size.
     """
-    by, decided = pairs.fair(measured)
-    wall, cpu, calm = pairs.ratios(measured, "seconds"), pairs.ratios(measured, "cpu_seconds"), len(pairs.quiet(measured))
+    clock, decisive = pairs.decisive_ratio(measured)
+    wall, cpu, calm = pairs.ratios(measured, "seconds"), pairs.ratios(measured, "cpu_seconds"), len(pairs.undisturbed(measured))
     ours, theirs = (pairs.spread([pair[side].seconds for pair in measured]) for side in (0, 1))
     ours_cpu, theirs_cpu = (pairs.spread([pair[side].cpu_seconds for pair in measured]) for side in (0, 1))
     memory = max(pair[0].megabytes for pair in measured), max(pair[1].megabytes for pair in measured)
     peak = f"peak {memory[0]:.0f} and {memory[1]:.0f} MB"
-    plain = [
+    details = [
         Line(name, "", f"{text}: wall {ours.median:.2f} s and {theirs.median:.2f} s, ratio {wall}; {calm} of {len(measured)} pairs undisturbed", wall.median),
         Line(name, "", f"{text}: CPU {ours_cpu.median:.2f} s and {theirs_cpu.median:.2f} s, ratio {cpu}; {peak}", cpu.median),
     ]
-    decisive = Line(name, "", f"{text}: {by} ratio {decided}", decided.median, at_most=bar)
-    return [*plain, pairs.at_stated_size(decisive, stated)]
+    line = Line(name, "", f"{text}: {clock} ratio {decisive}", decisive.median, at_most=bar)
+    return [*details, pairs.at_stated_size(line, stated)]

@@ -1,8 +1,8 @@
-"""One scan as two processes (S6).
+"""One scan in two processes (S6).
 
-Questions: how many verdicts two gloo processes share with one, and how much faster they are than one process of one thread. Data: a
-made table of 20 columns. Device: CPU, one thread a process, `--bench-cores` cores for all. n: `--bench-pairs` pairs in turn.
-Run: pytest -m bench tests/bench/test_processes.py -s. Options and kept numbers: README.md.
+Questions: the share of verdicts on which two gloo processes agree with one, and their speed relative to one process of one thread. Data: a
+synthetic table of 20 columns. Device: CPU, one thread per process, `--bench-cores` cores for all. n: `--bench-pairs` alternating pairs.
+Run: pytest -m bench tests/bench/test_processes.py -s. Options and results: README.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from tests.bench import pairs
 from tests.bench.scoring import Line
-from tests.bench.speed import card_of, needs_processes, ranked
+from tests.bench.speed import needs_processes, rank_auroc, run_card
 
 pytestmark = pytest.mark.bench
 PROCESSES = 2
@@ -25,14 +25,14 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def torchrun(speed, data, name):
-    """`torchrun --nproc-per-node N -m zcurate scan ...`, as its module, so that it is this Python's."""
+    """Return `torchrun --nproc-per-node N -m zcurate scan ...`, run as a module of this Python."""
     scan = pairs.scan(data, speed.report(name))[1:]
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), *scan]
 
 
-def run_both(speed, data, n):
-    """Pairs of one process and of two, in turn."""
-    return pairs.in_turn(
+def run_pairs(speed, data, n):
+    """Run one process and two processes in alternation, `n` times."""
+    return pairs.alternate(
         lambda: speed.scan(data, "one", env=ONE_THREAD),
         lambda: speed.child(torchrun(speed, data, "two"), good=(0, 3), env=ONE_THREAD),
         n,
@@ -43,31 +43,31 @@ def verdicts(report):
     return np.array(pq.read_table(report, columns=["verdict"])["verdict"].to_pylist())
 
 
-def test_two_processes_give_the_verdicts_of_one(speed, settle):
+def test_two_processes_give_the_verdicts_of_one(speed, check_lines):
     needs_processes()
     lines = []
     for family in speed.families:
         rows = speed.sizes(AGREE_ROWS)[0]
-        made = speed.table(family, rows)
-        run_both(speed, made.path, 1)
+        data = speed.table(family, rows)
+        run_pairs(speed, data.path, 1)
         one, two = (speed.report(name) for name in ("one", "two"))
-        same = float((verdicts(one) == verdicts(two)).mean())
-        aurocs = [ranked(report, made.flipped) for report in (one, two)]
-        text = f"{family} {rows} x 20: {same:.4f} of the verdicts of {PROCESSES} processes are those of one; AUROC {aurocs[1]:.4f} and {aurocs[0]:.4f}"
-        lines.append(pairs.at_stated_size(Line("S6", "", text, same, at_least=AGREE_BAR), rows >= AGREE_ROWS))
-    settle(lines)
+        agreement = float((verdicts(one) == verdicts(two)).mean())
+        aurocs = [rank_auroc(report, data.flipped) for report in (one, two)]
+        text = f"{family} {rows} x 20: {PROCESSES} processes agree with one on {agreement:.4f} of the verdicts; AUROC {aurocs[1]:.4f} and {aurocs[0]:.4f}"
+        lines.append(pairs.at_stated_size(Line("S6", "", text, agreement, at_least=AGREE_BAR), rows >= AGREE_ROWS))
+    check_lines(lines)
 
 
-def test_two_processes_are_faster_than_one_thread(speed, settle):
+def test_two_processes_are_faster_than_one_thread(speed, check_lines):
     needs_processes()
     rows = speed.sizes(SPEED_ROWS)[0]
-    data, whole, training = speed.table("blob", rows).path, [], []
+    data, measured, training = speed.table("blob", rows).path, [], []
     for _ in range(speed.n_pairs):
-        whole += run_both(speed, data, 1)
-        seconds = [card_of(speed.report(name))["seconds"]["training"] for name in ("one", "two")]
+        measured += run_pairs(speed, data, 1)
+        seconds = [run_card(speed.report(name))["seconds"]["training"] for name in ("one", "two")]
         training.append(seconds[0] / seconds[1])
-    gain, trained = pairs.ratios(whole, "seconds"), pairs.spread(training)
-    calm = len(pairs.quiet(whole))
+    gain, trained = pairs.ratios(measured, "seconds"), pairs.spread(training)
+    n_calm = len(pairs.undisturbed(measured))
     text = f"{PROCESSES} processes against one of one thread, {rows} x 20"
-    line = Line("S6", "", f"{text}, whole scan: {gain} times as fast; {calm} of {len(whole)} pairs undisturbed", gain.median, at_least=SPEED_BAR)
-    settle([Line("S6", "", f"{text}, training: {trained} times as fast", trained.median), pairs.at_stated_size(line, rows >= SPEED_ROWS)])
+    line = Line("S6", "", f"{text}, whole scan: {gain} times as fast; {n_calm} of {len(measured)} pairs undisturbed", gain.median, at_least=SPEED_BAR)
+    check_lines([Line("S6", "", f"{text}, training: {trained} times as fast", trained.median), pairs.at_stated_size(line, rows >= SPEED_ROWS)])

@@ -1,4 +1,4 @@
-"""Tables compared cell for cell."""
+"""Cell-by-cell comparison of tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = {
 }
 
 
-def test_a_table_equals_itself_nan_null_and_chunks_and_all():
+def test_a_table_equals_itself_with_nan_null_and_other_chunks():
     table = pa.table(TABLE)
     chunked = pa.concat_tables([table.slice(0, 1), table.slice(1)])
     assert differing(table, pa.table(TABLE)) == []
@@ -37,16 +37,16 @@ def test_a_table_equals_itself_nan_null_and_chunks_and_all():
         ("reasons", pa.array([["a"], ["b", "d"], []])),
     ],
 )
-def test_one_cell_that_differs_names_its_column(column, value):
+def test_a_differing_cell_names_its_column(column, value):
     assert differing(pa.table(TABLE), pa.table({**TABLE, column: value})) == [column]
 
 
-def test_words_in_another_order_in_the_dictionary_are_the_same_words():
+def test_the_order_of_dictionary_values_does_not_matter():
     other = pa.DictionaryArray.from_arrays(pa.array([1, 0, 1], pa.int32()), pa.array(["hard", "clean"]))
     assert differing(pa.table(TABLE), pa.table({**TABLE, "verdict": other})) == []
 
 
-def test_columns_that_only_one_has_are_named():
+def test_columns_of_only_one_table_are_named():
     table = pa.table(TABLE)
     assert differing(table, table.drop(["p"])) == ["p"]
     assert differing(table.drop(["p", "row"]), table) == ["p", "row"]
