@@ -13,7 +13,7 @@ from zcurate.runtime import startup
 
 ROOT = Path(__file__).parent.parent
 # All tests run on torch as the program loads it.
-startup.load_torch(ours=True)
+startup.load_torch(owns_process=True)
 
 
 def pytest_addoption(parser):
