@@ -31,7 +31,7 @@ def made(n_rows=400, n_columns=6):
 
 
 def of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
-    seen = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
+    seen = data if n_rows is None else dataclasses.replace(data, n_total_rows=n_rows)
     plan = plan_module.make_plan(ScanOptions(**settings), seen)
     return cost_model.estimate(plan, cost_model.shape_of(seen, plan.spec), machine)
 
@@ -80,7 +80,7 @@ def test_trees_that_would_cost_too_much_are_not_counted():
         cost_model.trees_of(plan_module.make_plan(ScanOptions(), wide).spec, cost_model.shape_of(wide, plan_module.make_plan(ScanOptions(), wide).spec)).boosted
         == 1
     )
-    huge = dataclasses.replace(wide, n_in_all=49_000)
+    huge = dataclasses.replace(wide, n_total_rows=49_000)
     plan = plan_module.make_plan(ScanOptions(), huge)
     assert cost_model.trees_of(plan.spec, cost_model.shape_of(huge, plan.spec)).boosted == 0
     assert cost_model.trees_seconds(plan.spec, cost_model.shape_of(huge, plan.spec)) < 30
@@ -115,7 +115,7 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in data.to_pylist()))
     seen = preview.preview_input(discovery.locate(str(path), None), ScanOptions())
-    assert seen.n_looked < 4000
+    assert len(seen.data.given) < 4000
     assert seen.exact == is_exact
     assert seen.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
 

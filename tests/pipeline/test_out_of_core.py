@@ -400,13 +400,13 @@ def test_two_readers_take_the_units_in_turn_and_know_the_same(parts, tmp_path):
     where, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
     alone = profile.profile_table(where, preview.preview_input(where, options), options)
     both = by_two(lambda others: profile.profile_table(where, preview.preview_input(where, options), options, others))
-    assert [[unit.begin for unit in one.units] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
-    assert [one.n_own for one in both] == [1600, 1400] and {one.data.n_rows for one in both} == {N}
+    assert [[unit.begin for unit in one.splits] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
+    assert [one.n_local_rows for one in both] == [1600, 1400] and {one.data.n_rows for one in both} == {N}
     for one in both:
         assert one.counts == alone.counts and one.data.task == alone.data.task and one.data.roles == alone.data.roles
         assert one.data.table.equals(both[0].data.table)
-        mine = pa.Table.from_batches(list(one.pieces(["key"]))).column("key").to_pylist()
-        assert mine == [key for unit in one.units for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
+        mine = pa.Table.from_batches(list(one.batches(["key"]))).column("key").to_pylist()
+        assert mine == [key for unit in one.splits for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
 
 
 def test_what_one_reader_meets_all_hear_of(parts, tmp_path):

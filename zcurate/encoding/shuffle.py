@@ -33,7 +33,7 @@ def encode_shuffled(found: StreamedTable, spec: ModelConfig, store: MemoryMapped
         store: takes the files.
         device: where the model is; only a CPU reads from files, for others the rows are moved to it.
     """
-    code, n = fit_encoder(found, spec), found.n_own
+    code, n = fit_encoder(found, spec), found.n_local_rows
     made = {"x": code.numbers(found.data), "codes": code.categories(found.data), "dense": code.dense(found.data)}
     arrays = {name: store.zeros((n, part.shape[1]), part.dtype) for name, part in made.items() if part.shape[1]}
     arrays["y"] = store.zeros((n,), np.float32 if code.target else np.int64)
@@ -70,7 +70,7 @@ def shuffle_into_buckets(found: StreamedTable, code: ColumnEncoder, arrays: dict
         n_buckets: how many.
         store: whose memory is given back after each piece.
     """
-    n, lengths = found.n_own, np.zeros(n_buckets, np.int64)
+    n, lengths = found.n_local_rows, np.zeros(n_buckets, np.int64)
     for begin, end in chunk_ranges(n, BUCKET_ROWS):
         lengths += np.bincount(np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin), minlength=n_buckets)
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -81,8 +81,8 @@ def shuffle_into_buckets(found: StreamedTable, code: ColumnEncoder, arrays: dict
         store.release()
     with ExitStack() as until:
         pens = {name: until.enter_context(store.pen(array)) for name, array in arrays.items()}
-        for batch in prefetch(found.pieces(found.columns())):
-            part = found.part(pa.Table.from_batches([batch]))
+        for batch in prefetch(found.batches(found.columns())):
+            part = found.dataset_of(pa.Table.from_batches([batch]))
             made = {"x": code.numbers(part), "codes": code.categories(part), "dense": code.dense(part), "y": code.labels(part)}
             made["row"] = np.arange(done, done + batch.num_rows)
             if "fold_key" in arrays:

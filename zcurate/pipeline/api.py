@@ -81,6 +81,6 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         seen = preview.preview_input(discovery.locate(str(data), options.input_format), options)
     else:
         whole = inputs.read_input(data, options)
-        seen = preview.Preview(whole, True, whole.n_rows)
+        seen = preview.Preview(whole, True)
     what = make_plan(options, seen.data)
     return cost_model.estimate(what, cost_model.shape_of(seen.data, what.spec), cost_model.machine(), seen.exact)

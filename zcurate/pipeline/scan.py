@@ -65,9 +65,9 @@ def run(data: Any, options: ScanOptions, progress: Progress, command: str | None
         where, seen = large
         if seen.data.pictures is None:
             return in_pieces(where, seen, options, clock, command, brief, room or until.enter_context(temporary_store()))
-        where = where if room else dataclasses.replace(where, room=until.enter_context(temporary_store()))
+        where = where if room else dataclasses.replace(where, store=until.enter_context(temporary_store()))
         whole = seen.data if len(seen.data.given) == seen.data.n_rows else None
-        return in_memory(open_dataset(where, options, clock, whole, command is not None), options, clock, command, brief, where.room)
+        return in_memory(open_dataset(where, options, clock, whole, command is not None), options, clock, command, brief, where.store)
 
 
 def in_memory(dataset: Dataset, options: ScanOptions, clock: Stopwatch, command: str | None, brief: bool, room: MemoryMappedStore | None = None) -> Report:
@@ -143,7 +143,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     clock.stage("reading")
     startup.load_torch_in_background(command is not None)
     if n_processes == 1 and where.format in ("csv", "tsv") and not where.base:
-        where = csv_stream.cache_as_arrow(where, seen.data.roles.named(), files.folder)
+        where = csv_stream.cache_as_arrow(where, seen.data.roles.verbatim_columns(), files.folder)
     found = profile.profile_table(where, seen, options, others)
     for text in found.data.warnings:
         progress.warn(text)
@@ -206,7 +206,7 @@ def in_pieces(where: Source, seen: Preview, options: ScanOptions, clock: Stopwat
     card |= {"dtype": str(encoded.dtype).removeprefix("torch."), "threads": threads, "processes": n_processes, "seconds": clock.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in timings.seconds.items()}
     if n_processes > 1:
-        cards, n_rows = zip(*processes.gathered((card, found.n_own)), strict=True)
+        cards, n_rows = zip(*processes.gathered((card, found.n_local_rows)), strict=True)
         card = processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
     clock.stage("writing")
     memory.trim()

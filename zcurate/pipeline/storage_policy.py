@@ -47,7 +47,7 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, room: MemoryM
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    where = dataclasses.replace(discovery.locate(str(data), options.input_format), room=room)
+    where = dataclasses.replace(discovery.locate(str(data), options.input_format), store=room)
     if where.content is not None and limit is None:
         return None
     seen = preview.preview_input(where, options)

@@ -87,7 +87,7 @@ def read_part(where: Source, name: str, wanted: Callable[[str], bool] | None) ->
         ReportError: it is gone or no Parquet file.
     """
     try:
-        with where.fetched(name) as raw, pq.ParquetFile(raw) as file:
+        with where.open_whole(name) as raw, pq.ParquetFile(raw) as file:
             names = file.schema_arrow.names
             return file.read(None if wanted is None else [one for one in names if wanted(one) or (one == "row" and len(where.files) > 1)])
     except InputError as error:
@@ -151,7 +151,7 @@ def schema_of(path: str) -> pa.Schema:
     """
     where = locate(path)
     try:
-        with where.reaching(path), where.mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
+        with where.remote_errors(path), where.open_mapped(where.files[0]) as raw, pq.ParquetFile(raw) as file:
             return file.schema_arrow
     except (pa.ArrowInvalid, OSError, InputError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error

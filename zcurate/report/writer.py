@@ -66,7 +66,7 @@ def write_streamed(
     rank_by_bins(rank, row, verdicts, seen.rounds[0].columns["z_score"], store)
     if others.size > 1:
         rank_across(rank, verdicts, others)
-    backdrop, done = ColumnProfiles.of(found.part(found.data.table.slice(0, PROFILE_ROWS).select(found.columns()))), 0
+    backdrop, done = ColumnProfiles.of(found.dataset_of(found.data.table.slice(0, PROFILE_ROWS).select(found.columns()))), 0
 
     def made(unit: AssignedSplit | None) -> Iterator[pa.Table]:
         nonlocal done
@@ -79,13 +79,13 @@ def write_streamed(
             mine = {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()}
             of_chunk = merge_verdicts([without_arrays(verdicts)], mine)
             decided = thresholds.predicted_labels(evidence, decision)
-            whole = build.build_report(found.part(table), order, evidence, of_chunk, card, decided, target, gather(rank, rows, store), backdrop)
+            whole = build.build_report(found.dataset_of(table), order, evidence, of_chunk, card, decided, target, gather(rank, rows, store), backdrop)
             done += table.num_rows
             yield whole.table
             store.release()
 
-    for unit in [None] if others.size == 1 else found.units:
-        number, of, first_row = (0, 1, 0) if unit is None else (unit.number, found.n_units, unit.begin)
+    for unit in [None] if others.size == 1 else found.splits:
+        number, of, first_row = (0, 1, 0) if unit is None else (unit.number, found.n_splits, unit.begin)
         with ReportWriter(path_of(number, of), card) as pen:
             for part in prefetch(made(unit)):
                 pen.write(part, first_row)
@@ -176,7 +176,7 @@ def write_resident(where: str, data: Dataset, evidence: Evidence, verdicts: Verd
 def report_chunks(found: StreamedTable, unit: AssignedSplit | None) -> Iterator[pa.Table]:
     """The rows of a unit, or all that are read here, in tables of `CHUNK_ROWS`, the last with what is left."""
     held: list[pa.RecordBatch] = []
-    for batch in found.pieces(found.columns(), unit):
+    for batch in found.batches(found.columns(), unit):
         held.append(batch)
         while sum(one.num_rows for one in held) >= CHUNK_ROWS:
             table = pa.Table.from_batches(held)
