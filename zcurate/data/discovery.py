@@ -130,10 +130,10 @@ def remote_source(path: str, wanted: str | None) -> Source:
 
     with remote.remote_errors(path):
         if has_pattern(path) and ("*" in path or not system.exists(inner)):
-            found = system.glob(inner, detail=True)
-            files = [name for name, detail in found.items() if detail["type"] != "directory" and partitions.is_data(name)]
-            details |= found
-            for name in [name for name, detail in found.items() if detail["type"] == "directory"]:
+            matches = system.glob(inner, detail=True)
+            files = [name for name, detail in matches.items() if detail["type"] != "directory" and partitions.is_data(name)]
+            details |= matches
+            for name in [name for name, detail in matches.items() if detail["type"] == "directory"]:
                 files += partitions.below(name, entries)[0]
             names, files_info = remote.describe_files(system, [details[name] for name in dict.fromkeys(files)])
             base = str(system.unstrip_protocol(before_pattern(inner)))
@@ -222,9 +222,9 @@ def folder_source(path: str, wanted: str | None) -> Source:
     tables = {format_of(name) for name in files} - {None, "npz", "idx"}
     if wanted not in (None, "folder") or (tables and wanted is None):
         raise InputError(no_parts_error(path, [*files, *others], wanted))
-    for folder, folders, found in os.walk(path):
+    for folder, folders, names in os.walk(path):
         folders.sort()
-        if any(name.lower().endswith(IMAGE_EXTENSIONS) for name in found):
+        if any(name.lower().endswith(IMAGE_EXTENSIONS) for name in names):
             if os.path.abspath(folder) == os.path.abspath(path):
                 continue
             return Source(path, (), "folder")

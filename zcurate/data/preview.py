@@ -53,14 +53,14 @@ def preview_input(source: Source, options: ScanOptions) -> Preview:
     """
     previews = {"csv": preview_text, "tsv": preview_text, "jsonl": preview_text, "parquet": preview_parts, "feather": preview_parts, "folder": preview_folder}
     preview = previews.get(source.format)
-    found = None
+    result = None
     has_cheap_head = source.content is None and (source.remote is None or preview is preview_parts)
     if preview is not None and has_cheap_head and (source.format == "folder" or input_bytes(source) > SMALL_BYTES):
         try:
-            found = preview(source, options)
+            result = preview(source, options)
         except InputError:
-            found = None  # the leading rows alone may lack a class or a label; reading the whole input reports what is really wrong
-    return found or Preview(readers.read(source, options), True)
+            result = None  # the leading rows alone may lack a class or a label; reading the whole input reports what is really wrong
+    return result or Preview(readers.read(source, options), True)
 
 
 def input_bytes(source: Source) -> int:
@@ -124,10 +124,10 @@ def preview_folder(source: Source, options: ScanOptions) -> Preview | None:
     if step == 1:
         return None
     paths, labels, total = paths[::step], labels[::step], len(paths)
-    found = images.from_paths([os.path.join(source.path, path) for path in paths], source.path)
+    decoded = images.from_paths([os.path.join(source.path, path) for path in paths], source.path)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     with_label = dataclasses.replace(options, label="label")
-    sample = schema.dataset(table, InputInfo(source.path, "folder"), with_label, found.pixels, table.column("path").combine_chunks(), found.skipped)
+    sample = schema.dataset(table, InputInfo(source.path, "folder"), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped)
     return scaled_to(sample, total, True)
 
 

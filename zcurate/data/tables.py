@@ -202,15 +202,15 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: t
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     table = table.drop_columns([name])
     if is_encoded(column.type):
-        found = images.from_bytes(column, location, store)
+        decoded = images.from_bytes(column, location, store)
         paths_field = column.field("path") if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0 else None
         paths = paths_field.cast(pa.string()) if paths_field is not None and paths_field.null_count < len(paths_field) else None
     else:
         paths = decode_column(pa.chunked_array([column]))
         root = os.path.abspath(image_root(paths, location, options.root))
-        found = images.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], location, store)
+        decoded = images.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], location, store)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
-    return schema.dataset(table, origin, options, found.pixels, paths, skipped + found.skipped, root)
+    return schema.dataset(table, origin, options, decoded.pixels, paths, skipped + decoded.skipped, root)
 
 
 def image_root(paths: pa.Array, location: str, root: str | None) -> str:

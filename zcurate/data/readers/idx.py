@@ -33,9 +33,9 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     labels = array_of(Source(labels_path, (labels_path,), "idx").open().read(), labels_path)
     if len(images) != len(labels):
         raise InputError(f"{source.path}: {len(images)} images but {len(labels)} labels in {labels_path} — expected as many — check the pair")
-    found = images_module.from_array(images, source.path)
+    decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, found.pixels, None, found.skipped)
+    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, decoded.skipped)
 
 
 def find_labels(path: str) -> str:

@@ -22,10 +22,10 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         InputError: no image can be read.
     """
     paths, labels = list_images(source)
-    found = images.from_paths([os.path.join(source.path, path) for path in paths], source.path, source.store)
+    decoded = images.from_paths([os.path.join(source.path, path) for path in paths], source.path, source.store)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(table, source.origin(), with_label, found.pixels, table.column("path").combine_chunks(), found.skipped, os.path.abspath(source.path))
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped, os.path.abspath(source.path))
 
 
 def list_images(source: Source) -> tuple[list[str], list[str]]:

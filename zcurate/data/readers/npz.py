@@ -41,9 +41,9 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     if labels.ndim != 1 or len(labels) != len(images):
         raise InputError(f"{source.path}: {len(images)} images and labels of shape {labels.shape} — expected one label per image")
     table = pa.table({"label": pa.array(labels.tolist() if labels.dtype.kind in "OUS" else labels)})
-    found = images_module.from_array(images, source.path)
+    decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(table, source.origin(), with_label, found.pixels, None, found.skipped)
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, None, decoded.skipped)
 
 
 def pick(archive: np.lib.npyio.NpzFile, wanted: str | None, usual: tuple[str, ...], content: str, location: str) -> np.ndarray:
