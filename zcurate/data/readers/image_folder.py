@@ -25,7 +25,8 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     decoded = images.from_paths([os.path.join(source.path, path) for path in paths], source.path, source.store)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(table, source.origin(), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped, os.path.abspath(source.path))
+    root = os.path.abspath(source.path)
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped, root)
 
 
 def list_images(source: Source) -> tuple[list[str], list[str]]:
