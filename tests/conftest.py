@@ -13,7 +13,7 @@ from zcurate.runtime import startup
 
 ROOT = Path(__file__).parent.parent
 # Import torch as the command line does.
-startup.load_torch(ours=True)
+startup.load_torch(owns_process=True)
 
 
 def pytest_addoption(parser):

@@ -20,7 +20,7 @@ from zcurate.cli import app
 from zcurate.config import toml
 from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ReportOptions, ScanOptions, input_format_help, model_help, report_format_help
-from zcurate.data import discovery, readers, schema
+from zcurate.data import discovery, readers, schema, stream
 from zcurate.data.dataset import InputInfo
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.errors import UsageError
@@ -371,8 +371,8 @@ def test_a_dummy_reader_is_chosen_by_option_and_streams(dummy):
     options.check()
     source = discovery.locate(str(copy), "dummy")
     assert readers.read(source, options).n_rows == 120
-    assert sum(batch.num_rows for batch in readers.batches(source, ["a", "label"], rows_per_batch=50)) == 120
-    assert readers.row_counts(source) == [None]
+    assert sum(batch.num_rows for batch in stream.batches(source, ["a", "label"], rows_per_batch=50)) == 120
+    assert stream.row_counts(source) == [None]
 
 
 def test_a_dummy_format_writes_a_report(dummy, monkeypatch, capfdbinary):

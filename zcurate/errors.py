@@ -1,6 +1,6 @@
-"""What can go wrong, as a tree. Only `cli.py` catches these, prints them and picks the exit code.
+"""Exceptions that zcurate raises for its user. Only the command line catches and prints them and chooses the exit code.
 
-ZcurateError                  first line: place: what was found - what was expected - what to do
+ZcurateError                  first line: location: what was found - what was expected - what to do
 +-- UsageError        exit 2  an option, a column, a model spec or an output path is not usable
 +-- InputError        exit 2  a file is missing, empty or not what it claims to be
 +-- ReportError       exit 2  a report is missing, is no report, or belongs to other data
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 
 class ZcurateError(Exception):
-    """Anything zcurate can explain to its user; `str(error)` is the whole message."""
+    """Any error that the user can act on; `str(error)` is the whole message."""
 
 
 class UsageError(ZcurateError):
@@ -29,7 +29,7 @@ class ReportError(ZcurateError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None when none is like it."""
+    """Return the known word closest to `word`, or None when none is similar."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
@@ -37,13 +37,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """`a, b, c ... (21)`: names for an error message, cut when there are many."""
+    """Format names for a message as `a, b, c ... (21)`, cut after `most` of them."""
     names = list(names)
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} ... ({len(names)})"
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
-    """` - did you mean X?` for the end of a message, or the empty string."""
+    """Return ` - did you mean X?` for the end of a message, or the empty string."""
     match = nearest(word, known)
     return f" — did you mean {form.format(match)}?" if match else ""

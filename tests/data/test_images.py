@@ -1,4 +1,4 @@
-"""Pictures of every kind end as one block of bytes."""
+"""Images of every kind are decoded into one uint8 array."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def encoded(image, form="PNG", **settings):
     return stream.getvalue()
 
 
-GREY = Image.fromarray((np.arange(16 * 16).reshape(16, 16)).astype(np.uint8))
-COLOUR = Image.fromarray(np.stack([np.full((16, 16), v, np.uint8) for v in (200, 100, 50)], 2))
+GRAY = Image.fromarray((np.arange(16 * 16).reshape(16, 16)).astype(np.uint8))
+COLOR = Image.fromarray(np.stack([np.full((16, 16), v, np.uint8) for v in (200, 100, 50)], 2))
 
 
 @pytest.mark.parametrize(
     ("image", "shape"),
     [
-        (GREY, (16, 16)),
-        (COLOUR, (16, 16, 3)),
-        (COLOUR.convert("P"), (16, 16, 3)),
-        (GREY.convert("1"), (16, 16)),
-        (GREY.convert("RGB"), (16, 16)),
-        (COLOUR.convert("RGBA"), (16, 16, 3)),
-        (GREY.convert("LA"), (16, 16)),
+        (GRAY, (16, 16)),
+        (COLOR, (16, 16, 3)),
+        (COLOR.convert("P"), (16, 16, 3)),
+        (GRAY.convert("1"), (16, 16)),
+        (GRAY.convert("RGB"), (16, 16)),
+        (COLOR.convert("RGBA"), (16, 16, 3)),
+        (GRAY.convert("LA"), (16, 16)),
     ],
 )
 def test_every_mode_is_decoded(image, shape):
@@ -40,9 +40,9 @@ def test_every_mode_is_decoded(image, shape):
     assert array.dtype == np.uint8
 
 
-def test_alpha_is_laid_on_white():
-    clear = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
-    assert (images.decode(encoded(clear)) == 255).all()
+def test_alpha_is_composited_on_white():
+    transparent = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
+    assert (images.decode(encoded(transparent)) == 255).all()
 
 
 def test_sixteen_bits_become_eight():
@@ -54,17 +54,17 @@ def test_exif_rotation_is_applied():
     image = Image.fromarray(np.concatenate([np.zeros((4, 8), np.uint8), np.full((4, 8), 255, np.uint8)]))
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = images.decode(encoded(image, "TIFF", exif=exif))
-    np.testing.assert_array_equal(turned, np.asarray(image.rotate(-90, expand=True)))
+    rotated = images.decode(encoded(image, "TIFF", exif=exif))
+    np.testing.assert_array_equal(rotated, np.asarray(image.rotate(-90, expand=True)))
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", encoded(COLOUR)[:60]])
-def test_what_is_no_picture_says_so(content):
+@pytest.mark.parametrize("content", [b"", b"no picture", encoded(COLOR)[:60]])
+def test_invalid_images_are_refused(content):
     with pytest.raises(ValueError, match="not a picture that can be decoded"):
         images.decode(content)
 
 
-def test_differing_sizes_are_fitted_without_stretching():
+def test_images_of_other_shapes_are_scaled_without_distortion():
     tall = np.zeros((32, 8), np.uint8)
     tall[:, 2:6] = 200
     fitted = images.fit_to_square(tall, 16, 1)
@@ -73,18 +73,18 @@ def test_differing_sizes_are_fitted_without_stretching():
     assert (fitted[0, :, 7:9] == 200).all()
 
 
-def test_unreadable_pictures_are_skipped_and_the_rest_kept(tmp_path):
-    (tmp_path / "good.png").write_bytes(encoded(GREY))
+def test_unreadable_images_are_skipped(tmp_path):
+    (tmp_path / "good.png").write_bytes(encoded(GRAY))
     (tmp_path / "bad.png").write_bytes(b"rubbish")
     found = images.from_paths([str(tmp_path / "good.png"), str(tmp_path / "bad.png"), str(tmp_path / "gone.png"), None], "here")
     assert found.pixels.shape == (4, 1, 16, 16)
-    np.testing.assert_array_equal(found.pixels[0, 0], np.asarray(GREY))
+    np.testing.assert_array_equal(found.pixels[0, 0], np.asarray(GRAY))
     assert [skip.row for skip in found.skipped] == [1, 2, 3]
     assert "no such file" in found.skipped[1].reason
     assert found.skipped[2].reason == "no path in this row"
 
 
-def test_when_nothing_can_be_read_it_is_an_error():
+def test_no_readable_image_is_an_error():
     with pytest.raises(InputError, match="none of 2 pictures can be read"):
         images.from_paths(["nowhere/a.png", "nowhere/b.png"], "here")
 
@@ -96,12 +96,12 @@ def test_arrays_of_every_layout_are_read(shape):
     assert found.pixels.shape == (5, 3 if 3 in shape else 1, 12, 12)
 
 
-def test_floats_between_zero_and_one_are_brightness():
+def test_floats_between_zero_and_one_are_scaled():
     found = images.from_array(np.linspace(0, 1, 256).reshape(1, 16, 16), "here")
     assert found.pixels.min() == 0
     assert found.pixels.max() == 255
 
 
-def test_features_of_a_table_are_no_pictures():
+def test_features_of_a_table_are_refused():
     with pytest.raises(InputError, match=r"images of shape \(5, 7\)"):
         images.from_array(np.zeros((5, 7)), "here")

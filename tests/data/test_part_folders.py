@@ -1,4 +1,4 @@
-"""Folders and globs of parts: order, partition columns, and parts that do not fit or are gone."""
+"""Folders and globs of parts: order, partition columns, and parts that do not fit or have disappeared."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def folder(tmp_path):
     return tmp_path / "d"
 
 
-def test_parts_come_in_natural_order_from_a_folder_and_a_glob(folder):
+def test_parts_are_read_in_natural_order_from_a_folder_and_a_glob(folder):
     expected = [begin + k + 0.5 for begin in (100, 200, 1000) for k in range(4)]
     assert xs(read(folder)) == expected
     assert xs(read(folder / "*.parquet")) == expected
 
 
-def test_what_others_leave_in_a_folder_is_no_part(folder):
+def test_files_of_other_programs_are_not_parts(folder):
     before = xs(read(folder))
     for name in ("_SUCCESS", "_metadata", ".part-1.parquet.crc", "_delta.parquet", ".tmp.parquet", "d.zcurate.parquet"):
         (folder / name).write_bytes(b"no parquet")
@@ -48,7 +48,7 @@ def test_what_others_leave_in_a_folder_is_no_part(folder):
     assert xs(read(folder / "*")) == before
 
 
-def test_a_report_beside_the_data_does_not_change_their_hash(folder):
+def test_a_report_in_the_folder_does_not_change_its_hash(folder):
     before = discovery.locate(str(folder), None).origin().digest
     (folder / "d.zcurate.parquet").write_bytes(b"a report")
     assert discovery.locate(str(folder), None).origin().digest == before
@@ -57,13 +57,13 @@ def test_a_report_beside_the_data_does_not_change_their_hash(folder):
 @pytest.mark.parametrize("ending", ["parquet", "feather", "csv"])
 def test_partition_folders_become_columns(tmp_path, ending):
     for year, town in (("2019", "K%C3%B6ln"), ("2020", "__HIVE_DEFAULT_PARTITION__")):
-        where = tmp_path / "d" / f"year={year}" / f"town={town}"
-        where.mkdir(parents=True)
+        part_folder = tmp_path / "d" / f"year={year}" / f"town={town}"
+        part_folder.mkdir(parents=True)
         table = part(int(year))
         if ending == "csv":
-            (where / "p.csv").write_text("x,label\n" + "".join(f"{row['x']},{row['label']}\n" for row in table.to_pylist()))
+            (part_folder / "p.csv").write_text("x,label\n" + "".join(f"{row['x']},{row['label']}\n" for row in table.to_pylist()))
         else:
-            (pq.write_table if ending == "parquet" else pa.feather.write_feather)(table, where / f"p.{ending}")
+            (pq.write_table if ending == "parquet" else pa.feather.write_feather)(table, part_folder / f"p.{ending}")
     data = read(tmp_path / "d", input_format=ending)
     assert data.table.column("year").to_pylist() == ["2019"] * 4 + ["2020"] * 4
     assert data.table.column("town").to_pylist() == ["Köln"] * 4 + [None] * 4
@@ -93,7 +93,7 @@ def test_a_renamed_partition_changes_the_hash(tmp_path):
     assert discovery.locate(str(tmp_path), None).origin().digest != before
 
 
-def test_parts_in_plain_sub_folders_are_asked_for_by_a_pattern(tmp_path):
+def test_parts_in_plain_sub_folders_need_a_pattern(tmp_path):
     (tmp_path / "train").mkdir()
     pq.write_table(part(0), tmp_path / "train" / "p.parquet")
     with pytest.raises(InputError, match=r"1 Parquet parts in plain sub-folders .* \*\*/\*.parquet'".replace(r"\*\*", r".*\*\*")):
@@ -107,7 +107,7 @@ def test_a_part_without_a_column_is_named(folder):
         read(folder)
 
 
-def test_a_part_with_a_column_more_is_named(folder):
+def test_a_part_with_an_extra_column_is_named(folder):
     pq.write_table(part(0, y=[1] * 4), folder / "part-10.parquet")
     with pytest.raises(InputError, match=r"part-10.parquet: has a column that others have not, 'y'"):
         read(folder)
@@ -119,7 +119,7 @@ def test_a_part_with_another_type_is_named(folder):
         read(folder)
 
 
-def test_whole_numbers_and_dictionaries_fit_to_wider_ones(folder):
+def test_integers_and_dictionaries_are_widened(folder):
     pq.write_table(part(0).set_column(0, "x", pa.array([1, 2, 3, 4])), folder / "part-2.parquet")
     coded = part(0)
     pq.write_table(coded.set_column(1, "label", coded.column("label").dictionary_encode()), folder / "part-10.parquet")
@@ -166,15 +166,15 @@ def test_a_broken_part_is_named(folder):
         read(folder)
 
 
-def test_local_parquet_is_mapped_and_not_copied(tmp_path):
+def test_local_parquet_is_memory_mapped(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), path)
     where = discovery.locate(str(path), None)
-    with where.mapped() as raw:
+    with where.open_mapped() as raw:
         assert isinstance(raw, pa.MemoryMappedFile)
     tracemalloc.start()
-    with parquet.opened(where, None, whole=True) as file:
+    with parquet.open_reader(where, None, whole=True) as file:
         assert file.read().num_rows == 500_000
-    most = tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < os.path.getsize(path) / 4
+    assert peak < os.path.getsize(path) / 4

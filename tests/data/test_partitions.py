@@ -1,4 +1,4 @@
-"""Names of parts: order, what is none, numbers, partition columns."""
+"""File names of parts: order, other files, numbers, partition columns."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import pytest
 from zcurate.data import partitions
 
 
-def test_parts_are_ordered_as_people_count():
+def test_parts_are_in_natural_order():
     names = ["d/part-10.parquet", "d/part-9.parquet", "d/part-1.parquet", "d/year=2020/a-2.parquet", "d/year=2020/a-11.parquet", "c/z.parquet"]
     assert partitions.in_order(names) == (
         "c/z.parquet", "d/part-1.parquet", "d/part-9.parquet", "d/part-10.parquet", "d/year=2020/a-2.parquet", "d/year=2020/a-11.parquet",
     )  # fmt: skip
 
 
-def test_names_of_odd_digits_are_ordered_without_a_fault():
+def test_names_with_unicode_digits_are_ordered():
     assert partitions.in_order(["a/²", "a/1", "a/01"]) == ("a/01", "a/1", "a/²")
 
 
 @pytest.mark.parametrize("name", ["_SUCCESS", "_metadata", ".part-0.parquet.crc", ".hidden.parquet", "a.zcurate.parquet"])
-def test_what_is_no_part(name):
+def test_files_that_are_not_parts(name):
     assert not partitions.is_data(f"folder/{name}")
     assert partitions.is_data(f"_folder/x{name.replace('zcurate', '')}")
 
 
-def test_folders_name_partition_columns():
+def test_partition_columns_are_parsed_from_folders():
     assert partitions.partition("d/year=2020/town=K%C3%B6ln/part-0.parquet", "d") == {"year": "2020", "town": "Köln"}
     assert partitions.partition("d/year=__HIVE_DEFAULT_PARTITION__/p.parquet", "d") == {"year": None}
     assert partitions.partition("d/year=2020/p.parquet", "d/year=2020") == {}
@@ -37,7 +37,7 @@ def test_folders_name_partition_columns():
         (["part-00000-of-00002.parquet", "part-00001-of-00002.parquet"], None),
         (["part-00000-of-00003.parquet", "part-00002-of-00003.parquet"], "part-00001-of-00003.parquet is missing"),
         (["part-00000-of-00002.parquet"], "part-00001-of-00002.parquet is missing"),
-        (["part-00000-of-00001.parquet", "part-00001-of-00002.parquet"], "parts of 1 and of 2 stand side by side"),
+        (["part-00000-of-00001.parquet", "part-00001-of-00002.parquet"], "parts of 1 and of 2 are in one folder"),
         (["a-0-of-1.parquet", "b-0-of-1.parquet"], "b-0-of-1.parquet and a-0-of-1.parquet are the same part"),
         (["part-0.parquet", "part-2.parquet"], None),
     ],
@@ -46,6 +46,6 @@ def test_a_missing_part_is_named(numbers, expected):
     assert partitions.missing(numbers) == expected
 
 
-def test_a_part_is_named_as_it_is_read():
+def test_part_names_are_parsed_as_numbered():
     assert partitions.part_name(3, 8) == "part-00003-of-00008.parquet"
     assert partitions.missing([partitions.part_name(k, 3) for k in range(3)]) is None

@@ -1,4 +1,4 @@
-"""Picture sets: folder, manifest, bytes, npz and IDX make the same data set."""
+"""Image data sets: folder, manifest, bytes, npz and IDX give the same data set."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def pairs(data):
 @pytest.fixture
 def folder(tmp_path):
     for k in range(N):
-        place = tmp_path / "pets" / LABELS[k]
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{k:02d}.png").write_bytes(png(PIXELS[k]))
+        class_folder = tmp_path / "pets" / LABELS[k]
+        class_folder.mkdir(parents=True, exist_ok=True)
+        (class_folder / f"{k:02d}.png").write_bytes(png(PIXELS[k]))
     (tmp_path / "pets" / "0" / "notes.txt").write_text("no picture")
     return tmp_path / "pets"
 
@@ -53,7 +53,7 @@ def test_a_folder_has_a_class_per_sub_folder(folder):
     assert data.root == str(folder)
 
 
-def test_every_form_gives_the_same_pictures_and_labels(folder, tmp_path):
+def test_every_format_gives_the_same_images_and_labels(folder, tmp_path):
     expected = pairs(read(folder))
     paths = [f"pets/{LABELS[k]}/{k:02d}.png" for k in range(N)]
     (tmp_path / "manifest.csv").write_text("file,label\n" + "".join(f"{p},{label}\n" for p, label in zip(paths, LABELS, strict=True)))
@@ -71,7 +71,7 @@ def test_every_form_gives_the_same_pictures_and_labels(folder, tmp_path):
     assert read(tmp_path / "struct.parquet").paths.to_pylist() == paths
 
 
-def test_one_broken_picture_is_one_skipped_row(folder):
+def test_one_broken_image_is_one_skipped_row(folder):
     (folder / "1" / "01.png").write_bytes(b"broken")
     data = read(folder)
     assert data.n_rows == N
@@ -79,7 +79,7 @@ def test_one_broken_picture_is_one_skipped_row(folder):
     assert data.paths.to_pylist()[data.skipped[0].row] == "1/01.png"
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures in sub-folders"):
         read(tmp_path / "empty")
@@ -91,9 +91,9 @@ def test_an_image_column_that_holds_neither_bytes_nor_paths_is_refused(tmp_path)
         read(tmp_path / "t.parquet", image="image")
 
 
-def test_idx_images_without_labels_say_what_is_missing(tmp_path):
+def test_idx_images_without_labels_name_the_missing_file(tmp_path):
     (tmp_path / "t-images-idx3-ubyte").write_bytes(b"\0\0\x08\3" + struct.pack(">3I", 1, 2, 2) + bytes(4))
-    with pytest.raises(InputError, match="no labels beside it — expected .*t-labels-idx1-ubyte"):
+    with pytest.raises(InputError, match="no file of labels in its folder — expected .*t-labels-idx1-ubyte"):
         read(tmp_path / "t-images-idx3-ubyte")
 
 

@@ -1,4 +1,4 @@
-"""Addresses with a protocol, in fsspec's own memory: every format, folders, globs, hashes, and what goes wrong. No network."""
+"""Remote addresses, on fsspec's in-memory file system: every format, folders, globs, hashes and errors. No network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.data.readers.test_tables import TABLE, facts, read, written
 from zcurate.config.options import ScanOptions
-from zcurate.data import discovery, readers, remote, source
+from zcurate.data import discovery, readers, remote, source, stream
 from zcurate.errors import InputError, ReportError, UsageError
 from zcurate.report import storage
 
@@ -31,15 +31,15 @@ def memory():
 
 @pytest.fixture
 def filled(tmp_path, memory):
-    """Every format, there and here."""
+    """Every format, remote and local."""
     names = written(tmp_path)
     memory.put(str(tmp_path), "/bucket", recursive=True)
     return tmp_path, names
 
 
-def test_every_format_is_read_from_afar_as_it_is_here(filled):
-    here, names = filled
-    expected = facts(read(here / "a.csv"))
+def test_every_remote_format_is_read_like_the_local_one(filled):
+    local, names = filled
+    expected = facts(read(local / "a.csv"))
     for name in ["a.csv", *names, "parts/"]:
         data = read(f"memory://bucket/{name}")
         assert facts(data) == expected, name
@@ -48,9 +48,9 @@ def test_every_format_is_read_from_afar_as_it_is_here(filled):
 
 
 def test_a_file_address_is_read(filled):
-    here, _ = filled
-    assert facts(read(f"file://{here}/a.parquet")) == facts(read(here / "a.csv"))
-    assert facts(read(f"file://{here}/parts/")) == facts(read(here / "a.csv"))
+    local, _ = filled
+    assert facts(read(f"file://{local}/a.parquet")) == facts(read(local / "a.csv"))
+    assert facts(read(f"file://{local}/parts/")) == facts(read(local / "a.csv"))
 
 
 def test_a_chain_of_protocols_is_read(filled, tmp_path):
@@ -61,15 +61,15 @@ def test_a_chain_of_protocols_is_read(filled, tmp_path):
     assert facts(read(f"zip://in/a.csv::file://{tmp_path}/z.zip")) == facts(read(tmp_path / "a.csv"))
 
 
-def test_pieces_come_from_afar(filled):
+def test_remote_files_are_read_in_batches(filled):
     _, names = filled
     for name in [name for name in ["a.csv", *names] if ".json" not in name]:
         where = discovery.locate(f"memory://bucket/{name}", None)
-        assert pa.Table.from_batches(list(readers.batches(where, rows_per_batch=7))).to_pydict() == TABLE.to_pydict(), name
-    assert readers.row_counts(discovery.locate("memory://bucket/parts", None)) == [10, 20]
+        assert pa.Table.from_batches(list(stream.batches(where, rows_per_batch=7))).to_pydict() == TABLE.to_pydict(), name
+    assert stream.row_counts(discovery.locate("memory://bucket/parts", None)) == [10, 20]
 
 
-def test_folders_from_afar_follow_the_rules_of_local_ones(memory, tmp_path):
+def test_remote_folders_follow_the_rules_of_local_ones(memory, tmp_path):
     for k in (10, 9):
         pq.write_table(pa.table({"x": [k + 0.5, k + 0.75], "label": ["a", "b"]}), tmp_path / "p")
         memory.put(str(tmp_path / "p"), f"/d/year={2000 + k}/part-{k}.parquet")
@@ -102,7 +102,7 @@ def test_a_query_is_no_part_of_the_ending():
     assert discovery.has_pattern("s3://bucket/t?.csv")
 
 
-def test_what_is_not_there_says_so(memory):
+def test_missing_or_unusable_addresses_are_refused(memory):
     memory.pipe("/bucket/empty.csv", b"")
     memory.pipe("/bins/a.bin", b"x")
     memory.pipe("/bins/b.bin", b"x")
@@ -120,16 +120,16 @@ def test_what_is_not_there_says_so(memory):
             read(path)
 
 
-def test_pictures_in_files_are_not_read_from_afar(memory):
+def test_remote_image_files_are_refused(memory):
     memory.pipe("/bucket/x-images-idx3-ubyte", b"x")
-    with pytest.raises(InputError, match="idx is not read from afar"):
+    with pytest.raises(InputError, match="idx is not read remotely"):
         read("memory://bucket/x-images-idx3-ubyte")
     memory.pipe("/bucket/m.csv", b"file,label\n" + b"".join(b"%d.png,%s\n" % (k, b"ab"[k % 2 :][:1]) for k in range(30)))
     with pytest.raises(UsageError, match="names pictures that are not on this machine .* --root DIR"):
         read("memory://bucket/m.csv")
 
 
-def test_a_part_that_disappears_from_afar_is_named(filled, memory):
+def test_a_remote_part_that_disappears_is_named(filled, memory):
     where = discovery.locate("memory://bucket/parts", None)
     memory.rm("/bucket/parts/part-1.parquet")
     with pytest.raises(InputError, match=r"bucket/parts/part-1.parquet: no such file"):
@@ -137,7 +137,7 @@ def test_a_part_that_disappears_from_afar_is_named(filled, memory):
 
 
 class Closed(fsspec.AbstractFileSystem):
-    """Lets nobody in."""
+    """Denies all access."""
 
     protocol = "closed"
 
@@ -147,7 +147,7 @@ class Closed(fsspec.AbstractFileSystem):
         raise PermissionError("forbidden")
 
 
-def test_access_denied_and_odder_errors_name_the_place():
+def test_access_denied_and_other_errors_name_the_location():
     fsspec.register_implementation("closed", Closed, clobber=True)
     with pytest.raises(InputError, match="closed://b/a.csv: access denied"):
         read("closed://b/a.csv")
@@ -170,14 +170,14 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 def test_the_hash_follows_the_stamp_without_reading(filled, memory):
     before = discovery.locate("memory://bucket/a.parquet", None)
     first = before.origin()
-    assert before.passed == {}
+    assert before.digests == {}
     assert discovery.locate("memory://bucket/a.parquet", None).origin() == first
     memory.pipe("/bucket/a.parquet", memory.cat("/bucket/a.parquet"))
     assert discovery.locate("memory://bucket/a.parquet", None).origin().digest != first.digest
 
 
 class Bare(MemoryFileSystem):
-    """Memory that tells neither time nor checksum, and counts what is fetched."""
+    """In-memory file system without times or checksums; records what is fetched."""
 
     protocol = "bare"
     fetched: ClassVar[list[str]] = []
@@ -194,7 +194,7 @@ class Bare(MemoryFileSystem):
         return super().cat_file(path, *args, **more)
 
 
-def test_without_a_stamp_the_bytes_are_hashed_as_they_pass(filled, memory):
+def test_without_a_stamp_the_bytes_are_hashed_when_read(filled, memory):
     fsspec.register_implementation("bare", Bare, clobber=True)
     Bare.fetched.clear()
     first = read("bare://bucket/a.csv").origin
@@ -206,7 +206,7 @@ def test_without_a_stamp_the_bytes_are_hashed_as_they_pass(filled, memory):
 
 
 class Pages(MemoryFileSystem):
-    """Memory whose listings tell no more than names, as a web page of links does."""
+    """In-memory file system whose listings contain only names, like a web page of links."""
 
     protocol = "pages"
 
@@ -219,16 +219,16 @@ class Pages(MemoryFileSystem):
         return [{"name": entry["name"], "type": entry["type"], "size": None} for entry in found] if detail else [entry["name"] for entry in found]
 
 
-def test_a_listing_without_stamps_is_asked_for_each_file(filled, memory):
+def test_a_listing_without_stamps_is_completed_by_a_request_for_each_file(filled, memory):
     fsspec.register_implementation("pages", Pages, clobber=True)
     where = discovery.locate("pages://bucket/parts/", None)
     assert None not in where.remote.stamps
     assert where.origin().n_bytes == sum(memory.size(f"/bucket/parts/part-{k}.parquet") for k in range(2))
-    assert where.passed == {}
+    assert where.digests == {}
 
 
 class Torn(MemoryFileSystem):
-    """Memory behind a connection that breaks on the way."""
+    """In-memory file system behind a connection that breaks while reading."""
 
     protocol = "torn"
 
@@ -245,13 +245,13 @@ class Torn(MemoryFileSystem):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.feather"])
-def test_a_connection_that_breaks_on_the_way_names_the_file(filled, name):
+def test_a_broken_connection_names_the_file(filled, name):
     fsspec.register_implementation("torn", Torn, clobber=True)
     with pytest.raises(InputError, match=rf"bucket/{name}: cannot be reached \(RuntimeError: connection reset\)"):
-        list(readers.batches(discovery.locate(f"torn://bucket/{name}", None)))
+        list(stream.batches(discovery.locate(f"torn://bucket/{name}", None)))
 
 
-def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatch):
+def test_a_report_is_saved_to_an_address_and_loaded_again(memory, tmp_path, monkeypatch):
     from tests.report.test_report import small
 
     path = "memory://out/a.zcurate.parquet"
@@ -269,7 +269,7 @@ def test_a_report_goes_to_an_address_and_comes_back(memory, tmp_path, monkeypatc
         storage.load("memory://out/gone.zcurate.parquet")
 
 
-def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
+def test_a_remote_input_is_never_the_output(memory, tmp_path):
     for path, data in (
         ("memory://in/a.parquet", "memory://in/a.parquet"),
         ("memory://in/d/p.parquet", "memory://in/d/"),
@@ -282,7 +282,7 @@ def test_the_input_from_afar_is_never_the_output(memory, tmp_path):
         storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
 
 
-def test_a_report_that_cannot_be_put_there_is_kept(memory, monkeypatch):
+def test_a_report_that_cannot_be_uploaded_stays_in_a_local_file(memory, monkeypatch):
     from tests.report.test_report import small
 
     def refuses(*_, **__):
@@ -291,8 +291,8 @@ def test_a_report_that_cannot_be_put_there_is_kept(memory, monkeypatch):
     monkeypatch.setattr(type(memory), "put_file", refuses)
     with pytest.raises(UsageError, match="access denied .* is kept in ") as caught:
         small().save("memory://out/a.zcurate.parquet")
-    kept = str(caught.value).split("kept in ")[1]
-    assert storage.load(kept).table.equals(small().table)
+    local_copy = str(caught.value).split("kept in ")[1]
+    assert storage.load(local_copy).table.equals(small().table)
 
 
 def test_paths_without_a_protocol_do_not_load_fsspec(tmp_path):
@@ -303,7 +303,7 @@ def test_paths_without_a_protocol_do_not_load_fsspec(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "far"), [("s3://b/a", True), ("simplecache::s3://b/a", True), ("a.csv", False), ("C:/a.csv", False), ("a/b:c", False), ("-", False)]
+    ("path", "is_remote"), [("s3://b/a", True), ("simplecache::s3://b/a", True), ("a.csv", False), ("C:/a.csv", False), ("a/b:c", False), ("-", False)]
 )
-def test_what_is_an_address(path, far):
-    assert remote.is_remote(path) == far
+def test_addresses_are_recognized(path, is_remote):
+    assert remote.is_remote(path) == is_remote

@@ -1,4 +1,4 @@
-"""Roles and task: what each column is for."""
+"""Inference of column roles and task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zcurate.errors import InputError, UsageError
 WHERE = InputInfo("data.csv", "csv")
 
 
-def made(columns, **options):
+def dataset_of(columns, **options):
     return schema.dataset(pa.table(columns), WHERE, ScanOptions(**options))
 
 
@@ -28,24 +28,24 @@ def left_out(data):
 BASE = {"x": [0.5 * k for k in range(40)], "label": ["a", "b"] * 20}
 
 
-def test_one_usual_name_is_found_without_being_told():
-    assert made(BASE).roles.label == "label"
-    assert made({"x": BASE["x"], "Target": BASE["label"]}).roles.label == "Target"
+def test_a_single_usual_label_name_is_found():
+    assert dataset_of(BASE).roles.label == "label"
+    assert dataset_of({"x": BASE["x"], "Target": BASE["label"]}).roles.label == "Target"
 
 
 def test_a_missing_label_column_lists_columns_and_the_nearest():
     with pytest.raises(UsageError, match=r"no column 'lable' — columns: x, label — did you mean --label label\?"):
-        made(BASE, label="lable")
+        dataset_of(BASE, label="lable")
 
 
-def test_two_usual_names_are_a_question():
+def test_two_usual_label_names_are_refused():
     with pytest.raises(UsageError, match="could each be the label"):
-        made({**BASE, "y": BASE["label"]})
+        dataset_of({**BASE, "y": BASE["label"]})
 
 
-def test_no_usual_name_is_a_question():
+def test_no_usual_label_name_is_refused():
     with pytest.raises(UsageError, match="which column holds the labels"):
-        made({"x": BASE["x"], "species": BASE["label"]})
+        dataset_of({"x": BASE["x"], "species": BASE["label"]})
 
 
 @pytest.mark.parametrize(
@@ -63,56 +63,56 @@ def test_no_usual_name_is_a_question():
     ],
 )
 def test_the_task_follows_from_the_labels(labels, kind):
-    assert made({"x": BASE["x"], "label": labels}).task.kind == kind
+    assert dataset_of({"x": BASE["x"], "label": labels}).task.kind == kind
 
 
-def test_many_whole_numbers_are_a_quantity():
+def test_many_integers_are_a_quantity():
     n = 60
-    data = made({"x": [0.5 * k for k in range(n)], "label": list(range(n))})
+    data = dataset_of({"x": [0.5 * k for k in range(n)], "label": list(range(n))})
     assert data.task.kind == "regression"
     assert "60 distinct values in 60 rows" in data.task.why
 
 
 def test_labels_are_kept_as_written():
-    data = made({"x": BASE["x"], "label": [" a ", "b"] * 20})
+    data = dataset_of({"x": BASE["x"], "label": [" a ", "b"] * 20})
     assert set(data.task.classes) == {"a", "b"}
-    assert made({"x": BASE["x"], "label": [True, False] * 20}).task.classes == ("false", "true")
-    assert made({"x": BASE["x"], "label": [10, 9] * 20}).task.classes == ("9", "10")
+    assert dataset_of({"x": BASE["x"], "label": [True, False] * 20}).task.classes == ("false", "true")
+    assert dataset_of({"x": BASE["x"], "label": [10, 9] * 20}).task.classes == ("9", "10")
 
 
 @pytest.mark.parametrize("word", ["", "NA", "n/a", "null", "NaN", None])
 def test_every_spelling_of_missing_is_unlabelled(word):
-    data = made({"x": BASE["x"], "label": [word, "b", "c", "b"] * 10})
+    data = dataset_of({"x": BASE["x"], "label": [word, "b", "c", "b"] * 10})
     assert data.given.null_count == 10
     assert data.task.classes == ("b", "c")
 
 
 def test_one_class_is_refused_before_the_number_of_rows():
     with pytest.raises(InputError, match="has one class, a"):
-        made({"x": [1.5, 2.5], "label": ["a", "a"]})
+        dataset_of({"x": [1.5, 2.5], "label": ["a", "a"]})
 
 
 def test_no_label_at_all_is_refused():
     with pytest.raises(InputError, match="0 of 40 rows have a label"):
-        made({"x": BASE["x"], "label": [""] * 40})
+        dataset_of({"x": BASE["x"], "label": [""] * 40})
 
 
 def test_too_many_classes_are_refused():
     n = 1500
     with pytest.raises(InputError, match="1500 classes"):
-        made({"x": [0.5 * k for k in range(n)], "label": [f"c{k}" for k in range(n)]})
+        dataset_of({"x": [0.5 * k for k in range(n)], "label": [f"c{k}" for k in range(n)]})
 
 
-def test_forcing_a_task_that_does_not_fit_says_why():
+def test_a_task_that_does_not_fit_is_refused_with_the_reason():
     with pytest.raises(UsageError, match="--task binary, but column 'label' has 4 classes"):
-        made({"x": BASE["x"], "label": ["a", "b", "c", "d"] * 10}, task="binary")
+        dataset_of({"x": BASE["x"], "label": ["a", "b", "c", "d"] * 10}, task="binary")
     with pytest.raises(UsageError, match="holds 'a' — expected numbers"):
-        made(BASE, task="regression")
+        dataset_of(BASE, task="regression")
 
 
 def test_columns_are_read_by_their_values():
     words = ["one two three four", "five six seven eight", "nine ten eleven and so on"]
-    data = made(
+    data = dataset_of(
         {
             **BASE,
             "flag": [True, None] * 20,
@@ -128,8 +128,8 @@ def test_columns_are_read_by_their_values():
     }  # fmt: skip
 
 
-def test_useless_columns_are_left_out_and_said_so():
-    data = made(
+def test_useless_columns_are_left_out_with_a_reason():
+    data = dataset_of(
         {**BASE, "same": [1] * 40, "none": pa.nulls(40), "key": [f"k{k}" for k in range(40)], "number": list(range(100, 140)), "out": [1, 2] * 20},
         exclude=("ou*",),
     )
@@ -139,25 +139,25 @@ def test_useless_columns_are_left_out_and_said_so():
     }  # fmt: skip
 
 
-def test_excluding_a_column_that_is_not_there_is_refused():
+def test_excluding_a_missing_column_is_refused():
     with pytest.raises(UsageError, match="--exclude colr matches no column"):
-        made({**BASE, "colour": ["r"] * 40}, exclude=("colr",))
+        dataset_of({**BASE, "colour": ["r"] * 40}, exclude=("colr",))
 
 
-def test_a_leak_is_warned_of_and_kept():
-    data = made({**BASE, "code": [7, 9] * 20})
+def test_a_leaking_column_is_used_with_a_warning():
+    data = dataset_of({**BASE, "code": [7, 9] * 20})
     assert "code" in kinds(data)
     assert "column 'code' alone determines the label" in data.warnings[0]
 
 
 def test_an_honest_column_is_no_leak():
-    data = made({**BASE, "code": [7, 9, 9, 9] * 10})
+    data = dataset_of({**BASE, "code": [7, 9, 9, 9] * 10})
     assert data.warnings == ()
 
 
-def test_without_a_column_to_learn_from_it_says_what_was_there():
+def test_without_a_feature_column_the_error_lists_the_columns():
     with pytest.raises(InputError, match="no column is left to learn from — same: constant"):
-        made({"same": [1] * 40, "label": BASE["label"]})
+        dataset_of({"same": [1] * 40, "label": BASE["label"]})
 
 
 def test_a_header_without_rows_is_refused():

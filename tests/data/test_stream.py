@@ -1,4 +1,4 @@
-"""Piece by piece: the same rows and values as at once, in bounded memory."""
+"""Reading batch by batch gives the same rows and values as reading at once, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.readers.test_tables import TABLE, csv_bytes, read, written
-from zcurate.data import discovery, readers
+from zcurate.data import discovery, stream
 from zcurate.data.readers import csv
 from zcurate.errors import InputError, UsageError
 
@@ -20,10 +20,10 @@ def located(path, kind=None):
 
 
 def whole(path, kind=None, **more):
-    return pa.Table.from_batches(list(readers.batches(located(path, kind), **more)))
+    return pa.Table.from_batches(list(stream.batches(located(path, kind), **more)))
 
 
-def test_every_format_gives_the_same_pieces(tmp_path):
+def test_every_format_gives_the_same_batches(tmp_path):
     for name in written(tmp_path):
         if ".json" in name:
             continue
@@ -32,38 +32,38 @@ def test_every_format_gives_the_same_pieces(tmp_path):
         assert all(batch.num_rows <= 7 for batch in found.to_batches())
 
 
-def test_columns_come_as_asked_for(tmp_path):
+def test_selected_columns_are_read_as_text_where_wanted(tmp_path):
     written(tmp_path)
     for name in ("a.csv", "a.parquet", "a.feather", "parts"):
-        found = whole(tmp_path / name, columns=["label", "n"], as_text=("n",))
+        found = whole(tmp_path / name, wanted=["label", "n"], as_text=("n",))
         assert found.column_names == ["label", "n"]
         assert found.column("n").to_pylist() == [str(n) for n in TABLE.column("n").to_pylist()], name
     with pytest.raises(UsageError, match="no column 'lable'"):
-        readers.batches(located(tmp_path / "a.parquet"), ["lable"])
+        stream.batches(located(tmp_path / "a.parquet"), ["lable"])
 
 
-def test_text_as_written_keeps_its_zeros(tmp_path):
+def test_verbatim_text_keeps_leading_zeros(tmp_path):
     (tmp_path / "codes.csv").write_text("x,label\n1.5,007\n2.5,010\n")
     assert whole(tmp_path / "codes.csv", as_text=("label",)).column("label").to_pylist() == ["007", "010"]
 
 
-def test_json_lines_say_what_can_be_read_so(tmp_path):
+def test_json_lines_name_the_formats_that_can_be_streamed(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": 1, "label": "a"}\n')
     with pytest.raises(InputError, match="jsonl cannot be read in batches — expected csv, tsv, parquet, feather"):
-        readers.batches(located(tmp_path / "a.jsonl"))
+        stream.batches(located(tmp_path / "a.jsonl"))
 
 
-def test_rows_that_do_not_fit_are_rows_of_nulls_at_their_place(tmp_path, monkeypatch):
+def test_rows_that_do_not_fit_the_header_are_rows_of_nulls(tmp_path, monkeypatch):
     monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     lines = ["x,label", "9,a,b"] + [f"{k}.5,a,b,c" if k % 5 in (2, 3) else f"{k}.5,{'ab'[k % 2]}" for k in range(60)] + ["7", "8"]
     (tmp_path / "ragged.csv").write_text("\n".join(lines) + "\n")
     expected = [None] + [None if k % 5 in (2, 3) else k + 0.5 for k in range(60)] + [None, None]
     assert read(tmp_path / "ragged.csv").table.column("x").to_pylist() == expected
     assert whole(tmp_path / "ragged.csv").column("x").to_pylist() == expected
-    assert whole(tmp_path / "ragged.csv", rows_per_batch=3, columns=["x"]).column("x").to_pylist() == expected
+    assert whole(tmp_path / "ragged.csv", rows_per_batch=3, wanted=["x"]).column("x").to_pylist() == expected
 
 
-def test_a_type_holds_to_the_last_row_of_the_last_part(tmp_path, monkeypatch):
+def test_types_fit_the_last_row_of_the_last_part(tmp_path, monkeypatch):
     monkeypatch.setattr(csv, "BLOCK_BYTES", 200)
     rows = "".join(f"{k},{k % 5},,a\n" for k in range(200))
     (tmp_path / "p0.csv").write_text("x,code,late,label\n" + rows + "0.5,seven,3,b\n")
@@ -77,7 +77,7 @@ def test_a_type_holds_to_the_last_row_of_the_last_part(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("encode", [lambda text: text.encode("cp1252"), lambda text: text.encode("utf-16"), lambda text: b"\xef\xbb\xbf" + text.encode(),
                                     lambda text: text.replace("\n", "\r").encode(), lambda text: gzip.compress(text.encode("cp1252"))])  # fmt: skip
-def test_encodings_are_those_of_the_whole_reader(tmp_path, encode):
+def test_encodings_agree_with_the_in_memory_reader(tmp_path, encode):
     path = tmp_path / "old.csv"
     path.write_bytes(encode("größe;label\n1,5;grün\n2,5;rot\n"))
     if path.read_bytes()[:2] == b"\x1f\x8b":
@@ -87,71 +87,71 @@ def test_encodings_are_those_of_the_whole_reader(tmp_path, encode):
     assert found.to_pydict() == read(path).table.to_pydict()
 
 
-def test_windows_text_with_bytes_of_no_meaning_is_read(tmp_path):
+def test_invalid_windows_text_is_read(tmp_path):
     path = tmp_path / "odd.csv"
     path.write_bytes(b"x,label\n1.5,gr\xfcn\x81\n2.5,rot\n")
     assert whole(path).to_pydict() == read(path).table.to_pydict()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", bytes(range(256)) * 40])
-def test_what_is_no_text_is_refused(tmp_path, content):
+def test_content_that_is_not_text_is_refused(tmp_path, content):
     (tmp_path / "p0.csv").write_bytes(b"x,label\n1,a\n")
     (tmp_path / "p1.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"p1.csv: (the file is empty|binary content)"):
-        readers.batches(located(f"{tmp_path}/p*.csv"))
+        stream.batches(located(f"{tmp_path}/p*.csv"))
 
 
-def test_partition_columns_come_too(tmp_path):
+def test_partition_columns_are_added(tmp_path):
     for year in (9, 10):
         (tmp_path / f"year={year}").mkdir()
         pq.write_table(pa.table({"x": [0.5, 1.5]}), tmp_path / f"year={year}" / "p.parquet")
     assert whole(tmp_path).to_pydict() == {"x": [0.5, 1.5] * 2, "year": ["9", "9", "10", "10"]}
-    assert whole(tmp_path, columns=["year"]).to_pydict() == {"year": ["9", "9", "10", "10"]}
-    assert whole(tmp_path, columns=["year", "x"]).column_names == ["year", "x"]
+    assert whole(tmp_path, wanted=["year"]).to_pydict() == {"year": ["9", "9", "10", "10"]}
+    assert whole(tmp_path, wanted=["year", "x"]).column_names == ["year", "x"]
 
 
-def test_types_are_brought_together_over_all_parts(tmp_path):
+def test_types_are_unified_over_all_parts(tmp_path):
     pq.write_table(pa.table({"x": [1, 2], "c": [1, 2]}), tmp_path / "p0.parquet")
     pq.write_table(pa.table({"x": [0.5], "c": pa.array(["b"]).dictionary_encode()}), tmp_path / "p1.parquet")
-    schemas = {batch.schema for batch in readers.batches(located(tmp_path))}
+    schemas = {batch.schema for batch in stream.batches(located(tmp_path))}
     assert schemas == {pa.schema({"x": pa.float64(), "c": pa.string()})}
     assert whole(tmp_path).to_pydict() == {"x": [1.0, 2.0, 0.5], "c": ["1", "2", "b"]}
 
 
-def test_parts_that_disagree_are_refused_before_the_first_piece(tmp_path):
+def test_parts_that_disagree_are_refused_before_the_first_batch(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "p0.parquet")
     pq.write_table(pa.table({"y": [1]}), tmp_path / "p1.parquet")
     with pytest.raises(InputError, match="p1.parquet: has no column 'x'"):
-        readers.batches(located(tmp_path))
+        stream.batches(located(tmp_path))
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
+def test_a_duplicate_column_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1], "y": [2]}).rename_columns(["x", "x"]), tmp_path / "p0.parquet")
-    with pytest.raises(InputError, match="p0.parquet: column 'x' is there twice"):
-        readers.batches(located(tmp_path / "p0.parquet"))
+    with pytest.raises(InputError, match="p0.parquet: column 'x' exists twice"):
+        stream.batches(located(tmp_path / "p0.parquet"))
 
 
-def test_a_part_that_disappears_on_the_way_is_named(tmp_path):
+def test_a_part_that_disappears_between_batches_is_named(tmp_path):
     for k in range(3):
         pq.write_table(pa.table({"x": [k]}), tmp_path / f"p{k}.parquet")
-    pieces = readers.batches(located(tmp_path))
-    assert next(pieces).to_pydict() == {"x": [0]}
+    batches = stream.batches(located(tmp_path))
+    assert next(batches).to_pydict() == {"x": [0]}
     (tmp_path / "p1.parquet").unlink()
     with pytest.raises(InputError, match="p1.parquet: was listed and is gone"):
-        next(pieces)
+        next(batches)
 
 
 def test_rows_are_counted_without_the_data(tmp_path):
     written(tmp_path)
-    assert readers.row_counts(located(tmp_path / "parts")) == [10, 20]
-    assert readers.row_counts(located(tmp_path / "a.feather")) == [30]
-    assert readers.row_counts(located(tmp_path / "a.arrows")) == [None]
-    assert readers.row_counts(located(tmp_path / "a.csv")) == [None]
-    assert readers.row_counts(located(tmp_path / "a.jsonl")) == [None]
+    assert stream.row_counts(located(tmp_path / "parts")) == [10, 20]
+    assert stream.row_counts(located(tmp_path / "a.feather")) == [30]
+    assert stream.row_counts(located(tmp_path / "a.arrows")) == [None]
+    assert stream.row_counts(located(tmp_path / "a.csv")) == [None]
+    assert stream.row_counts(located(tmp_path / "a.jsonl")) == [None]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "feather", "csv"])
-def test_memory_holds_a_piece_and_not_the_file(tmp_path, kind, monkeypatch):
+def test_memory_holds_a_batch_and_not_the_file(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(csv, "BLOCK_BYTES", 1 << 16)
     n, path = 400_000, tmp_path / f"big.{kind}"
     table = pa.table({"x": pa.array(range(n), pa.float64()), "y": pa.array(range(n), pa.float64()), "label": ["ab"] * n})
@@ -162,9 +162,9 @@ def test_memory_holds_a_piece_and_not_the_file(tmp_path, kind, monkeypatch):
     else:
         pa.feather.write_feather(table, path, chunksize=20_000)
     del table
-    pieces = readers.batches(located(path), rows_per_batch=10_000)
+    batches = stream.batches(located(path), rows_per_batch=10_000)
     before, most, rows = pa.total_allocated_bytes(), 0, 0
-    for batch in pieces:
+    for batch in batches:
         rows += batch.num_rows
         most = max(most, pa.total_allocated_bytes() - before)
     assert rows == n

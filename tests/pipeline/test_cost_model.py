@@ -31,7 +31,7 @@ def example_table(n_rows=400, n_columns=6):
 
 
 def estimate_of(data: Dataset, n_rows=None, machine=MACHINE, **settings):
-    sized = data if n_rows is None else dataclasses.replace(data, n_in_all=n_rows)
+    sized = data if n_rows is None else dataclasses.replace(data, n_total_rows=n_rows)
     plan = plan_module.make_plan(ScanOptions(**settings), sized)
     return cost_model.estimate(plan, cost_model.shape_of(sized, plan.spec), machine)
 
@@ -78,7 +78,7 @@ def test_tree_models_that_cost_too_much_are_left_out():
     wide = inputs.read_input(example_table(n_rows=400, n_columns=300), ScanOptions())
     plan = plan_module.make_plan(ScanOptions(), wide)
     assert cost_model.trees_of(plan.spec, cost_model.shape_of(wide, plan.spec)).boosted == 1
-    huge = dataclasses.replace(wide, n_in_all=49_000)
+    huge = dataclasses.replace(wide, n_total_rows=49_000)
     plan = plan_module.make_plan(ScanOptions(), huge)
     assert cost_model.trees_of(plan.spec, cost_model.shape_of(huge, plan.spec)).boosted == 0
     assert cost_model.trees_seconds(plan.spec, cost_model.shape_of(huge, plan.spec)) < 30
@@ -113,7 +113,7 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in data.to_pylist()))
     found = preview.preview_input(discovery.locate(str(path), None), ScanOptions())
-    assert found.n_looked < 4000
+    assert len(found.data.given) < 4000
     assert found.exact == is_exact
     assert found.data.n_rows == pytest.approx(6000, rel=0 if is_exact else 0.15)
 

@@ -1,18 +1,18 @@
-"""Chunks of rows that fit into the cache."""
+"""Chunks of rows that fit into the cache of a core."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 CHUNK_NUMBERS = 131_072
-"""Numbers of one piece: 1 MB of float64, within the cache of one core."""
+"""Numbers per chunk: 1 MB of float64."""
 
 
 def chunk_slices(n: int, width: int = 1) -> Iterator[slice]:
-    """Slices of n rows, one after another, of about `PIECE` numbers each.
+    """Yield consecutive slices of n rows with about `CHUNK_NUMBERS` numbers each, but at least 1024 rows.
 
     Args:
-        n: rows.
+        n: number of rows.
         width: numbers per row.
     """
     step = max(1024, CHUNK_NUMBERS // max(1, width))
@@ -21,11 +21,11 @@ def chunk_slices(n: int, width: int = 1) -> Iterator[slice]:
 
 
 def chunk_ranges(n: int, step: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of runs of `step` rows, one after another.
+    """Yield begin and end of consecutive chunks of `step` rows.
 
     Args:
-        n: rows.
-        step: of each run; the last may be shorter.
+        n: number of rows.
+        step: rows per chunk; the last may be shorter.
     """
     for begin in range(0, n, step):
         yield begin, min(n, begin + step)

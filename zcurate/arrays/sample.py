@@ -1,21 +1,24 @@
-"""Deterministic samples. Up to `MAX_FIT_ROWS` rows a sample is all of them, so that nothing is approximate there."""
+"""Deterministic samples. Up to `MAX_FIT_ROWS` rows a sample is the whole, so that results are exact there."""
 
 from __future__ import annotations
 
 import numpy as np
 
 HEAD_ROWS = 1000
-"""Leading rows that are looked at first, as they settle most questions about a column."""
+"""Leading rows that are inspected first, as they settle most questions about a column."""
 MAX_FIT_ROWS = 100_000
-"""Rows that curves, densities and centres are fitted on, at most; beyond, an AUROC or a share is known to a thousandth anyway."""
+"""Maximum rows that curves, densities and centers are fitted on; an AUROC or a share of that many rows is accurate to a thousandth."""
 
 
 def sample(n: int, most: int | None = None) -> np.ndarray:
-    """(m,) int64 positions among n, in order: all, or as many as are wanted, drawn with a fixed seed.
+    """Draw at most `most` of n positions without replacement, with a fixed seed.
 
     Args:
-        n: how many there are.
-        most: how many are wanted at most; None for `FIT_ROWS`.
+        n: population size.
+        most: maximum sample size; None for `MAX_FIT_ROWS`.
+
+    Returns:
+        (m,) int64, ascending; all n if n <= most.
     """
     most = MAX_FIT_ROWS if most is None else most
     if n <= most:
@@ -24,10 +27,13 @@ def sample(n: int, most: int | None = None) -> np.ndarray:
 
 
 def sample_where(which: np.ndarray) -> np.ndarray:
-    """(m,) int64 positions of the True values, in order: all, or `FIT_ROWS` of them drawn with a fixed seed.
+    """Draw at most `MAX_FIT_ROWS` positions of the True values, with a fixed seed.
 
     Args:
         which: (N,) bool.
+
+    Returns:
+        (m,) int64, ascending.
     """
-    there = np.flatnonzero(which)
-    return there[sample(len(there))] if len(there) > MAX_FIT_ROWS else there
+    positions = np.flatnonzero(which)
+    return positions[sample(len(positions))] if len(positions) > MAX_FIT_ROWS else positions

@@ -6,13 +6,16 @@ import numpy as np
 
 
 def argsort(x: np.ndarray) -> np.ndarray:
-    """(N,) int64 what `np.argsort(x, kind="stable")` gives, sixteen bits at a time: linear in N, and two to four times as fast from 10 000 rows on.
+    """Sort stably by radix, sixteen bits at a time; equals `np.argsort(x, kind="stable")`, in time linear in N.
 
     Args:
         x: (N,) float32 or float64 without NaN, or integers.
+
+    Returns:
+        (N,) int64 indices.
     """
     if x.dtype.kind == "f":
-        # Bits of floats from 0 on rise with their values, those below fall. Adding makes zero of minus zero.
+        # The bits of floats >= 0 ascend with the value, those of negative floats descend. Adding 0 turns -0 into 0.
         n_bits = 8 * x.itemsize
         bits = (x + 0).view(f"u{x.itemsize}")
         top = bits.dtype.type(1 << (n_bits - 1))
@@ -27,14 +30,17 @@ def argsort(x: np.ndarray) -> np.ndarray:
 
 
 def mid_ranks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) int64 order of the values, and (N,) float64 in that order: how many lie below, those equal counted half.
+    """Compute mid-ranks: the number of smaller values plus half the number of equal ones.
 
     Args:
         x: (N,) without NaN.
+
+    Returns:
+        (N,) int64 ascending order of the values, and (N,) float64 mid-ranks in that order.
     """
     order = argsort(x)
-    rising = x[order]
-    first = np.flatnonzero(np.concatenate([[True], rising[1:] != rising[:-1]])) if len(x) else np.zeros(0, np.int64)
+    ascending = x[order]
+    first = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]])) if len(x) else np.zeros(0, np.int64)
     if len(first) == len(x):
         return order, np.arange(len(x)) + 0.5
     size = np.diff(first, append=len(x))
@@ -42,47 +48,56 @@ def mid_ranks(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mid_rank_in(value: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """(n,) float64: how many of the reference lie below each value, those equal counted half.
+    """Compute each value's mid-rank within a reference: smaller reference values plus half of the equal ones.
 
     Args:
         value: (n,).
-        reference: sorted, without NaN.
+        reference: (m,) ascending, without NaN.
+
+    Returns:
+        (n,) float64.
     """
-    # Sorted questions walk through the reference instead of jumping about in it.
+    # Sorted queries access the reference sequentially.
     order = argsort(value)
-    asked = value[order]
+    query = value[order]
     out = np.empty(len(value))
-    out[order] = (np.searchsorted(reference, asked, "left") + np.searchsorted(reference, asked, "right")) / 2
+    out[order] = (np.searchsorted(reference, query, "left") + np.searchsorted(reference, query, "right")) / 2
     return out
 
 
 def argsort_descending(x: np.ndarray) -> np.ndarray:
-    """(N,) int64 order from the largest value to the smallest, equal ones as they stand.
+    """Sort stably in descending order.
 
     Args:
-        x: (N,) as for `argsort`, without NaN.
+        x: (N,) as for `argsort`.
+
+    Returns:
+        (N,) int64 indices.
     """
     return argsort(-x)
 
 
-def top_k(strength: np.ndarray, n: int) -> np.ndarray:
-    """(min(n, K), N) int64: which of K strengths are largest, largest first, the earlier ones first among equals.
+def top_k(scores: np.ndarray, n: int) -> np.ndarray:
+    """Find the n largest of K scores per row.
 
     Args:
-        strength: (K, N) without NaN; is overwritten.
-        n: how many are wanted.
+        scores: (K, N) without NaN; overwritten.
+        n: how many to find.
+
+    Returns:
+        (min(n, K), N) int64 indices into K, largest score first, ties in index order.
     """
-    rows = np.arange(strength.shape[1])
-    out = np.zeros((min(n, len(strength)), strength.shape[1]), np.int64)
-    for at in range(len(out)):
-        out[at] = strength.argmax(0)
-        strength[out[at], rows] = -np.inf
+    rows = np.arange(scores.shape[1])
+    out = np.zeros((min(n, len(scores)), scores.shape[1]), np.int64)
+    for k in range(len(out)):
+        out[k] = scores.argmax(0)
+        scores[out[k], rows] = -np.inf
     return out
 
 
 def percentile_ranks(x: np.ndarray) -> np.ndarray:
-    """(N,) float64 ranks in (0, 1], ties share the mean."""
-    order, middle = mid_ranks(x)
+    """Compute (N,) float64 percentile ranks in (0, 1]; ties share their mean rank."""
+    order, ranks = mid_ranks(x)
     out = np.empty(len(x))
-    out[order] = (middle + 0.5) / len(x)
+    out[order] = (ranks + 0.5) / len(x)
     return out

@@ -1,7 +1,4 @@
-"""`Dataset`: a person's labelled data as read, with what each column is for. No torch, no file formats.
-
-Leaves: `Dataset` and the small types it is made of. Enters: nothing but Arrow and numpy.
-"""
+"""`Dataset`: the user's labeled data as read, with the role of each column. No torch, no file formats."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ TaskKind = Literal["binary", "multiclass", "regression"]
 
 @dataclass(frozen=True)
 class Column:
-    """A feature column and how it is read."""
+    """A feature column and its kind."""
 
     name: str
     """Its name in the input."""
@@ -32,32 +29,32 @@ class ExcludedColumn:
     name: str
     """Its name in the input."""
     why: str
-    """In plain words: constant, all missing, identifier, excluded, ..."""
+    """The reason in plain words: constant, all missing, identifier, excluded, ..."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What each column is for."""
+    """The role of each column."""
 
     label: str
-    """The column with the labels."""
+    """The label column."""
     features: tuple[Column, ...] = ()
-    """Columns the model sees."""
+    """Columns that the model is trained on."""
     id: str | None = None
     """The user's key, copied into the report."""
     group: str | None = None
     """Rows with the same value stay in one fold."""
     left_out: tuple[ExcludedColumn, ...] = ()
-    """Columns the model does not see, and why."""
+    """Columns that the model is not trained on, and why."""
 
-    def named(self) -> tuple[str, ...]:
-        """Label, id and group, those that there are: columns that are kept as written."""
+    def verbatim_columns(self) -> tuple[str, ...]:
+        """Return the label, id and group columns that exist; they are read as text, exactly as written."""
         return tuple(name for name in (self.label, self.id, self.group) if name)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted."""
+    """The prediction task."""
 
     kind: TaskKind
     """`binary`, `multiclass` or `regression`."""
@@ -69,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True)
 class InputInfo:
-    """Where the data came from."""
+    """Identity of an input, for the run card."""
 
     path: str
     """The path as given; `-` for standard input; `memory` for a table passed in Python."""
@@ -90,51 +87,54 @@ class SkippedRow:
     reason: str
     """In plain words."""
     line: int | None = None
-    """1-based line of the file, where there is one."""
+    """1-based line of the file; None for formats without lines."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """N rows of labelled data.
+    """N rows of labeled data.
 
-    Invariant: `table`, `given` and `pictures` have N rows in the input's order; nothing was dropped. Where `n_in_all` is set they are some
-    rows that stand for all, and only `n_rows` counts all.
+    Invariant: `table`, `given` and `pictures` have N rows in the input's order; no row is dropped. If `n_total_rows` is set, the rows
+    are a sample of the input, and `n_rows` counts the whole input.
     """
 
     table: pa.Table
-    """(N) every column of the input as read, but pictures' bytes."""
+    """(N) every column of the input as read, except the bytes of images."""
     roles: Roles
+    """The role of each column."""
     task: Task
+    """The prediction task."""
     given: pa.Array
-    """(N) labels as written: string, or float64 for regression; null where there is none."""
+    """(N) labels as written: string, or float64 for regression; null where missing."""
     origin: InputInfo
+    """Identity of the input."""
     pictures: np.ndarray | None = None
-    """(N, C, H, W) uint8, decoded once at training size; None for tables."""
+    """(N, C, H, W) uint8 images, decoded once at training size; None for tables."""
     paths: pa.Array | None = None
-    """(N) string, path of each picture; None where there is none."""
+    """(N) string, path of each image; None if images have no paths."""
     root: str | None = None
-    """Absolute folder that `paths` start from; None where they are no files."""
+    """Absolute folder that `paths` are relative to; None if they are not files."""
     skipped: tuple[SkippedRow, ...] = ()
     """Rows that are in the report as `skipped`."""
     warnings: tuple[str, ...] = field(default=())
     """One line each: likely leaks, odd columns."""
     arrays: dict[str, pa.Array] = field(default_factory=dict)
-    """Feature columns as the model sees them: text that is really numbers or times turned into them."""
-    n_in_all: int | None = None
-    """Rows of the input where these are only some of them; None where these are all."""
+    """Feature columns in their final types: text that holds only numbers or times is converted."""
+    n_total_rows: int | None = None
+    """Rows of the input if this is a sample of them; None if these are all rows."""
 
     @property
     def n_rows(self) -> int:
-        """N."""
-        return len(self.given) if self.n_in_all is None else self.n_in_all
+        """N, or the rows of the whole input for a sample."""
+        return len(self.given) if self.n_total_rows is None else self.n_total_rows
 
     @property
     def n_classes(self) -> int:
-        """C; 0 for regression."""
+        """Number of classes C; 0 for regression."""
         return len(self.task.classes)
 
     def readable(self) -> np.ndarray:
-        """(N) bool: the row's input could be read."""
+        """Return (N) bool: whether each row could be read."""
         readable = np.ones(self.n_rows, bool)
         readable[[skip.row for skip in self.skipped]] = False
         return readable

@@ -1,4 +1,4 @@
-"""Read any input: a path, a pandas DataFrame, an Arrow table."""
+"""Read any input: a path, a pandas DataFrame or an Arrow table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from zcurate.errors import UsageError
 
 
 def read_input(data: Any, options: ScanOptions) -> Dataset:
-    """Any input as a `Dataset`."""
+    """Read any input into a `Dataset`.
+
+    Args:
+        data: path, `Source`, pandas DataFrame or Arrow table.
+        options: column roles and task.
+
+    Raises:
+        InputError: the input cannot be read.
+        UsageError: data of another type, or a column that does not exist.
+    """
     from zcurate.data import discovery, readers, source, tables
     from zcurate.data.dataset import InputInfo
 

@@ -1,7 +1,4 @@
-"""The names of the parts that make up one table: their order, what is no part, `k of n`, partition columns in folder names.
-
-Leaves: plain strings and numbers. Enters: paths. Opens nothing.
-"""
+"""File names of a table's parts: natural order, `k of n` numbers, partition columns in folder names. Opens no file."""
 
 from __future__ import annotations
 
@@ -10,71 +7,74 @@ from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 REPORT_ENDING = ".zcurate.parquet"
-"""A report in a folder of data is no part of the data."""
+"""Extension of reports; a report in a folder of data is not a part."""
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""Hive's folder name for a missing value."""
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\.")
+"""Matches part number and total in a file name."""
 SETTING = re.compile(r"([^=/.][^=/]*)=([^/]*)")
+"""Matches a folder name like `year=2020`."""
 
 Entries = Callable[[str], Iterable[tuple[str, bool]]]
-"""Folder -> (path, is a folder) of everything directly in it."""
+"""Folder -> (path, is a folder) of each of its entries."""
 
 
 def natural(path: str) -> list[list[str | int]]:
-    """Sort key: folder by folder, runs of digits by their number, so that part-9 comes before part-10.
+    """Return a sort key that compares folder by folder and runs of digits as numbers: part-9 before part-10.
 
     Args:
         path: with `/` between folders.
     """
-    return [[int(bit) if at % 2 else bit for at, bit in enumerate(re.split(r"([0-9]+)", name))] for name in path.split("/")]
+    return [[int(part) if k % 2 else part for k, part in enumerate(re.split(r"([0-9]+)", name))] for name in path.split("/")]
 
 
 def in_order(paths: Iterable[str]) -> tuple[str, ...]:
-    """Paths in their natural order; names that differ only in leading zeros by their letters."""
+    """Sort paths in natural order; paths that differ only in leading zeros are compared as strings."""
     return tuple(sorted(paths, key=lambda path: (natural(path), path)))
 
 
 def basename(path: str) -> str:
-    """What stands after the last `/`."""
+    """Return the last component of a path with `/` between folders."""
     return path.rstrip("/").rpartition("/")[2]
 
 
 def is_data(path: str) -> bool:
-    """Whether a file may be a part: not hidden, no `_SUCCESS` or `_metadata`, no report."""
+    """Return whether a file may be a part: not hidden, not `_SUCCESS` or `_metadata`, not a report."""
     name = basename(path)
     return not name.startswith((".", "_")) and not name.endswith(REPORT_ENDING)
 
 
 def partition(path: str, base: str) -> dict[str, str | None]:
-    """The partition columns that the folders between `base` and a part name, as in `year=2020/part-0.parquet`.
+    """Parse the partition columns in the folder names below `base`, as in `year=2020/part-0.parquet`.
 
     Args:
         path: of the part.
-        base: the folder that was asked for; empty for none.
+        base: the input folder; empty for none.
 
     Returns:
-        Column -> value, percent-signs decoded; None for Hive's name of a missing value.
+        Column -> value, percent-decoded; None for Hive's name of a missing value.
     """
     inner = path[len(base) :] if path.startswith(base) else path
-    found: dict[str, str | None] = {}
+    columns: dict[str, str | None] = {}
     for name in inner.split("/")[:-1]:
         if match := SETTING.fullmatch(name):
-            found[unquote(match[1])] = None if match[2] == HIVE_NULL else unquote(match[2])
-    return found
+            columns[unquote(match[1])] = None if match[2] == HIVE_NULL else unquote(match[2])
+    return columns
 
 
 def below(folder: str, entries: Entries) -> tuple[list[str], list[str]]:
-    """The data files in a folder and in its `name=value` sub-folders, at any depth; and its other sub-folders.
+    """List the data files of a folder and its `name=value` sub-folders at any depth, and its other sub-folders.
 
     Args:
-        folder: where to begin.
+        folder: root of the search.
         entries: lists one folder.
     """
     files, others = [], []
     for path, is_folder in entries(folder):
         if is_folder and SETTING.fullmatch(basename(path)):
-            deeper, more = below(path, entries)
-            files += deeper
-            others += more
+            nested_files, nested_others = below(path, entries)
+            files += nested_files
+            others += nested_others
         elif is_folder:
             others.append(path)
         elif is_data(path):
@@ -83,13 +83,13 @@ def below(folder: str, entries: Entries) -> tuple[list[str], list[str]]:
 
 
 def missing(paths: Iterable[str]) -> str | None:
-    """What is wrong with the numbers in names like `part-00003-of-00008.parquet`, or None.
+    """Check the numbers in names like `part-00003-of-00008.parquet`.
 
     Args:
-        paths: every part that is there, at least one.
+        paths: every existing part, at least one.
 
     Returns:
-        In plain words, naming the first part that is missing; None where nothing is, or the names carry no numbers.
+        The problem in plain words, naming the first missing part; None if there is none, or the names have no numbers.
     """
     numbers: dict[int, str] = {}
     totals = set()
@@ -102,7 +102,7 @@ def missing(paths: Iterable[str]) -> str | None:
             return f"{basename(path)} and {basename(numbers[int(match[1])])} are the same part"
         numbers[int(match[1])] = path
     if len(totals) > 1:
-        return f"parts of {' and of '.join(str(total) for total in sorted(totals))} stand side by side"
+        return f"parts of {' and of '.join(str(total) for total in sorted(totals))} are in one folder"
     for k in range(max(totals, default=0)):
         if k not in numbers:
             example = basename(next(iter(numbers.values())))
@@ -114,5 +114,5 @@ def missing(paths: Iterable[str]) -> str | None:
 
 
 def part_name(k: int, n: int) -> str:
-    """`part-00003-of-00008.parquet`."""
+    """Return a name like `part-00003-of-00008.parquet`."""
     return f"part-{k:05d}-of-{n:05d}.parquet"

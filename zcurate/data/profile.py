@@ -1,7 +1,7 @@
-"""A first pass over a table that will not fit into memory: what must be known of all rows, and a sample for everything else.
+"""First pass over a table that does not fit into memory: exact counts of all rows, and a sample for everything else.
 
-Leaves: `Survey`. Enters: a `Source`, piece by piece. Exact: the number of rows, the labels and their task, the counts of categories. From a sample: what
-each column is for, its type, later its quantiles. A value that does not fit its column's sampled type becomes missing. No torch.
+Exact are the number of rows, the labels with their task, and the counts of categories. Column roles and types, and later the quantiles, come
+from the sample; a value that does not fit its column's type becomes null. No torch.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import schema, stream
-from zcurate.data import schema as schema_module
-from zcurate.data.dataset import InputInfo
+from zcurate.data import schema, stream, values
+from zcurate.data.dataset import Dataset, InputInfo, Task
 from zcurate.data.preview import Preview
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
@@ -29,168 +28,191 @@ from zcurate.runtime import process_group
 from zcurate.runtime.process_group import ProcessGroup
 
 SAMPLE_ROWS = 50_000
-"""Rows that types, roles and quantiles are taken from."""
+"""Rows of the sample from which types, roles and quantiles are inferred."""
 MAX_DISTINCT = 200_000
-"""Distinct numbers among the labels, and distinct strings of a column, that are counted at most."""
+"""Maximum number of distinct numeric labels, and of distinct strings of a column, that are counted."""
 
 
-def why_not_streamed(seen: Preview, source: Source) -> str:
-    """Why an input cannot be scanned piece by piece; empty where it can."""
+def why_not_streamed(preview: Preview, source: Source) -> str:
+    """Return why an input cannot be scanned batch by batch; empty if it can."""
     if source.content is not None:
         return "standard input is read as a whole"
-    if seen.data.pictures is not None:
+    if preview.data.pictures is not None:
         return f"pictures in {source.format} are read as a whole" if source.format in ("npz", "idx") else ""
     if not READERS[source.format].streams:
         return f"{source.format} is read as a whole"
     if source.remote is not None and READERS[source.format].stream_function("n_rows") is None:
         return f"{source.format} at an address is read as a whole"
-    text = [column.name for column in seen.data.roles.features if column.kind == "text"]
+    text = [column.name for column in preview.data.roles.features if column.kind == "text"]
     return f"column '{text[0]}' is text, whose words are counted in memory" if text else ""
 
 
-def profile_table(source: Source, seen: Preview, options: ScanOptions, others: ProcessGroup | None = None) -> StreamedTable:
-    """Pass over all rows once.
+def profile_table(source: Source, preview: Preview, options: ScanOptions, others: ProcessGroup | None = None) -> StreamedTable:
+    """Read all rows once and profile the table.
 
     Args:
-        source: of the rows.
-        seen: what its beginning looked like.
-        options: roles and task.
-        others: the processes that read together, each its own units; None for one process.
+        source: the input.
+        preview: of its leading rows.
+        options: column roles and task.
+        others: the processes that share the input's splits among them; None for one process.
 
     Raises:
-        InputError: no usable labels, or a part that is broken.
-        UsageError: a column that is not there; fewer units than processes.
+        InputError: no usable labels, or a broken file.
+        UsageError: a column that does not exist; fewer splits than processes.
     """
-    roles, place, processes = seen.data.roles, source.path, others or process_group.SingleProcess()
-    written = roles.named() if source.format in ("csv", "tsv") else ()
-    schema, own = stream.layout(source, written, others)
-    units = stream.input_splits(source) if processes.size > 1 else [InputSplit(at, None) for at in range(len(own))]
-    if len(units) < processes.size:
-        what = f"{len(units)} row groups or files for {processes.size} processes"
-        raise UsageError(f"{place}: {what} — expected one for each — write the data in smaller row groups or more parts, or start fewer processes")
-    mine = range(processes.rank, len(units), processes.size)
+    roles, location, group = preview.data.roles, source.path, others or process_group.SingleProcess()
+    as_text = roles.verbatim_columns() if source.format in ("csv", "tsv") else ()
+    common, file_columns = stream.layout(source, as_text, others)
+    splits = stream.input_splits(source) if group.size > 1 else [InputSplit(file, None) for file in range(len(file_columns))]
+    if len(splits) < group.size:
+        found = f"{len(splits)} row groups or files for {group.size} processes"
+        raise UsageError(f"{location}: {found} — expected one for each — write the data in smaller row groups or more parts, or start fewer processes")
+    local = range(group.rank, len(splits), group.size)
 
-    def look() -> ProfileCounts:
-        found = ProfileCounts(
-            {}, Counter(), {field.name: Counter() for field in schema if pa.types.is_string(field.type) and field.name != roles.label}, ReservoirSample()
-        )
-        chances = np.random.default_rng([0, processes.rank] if processes.rank else 0)
-        for number in mine:
-            found.rows[number] = 0
-            for batch in stream.record_batches(source, schema, own, BATCH_ROWS, units[number]):
-                found.rows[number] += batch.num_rows
-                found.sample.add(pa.Table.from_batches([batch]), chances)
-                found.add(batch, roles.label)
-        found.sample.cut()
-        return found
+    def count() -> ProfileCounts:
+        counts = ProfileCounts.empty(common, roles.label)
+        rng = np.random.default_rng([0, group.rank] if group.rank else 0)
+        for number in local:
+            counts.rows[number] = 0
+            for batch in stream.record_batches(source, common, file_columns, BATCH_ROWS, splits[number]):
+                counts.rows[number] += batch.num_rows
+                counts.sample.add(pa.Table.from_batches([batch]), rng)
+                counts.add(batch, roles.label)
+        counts.sample.cut()
+        return counts
 
-    every = stream.run_agreed(look, processes)
-    rows = {number: n for each in every for number, n in each.rows.items()}
-    begins = np.cumsum([0, *(rows[number] for number in range(len(units)))])
+    gathered = stream.gather_or_raise(count, group)
+    rows = {number: n for each in gathered for number, n in each.rows.items()}
+    begins = np.cumsum([0, *(rows[number] for number in range(len(splits)))])
     if begins[-1] == 0:
-        raise InputError(f"{place}: no rows — expected a header and data — is this the right file?")
-    values = sum((each.labels for each in every), Counter[str]())
-    _, task = schema_module.label_task(pa.array(list(values), pa.string()), options.task, place, roles.label, sum(values.values()))
-    some = merge_samples([each.sample.table() for each in every], [sum(each.rows.values()) for each in every])
-    # The first alone reads every byte once more for the hash in the run card.
-    origin = source.origin() if processes.rank == 0 else InputInfo(source.path, source.format)
-    data = schema_module.dataset(some, origin, dataclasses.replace(options, label=roles.label), task=task)
+        raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
+    labels = sum((each.labels for each in gathered), Counter[str]())
+    _, task = schema.label_task(pa.array(list(labels), pa.string()), options.task, location, roles.label, sum(labels.values()))
+    sample = merge_samples([each.sample.table() for each in gathered], [sum(each.rows.values()) for each in gathered])
+    # Only rank 0 reads every byte once more, for the hash in the run card.
+    origin = source.origin() if group.rank == 0 else InputInfo(source.path, source.format)
+    data = sample_dataset(sample, origin, dataclasses.replace(options, label=roles.label), task)
+    strings = {
+        name: sum((each.strings[name] for each in gathered), Counter[str]()) for name in gathered[0].strings if all(name in each.strings for each in gathered)
+    }
+    categories = {column.name: dict(strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
+    assigned = [AssignedSplit(splits[number], number, int(begins[number]), rows[number]) for number in local]
+    return StreamedTable(source, common, file_columns, dataclasses.replace(data, n_total_rows=int(begins[-1])), categories, assigned, len(splits))
+
+
+def sample_dataset(sample: pa.Table, origin: InputInfo, options: ScanOptions, task: Task) -> Dataset:
+    """Infer the roles from a sample.
+
+    Args:
+        sample: (n) rows.
+        origin: identity of the input.
+        options: column roles.
+        task: of all rows.
+
+    Raises:
+        InputError: a column is text, or none is left.
+    """
+    data = schema.dataset(sample, origin, options, task=task)
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:
-        raise InputError(f"{place}: column '{text[0]}' is text — expected none where rows are read piece by piece — try --exclude {text[0]}, or more --memory")
-    words = {name: sum((each.words[name] for each in every), Counter[str]()) for name in every[0].words if all(name in each.words for each in every)}
-    kept = {column.name: dict(words.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
-    taken = [AssignedSplit(units[number], number, int(begins[number]), rows[number]) for number in mine]
-    return StreamedTable(source, schema, own, dataclasses.replace(data, n_in_all=int(begins[-1])), kept, taken, len(units))
+        raise InputError(
+            f"{origin.path}: column '{text[0]}' is text — expected none where rows are read batch by batch — try --exclude {text[0]}, or more --memory"
+        )
+    return data
 
 
 @dataclass
 class ProfileCounts:
-    """What one process counts on its pass."""
+    """Counts of one process."""
 
     rows: dict[int, int]
-    """Number of a unit -> its rows."""
+    """Number of a split -> its rows."""
     labels: Counter[str]
-    """Label -> how often."""
-    words: dict[str, Counter[str]]
-    """Of each column of text its values; a column of too many distinct ones is dropped."""
+    """Label -> number of rows."""
+    strings: dict[str, Counter[str]]
+    """String column -> value -> number of rows; columns with too many distinct values are dropped."""
     sample: ReservoirSample
-    """Of its rows."""
+    """Sample of the process's rows."""
+
+    @classmethod
+    def empty(cls, schema: pa.Schema, label: str) -> ProfileCounts:
+        """Create counts for the string columns of a schema, except the label."""
+        return cls({}, Counter(), {field.name: Counter() for field in schema if pa.types.is_string(field.type) and field.name != label}, ReservoirSample())
 
     def add(self, batch: pa.RecordBatch, label: str) -> None:
-        """Count the values of a piece.
+        """Count the values of a batch.
 
         Args:
             batch: (n) rows.
             label: the label column.
         """
-        found = schema.without_missing_words(schema.as_written(schema.decode_column(pa.chunked_array([batch.column(label)]))))
-        count_values(found, self.labels, lambda word: schema.as_numbers(pa.array([word])) is None)
-        for name in list(self.words):
-            count_values(schema.without_missing_words(schema.decode_column(pa.chunked_array([batch.column(name)]))), self.words[name], lambda _: False)
-            if len(self.words[name]) >= MAX_DISTINCT:
-                del self.words[name]
+        labels = values.without_missing_words(values.as_written(values.decode_column(pa.chunked_array([batch.column(label)]))))
+        count_values(labels, self.labels, lambda word: values.as_numbers(pa.array([word])) is None)
+        for name in list(self.strings):
+            count_values(values.without_missing_words(values.decode_column(pa.chunked_array([batch.column(name)]))), self.strings[name], lambda _: False)
+            if len(self.strings[name]) >= MAX_DISTINCT:
+                del self.strings[name]
 
 
 def merge_samples(tables: list[pa.Table], n_rows: list[int]) -> pa.Table:
-    """One sample of `SAMPLE_ROWS` rows from each process's, as many from each as it has rows.
+    """Merge the processes' samples into one of `SAMPLE_ROWS` rows, each in proportion to its rows.
 
     Args:
-        tables: even samples of their rows.
-        n_rows: that each was drawn from.
+        tables: uniform samples.
+        n_rows: number of rows that each was drawn from.
     """
     if len(tables) == 1:
         return tables[0]
-    wanted = [min(table.num_rows, round(SAMPLE_ROWS * n / max(1, sum(n_rows)))) for table, n in zip(tables, n_rows, strict=True)]
-    picked = [np.sort(np.random.default_rng(0).choice(table.num_rows, n, replace=False)) for table, n in zip(tables, wanted, strict=True)]
-    return pa.concat_tables([table.take(pa.array(rows)) for table, rows in zip(tables, picked, strict=True)]).combine_chunks()
+    sizes = [min(table.num_rows, round(SAMPLE_ROWS * n / max(1, sum(n_rows)))) for table, n in zip(tables, n_rows, strict=True)]
+    drawn = [np.sort(np.random.default_rng(0).choice(table.num_rows, n, replace=False)) for table, n in zip(tables, sizes, strict=True)]
+    return pa.concat_tables([table.take(pa.array(rows)) for table, rows in zip(tables, drawn, strict=True)]).combine_chunks()
 
 
-def count_values(found: pa.Array, into: Counter[str], keep: Callable[[str], bool]) -> None:
-    """Add the values of a piece; beyond `MOST_VALUES` distinct ones a new one only where `keep` says so.
+def count_values(array: pa.Array, counts: Counter[str], always: Callable[[str], bool]) -> None:
+    """Add the values of a batch to the counts; from `MAX_DISTINCT` distinct values on, add a new one only if `always` accepts it.
 
     Args:
-        found: (n) string.
-        into: value -> how often.
-        keep: looks at a new value.
+        array: (n) string.
+        counts: value -> number of rows.
+        always: whether to count a new value in any case.
     """
-    counted = pc.value_counts(found.drop_null())
+    counted = pc.value_counts(array.drop_null())
     for value, n in zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True):
-        if value in into or len(into) < MAX_DISTINCT or keep(value):
-            into[value] += n
+        if value in counts or len(counts) < MAX_DISTINCT or always(value):
+            counts[value] += n
 
 
 class ReservoirSample:
-    """Rows drawn evenly from pieces of unknown number: those with the smallest random numbers."""
+    """Uniform sample of a stream of unknown length: the rows with the smallest random keys."""
 
     def __init__(self) -> None:
         self.tables: list[pa.Table] = []
-        self.chance: list[np.ndarray] = []
+        self.keys: list[np.ndarray] = []
         self.limit = 2.0
 
     def add(self, table: pa.Table, rng: np.random.Generator) -> None:
-        """Look at a piece.
+        """Draw keys for the rows of a batch and add those below the limit.
 
         Args:
             table: (n) rows.
-            rng: source of the random numbers.
+            rng: source of the keys.
         """
-        chance = rng.random(table.num_rows)
-        rows = np.flatnonzero(chance < self.limit)
+        keys = rng.random(table.num_rows)
+        rows = np.flatnonzero(keys < self.limit)
         self.tables.append(table.take(pa.array(rows)))
-        self.chance.append(chance[rows])
-        if sum(map(len, self.chance)) > 3 * SAMPLE_ROWS:
+        self.keys.append(keys[rows])
+        if sum(map(len, self.keys)) > 3 * SAMPLE_ROWS:
             self.cut()
 
     def cut(self) -> None:
-        """Keep `SAMPLE_ROWS` rows."""
-        chance = np.concatenate(self.chance)
-        if len(chance) > SAMPLE_ROWS:
-            self.limit = float(np.partition(chance, SAMPLE_ROWS)[SAMPLE_ROWS])
-        rows = np.flatnonzero(chance < self.limit)
-        self.tables, self.chance = [pa.concat_tables(self.tables).take(pa.array(rows)).combine_chunks()], [chance[rows]]
+        """Reduce the sample to the `SAMPLE_ROWS` smallest keys."""
+        keys = np.concatenate(self.keys)
+        if len(keys) > SAMPLE_ROWS:
+            self.limit = float(np.partition(keys, SAMPLE_ROWS)[SAMPLE_ROWS])
+        rows = np.flatnonzero(keys < self.limit)
+        self.tables, self.keys = [pa.concat_tables(self.tables).take(pa.array(rows)).combine_chunks()], [keys[rows]]
 
     def table(self) -> pa.Table:
-        """The rows, in their order."""
+        """Return the sampled rows in input order."""
         self.cut()
         return self.tables[0]

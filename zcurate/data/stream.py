@@ -1,6 +1,6 @@
-"""An input piece by piece, for data that do not fit into memory: Parquet, Feather, CSV and TSV.
+"""Read an input batch by batch, for data that does not fit into memory: Parquet, Feather, CSV and TSV.
 
-Leaves: record batches, all of one schema. Enters: a `Source`. Memory holds one piece at a time, whatever the input's size.
+All batches have one schema, and memory holds one batch at a time, whatever the input's size.
 """
 
 from __future__ import annotations
@@ -22,60 +22,64 @@ T = TypeVar("T")
 
 
 class InputSplit(NamedTuple):
-    """What one of several readers takes as a whole."""
+    """The unit of work that is assigned to one process: a file or a row group."""
 
     file: int
-    """Place among the source's files."""
+    """Index among the source's files."""
     group: int | None
-    """Row group, where the format has them; None for the whole file."""
+    """Row group, for formats that have them; None for the whole file."""
 
 
 def input_splits(source: Source) -> list[InputSplit]:
-    """The units of an input, in its order.
+    """List the splits of an input in its order.
 
     Raises:
-        InputError: a part is gone or broken.
+        InputError: a file has disappeared or is broken.
     """
     files = source.files or (None,)
-    count, found = READERS[source.format].stream_function("n_groups"), []
-    if count is None:
-        return [InputSplit(at, None) for at in range(len(files))]
-    for at, name in enumerate(files):
-        with source.reaching(name):
-            found += [InputSplit(at, group) for group in range(count(source, name))]
-    return found
+    count_groups = READERS[source.format].stream_function("n_groups")
+    if count_groups is None:
+        return [InputSplit(file, None) for file in range(len(files))]
+    splits: list[InputSplit] = []
+    for file, name in enumerate(files):
+        with source.remote_errors(name):
+            splits += [InputSplit(file, group) for group in range(count_groups(source, name))]
+    return splits
 
 
 def batches(source: Source, wanted: list[str] | None = None, rows_per_batch: int = 65536, as_text: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-    """Chosen columns of all parts, one part after the other, in the input's order.
+    """Read columns of all files, one file after the other, in the input's order.
 
-    A row of delimited text that does not fit the header comes as a row of nulls, at its place.
+    A row of delimited text that does not fit the header is a row of nulls.
 
     Args:
         source: Parquet, Feather, CSV or TSV.
-        wanted: columns, partition columns among them; None for all.
-        rows_per_batch: at most, in one batch.
-        as_text: columns that come as text, as written.
+        wanted: columns, including partition columns; None for all.
+        rows_per_batch: maximum rows of a batch.
+        as_text: columns to read as text, as written.
 
     Raises:
-        InputError: a part is gone or broken or does not fit the others, or the format cannot be read piece by piece.
-        UsageError: a column that is not there.
+        InputError: a file has disappeared, is broken or does not fit the others, or the format cannot be read batch by batch.
+        UsageError: a column that does not exist.
     """
-    schema, own = layout(source, as_text)
+    schema, file_columns = layout(source, as_text)
     for name in wanted or ():
         schema_module.need_column(schema.names, name, "column", source.path)
-    chosen = pa.schema([schema.field(name) for name in wanted or schema.names])
-    every = [InputSplit(at, None) for at in range(len(own))]
-    return itertools.chain.from_iterable(record_batches(source, chosen, own, rows_per_batch, unit) for unit in every)
+    selected = pa.schema([schema.field(name) for name in wanted or schema.names])
+    whole_files = [InputSplit(file, None) for file in range(len(file_columns))]
+    return itertools.chain.from_iterable(record_batches(source, selected, file_columns, rows_per_batch, split) for split in whole_files)
 
 
-def layout(source: Source, as_text: tuple[str, ...] = (), others: ProcessGroup | None = None) -> tuple[pa.Schema, list[list[str]]]:
-    """The columns and types of the whole input, and the columns that each part holds itself; CSV is read once for it, piece by piece.
+def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | None = None) -> tuple[pa.Schema, list[list[str]]]:
+    """Determine the common schema of all files; CSV is read once for it, batch by batch.
 
     Args:
         source: Parquet, Feather, CSV or TSV.
         as_text: as for `batches`.
-        others: look at the heads of files together; None for one process.
+        group: processes that share the files among them; None for one process.
+
+    Returns:
+        The schema with partition columns, and the columns that each file contains.
 
     Raises:
         InputError: as for `batches`.
@@ -85,83 +89,84 @@ def layout(source: Source, as_text: tuple[str, ...] = (), others: ProcessGroup |
         streamed = listed(name for name, reader in READERS.items() if reader.streams)
         raise InputError(f"{source.path}: {source.format} cannot be read in batches — expected {streamed} — convert it to Parquet")
     files = source.files or (None,)
-    processes = others or SingleProcess()
+    group = group or SingleProcess()
 
-    def heads() -> dict[int, pa.Schema]:
-        found = {}
-        for at in range(processes.rank, len(files), processes.size):
-            with source.reaching(files[at]):
-                found[at] = head(source, files[at], as_text)
-        return found
+    def read_heads() -> dict[int, pa.Schema]:
+        heads = {}
+        for file in range(group.rank, len(files), group.size):
+            with source.remote_errors(files[file]):
+                heads[file] = head(source, files[file], as_text)
+        return heads
 
-    known = {at: schema for part in run_agreed(heads, processes) for at, schema in part.items()}
-    schemas, own = [], []
-    for at, name in enumerate(files):
-        schema = known[at]
+    heads = {file: schema for each in gather_or_raise(read_heads, group) for file, schema in each.items()}
+    schemas, file_columns = [], []
+    for file, name in enumerate(files):
+        schema = heads[file]
         twice = next((column for number, column in enumerate(schema.names) if column in schema.names[:number]), None)
         if twice is not None:
-            raise InputError(f"{name or source.path}: column '{twice}' is there twice — expected distinct names to read piece by piece — rename one")
-        own.append(list(schema.names))
+            raise InputError(f"{name or source.path}: column '{twice}' exists twice — expected distinct names to read batch by batch — rename one")
+        file_columns.append(list(schema.names))
         for column in source.partition(name):
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
         schemas.append(schema)
-    whole = tables.common_schema(schemas, tuple(name or source.path for name in files))
-    return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in whole]), own
+    common = tables.common_schema(schemas, tuple(name or source.path for name in files))
+    return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in common]), file_columns
 
 
-def run_agreed(work: Callable[[], T], others: ProcessGroup) -> list[T]:
-    """What each process finds, in order of their ranks; where one of them fails all do, with its words.
+def gather_or_raise(work: Callable[[], T], group: ProcessGroup) -> list[T]:
+    """Run each process's work and gather the results by rank; if one process fails, all raise its error.
 
     Args:
         work: this process's part.
-        others: who work too.
+        group: the processes.
 
     Raises:
-        InputError: what the first of them met.
+        InputError: the error of the lowest rank that failed.
     """
     try:
-        found, trouble = work(), None
+        result, message = work(), None
     except InputError as error:
-        found, trouble = None, str(error)
-    every = others.gathered((found, trouble))
-    for _, text in every:
+        result, message = None, str(error)
+    gathered = group.gathered((result, message))
+    for _, text in gathered:
         if text is not None:
             raise InputError(text)
-    return [each for each, _ in every]
+    return [each for each, _ in gathered]
 
 
-def record_batches(source: Source, schema: pa.Schema, own: list[list[str]], rows_per_batch: int, unit: InputSplit) -> Iterator[pa.RecordBatch]:
-    """The batches of a unit, cast to one schema.
+def record_batches(source: Source, schema: pa.Schema, file_columns: list[list[str]], rows_per_batch: int, split: InputSplit) -> Iterator[pa.RecordBatch]:
+    """Read the batches of a split, cast to a common schema.
 
     Args:
         source: the input.
-        schema: the columns wanted, in their types.
-        own: the columns that each part holds itself.
-        rows_per_batch: at most, in one batch.
-        unit: which one.
+        schema: the columns to read, in their final types.
+        file_columns: columns that each file contains.
+        rows_per_batch: maximum rows of a batch.
+        split: which one.
     """
-    name = (source.files or (None,))[unit.file]
-    within = pa.schema([field for field in schema if field.name in own[unit.file]])
-    more = {} if unit.group is None else {"group": unit.group}
+    name = (source.files or (None,))[split.file]
+    in_file = pa.schema([field for field in schema if field.name in file_columns[split.file]])
+    options = {} if split.group is None else {"group": split.group}
     read_batches = READERS[source.format].stream_function("batches")
     assert read_batches is not None  # crack: narrows types only
-    with source.reaching(name):
-        for batch in read_batches(source, name, within, rows_per_batch, **more):
+    with source.remote_errors(name):
+        for batch in read_batches(source, name, in_file, rows_per_batch, **options):
             table = tables.with_partition(pa.Table.from_batches([batch]), source.partition(name))
             yield from tables.cast_table(table.select(schema.names), schema).to_batches()
 
 
 def row_counts(source: Source) -> list[int | None]:
-    """Rows of each part, without reading the data; None where the format does not tell.
+    """Return the number of rows of each file without reading the data; None where the format does not state it.
 
     Raises:
-        InputError: a part is gone or broken.
+        InputError: a file has disappeared or is broken.
     """
     files = source.files or (None,)
-    count, found = READERS[source.format].stream_function("n_rows"), []
+    count = READERS[source.format].stream_function("n_rows")
     if count is None:
         return [None] * len(files)
+    counts: list[int | None] = []
     for name in files:
-        with source.reaching(name):
-            found.append(count(source, name))
-    return found
+        with source.remote_errors(name):
+            counts.append(count(source, name))
+    return counts

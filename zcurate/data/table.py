@@ -1,4 +1,4 @@
-"""A table whose rows are streamed from their files."""
+"""`StreamedTable`: a table whose rows are read from its files batch by batch."""
 
 from __future__ import annotations
 
@@ -9,89 +9,90 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.data import schema, stream
-from zcurate.data import schema as schema_module
+from zcurate.data import stream, values
 from zcurate.data.dataset import Dataset, Task
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 
 BATCH_ROWS = 65_536
-"""Rows of one piece."""
+"""Maximum rows of a batch."""
 
 
 @dataclass(frozen=True)
 class AssignedSplit:
-    """A unit that this process reads."""
+    """An input split that this process reads."""
 
-    unit: InputSplit
-    """Where it lies."""
+    split: InputSplit
+    """The file and row group."""
     number: int
-    """Its place among all units."""
+    """Its index among all splits of the input."""
     begin: int
-    """The position in the input of its first row."""
+    """Index of its first row in the input."""
     n_rows: int
-    """Rows in it."""
+    """Number of its rows."""
 
 
 @dataclass(frozen=True)
 class StreamedTable:
-    """What a pass over all rows found."""
+    """Profile of a table and access to its rows batch by batch."""
 
     source: Source
-    """Of the rows."""
+    """The input."""
     schema: pa.Schema
-    """Columns and types of all parts."""
-    own: list[list[str]]
-    """The columns that each part holds itself."""
+    """Columns and types common to all files."""
+    file_columns: list[list[str]]
+    """Columns that each file contains, without partition columns."""
     sample: Dataset
-    """A sample of the rows, in the input's order; its roles and task hold for all, and `n_rows` counts all."""
+    """A sample of the rows in the input's order; roles and task are those of all rows, and `n_rows` counts all."""
     counts: dict[str, dict[str, int]]
-    """Of each category column how often each value is there."""
-    units: list[AssignedSplit]
-    """What this process reads, in the input's order: every unit, or where several processes read together every so many-th."""
-    n_units: int
-    """Of the input."""
+    """Category column -> value -> number of rows."""
+    splits: list[AssignedSplit]
+    """What this process reads, in the input's order: all splits, or those with number rank, rank + size, ..."""
+    n_splits: int
+    """Number of splits of the input."""
 
     @property
-    def n_own(self) -> int:
+    def n_local_rows(self) -> int:
         """Rows that this process reads."""
-        return sum(unit.n_rows for unit in self.units)
+        return sum(split.n_rows for split in self.splits)
 
-    def pieces(self, wanted: list[str], unit: AssignedSplit | None = None) -> Iterator[pa.RecordBatch]:
-        """Some columns, piece by piece, in the input's order: of one unit, or of all that this process reads."""
-        chosen = pa.schema([self.schema.field(name) for name in wanted])
-        for one in self.units if unit is None else [unit]:
-            yield from stream.record_batches(self.source, chosen, self.own, BATCH_ROWS, one.unit)
+    def batches(self, wanted: list[str], split: AssignedSplit | None = None) -> Iterator[pa.RecordBatch]:
+        """Read some columns batch by batch in the input's order, of one split or of all that this process reads."""
+        schema = pa.schema([self.schema.field(name) for name in wanted])
+        for assigned in self.splits if split is None else [split]:
+            yield from stream.record_batches(self.source, schema, self.file_columns, BATCH_ROWS, assigned.split)
 
     def columns(self) -> list[str]:
-        """The columns that are read again: label, features, id and group."""
+        """Return the columns that a scan reads: label, features, id and group."""
         roles = self.sample.roles
         names = [roles.label, *(column.name for column in roles.features), roles.id, roles.group]
         return list(dict.fromkeys(name for name in names if name is not None))
 
-    def part(self, table: pa.Table) -> Dataset:
-        """Some rows as a `Dataset` of their own: columns in the sample's types, labels in the task's.
+    def dataset_of(self, table: pa.Table) -> Dataset:
+        """Convert some rows to a `Dataset`: feature columns in the sample's types, labels in the task's type.
 
         Args:
             table: (n) the columns of `columns`.
         """
         sample = self.sample
         arrays = {
-            column.name: cast_column(schema_module.decode_column(table.column(column.name)), sample.arrays[column.name].type)
-            for column in sample.roles.features
+            column.name: cast_column(values.decode_column(table.column(column.name)), sample.arrays[column.name].type) for column in sample.roles.features
         }
-        given = typed_labels(schema_module.decode_column(table.column(sample.roles.label)), sample.task)
-        return dataclasses.replace(sample, table=table, given=given, arrays=arrays, n_in_all=None)
+        given = typed_labels(values.decode_column(table.column(sample.roles.label)), sample.task)
+        return dataclasses.replace(sample, table=table, given=given, arrays=arrays, n_total_rows=None)
 
 
 def typed_labels(array: pa.Array, task: Task) -> pa.Array:
-    """Labels of some rows as the task has them: string, or float64 for regression; what does not fit is missing.
+    """Convert labels to the task's type; a label that does not fit becomes null.
 
     Args:
-        array: (n) a plain label column.
+        array: (n) label column of a basic type.
         task: of all rows.
+
+    Returns:
+        (n) string, or float64 for regression.
     """
-    text = schema.without_missing_words(schema.as_written(array))
+    text = values.without_missing_words(values.as_written(array))
     if task.kind != "regression":
         return text
     numbers = cast_column(text, pa.float64())
@@ -99,14 +100,14 @@ def typed_labels(array: pa.Array, task: Task) -> pa.Array:
 
 
 def cast_column(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A feature column of some rows in the type that the sample gave it; a value that does not fit is missing.
+    """Cast a feature column to the type that the sample gave it; a value that does not fit becomes null.
 
     Args:
-        array: (n) a plain column.
-        kind: the type wanted.
+        array: (n) column of a basic type.
+        kind: target type.
     """
     if pa.types.is_string(array.type):
-        array = schema.without_missing_words(array)
+        array = values.without_missing_words(array)
     if array.type == kind:
         return array
     if pa.types.is_boolean(kind) and pa.types.is_string(array.type):
@@ -115,12 +116,13 @@ def cast_column(array: pa.Array, kind: pa.DataType) -> pa.Array:
     try:
         return array.cast(kind, safe=pa.types.is_string(array.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        coded = array.dictionary_encode()
-        return pa.concat_arrays([cast_value(coded.dictionary[at : at + 1], kind) for at in range(len(coded.dictionary))]).take(coded.indices)
+        encoded = array.dictionary_encode()
+        distinct = [cast_value(encoded.dictionary[k : k + 1], kind) for k in range(len(encoded.dictionary))]
+        return pa.concat_arrays(distinct).take(encoded.indices)
 
 
 def cast_value(value: pa.Array, kind: pa.DataType) -> pa.Array:
-    """One value cast, or null."""
+    """Cast one value, or return null if it does not fit."""
     try:
         return value.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

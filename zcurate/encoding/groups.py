@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
-from zcurate.data.schema import decode_column
+from zcurate.data.values import decode_column
 
 
 def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def shuffle_rows(table: StreamedTable, encode_batch: Callable[[Dataset, int], di
     Returns:
         (N, ...) arrays by name.
     """
-    n = table.n_own
+    n = table.n_local_rows
     arrays = {name: store.zeros((n, *part.shape[1:]), part.dtype) for name, part in encode_batch(table.sample, 0).items()}
     begins = fill_buckets(table, encode_batch, arrays, store)
     rng = np.random.default_rng([seed, 1])
@@ -56,7 +56,7 @@ def fill_buckets(
     Returns:
         Where the buckets begin.
     """
-    n, bucket_rows = table.n_own, store.sizes.bucket_rows
+    n, bucket_rows = table.n_local_rows, store.sizes.bucket_rows
     n_buckets = max(1, round(n / bucket_rows))
     lengths = np.zeros(n_buckets, np.int64)
     drawn = store.zeros((n,), np.int32)
@@ -68,8 +68,8 @@ def fill_buckets(
     free, done = begins.copy(), 0
     with ExitStack() as stack:
         writers = {name: stack.enter_context(store.row_writer(array)) for name, array in arrays.items()}
-        for batch in prefetch(table.pieces(table.columns())):
-            encoded = encode_batch(table.part(pa.Table.from_batches([batch])), done)
+        for batch in prefetch(table.batches(table.columns())):
+            encoded = encode_batch(table.dataset_of(pa.Table.from_batches([batch])), done)
             bucket = drawn[done : done + batch.num_rows]
             order = argsort(bucket)
             edges = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])

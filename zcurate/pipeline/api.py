@@ -87,6 +87,6 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         found = preview.preview_input(discovery.locate(str(data), options.input_format), options)
     else:
         dataset = inputs.read_input(data, options)
-        found = preview.Preview(dataset, True, dataset.n_rows)
+        found = preview.Preview(dataset, True)
     plan = make_plan(options, found.data)
     return cost_model.estimate(plan, cost_model.shape_of(found.data, plan.spec), cost_model.machine(), found.exact)

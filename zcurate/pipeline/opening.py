@@ -12,7 +12,7 @@ from zcurate.pipeline.checks import check_first
 from zcurate.pipeline.plan import LARGE_ROWS
 from zcurate.pipeline.storage_policy import preload_torch, too_large
 from zcurate.runtime import environment, memory, startup
-from zcurate.runtime.store import temporary_store
+from zcurate.runtime.store import MemoryMappedStore, temporary_store
 
 if TYPE_CHECKING:
     from zcurate.data.dataset import Dataset
@@ -50,7 +50,7 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
     if preview.data.pictures is None:
         return open_streamed(source, preview, options, dataclasses.replace(run, store=store))
     known = preview.data if len(preview.data.given) == preview.data.n_rows else None
-    dataset = open_dataset(dataclasses.replace(source, room=store), options, run, known)
+    dataset = open_dataset(dataclasses.replace(source, store=store), options, run, known)
     return ResidentTable(dataset), dataclasses.replace(run, image_store=store)
 
 
@@ -117,7 +117,8 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
     run.stage("reading")
     startup.load_torch_in_background(run.owns_process)
     if n_processes == 1 and source.format in ("csv", "tsv") and not source.base:
-        source = csv_stream.cache_as_arrow(source, preview.data.roles.named(), run.store.folder)  # type: ignore[attr-defined]
+        assert isinstance(run.store, MemoryMappedStore)  # crack: narrows types only
+        source = csv_stream.cache_as_arrow(source, preview.data.roles.verbatim_columns(), run.store.folder)
     table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)
     for text in table.sample.warnings:
         run.progress.warn(text)

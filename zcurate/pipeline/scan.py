@@ -302,7 +302,7 @@ def write_report(result: ScanResult, path: str, run: RunContext, summary_only: b
         with parts.written_by_all(path, run.processes) as folder:
             for split, of_split in itertools.groupby(chunks, lambda one: one[0]):
                 assert split is not None  # crack: narrows types only
-                name = part_name(split.number, result.table.n_units)  # type: ignore[union-attr]
+                name = part_name(split.number, result.table.n_splits)  # type: ignore[union-attr]
                 write_chunks((chunk for _, chunk in of_split), os.path.join(folder, name), result.card, split.begin)
     memory.trim()
     if environment.rank() != 0 and run.processes.is_sharded:

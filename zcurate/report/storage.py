@@ -87,7 +87,7 @@ def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None
         ReportError: the file is missing or not a Parquet file.
     """
     try:
-        with source.fetched(name) as raw, pq.ParquetFile(raw) as file:
+        with source.open_whole(name) as raw, pq.ParquetFile(raw) as file:
             names = file.schema_arrow.names
             return file.read(None if is_wanted is None else [one for one in names if is_wanted(one) or (one == "row" and len(source.files) > 1)])
     except InputError as error:
@@ -151,7 +151,7 @@ def schema_of(path: str) -> pa.Schema:
     """
     source = locate(path)
     try:
-        with source.reaching(path), source.mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
+        with source.remote_errors(path), source.open_mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
             return file.schema_arrow
     except (pa.ArrowInvalid, OSError, InputError) as error:
         raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error

@@ -128,9 +128,9 @@ def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -
     rank_by_bins(rank, result.row, verdicts, result.evidence.rounds[0].columns["z_score"], store)
     if run.processes.size > 1:
         rank_across(rank, verdicts, run.processes)
-    profiles = ColumnProfiles.of(table.part(table.sample.table.slice(0, PROFILE_ROWS).select(table.columns())))
+    profiles = ColumnProfiles.of(table.dataset_of(table.sample.table.slice(0, PROFILE_ROWS).select(table.columns())))
     done = 0
-    for split in [None] if run.processes.size == 1 else table.units:
+    for split in [None] if run.processes.size == 1 else table.splits:
         for chunk in table_chunks(table, split, store.sizes.report_rows):
             positions = position[done : done + chunk.num_rows]
             check_unchanged(len(positions) == chunk.num_rows, table)
@@ -140,7 +140,7 @@ def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -
             of_chunk = with_arrays(verdicts, {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()})
             in_chunk = ReportRows(evidence, of_chunk, predicted_labels(evidence, result.plan.spec.decision), gather(rank, rows, store))
             done += chunk.num_rows
-            yield split, build_report(table.part(chunk), order, in_chunk, result.card, result.target, profiles).table
+            yield split, build_report(table.dataset_of(chunk), order, in_chunk, result.card, result.target, profiles).table
             store.release()
     check_unchanged(done == n, table)
 
@@ -148,7 +148,7 @@ def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -
 def table_chunks(table: StreamedTable, split: AssignedSplit | None, chunk_rows: int) -> Iterator[pa.Table]:
     """Read the rows of a split, or all that this process reads, in tables of `chunk_rows`, the last with what is left."""
     batches: list[pa.RecordBatch] = []
-    for batch in table.pieces(table.columns(), split):
+    for batch in table.batches(table.columns(), split):
         batches.append(batch)
         while sum(one.num_rows for one in batches) >= chunk_rows:
             whole = pa.Table.from_batches(batches)

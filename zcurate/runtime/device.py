@@ -1,7 +1,4 @@
-"""Where the arithmetic runs: device, threads and random generators. Nothing here looks at a clock or at the load.
-
-Leaves: `torch.device`, `torch.Generator`, a crew of threads. Enters: the user's word and a seed.
-"""
+"""Device, CPU threads and random generators; none depends on time or on the load of the machine."""
 
 from __future__ import annotations
 
@@ -14,7 +11,10 @@ from zcurate.runtime import environment
 
 
 def pick(wanted: str) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`.
+    """Choose the device.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
 
     Raises:
         UsageError: `cuda` without a usable GPU.
@@ -24,20 +24,20 @@ def pick(wanted: str) -> torch.device:
         raise UsageError("--device cuda: torch finds no usable GPU — expected an NVIDIA GPU and a CUDA build of torch — try --device cpu")
     if not available or wanted == "cpu":
         return torch.device("cpu")
-    place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(place)
-    return place
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
 
 
 def use_threads() -> int:
-    """Fix the number of CPU threads to the cores this process may use, so that sums are split alike in every run."""
+    """Set torch's CPU threads to the cores of this process, so that every run splits sums in the same way; return their number."""
     threads = environment.cpu_count()
     torch.set_num_threads(threads)
     return threads
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 are faster than in float32: GPUs, and CPUs with instructions for it that are not masked off."""
+    """Return whether bfloat16 products are faster than float32 ones: GPUs that support it, and CPUs whose instructions for it are not disabled."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if not environment.allows_bfloat16():
@@ -47,7 +47,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def generator(device: torch.device, *seeds: int) -> torch.Generator:
-    """A generator on `device` that depends on all of `seeds` (e.g. the user's seed and the round)."""
+    """Create a generator on `device` seeded by all of `seeds`, e.g. the user's seed and the round."""
     mixed = 0
     for seed in seeds:
         mixed = (mixed * 1_000_003 + seed + 1) % (2**61 - 1)
@@ -55,7 +55,7 @@ def generator(device: torch.device, *seeds: int) -> torch.Generator:
 
 
 def describe(device: torch.device) -> str:
-    """`cpu (2 threads)` or the GPU's name, for the run card."""
+    """Describe the device for the run card: `cpu (2 threads)`, or the GPU's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({torch.get_num_threads()} threads)"

@@ -1,4 +1,4 @@
-"""Which of several processes this is, and how many CPUs it may use. Read from the environment."""
+"""Rank, number of processes and number of CPUs, read from the environment."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 
 
 def world_size() -> int:
-    """How many processes `torchrun` started; 1 without it."""
+    """Return the number of processes that `torchrun` started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 def rank() -> int:
-    """Which of them this is: only the first talks and writes; 0 without `torchrun`."""
+    """Return this process's rank; 0 without `torchrun`. Only rank 0 prints and writes."""
     return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
 
 
 def local_world_size() -> int:
-    """How many of them share this machine's memory."""
+    """Return the number of processes on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if world_size() > 1 else 1
 
 
 def cpu_count() -> int:
-    """CPU threads to compute with: the cores this process may use, or fewer where `OMP_NUM_THREADS` says so."""
+    """Return the number of CPU threads to use: the cores of this process, or fewer if `OMP_NUM_THREADS` is set."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, int(os.environ.get("OMP_NUM_THREADS", allowed) or allowed)))
 
@@ -33,5 +33,5 @@ def allows_bfloat16() -> bool:
 
 
 def claim_cpus() -> None:
-    """The other processes on this machine are done: from now on `threads` counts theirs too."""
+    """Let `cpu_count` include the cores of the other local processes, once those have finished."""
     os.environ["OMP_NUM_THREADS"] = str(cpu_count() * local_world_size())

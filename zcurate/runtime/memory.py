@@ -1,4 +1,4 @@
-"""Memory handed back to the system, and blocks kept from it."""
+"""Control of when the allocators return freed memory to the system."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's names for mallopt."""
+"""Parameters of glibc's `mallopt`."""
 
 
 @contextmanager
 def keep_freed_blocks() -> Iterator[None]:
-    """Have glibc keep freed blocks of up to 1 GiB instead of giving them back and faulting them in again at every step; all are given back after."""
+    """Have glibc keep freed blocks of up to 1 GiB while the block runs, so that steps do not page-fault them in again; return them all on exit."""
     libc = None
     with suppress(OSError):
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -32,7 +32,7 @@ def keep_freed_blocks() -> Iterator[None]:
 
 
 def trim() -> None:
-    """Give what Arrow and glibc keep for later back to the system."""
+    """Return memory that Arrow and glibc hold in reserve to the system."""
     import pyarrow
 
     pyarrow.default_memory_pool().release_unused()

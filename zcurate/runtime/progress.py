@@ -1,4 +1,4 @@
-"""What a long job says while it runs, and what its parts cost. The default says nothing; the command line passes one that draws a bar."""
+"""Progress of a long job and the time of its stages. The default reports nothing; the command line passes an object that draws a bar."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from typing import Protocol
 
 
 class Stopwatch:
-    """Seconds by stage, for the run card; decides nothing."""
+    """Seconds by stage, for the run card; no decision depends on them."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.marks = progress, [("start", time.perf_counter())]
+        self.progress, self.begins = progress, [("start", time.perf_counter())]
 
     def stage(self, name: str) -> None:
-        """The next stage begins."""
+        """Begin the next stage."""
         self.progress.stage(name)
-        self.marks.append((name, time.perf_counter()))
+        self.begins.append((name, time.perf_counter()))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each stage so far."""
-        ends = [at for _, at in self.marks[1:]] + [time.perf_counter()]
-        spent = {name: round(end - begin, 3) for (name, begin), end in zip(self.marks[1:], ends[1:], strict=True)}
-        return {**spent, "total": round(ends[-1] - self.marks[0][1], 3)}
+        """Return the seconds of each stage so far, and in `total`."""
+        ends = [begin for _, begin in self.begins[1:]] + [time.perf_counter()]
+        seconds = {name: round(end - begin, 3) for (name, begin), end in zip(self.begins[1:], ends[1:], strict=True)}
+        return {**seconds, "total": round(ends[-1] - self.begins[0][1], 3)}
 
 
 class Progress(Protocol):
-    """Receives stages, progress and remarks."""
+    """Receiver of stages, steps, notes and warnings."""
 
     def stage(self, name: str) -> None:
-        """A stage of the flow begins."""
+        """Begin a stage of the scan."""
 
     def step(self, done: int, total: int) -> None:
-        """`done` of `total` equal pieces of the present stage are finished."""
+        """Report that `done` of `total` equal steps of the current stage are finished."""
 
     def note(self, text: str) -> None:
-        """Something worth telling, one line."""
+        """Show a one-line remark."""
 
     def warn(self, text: str) -> None:
-        """Something the user should act on, one line."""
+        """Show a one-line warning that the user should act on."""
 
 
 class NoProgress:
-    """A watch that keeps quiet."""
+    """Progress that is discarded."""
 
     def stage(self, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def step(self, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def warn(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Timings:
-    """Seconds by name, for `scan -v`; decides nothing."""
+    """Seconds by name, for `scan -v`; no decision depends on them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,7 +1,4 @@
-"""Start-up: what heavy libraries would do though nobody asked, which of several processes this is, memory handed back; before Arrow or torch is imported.
-
-Leaves: numbers. Enters: the environment.
-"""
+"""Start-up optimizations that must run before torch or Arrow is imported."""
 
 from __future__ import annotations
 
@@ -19,34 +16,38 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 DEFERRED, TESTED_VERSIONS = "torch._meta_registrations", ("2.13.",)
-"""What torch's compiler and tensors without data need and a scan does not, a quarter of its import; and the versions of torch that load without it."""
+"""Module that only torch's compiler and meta tensors need, a quarter of torch's import time; versions of torch known to load without it."""
 DEPENDENTS = ("torch._decomp", "torch._refs")
+"""Modules that build on `DEFERRED`; it must be imported before them."""
 REQUIRED = "torch._prims.rng_prims"
-"""What `SPARED` would have imported and generators cannot do without."""
+"""Module that `DEFERRED` imports and that random generators need."""
 LIBRARIES = ("libtorch_global_deps.so", "libtorch_cpu.so")
-"""Of torch, in the order in which it loads them itself: all but the small one that knows Python."""
+"""Torch's shared libraries in the order in which torch loads them, except the small Python binding."""
 
 
 def start() -> None:
-    """`spin_little` and `without_pandas`."""
+    """Apply the optimizations that precede the import of Arrow and torch."""
     limit_spinning()
     skip_pandas_import()
 
 
 def limit_spinning() -> None:
-    """Before torch loads GNU OpenMP: idle threads that spin for long starve the others when the machine is busy, 5- to 40-fold."""
+    """Limit the busy-waiting of idle OpenMP threads, which slows a busy machine down; takes effect before torch loads GNU OpenMP."""
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def skip_pandas_import() -> None:
-    """Keep Arrow from importing pandas at its first array, .4 s for nothing: it looks once, and finds a version too old for it."""
+    """Keep Arrow from importing pandas at its first array.
+
+    Arrow looks for pandas once; here it finds a stub whose version is too old for it.
+    """
     if "pandas" in sys.modules:
         return
     import pyarrow
 
-    found = types.ModuleType("pandas")
-    found.__version__ = "0"  # type: ignore[attr-defined]
-    sys.modules["pandas"] = found
+    stub = types.ModuleType("pandas")
+    stub.__version__ = "0"  # type: ignore[attr-defined]
+    sys.modules["pandas"] = stub
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -56,11 +57,11 @@ def skip_pandas_import() -> None:
 
 
 def load_libraries() -> None:
-    """Load torch's libraries as it would itself, but without Python's lock, which `ctypes.CDLL` keeps for the third of a second that it takes."""
-    found = importlib.util.find_spec("torch")
-    if found is None or found.origin is None:
+    """Load torch's shared libraries without holding the GIL, which torch's own `ctypes.CDLL` keeps during the load."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
         return
-    folder = os.path.join(os.path.dirname(found.origin), "lib")
+    folder = os.path.join(os.path.dirname(spec.origin), "lib")
     with contextlib.suppress(OSError, TypeError, AttributeError):
         load = ctypes.CDLL(None).dlopen
         load.argtypes, load.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
@@ -69,42 +70,42 @@ def load_libraries() -> None:
                 return
 
 
-def load_torch(ours: bool) -> None:
-    """Import torch in half the time: without collecting garbage meanwhile, and without what only its compiler asks for.
+def load_torch(owns_process: bool) -> None:
+    """Import torch without garbage collection and, in zcurate's own process, without the module that only the compiler needs.
 
     Args:
-        ours: the process is the program's own: nobody else's torch is cut short, and nobody else's garbage is kept for good.
+        owns_process: the process is zcurate's own; otherwise torch is imported in full and the garbage collector's generations stay as they are.
     """
     if "torch" in sys.modules:
         return
-    collecting, spared = gc.isenabled(), ours and DEFERRED not in sys.modules and is_tested_torch()
+    collects, defers = gc.isenabled(), owns_process and DEFERRED not in sys.modules and is_tested_torch()
     gc.disable()
-    if spared:
+    if defers:
         sys.modules[DEFERRED] = types.ModuleType(DEFERRED)
     try:
         importlib.import_module("torch")
-        if spared:
+        if defers:
             importlib.import_module(REQUIRED)
     finally:
-        if spared:
+        if defers:
             del sys.modules[DEFERRED]
             sys.meta_path.insert(0, DeferredImport())
-        if ours:
+        if owns_process:
             gc.freeze()
-        if collecting:
+        if collects:
             gc.enable()
 
 
 class DeferredImport:
-    """Imports what was spared before anything that builds on it: the other way round their imports go in a circle."""
+    """Meta path finder that imports `DEFERRED` before the first of `DEPENDENTS`; in the other order their imports are circular."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """This loader for one of `BUILDS_ON_IT`, once.
+        """Return this loader for one of `DEPENDENTS`, once.
 
         Args:
-            name: of the module wanted.
+            name: the module to import.
             path: of its package.
-            target: to be filled.
+            target: module to fill.
         """
         if name not in DEPENDENTS:
             return None
@@ -112,39 +113,39 @@ class DeferredImport:
         return importlib.util.spec_from_loader(name, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
-        """An empty one."""
+        """Use the default module object."""
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Have the real module take its place."""
+        """Import `DEFERRED`, then replace the empty module with the real one."""
         del sys.modules[module.__name__]
         import_deferred()
         importlib.import_module(module.__name__)
 
 
 def is_tested_torch() -> bool:
-    """Whether torch is of a version that was tried without `SPARED`."""
-    found = importlib.util.find_spec("torch")
+    """Return whether the installed torch is one of `TESTED_VERSIONS`."""
+    spec = importlib.util.find_spec("torch")
     with contextlib.suppress(OSError):
-        if found is not None and found.origin is not None:
-            with open(os.path.join(os.path.dirname(found.origin), "version.py"), encoding="utf-8") as file:
+        if spec is not None and spec.origin is not None:
+            with open(os.path.join(os.path.dirname(spec.origin), "version.py"), encoding="utf-8") as file:
                 return any(f"'{version}" in file.read(1000) for version in TESTED_VERSIONS)
     return False
 
 
 def import_deferred() -> None:
-    """Import what `load_torch` spared, for a module of the user's own that may compile itself."""
+    """Import what `load_torch` deferred, for a user's model that may call the compiler."""
     importlib.import_module(DEFERRED)
 
 
-def load_torch_in_background(ours: bool) -> None:
-    """Begin to import torch on another thread.
+def load_torch_in_background(owns_process: bool) -> None:
+    """Start importing torch in a background thread.
 
     Args:
-        ours: as for `load_torch`.
+        owns_process: as for `load_torch`.
     """
 
     def load() -> None:
         load_libraries()
-        load_torch(ours)
+        load_torch(owns_process)
 
     threading.Thread(target=load).start()

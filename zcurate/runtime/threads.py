@@ -1,4 +1,4 @@
-"""Thread helpers: maps over cores, background calls, prefetching."""
+"""Threads: maps over CPU cores, background calls, prefetching."""
 
 from __future__ import annotations
 
@@ -15,90 +15,87 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MIN_THREADED_ROWS = 50_000
-"""From this many rows on independent columns are worked on side by side."""
+"""Rows from which independent columns are processed in parallel."""
 
 
 def run_in_threads(jobs: Sequence[Callable[[], T]], n_rows: int) -> list[T]:
-    """What each job returns, in their order; on a thread for each core where there are many rows: numpy and Arrow let others run meanwhile.
+    """Run independent jobs and return their results in order; in parallel from `MIN_THREADED_ROWS` on, as numpy and Arrow release the GIL.
 
     Args:
-        jobs: independent of one another.
-        n_rows: that each works on.
+        jobs: independent of each other.
+        n_rows: rows that each job processes.
     """
     n_threads = min(len(jobs), environment.cpu_count())
     if n_threads < 2 or n_rows < MIN_THREADED_ROWS:
         return [job() for job in jobs]
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(n_threads) as pool:
-        return [each.result() for each in [pool.submit(job) for job in jobs]]
+        return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made on another thread while the one before it is used.
+    """Yield the items, computing each in another thread while the one before it is in use.
 
     Args:
-        items: not None.
+        items: none of them is None.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = maker.submit(next, items, None)
+    with ThreadPoolExecutor(1) as producer:
+        pending = producer.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = producer.submit(next, items, None)
             yield item
             del item
 
 
 def background(work: Callable[[], T]) -> Callable[[], T]:
-    """Begin some work on another thread; the function returned waits for it, and raises what it raised."""
-    found: list[T] = []
-    failed: list[BaseException] = []
+    """Start work in a background thread; return a function that waits for its result and raises what it raised."""
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(work())
+            results.append(work())
         except BaseException as error:
-            failed.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
 
     def result() -> T:
         thread.join()
-        for error in failed:
+        for error in errors:
             raise error
-        return found[0]
+        return results[0]
 
     return result
 
 
 @contextmanager
 def thread_map(
-    n_jobs: int, device: torch.device, small: bool = False, twins: bool = False
+    n_jobs: int, device: torch.device, small: bool = False, forked: bool = False
 ) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]]:
-    """A `map` whose calls run side by side on CPU threads, each with its share of the cores; one after another where that gains nothing.
+    """Provide a `map` that runs its calls in parallel CPU threads, each with a share of the cores, or sequentially if that is faster.
 
-    Two single-threaded members finish sooner than two members with two threads each: nothing waits at the end of every product, and a busy
-    neighbour slows one thread down and not all.
+    Two single-threaded members finish sooner than two members with two threads each: no thread waits at the end of every product, and another
+    process on the machine delays one thread instead of all.
 
     Args:
-        n_jobs: calls at a time, at most.
+        n_jobs: maximum number of parallel calls.
         device: where the tensors are.
-        small: the products of one call are too small to be shared out: one core does them sooner.
-        twins: another process works beside this one and takes half of the cores. The calls are made on a new thread: OpenMP's helpers of the
-            thread that the process was copied on are not in the copy.
+        small: the products of a call are too small to be split over cores.
+        forked: a forked worker runs in parallel and takes half of the cores. The calls run in a new thread: the OpenMP threads of the thread
+            that forked do not exist in the fork.
     """
     import torch
 
     threads = torch.get_num_threads()
-    n = 2 if twins else min(n_jobs, threads) if device.type == "cpu" else 1
+    n = 2 if forked else min(n_jobs, threads) if device.type == "cpu" else 1
     try:
         if n <= 1:
             torch.set_num_threads(1 if small and device.type == "cpu" else threads)
             yield map
             return
-        with ThreadPoolExecutor(1 if twins else n, initializer=torch.set_num_threads, initargs=((environment.cpu_count() if twins else threads) // n,)) as pool:
+        n_workers, threads_each = (1, environment.cpu_count() // n) if forked else (n, threads // n)
+        with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(threads_each,)) as pool:
             yield pool.map
     finally:
         torch.set_num_threads(threads)
@@ -106,10 +103,10 @@ def thread_map(
 
 @contextmanager
 def background_executor(n_jobs: int = 1) -> Iterator[Callable[..., Future[Any]]]:
-    """A function that starts a call on another thread, on one core.
+    """Provide a function that starts a call in a background thread with one core.
 
     Args:
-        n_jobs: calls at a time; the others wait for their turn.
+        n_jobs: calls that run at a time; further calls wait.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Table readers: the same data in every format makes the same data set."""
+"""Table readers: the same data in every format gives the same data set."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def facts(data):
 
 
 def written(folder):
-    """Every format under its name."""
+    """Write every format; return their names."""
     (folder / "a.csv").write_bytes(csv_bytes())
     (folder / "a.tsv").write_bytes(csv_bytes(delimiter="\t"))
     (folder / "semi.csv").write_bytes(csv_bytes(delimiter=";"))
@@ -61,7 +61,7 @@ def written(folder):
     (folder / "a.csv.zst").write_bytes(pa.Codec("zstd").compress(csv_bytes(), asbytes=True))
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(jsonl_bytes()))
     (folder / "bom.csv").write_bytes(b"\xef\xbb\xbf" + csv_bytes())
-    (folder / "wide.csv").write_bytes(csv_bytes().decode().encode("utf-16"))
+    (folder / "utf16.csv").write_bytes(csv_bytes().decode().encode("utf-16"))
     pq.write_table(TABLE, folder / "a.parquet")
     pyarrow.feather.write_feather(TABLE, folder / "a.feather")
     with pa.OSFile(str(folder / "a.arrows"), "wb") as file, pa.ipc.new_stream(file, TABLE.schema) as writer:
@@ -69,7 +69,7 @@ def written(folder):
     (folder / "parts").mkdir()
     pq.write_table(TABLE.slice(0, 10), folder / "parts" / "part-0.parquet")
     pq.write_table(TABLE.slice(10), folder / "parts" / "part-1.parquet")
-    return ["a.tsv", "semi.csv", "a.jsonl", "array.json", "a.csv.gz", "a.csv.bz2", "a.csv.zst", "a.jsonl.gz", "bom.csv", "wide.csv", "a.parquet",
+    return ["a.tsv", "semi.csv", "a.jsonl", "array.json", "a.csv.gz", "a.csv.bz2", "a.csv.zst", "a.jsonl.gz", "bom.csv", "utf16.csv", "a.parquet",
             "a.feather", "a.arrows", "parts", "parts/part-*.parquet"]  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_every_format_gives_the_same_data_set(tmp_path):
         assert facts(read(tmp_path / name)) == expected, name
 
 
-def test_rows_that_do_not_fit_are_skipped_at_their_place(tmp_path):
+def test_rows_that_do_not_fit_the_header_are_skipped(tmp_path):
     path = tmp_path / "ragged.csv"
     path.write_text("x,label\n1.5,a\n2.5,b,c\n3.5,a\n4.5\n5.5,b\n")
     data = read(path)
@@ -100,7 +100,7 @@ def test_quoted_newlines_and_delimiters_stay_in_their_cell(tmp_path):
     assert data.table.column("note").to_pylist()[0] == "two\nlines, and more words here"
 
 
-def test_a_decimal_comma_is_seen(tmp_path):
+def test_a_decimal_comma_is_detected(tmp_path):
     path = tmp_path / "comma.csv"
     path.write_text("x;label\n1,5;a\n2,5;b\n-0,25;a\n")
     assert read(path).table.column("x").to_pylist() == [1.5, 2.5, -0.25]
@@ -132,7 +132,7 @@ def test_skipped_lines_are_counted_past_blank_lines_and_quoted_newlines(tmp_path
     assert [(skip.row, skip.line) for skip in read(path).skipped] == [(2, 6)]
 
 
-def test_when_no_row_fits_the_header_it_says_so(tmp_path):
+def test_no_row_that_fits_the_header_is_an_error(tmp_path):
     path = tmp_path / "wide.csv"
     path.write_text("x,label\n" + "1,a,\n" * 20)
     with pytest.raises(InputError, match="every row has 3 fields where the header has 2"):
@@ -151,7 +151,7 @@ def test_parts_that_differ_in_type_are_joined_as_text(tmp_path):
     assert read(f"{tmp_path}/p*.csv").table.column("code").to_pylist() == ["1", "2", "one"]
 
 
-def test_bytes_and_names_that_are_no_pictures_are_left_alone(tmp_path):
+def test_bytes_and_names_that_are_not_images_are_ignored(tmp_path):
     table = pa.table({"x": [0.5 * k for k in range(30)], "uuid": [bytes([k] * 16) for k in range(30)], "label": ["a", "b"] * 15})
     pq.write_table(table, tmp_path / "t.parquet")
     data = read(tmp_path / "t.parquet")
@@ -161,7 +161,7 @@ def test_bytes_and_names_that_are_no_pictures_are_left_alone(tmp_path):
     assert read(tmp_path / "named.csv", exclude=("file",)).pictures is None
 
 
-def test_a_folder_of_csv_parts_says_how_to_read_it(tmp_path):
+def test_a_folder_of_csv_parts_needs_its_format(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a.csv").write_bytes(csv_bytes())
     with pytest.raises(InputError, match="--input-format csv"):
@@ -219,7 +219,7 @@ def test_json_lines_that_mix_types_are_read_as_text(tmp_path):
         ("odd.xyz", b"x,label\n1,a\n", "unknown format"),
     ],
 )
-def test_bad_files_say_what_was_found_and_what_to_do(tmp_path, name, content, message):
+def test_errors_of_bad_files_name_problem_and_remedy(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
         read(tmp_path / name)

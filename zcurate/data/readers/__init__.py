@@ -60,32 +60,3 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """Read an input with the reader of its format; arguments and errors as for `ReaderModule.read`."""
     reader: ReaderModule = READERS.load(source.format)
     return reader.read(source, options)
-
-
-def batches(source: Source, columns: list[str] | None = None, rows_per_batch: int = 65536, as_text: tuple[str, ...] = ()) -> Iterator[RecordBatch]:
-    """Read columns of all parts of a table in batches, in the input's order; see `stream.batches`.
-
-    Args:
-        source: input of a streaming format.
-        columns: to read; None for all.
-        rows_per_batch: maximum.
-        as_text: columns that are read as text, as written.
-
-    Raises:
-        InputError: a missing, broken or incompatible part, or a format that cannot be read in batches.
-        UsageError: a missing column.
-    """
-    from zcurate.data import stream
-
-    return stream.batches(source, columns, rows_per_batch, as_text)
-
-
-def row_counts(source: Source) -> list[int | None]:
-    """Return the number of rows of each part from its metadata; None where the format has none.
-
-    Raises:
-        InputError: a missing or broken part.
-    """
-    from zcurate.data import stream
-
-    return stream.row_counts(source)

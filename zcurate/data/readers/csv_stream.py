@@ -1,7 +1,7 @@
-"""CSV and TSV piece by piece: one pass settles the types, a second yields the rows. Memory holds a block, not the file.
+"""Read CSV and TSV batch by batch: one pass infers the types, a second yields the rows. Memory holds a block, not the file.
 
-Sees what `delimited` sees, with the same delimiter, decimal mark and encoding. Wrong when: a column's first block is empty and dates
-follow; they come as text. Old Macintosh line ends and broken Windows text are read as a whole.
+Delimiter, decimal mark and encoding are detected as by the in-memory reader. A column whose first block is empty and that then holds dates is
+read as text. Files with carriage returns as line ends or with invalid Windows-1252 text are read as a whole.
 """
 
 from __future__ import annotations
@@ -21,51 +21,51 @@ import pyarrow.csv
 
 from zcurate.data import tables
 from zcurate.data.readers import csv as csv_module
-from zcurate.data.source import CHUNK, Source
+from zcurate.data.source import CHUNK_BYTES, Source
 from zcurate.errors import InputError
 
 WIDER = {pa.null(): pa.int64(), pa.int64(): pa.float64()}
-"""What a column becomes whose later values do not fit the type of its first block; anything else becomes text."""
+"""Type of a column's first block -> the type to try if later values do not fit; other types become text."""
 
 
 @dataclass(frozen=True)
 class CsvFormat:
-    """How one file is written."""
+    """Layout of one file."""
 
     names: list[str]
-    """Columns, made distinct."""
+    """Distinct column names."""
     delimiter: str
-    """Between fields."""
+    """Field delimiter."""
     decimal: str
     """Decimal mark."""
     encoding: str
-    """Python's name; `whole` for text that must be put right as a whole before it can be parsed."""
+    """Python's name of the encoding; `whole` for text that must be converted as a whole before it is parsed."""
 
 
 @dataclass
 class RefusedRows:
-    """Rows that do not fit the header, as the parser meets them."""
+    """Collects the rows that do not fit the header; Arrow's handler of invalid rows."""
 
     rows: list[int] = field(default_factory=list)
     """0-based data rows, ascending."""
 
     def __call__(self, row: pyarrow.csv.InvalidRow) -> str:
-        """Arrow numbers rows from 1 with the header as the first."""
+        """Note a row and skip it. Arrow numbers rows from 1, including the header."""
         self.rows.append((row.number or 2) - 2)
         return "skip"
 
 
 def csv_format(source: Source, name: str | None) -> CsvFormat:
-    """How a file is written, from its beginning; its encoding from all of it, chunk by chunk.
+    """Detect a file's layout from its beginning, and its encoding from all of its chunks.
 
     Raises:
         InputError: empty, or binary content.
     """
-    place = name or source.path
-    start, encoding = sniff_encoding(source, name, place)
-    if not start.strip():
-        raise InputError(f"{place}: the file is empty — expected a header and data — is this the right file?")
-    text = start.decode("cp1252" if encoding == "whole" else encoding, "ignore").removeprefix("\ufeff")
+    location = name or source.path
+    head_bytes, encoding = sniff_encoding(source, name, location)
+    if not head_bytes.strip():
+        raise InputError(f"{location}: the file is empty — expected a header and data — is this the right file?")
+    text = head_bytes.decode("cp1252" if encoding == "whole" else encoding, "ignore").removeprefix("\ufeff")
     if "\r" in text and "\n" not in text:
         text, encoding = text.replace("\r", "\n"), "whole"
     text = text[: text.rfind("\n") + 1] or text
@@ -74,191 +74,208 @@ def csv_format(source: Source, name: str | None) -> CsvFormat:
     return CsvFormat(names, delimiter, decimal, encoding)
 
 
-def sniff_encoding(source: Source, name: str | None, place: str) -> tuple[bytes, str]:
-    """A file's beginning, and its encoding.
+def sniff_encoding(source: Source, name: str | None, location: str) -> tuple[bytes, str]:
+    """Return a file's first bytes and its encoding.
 
     Raises:
         InputError: binary content.
     """
-    start, fits = b"", {"utf-8": codecs.getincrementaldecoder("utf-8")(), "cp1252": codecs.getincrementaldecoder("cp1252")()}
-    with source.stream(name) as stream:
-        while chunk := stream.read(CHUNK):
-            start = start or chunk[: csv_module.HEAD_BYTES]
-            if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                return start, "utf-16"
-            for encoding in list(fits):
+    head, decoders = b"", {"utf-8": codecs.getincrementaldecoder("utf-8")(), "cp1252": codecs.getincrementaldecoder("cp1252")()}
+    with source.open_stream(name) as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            head = head or chunk[: csv_module.HEAD_BYTES]
+            if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                return head, "utf-16"
+            for encoding in list(decoders):
                 try:
-                    fits[encoding].decode(chunk)
+                    decoders[encoding].decode(chunk)
                 except UnicodeDecodeError:
-                    del fits[encoding]
-    for encoding in list(fits):
+                    del decoders[encoding]
+    for encoding in list(decoders):
         try:
-            fits[encoding].decode(b"", final=True)
+            decoders[encoding].decode(b"", final=True)
         except UnicodeDecodeError:
-            del fits[encoding]
-    csv_module.text_encoding(start, place)
-    return start, next(iter(fits), "whole")
+            del decoders[encoding]
+    csv_module.text_encoding(head, location)
+    return head, next(iter(decoders), "whole")
 
 
-def utf8_stream(source: Source, name: str | None, form: CsvFormat) -> Any:
-    """A file as a stream of UTF-8."""
-    if form.encoding == "utf-8":
-        return source.stream(name)
-    if form.encoding != "whole":
-        return pa.transcoding_input_stream(source.stream(name), form.encoding, "utf-8")
+def utf8_stream(source: Source, name: str | None, layout: CsvFormat) -> Any:
+    """Open a file as a stream of UTF-8."""
+    if layout.encoding == "utf-8":
+        return source.open_stream(name)
+    if layout.encoding != "whole":
+        return pa.transcoding_input_stream(source.open_stream(name), layout.encoding, "utf-8")
     content = source.open(name).read()
     text = content.decode(csv_module.text_encoding(content, name or source.path), "replace").removeprefix("\ufeff")
     return pa.BufferReader((text if "\n" in text[: csv_module.HEAD_BYTES] else text.replace("\r", "\n")).encode())
 
 
-def reader(source: Source, name: str | None, form: CsvFormat, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, RefusedRows]:
-    """Arrow's streaming reader of one file, and where it notes the rows that it refuses."""
+def open_reader(source: Source, name: str | None, layout: CsvFormat, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, RefusedRows]:
+    """Open Arrow's streaming reader of one file.
+
+    Args:
+        source: the input.
+        name: one of its files; None for the only one.
+        layout: of the file.
+        types: fixed types of columns.
+        wanted: columns to read; None for all.
+
+    Returns:
+        The reader, and the rows that it refuses while it is read.
+    """
     refused = RefusedRows()
-    opened = pyarrow.csv.open_csv(
-        utf8_stream(source, name, form),
-        # Only without threads does Arrow say which rows it refuses.
-        read_options=pyarrow.csv.ReadOptions(column_names=form.names, skip_rows_after_names=1, block_size=csv_module.BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=refused),
+    reader = pyarrow.csv.open_csv(
+        utf8_stream(source, name, layout),
+        # Only without threads does Arrow number the refused rows.
+        read_options=pyarrow.csv.ReadOptions(column_names=layout.names, skip_rows_after_names=1, block_size=csv_module.BLOCK_BYTES, use_threads=False),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=refused),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=types, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=form.decimal, include_columns=wanted
+            column_types=types, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=layout.decimal, include_columns=wanted
         ),
     )
-    return opened, refused
+    return reader, refused
 
 
 def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:
-    """One file's columns and types that hold to its last row.
+    """Return one file's columns with types that fit all of its rows.
 
     Raises:
-        InputError: no table.
+        InputError: the text does not form a table.
     """
-    return read_settled(source, name, as_text, lambda opened, refused: [None for _ in opened])
+    return read_with_stable_types(source, name, as_text, lambda reader, refused: [None for _ in reader])
 
 
-def read_settled(source: Source, name: str | None, as_text: tuple[str, ...], go: Callable[[Any, RefusedRows], Any]) -> pa.Schema:
-    """Read one file with types that hold to its last row, from the beginning again for each column that turns out wider.
+def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str, ...], consume: Callable[[Any, RefusedRows], Any]) -> pa.Schema:
+    """Read one file with types that fit all of its rows; restart from the beginning for each column that needs a wider type.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
-        as_text: columns that come as text.
-        go: reads Arrow's reader to its end; begins anew each time.
+        as_text: columns to read as text.
+        consume: reads Arrow's reader to its end; called again after each restart.
+
+    Returns:
+        The schema that fits.
 
     Raises:
-        InputError: no table.
+        InputError: the text does not form a table.
     """
-    form = csv_format(source, name)
-    types = {column: pa.string() for column in as_text if column in form.names}
-    for _ in range(3 * len(form.names) + 1):
-        seen: pa.Schema | None = None
+    layout = csv_format(source, name)
+    types = {column: pa.string() for column in as_text if column in layout.names}
+    for _ in range(3 * len(layout.names) + 1):
+        schema: pa.Schema | None = None
         try:
-            opened, refused = reader(source, name, form, types, None)
-            with opened:
-                seen = opened.schema
-                go(opened, refused)
-            return seen
+            reader, refused = open_reader(source, name, layout, types, None)
+            with reader:
+                schema = reader.schema
+                consume(reader, refused)
+            return schema
         except pa.ArrowInvalid as error:
-            column = failed_column(error, form, name or source.path)
-            before = types.get(column, seen.field(column).type if seen is not None else pa.int64())
+            column = failed_column(error, layout, name or source.path)
+            before = types.get(column, schema.field(column).type if schema is not None else pa.int64())
             if pa.types.is_string(before):
                 raise parse_error(error, name or source.path) from error
             types[column] = WIDER.get(before, pa.string())
-    raise InputError(f"{name or source.path}: no reading of its columns fits — expected delimited text — check delimiter and quotes")
+    raise InputError(f"{name or source.path}: no column types fit its values — expected delimited text — check delimiter and quotes")
 
 
 def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Source:
-    """The same input as Arrow files, which are read many times as fast: text is parsed once, though rows are passed over three times.
+    """Copy an input to Arrow files, which are faster to read: the rows are read three times, but the text is parsed once.
 
     Args:
         source: CSV or TSV without partition columns.
-        as_text: columns that come as text, as written.
-        folder: takes the files.
+        as_text: columns to read as text, as written.
+        folder: where the files are written.
+
+    Returns:
+        A source of the Arrow files, with the input as its `original`.
 
     Raises:
-        InputError: no table.
+        InputError: the text does not form a table.
     """
     paths = []
     for number, name in enumerate(source.files or (None,)):
-        paths.append(os.path.join(folder, f"spool-{number:05d}.arrow"))
+        paths.append(os.path.join(folder, f"cache-{number:05d}.arrow"))
 
-        def write(opened: Any, refused: RefusedRows, path: str = paths[-1]) -> None:
-            with pa.ipc.new_file(path, opened.schema) as file:
-                for batch in fill_refused(opened, refused):
+        def write(reader: Any, refused: RefusedRows, path: str = paths[-1]) -> None:
+            with pa.ipc.new_file(path, reader.schema) as file:
+                for batch in fill_refused(reader, refused):
                     file.write_batch(batch)
 
-        with source.reaching(name):
-            read_settled(source, name, as_text, write)
+        with source.remote_errors(name):
+            read_with_stable_types(source, name, as_text, write)
     return dataclasses.replace(source, files=tuple(paths), format="feather", original=source)
 
 
-def failed_column(error: pa.ArrowInvalid, form: CsvFormat, place: str) -> str:
-    """The column that an error of Arrow's names.
+def failed_column(error: pa.ArrowInvalid, layout: CsvFormat, location: str) -> str:
+    """Return the column that Arrow's error names.
 
     Raises:
-        InputError: it names none: the text makes no table.
+        InputError: it names none, as the text does not form a table.
     """
     match = re.search(r"CSV column #(\d+)", str(error))
-    if match is None or int(match[1]) >= len(form.names):
-        raise parse_error(error, place) from error
-    return form.names[int(match[1])]
+    if match is None or int(match[1]) >= len(layout.names):
+        raise parse_error(error, location) from error
+    return layout.names[int(match[1])]
 
 
-def parse_error(error: Exception, place: str) -> InputError:
-    """What to say of text that Arrow makes no table of."""
-    return InputError(f"{place}: not delimited text that makes a table — {str(error)[:120]} — check delimiter and quotes")
+def parse_error(error: Exception, location: str) -> InputError:
+    """Create the error for text that Arrow cannot parse into a table."""
+    return InputError(f"{location}: not delimited text that forms a table — {str(error)[:120]} — check delimiter and quotes")
 
 
 def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
-    """One file, piece by piece; a row that does not fit is a row of nulls at its place.
+    """Read one file batch by batch; a row that does not fit the header is a row of nulls.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
-        schema: its columns that are wanted, in types that fit all of it.
-        rows: at most, in one piece.
+        schema: the columns to read, in types that fit all rows.
+        rows: maximum rows of a batch.
     """
-    form = csv_format(source, name)
-    kinds = {column.name: column.type for column in schema}
-    opened, refused = reader(source, name, form, kinds, list(kinds) or form.names[:1])
-    with opened:
-        for whole in fill_refused(opened, refused):
-            yield from split_batch(whole.select(schema.names), rows)
+    layout = csv_format(source, name)
+    types = {column.name: column.type for column in schema}
+    reader, refused = open_reader(source, name, layout, types, list(types) or layout.names[:1])
+    with reader:
+        for batch in fill_refused(reader, refused):
+            yield from split_batch(batch.select(schema.names), rows)
 
 
-def fill_refused(opened: Any, refused: RefusedRows) -> Iterator[pa.RecordBatch]:
-    """All rows of a file, those that do not fit as rows of nulls at their places.
+def fill_refused(reader: Any, refused: RefusedRows) -> Iterator[pa.RecordBatch]:
+    """Yield all rows of a file, with a row of nulls for each refused row.
 
     Args:
-        opened: Arrow's reader.
-        refused: where it notes the rows that it refuses.
+        reader: Arrow's reader.
+        refused: the rows that it refuses while it is read.
     """
-    done = 0
-    for batch in opened:
-        whole = with_gaps(batch, refused, done)
-        done += whole.num_rows
-        yield whole
-    last = pa.RecordBatch.from_arrays([pa.nulls(0, column.type) for column in opened.schema], schema=opened.schema)
-    yield with_gaps(last, refused, done)
+    n_done = 0
+    for batch in reader:
+        filled = with_null_rows(batch, refused, n_done)
+        n_done += filled.num_rows
+        yield filled
+    empty = pa.RecordBatch.from_arrays([pa.nulls(0, column.type) for column in reader.schema], schema=reader.schema)
+    yield with_null_rows(empty, refused, n_done)
 
 
-def with_gaps(batch: pa.RecordBatch, refused: RefusedRows, done: int) -> pa.RecordBatch:
-    """A batch with a row of nulls at the place of each refused row that belongs before, into or right behind it.
+def with_null_rows(batch: pa.RecordBatch, refused: RefusedRows, n_done: int) -> pa.RecordBatch:
+    """Insert rows of nulls for the refused rows that precede, interrupt or directly follow a batch.
 
     Args:
         batch: rows that fit.
-        refused: those that do not; the ones used here are taken out.
-        done: rows of the file before this batch, refused ones included.
+        refused: rows that do not; those inserted here are removed.
+        n_done: rows of the file before this batch, including refused ones.
     """
     index: list[int | None] = []
-    taken = 0
-    while refused.rows and refused.rows[0] <= done + len(index) + batch.num_rows - taken:
-        ahead = refused.rows.pop(0) - done - len(index)
-        index += [*range(taken, taken + ahead), None]
-        taken += ahead
-    return batch if not index else batch.take(pa.array([*index, *range(taken, batch.num_rows)], pa.int64()))
+    used = 0
+    while refused.rows and refused.rows[0] <= n_done + len(index) + batch.num_rows - used:
+        n_ahead = refused.rows.pop(0) - n_done - len(index)
+        index += [*range(used, used + n_ahead), None]
+        used += n_ahead
+    return batch if not index else batch.take(pa.array([*index, *range(used, batch.num_rows)], pa.int64()))
 
 
 def split_batch(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces of at most `rows` rows."""
+    """Split a batch into batches of at most `rows` rows."""
     for begin in range(0, batch.num_rows, rows):
         yield batch.slice(begin, rows)

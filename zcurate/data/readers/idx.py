@@ -1,6 +1,6 @@
-"""IDX, the format of MNIST: `*-images-idx3-ubyte[.gz]` with `*-labels-idx1-ubyte[.gz]` beside it.
+"""Reader of IDX, the format of MNIST: `*-images-idx3-ubyte[.gz]` with `*-labels-idx1-ubyte[.gz]` in the same folder.
 
-Sees bytes of grey pictures and whole-number labels. Wrong when: the labels' file has another name.
+Reads grayscale images and integer labels. The file of labels must have that name.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from zcurate.data.source import Source
 from zcurate.errors import InputError
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+"""Type code of an IDX file -> NumPy dtype."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
-    """Read the images and the labels beside them.
+    """Read the images and the labels in the same folder.
 
     Raises:
         InputError: either file is missing or broken.
     """
     images = array_of(source.open().read(), source.path)
-    beside = labels_beside(source.path)
-    labels = array_of(Source(beside, (beside,), "idx").open().read(), beside)
+    labels_path = find_labels(source.path)
+    labels = array_of(Source(labels_path, (labels_path,), "idx").open().read(), labels_path)
     if len(images) != len(labels):
-        raise InputError(f"{source.path}: {len(images)} images but {len(labels)} labels in {beside} — expected as many — check the pair")
-    found = images_module.from_array(images, source.path)
-    settled = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), settled, found.pixels, None, found.skipped)
+        raise InputError(f"{source.path}: {len(images)} images but {len(labels)} labels in {labels_path} — expected as many — check the pair")
+    decoded = images_module.from_array(images, source.path)
+    with_label = ScanOptions(**{**options.__dict__, "label": "label"})
+    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, decoded.skipped)
 
 
-def labels_beside(path: str) -> str:
-    """The labels' file that belongs to an images' file.
+def find_labels(path: str) -> str:
+    """Find the file of labels that belongs to a file of images.
 
     Raises:
-        InputError: there is none.
+        InputError: it does not exist.
     """
     folder, name = os.path.split(path)
     wanted = name.replace("images", "labels").replace("idx3", "idx1")
@@ -49,22 +50,22 @@ def labels_beside(path: str) -> str:
     for candidate in (wanted, plain, plain + ".gz"):
         if candidate != name and os.path.exists(os.path.join(folder, candidate)):
             return os.path.join(folder, candidate)
-    raise InputError(f"{path}: no labels beside it — expected {os.path.join(folder, wanted)} — put it there")
+    raise InputError(f"{path}: no file of labels in its folder — expected {os.path.join(folder, wanted)} — put it there")
 
 
-def array_of(content: bytes, place: str) -> np.ndarray:
-    """An IDX file's array.
+def array_of(content: bytes, location: str) -> np.ndarray:
+    """Parse an IDX file into an array.
 
     Raises:
         InputError: the header or the size is wrong.
     """
     if len(content) < 8 or content[:2] != b"\0\0" or content[2] not in TYPES:
-        raise InputError(f"{place}: not an IDX file — expected two zero bytes, a type and the shape — is this the right file?")
+        raise InputError(f"{location}: not an IDX file — expected two zero bytes, a type and the shape — is this the right file?")
     n_dims = content[3]
     shape = struct.unpack(f">{n_dims}I", content[4 : 4 + 4 * n_dims])
     kind = np.dtype(TYPES[content[2]])
     size = int(np.prod(shape)) * kind.itemsize
     if len(content) < 4 + 4 * n_dims + size:
-        raise InputError(f"{place}: truncated — its header promises {shape}, {size} bytes — is the download complete?")
+        raise InputError(f"{location}: truncated — its header promises {shape}, {size} bytes — is the download complete?")
     array = np.frombuffer(content, kind, count=int(np.prod(shape)), offset=4 + 4 * n_dims).reshape(shape)
     return array.astype(kind.newbyteorder("="))

@@ -1,6 +1,6 @@
-"""NumPy archives of pictures: an array of images and one of labels, never unpickled.
+"""Reader of NumPy archives with an array of images and one of labels; nothing is unpickled.
 
-Sees `images`/`labels`, `x`/`y`, `X`/`y`, `data`/`target`, `x_train`/`y_train`. Wrong when: the archive holds features of a table, not pictures.
+Recognizes `images`/`labels`, `x`/`y`, `X`/`y`, `data`/`target`, `x_train`/`y_train`. Not for archives with the features of a table.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
 
 IMAGES = ("images", "x", "X", "data", "x_train", "train_images", "arr_0")
+"""Usual names of the array of images."""
 LABELS = ("labels", "label", "y", "target", "targets", "y_train", "train_labels", "arr_1")
+"""Usual names of the array of labels."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
-    """Read one archive; `--image` and `--label` name the arrays where they have other names.
+    """Read one archive; `--image` and `--label` name the arrays if they have other names.
 
     Raises:
-        InputError: no archive, or no array of images or of labels.
+        InputError: not an archive, or no array of images or of labels.
     """
     try:
         archive = np.load(io.BytesIO(source.open().read()), allow_pickle=False)
@@ -39,18 +41,25 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     if labels.ndim != 1 or len(labels) != len(images):
         raise InputError(f"{source.path}: {len(images)} images and labels of shape {labels.shape} — expected one label per image")
     table = pa.table({"label": pa.array(labels.tolist() if labels.dtype.kind in "OUS" else labels)})
-    found = images_module.from_array(images, source.path)
-    settled = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(table, source.origin(), settled, found.pixels, None, found.skipped)
+    decoded = images_module.from_array(images, source.path)
+    with_label = ScanOptions(**{**options.__dict__, "label": "label"})
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, None, decoded.skipped)
 
 
-def pick(archive: np.lib.npyio.NpzFile, wanted: str | None, usual: tuple[str, ...], what: str, place: str) -> np.ndarray:
-    """The array asked for, else the first with a usual name.
+def pick(archive: np.lib.npyio.NpzFile, wanted: str | None, usual: tuple[str, ...], content: str, location: str) -> np.ndarray:
+    """Return the named array, else the first with a usual name.
+
+    Args:
+        archive: the archive.
+        wanted: name of the array, or None.
+        usual: usual names, in order of preference.
+        content: what the array contains, for the message.
+        location: the input, for the message.
 
     Raises:
-        InputError: there is none.
+        InputError: no such array.
     """
     for name in ([wanted] if wanted else []) + list(usual):
         if name in archive.files:
             return np.asarray(archive[name])
-    raise InputError(f"{place}: no array of {what} — arrays: {listed(archive.files)} — expected {' or '.join(usual[:3])}")
+    raise InputError(f"{location}: no array of {content} — arrays: {listed(archive.files)} — expected {' or '.join(usual[:3])}")

@@ -1,7 +1,7 @@
-"""Parquet: one file, a folder of parts, or a glob; pictures in a column of bytes too.
+"""Reader of Parquet: one file, a folder of parts, or a glob; also images in a column of bytes.
 
-Sees every column with its own type, and the columns that folders like `year=2020` name. Local files are memory-mapped. Wrong when:
-parts disagree on columns or types; the error names the part.
+Every column keeps its type, and folders like `year=2020` add partition columns. Local files are memory-mapped. Parts with different columns or
+incompatible types are an error that names the part.
 """
 
 from __future__ import annotations
@@ -19,75 +19,75 @@ from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
-PASSING_BYTES = 1 << 16
-"""Of each column that are read ahead where nothing is to stay in memory."""
+BUFFER_BYTES = 1 << 16
+"""Read buffer of each column when a file is read batch by batch."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all parts in the order of their names.
 
     Raises:
-        InputError: a part is gone, truncated, no Parquet, or does not fit the others.
+        InputError: a part has disappeared, is truncated, is not Parquet, or does not fit the others.
     """
     tables: list[pa.Table] = []
     for name in source.files or (None,):
-        with opened(source, name, whole=True) as file:
+        with open_reader(source, name, whole=True) as file:
             tables.append(file.read())
-    return tables_module.dataset(tables_module.joined(tables, source), source.origin(), options, room=source.room)
+    return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
 
 
 @contextmanager
-def opened(source: Source, name: str | None, whole: bool = False, passing: bool = False) -> Iterator[pq.ParquetFile]:
-    """One part, its footer read.
+def open_reader(source: Source, name: str | None, whole: bool = False, batchwise: bool = False) -> Iterator[pq.ParquetFile]:
+    """Open one file and read its footer.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
-        whole: all of it will be read, so that from afar it is fetched at once.
-        passing: it is read piece by piece, and nothing of it is to stay in memory.
+        whole: all of it will be read; a remote file is then fetched in one request.
+        batchwise: it will be read batch by batch, and no part of it stays in memory.
 
     Raises:
-        InputError: it is gone, truncated or no Parquet.
+        InputError: it has disappeared, is truncated, or is not Parquet.
     """
-    far = source.remote is not None and whole
-    opening = source.passing if passing else source.mapped
-    # Without these two Arrow holds a whole row group as it lies in the file, 224 instead of 68 MB for a million rows of 20 numbers.
-    little: dict[str, Any] = {"buffer_size": PASSING_BYTES, "pre_buffer": False} if passing else {}
+    fetch = source.remote is not None and whole
+    open_file = source.open_unmapped if batchwise else source.open_mapped
+    # Without these two settings Arrow keeps the bytes of a whole row group in memory.
+    settings: dict[str, Any] = {"buffer_size": BUFFER_BYTES, "pre_buffer": False} if batchwise else {}
     try:
-        with pa.BufferReader(source.open(name).read()) if far else opening(name) as raw, pq.ParquetFile(raw, **little) as file:
+        with pa.BufferReader(source.open(name).read()) if fetch else open_file(name) as raw, pq.ParquetFile(raw, **settings) as file:
             yield file
     except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
-        short = str(error).splitlines()[0][:120]
-        raise InputError(f"{name or source.path}: not a whole Parquet file — {short} — is the download complete?") from error
+        first_line = str(error).splitlines()[0][:120]
+        raise InputError(f"{name or source.path}: not a whole Parquet file — {first_line} — is the download complete?") from error
 
 
 def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:
-    """One part's columns and types, from its footer."""
-    with opened(source, name) as file:
+    """Return one file's schema from its footer."""
+    with open_reader(source, name) as file:
         return file.schema_arrow
 
 
 def n_rows(source: Source, name: str | None) -> int:
-    """One part's rows, from its footer."""
-    with opened(source, name) as file:
+    """Return one file's number of rows from its footer."""
+    with open_reader(source, name) as file:
         return int(file.metadata.num_rows)
 
 
 def n_groups(source: Source, name: str | None) -> int:
-    """One part's row groups, from its footer."""
-    with opened(source, name) as file:
+    """Return one file's number of row groups from its footer."""
+    with open_reader(source, name) as file:
         return int(file.metadata.num_row_groups)
 
 
 def batches(source: Source, name: str | None, schema: pa.Schema, rows: int, group: int | None = None) -> Iterator[pa.RecordBatch]:
-    """One part, piece by piece.
+    """Read one file batch by batch.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
-        schema: its columns that are wanted.
-        rows: at most, in one piece.
-        group: only this row group; None for all.
+        schema: the columns to read.
+        rows: maximum rows of a batch.
+        group: row group to read; None for all.
     """
-    with opened(source, name, passing=True) as file:
+    with open_reader(source, name, batchwise=True) as file:
         yield from file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema])

@@ -1,0 +1,105 @@
+"""Conversion of columns: basic Arrow types, missing values, text that holds numbers or times. No torch."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.errors import InputError
+
+MISSING_WORDS = ("", "na", "n/a", "null", "nan")
+"""Spellings of missing values (DESIGN section 3), in any case; `none` is not among them, as it may be a class."""
+DICTIONARY_ROWS = 10_000
+"""Rows from which repeated strings are processed once per distinct value."""
+
+
+def decode_column(column: pa.ChunkedArray) -> pa.Array:
+    """Combine a column into one array of a basic type: dictionaries decoded, string views as strings, decimals as float64, and so on."""
+    # `combine_chunks` copies even a single chunk.
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or str(array.type) == "string_view":
+        array = array.cast(pa.string())
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_decimal(array.type) or pa.types.is_float16(array.type):
+        array = array.cast(pa.float64())
+    if pa.types.is_duration(array.type):
+        array = array.cast(pa.int64())
+    return array
+
+
+def without_missing_words(array: pa.Array) -> pa.Array:
+    """Strip a string array and replace the spellings of missing values by null."""
+    if len(array) > DICTIONARY_ROWS:
+        encoded = array.dictionary_encode()
+        if len(encoded.dictionary) < len(array) / 4:
+            return without_missing_words(encoded.dictionary).take(encoded.indices)
+    trimmed = pc.utf8_trim_whitespace(array)
+    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_WORDS))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
+
+
+def as_numbers(array: pa.Array) -> pa.Array | None:
+    """Convert a string array to float64 if every non-null value is a number, else return None."""
+    head = array.drop_null().slice(0, 64)
+    for part in (head, array):
+        try:
+            numbers = pc.cast(part, pa.float64())
+        except pa.ArrowInvalid:
+            return None
+    return numbers
+
+
+def as_times(array: pa.Array) -> pa.Array | None:
+    """Convert a string array to timestamps or times if every non-null value is an ISO date or time, else return None."""
+    if not array.drop_null().slice(0, 1).to_pylist():
+        return None
+    head = array.drop_null().slice(0, 64)
+    for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.time64("us")):
+        try:
+            pc.cast(head, kind)
+            return pc.cast(array, kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            continue
+    return None
+
+
+def as_written(array: pa.Array) -> pa.Array:
+    """Convert labels to strings as the input writes them: text unchanged, `true`/`false`, the digits of integers.
+
+    Raises:
+        InputError: a type that cannot be a label.
+    """
+    kind = array.type
+    if pa.types.is_string(kind):
+        return array
+    if pa.types.is_boolean(kind):
+        return pc.if_else(array, "true", "false")
+    if pa.types.is_floating(kind):
+        return pa.array([None if v is None or v != v else repr(v) for v in array.to_pylist()], pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        return array.cast(pa.string())
+    if pa.types.is_null(kind):
+        return array.cast(pa.string())
+    raise InputError(f"the label column is of type {kind} — expected text, numbers or booleans — convert it first")
+
+
+def normalize_column(array: pa.Array) -> pa.Array:
+    """Convert a text column that holds only numbers, times or booleans to that type, so that all formats agree."""
+    if not pa.types.is_string(array.type):
+        return array
+    array = without_missing_words(array)
+    if array.null_count == len(array):
+        return array
+    for convert in (as_numbers, as_times):
+        converted = convert(array)
+        if converted is not None:
+            return converted
+    words = pc.utf8_lower(array)
+    if len(pc.unique(words.drop_null())) == 2 and pc.all(pc.is_in(words.drop_null(), value_set=pa.array(["true", "false"]))).as_py():
+        return pc.equal(words, "true")
+    return array
