@@ -87,7 +87,7 @@ def encode_streamed(path, store, **settings):
     options = ScanOptions(**settings)
     source = discovery.locate(str(path), None)
     found = profile.profile_table(source, preview.preview_input(source, options), options)
-    return found, encoder.encode(found, plan.make_plan(options, found.sample).spec, RunContext(store=store, device=torch.device("cpu")))
+    return found, encoder.encode(found, plan.make_plan(options, found.sample).spec, RunContext(store=store, device=torch.device("cpu"), seed=options.seed))
 
 
 def test_memory_mapped_rows_equal_the_rows_in_memory(parts, small_limit):
@@ -104,6 +104,18 @@ def test_memory_mapped_rows_equal_the_rows_in_memory(parts, small_limit):
         assert torch.equal(mapped.y, resident.y[order])
         torch.testing.assert_close(mapped.bin_start, resident.bin_start)
         assert found.sample.n_rows == N
+
+
+def test_the_seed_decides_the_order_and_thus_the_leading_rows_in_which_errors_are_planted(parts, small_limit):
+    def order(seed):
+        with temporary_store(sizes=SMALL_BLOCKS) as store:
+            return encode_streamed(parts[0], store, id="key", seed=seed)[1].row.tolist()
+
+    first, other = order(0), order(1)
+    assert order(0) == first
+    assert sorted(first) == sorted(other)
+    assert first != other
+    assert set(first[:500]) != set(other[:500])
 
 
 def test_the_report_is_that_of_a_scan_in_memory(parts, small_limit, tmp_path):

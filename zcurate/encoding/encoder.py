@@ -84,7 +84,7 @@ def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) ->
         arrays["row"] = np.arange(first_row, first_row + len(batch.given))
         return arrays | ({"fold_key": hashed_groups(batch)} if grouped else {})
 
-    arrays = shuffle_rows(table, encode_batch, spec.batch, run.store)
+    arrays = shuffle_rows(table, encode_batch, run.seed, run.store)
     row = arrays.pop("row")
     fold_key = arrays.pop("fold_key") if grouped else row
     fields = on_device({**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}}, run.torch_device)

@@ -32,7 +32,7 @@ def shuffle_rows(table: StreamedTable, encode_batch: Callable[[Dataset, int], di
     """
     n = table.n_local_rows
     arrays = {name: store.zeros((n, *part.shape[1:]), part.dtype) for name, part in encode_batch(table.sample, 0).items()}
-    begins = fill_buckets(table, encode_batch, arrays, store)
+    begins = fill_buckets(table, encode_batch, seed, arrays, store)
     rng = np.random.default_rng([seed, 1])
     for begin, end in zip(begins, [*begins[1:], n], strict=True):
         order = rng.permutation(end - begin)
@@ -43,13 +43,14 @@ def shuffle_rows(table: StreamedTable, encode_batch: Callable[[Dataset, int], di
 
 
 def fill_buckets(
-    table: StreamedTable, encode_batch: Callable[[Dataset, int], dict[str, np.ndarray]], arrays: dict[str, np.ndarray], store: ArrayStore
+    table: StreamedTable, encode_batch: Callable[[Dataset, int], dict[str, np.ndarray]], seed: int, arrays: dict[str, np.ndarray], store: ArrayStore
 ) -> list[int]:
     """Encode the input batch by batch and write each row into a bucket drawn at random.
 
     Args:
         table: streamed from its files.
         encode_batch: as for `shuffle_rows`.
+        seed: of the order.
         arrays: (N, ...) to fill.
         store: of the arrays.
 
@@ -61,7 +62,7 @@ def fill_buckets(
     lengths = np.zeros(n_buckets, np.int64)
     drawn = store.zeros((n,), np.int32)
     for begin, end in chunk_ranges(n, bucket_rows):
-        drawn[begin:end] = np.random.default_rng([begin, 2]).integers(n_buckets, size=end - begin)
+        drawn[begin:end] = np.random.default_rng([seed, 2, begin]).integers(n_buckets, size=end - begin)
         lengths += np.bincount(drawn[begin:end], minlength=n_buckets)
         store.release()
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
