@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data import stream, values
-from zcurate.data.dataset import Dataset, Task
+from zcurate.data.dataset import Dataset, SkippedRow, Task
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 
@@ -40,8 +41,8 @@ class StreamedTable:
     """The input."""
     schema: pa.Schema
     """Columns and types common to all files."""
-    file_columns: list[list[str]]
-    """Columns that each file contains, without partition columns."""
+    file_schemas: list[pa.Schema]
+    """Columns and types of each file, without partition columns."""
     data: Dataset
     """A sample of the rows in the input's order; roles and task are those of all rows, and `n_rows` counts all."""
     counts: dict[str, dict[str, int]]
@@ -50,17 +51,28 @@ class StreamedTable:
     """What this process reads, in the input's order: all splits, or those with number rank, rank + size, ..."""
     n_splits: int
     """Number of splits of the input."""
+    skipped: tuple[SkippedRow, ...] = ()
+    """Rows of the whole input that could not be read, ascending, the same in every process; in batches they are rows of nulls."""
 
     @property
     def n_local_rows(self) -> int:
         """Rows that this process reads."""
         return sum(split.n_rows for split in self.splits)
 
+    def local_skipped(self) -> np.ndarray:
+        """Return (n) int64: the skipped rows among the local rows, ascending."""
+        rows = np.array([skip.row for skip in self.skipped], np.int64)
+        local, n_before = [], 0
+        for split in self.splits:
+            local.append(rows[(rows >= split.begin) & (rows < split.begin + split.n_rows)] - split.begin + n_before)
+            n_before += split.n_rows
+        return np.concatenate([np.zeros(0, np.int64), *local])
+
     def batches(self, wanted: list[str], split: AssignedSplit | None = None) -> Iterator[pa.RecordBatch]:
         """Read some columns batch by batch in the input's order, of one split or of all that this process reads."""
         schema = pa.schema([self.schema.field(name) for name in wanted])
         for assigned in self.splits if split is None else [split]:
-            yield from stream.record_batches(self.source, schema, self.file_columns, BATCH_ROWS, assigned.split)
+            yield from stream.record_batches(self.source, schema, self.file_schemas, BATCH_ROWS, assigned.split)
 
     def columns(self) -> list[str]:
         """Return the columns that a scan reads: label, features, id and group."""
