@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.readers.test_tables import TABLE, csv_bytes, read, written
-from zcurate.data import discovery, stream
-from zcurate.data.readers import csv
+from zcurate.config.options import ScanOptions
+from zcurate.data import discovery, preview, profile, stream
+from zcurate.data.readers import csv, csv_stream
 from zcurate.errors import InputError, UsageError
 
 
@@ -169,3 +170,75 @@ def test_memory_holds_a_batch_and_not_the_file(tmp_path, kind, monkeypatch):
         most = max(most, pa.total_allocated_bytes() - before)
     assert rows == n
     assert most < 4e6, most
+
+
+def profiled(path, folder=None, **options):
+    source, options = located(path, "csv"), ScanOptions(**options)
+    seen = preview.preview_input(source, options)
+    if folder is not None:
+        source = csv_stream.cache_as_arrow(source, seen.data.roles.verbatim_columns(), str(folder))
+    return profile.profile_table(source, seen, options)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_skipped_rows_are_those_of_the_in_memory_reader(tmp_path, monkeypatch, cached):
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
+    (tmp_path / "parts").mkdir()
+    rows = [f"{k}.5,{'ab'[k % 2]}" for k in range(40)]
+    (tmp_path / "parts" / "p0.csv").write_text("x,label\n" + "\n".join([*rows, "1,a,b", '"7\n', '",a', "", "8"]) + "\n")
+    (tmp_path / "parts" / "p1.csv").write_text("x,label\n9\n\n" + "\n".join(rows) + "\n1,2,3\n")
+    table = profiled(f"{tmp_path}/parts/*.csv", tmp_path if cached else None)
+    expected = read(f"{tmp_path}/parts/*.csv").skipped
+    assert table.sample.skipped == expected and len(expected) == 4
+    assert table.local_skipped().tolist() == [skip.row for skip in expected]
+    batch = pa.Table.from_batches(list(table.batches(["label"])))
+    assert not any(batch.column("label")[row].is_valid for row in table.local_skipped())
+
+
+ALTERNATIVES = {
+    "float": ["0.5", "1e3"], "bool": ["true", "false"], "date": ["2020-01-01"], "time": ["10:11:12"], "stamp": ["2020-01-01 10:00:00"],
+    "fine": ["2020-01-01T10:00:00.123456"], "zone": ["2020-01-01T10:00:00Z"], "fine zone": ["2020-01-01T10:00:00.5+02:00"], "word": ["seven"], "null": ["", "NA"], "int": ["0", "1"], "other": ["7", " 8", "True"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", list(ALTERNATIVES))
+@pytest.mark.parametrize("late", list(ALTERNATIVES))
+def test_types_are_those_of_the_in_memory_reader(tmp_path, monkeypatch, first, late):
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 256)
+    values = [ALTERNATIVES[first][k % len(ALTERNATIVES[first])] for k in range(100)] + ALTERNATIVES[late]
+    (tmp_path / "a.csv").write_text("x,c,label\n" + "".join(f"{k}.5,{value},{'ab'[k % 2]}\n" for k, value in enumerate(values)))
+    assert whole(tmp_path / "a.csv", as_text=("label",)).equals(read(tmp_path / "a.csv").table)
+
+
+def test_a_part_keeps_its_own_types_until_parts_are_joined(tmp_path):
+    (tmp_path / "p0.csv").write_text("x,code,label\n1.5,007,a\n2.5,2.50,b\n")
+    (tmp_path / "p1.csv").write_text("x,code,label\n3.5,one,a\n")
+    assert whole(f"{tmp_path}/p*.csv", as_text=("label",)).equals(read(f"{tmp_path}/p*.csv").table)
+
+
+@pytest.mark.parametrize("late", ["seven", "2020-01-01", "true"])
+def test_a_late_value_decides_the_kind_even_if_it_is_not_sampled(tmp_path, monkeypatch, late):
+    monkeypatch.setattr(profile, "SAMPLE_ROWS", 50)
+    codes = [str(k % 4) for k in range(2000)] + [late]
+    (tmp_path / "a.csv").write_text("x,code,label\n" + "".join(f"{k}.5,{code},{'ab'[k % 2]}\n" for k, code in enumerate(codes)))
+    in_memory, table = read(tmp_path / "a.csv"), profiled(tmp_path / "a.csv")
+    assert {column.name: column.kind for column in table.sample.roles.features} == {column.name: column.kind for column in in_memory.roles.features}
+    assert table.sample.arrays["code"].type == in_memory.arrays["code"].type
+    part = table.dataset_of(pa.Table.from_batches(list(table.batches(table.columns()))))
+    assert part.arrays["code"].equals(in_memory.arrays["code"])
+
+
+def test_columns_that_are_left_out_are_those_of_the_in_memory_reader(tmp_path):
+    (tmp_path / "a.csv").write_text("x,v,label\n" + "".join(f"{k}.5,{k}.25,{'ab'[k % 2]}\n" for k in range(2000)) + "1.5,seven of nine,a\n")
+    source, options = located(tmp_path / "a.csv"), ScanOptions()
+    seen = preview.Preview(read(tmp_path / "a.csv"), True)
+    table = profile.profile_table(source, seen, options)
+    assert [(out.name, out.why) for out in table.sample.roles.left_out] == [(out.name, out.why) for out in read(tmp_path / "a.csv").roles.left_out]
+
+
+def test_text_that_is_refused_because_of_one_value_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(profile, "SAMPLE_ROWS", 200)
+    (tmp_path / "a.csv").write_text("x,v,label\n" + "".join(f"{k}.5,{k % 1500}.25,{'ab'[k % 2]}\n" for k in range(2000)) + "1.5,seven,a\n")
+    assert {column.name: column.kind for column in read(tmp_path / "a.csv").roles.features}["v"] == "text"
+    with pytest.raises(InputError, match="column 'v' is text, as it holds 'seven' — expected none where rows are read batch by batch"):
+        profiled(tmp_path / "a.csv")

@@ -164,6 +164,39 @@ def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, quick):
     assert 45 <= few.counts()["incorrect"] <= 50
 
 
+def with_misfits(path, lines):
+    """Insert lines with a field too many, and return their rows."""
+    rows = [0, 700, 1400, len(lines) // 2 + 1]
+    for row in rows:
+        lines.insert(row, "1,2,3,4,5,6,7,8,9,10,11,12")
+    path.write_text("\n".join(lines) + "\n")
+    return sorted({at for at, line in enumerate(lines) if line.startswith("1,2,3,4,5,6")})
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_lines_that_do_not_fit_the_header_are_skipped_as_in_memory(small_limit, tmp_path, quick, n_parts):
+    rows, wrong = example_table()
+    (tmp_path / "d").mkdir()
+    per_part, expected = N // n_parts, []
+    for part in range(n_parts):
+        pyarrow.csv.write_csv(rows.slice(part * per_part, per_part), tmp_path / "t.csv")
+        header, *lines = (tmp_path / "t.csv").read_text().splitlines()
+        skipped = with_misfits(tmp_path / "body.csv", lines)
+        (tmp_path / "d" / f"part-{part}.csv").write_text(header + "\n" + (tmp_path / "body.csv").read_text())
+        expected += [part * (per_part + len(skipped)) + row for row in skipped]
+    resident = zcurate.scan(str(tmp_path / "d"), id="key", epochs=6, model=quick, input_format="csv")
+    mapped = scan_memory_mapped(tmp_path / "d", id="key", epochs=6, model=quick, input_format="csv", output=str(tmp_path / "r.parquet"))
+    for found in (resident, mapped, storage.load(str(tmp_path / "r.parquet"))):
+        assert np.flatnonzero(np.array(found.called("skipped"))).tolist() == expected
+        assert found.card["n_skipped"] == len(expected)
+    assert mapped.card["skipped"] == resident.card["skipped"]
+    assert mapped.table.column("id").equals(resident.table.column("id"))
+    assert mapped.table.column("given").equals(resident.table.column("given"))
+    ranks = [np.delete(found.table.column("rank").to_numpy(zero_copy_only=False), expected) for found in (resident, mapped)]
+    assert all(sorted(rank) == list(range(1, N + 1)) for rank in ranks)
+    assert auroc(-ranks[1], wrong) > 0.9
+
+
 def test_every_row_is_visited_once_whatever_the_segments():
     generator = torch.Generator().manual_seed(0)
     n_rows, parts = 1003, []

@@ -1,7 +1,7 @@
 """First pass over a table that does not fit into memory: exact counts of all rows, and a sample for everything else.
 
-Exact are the number of rows, the labels with their task, and the counts of categories. Column roles and types, and later the quantiles, come
-from the sample; a value that does not fit its column's type becomes null. No torch.
+Exact are the number of rows, the skipped rows, the labels with their task, the counts of categories and the types of columns. Column roles, and
+later the quantiles, come from the sample. No torch.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema, stream, values
-from zcurate.data.dataset import Dataset, InputInfo, Task
+from zcurate.data.dataset import Dataset, InputInfo, Roles, SkippedRow, Task
 from zcurate.data.preview import Preview
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 from zcurate.data.table import BATCH_ROWS, AssignedSplit, StreamedTable
+from zcurate.data.text_types import TextTypes
 from zcurate.errors import InputError, UsageError
 from zcurate.plugins import READERS
 from zcurate.runtime import process_group
 from zcurate.runtime.process_group import ProcessGroup
 
 SAMPLE_ROWS = 50_000
-"""Rows of the sample from which types, roles and quantiles are inferred."""
+"""Rows of the sample from which roles and quantiles are inferred."""
 MAX_DISTINCT = 200_000
 """Maximum number of distinct numeric labels, and of distinct strings of a column, that are counted."""
 
@@ -62,19 +63,20 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     """
     roles, location, group = preview.data.roles, source.path, others or process_group.SingleProcess()
     as_text = roles.verbatim_columns() if source.format in ("csv", "tsv") else ()
-    common, file_columns = stream.layout(source, as_text, others)
-    splits = stream.input_splits(source) if group.size > 1 else [InputSplit(file, None) for file in range(len(file_columns))]
+    common, file_schemas = stream.layout(source, as_text, others)
+    splits = stream.input_splits(source) if group.size > 1 else [InputSplit(file, None) for file in range(len(file_schemas))]
     if len(splits) < group.size:
         found = f"{len(splits)} row groups or files for {group.size} processes"
         raise UsageError(f"{location}: {found} — expected one for each — write the data in smaller row groups or more parts, or start fewer processes")
     local = range(group.rank, len(splits), group.size)
 
     def count() -> ProfileCounts:
-        counts = ProfileCounts.empty(common, roles.label)
+        counts = ProfileCounts.empty(common, roles)
         rng = np.random.default_rng([0, group.rank] if group.rank else 0)
         for number in local:
             counts.rows[number] = 0
-            for batch in stream.record_batches(source, common, file_columns, BATCH_ROWS, splits[number]):
+            counts.skipped[number] = source.skipped.get((source.files or (None,))[splits[number].file], ())
+            for batch in stream.record_batches(source, common, file_schemas, BATCH_ROWS, splits[number]):
                 counts.rows[number] += batch.num_rows
                 counts.sample.add(pa.Table.from_batches([batch]), rng)
                 counts.add(batch, roles.label)
@@ -82,29 +84,29 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
         return counts
 
     gathered = stream.gather_or_raise(count, group)
-    rows = {number: n for each in gathered for number, n in each.rows.items()}
-    begins = np.cumsum([0, *(rows[number] for number in range(len(splits)))])
+    sample = merge_samples([each.sample.table() for each in gathered], [sum(each.rows.values()) for each in gathered])
+    counts = merge_counts(gathered)
+    begins = np.cumsum([0, *(counts.rows[number] for number in range(len(splits)))])
     if begins[-1] == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
-    labels = sum((each.labels for each in gathered), Counter[str]())
-    _, task = schema.label_task(pa.array(list(labels), pa.string()), options.task, location, roles.label, sum(labels.values()))
-    sample = merge_samples([each.sample.table() for each in gathered], [sum(each.rows.values()) for each in gathered])
+    labels = pa.array(list(counts.labels), pa.string())
+    _, task = schema.label_task(labels, options.task, location, roles.label, sum(counts.labels.values()))
     # Only rank 0 reads every byte once more, for the hash in the run card.
     origin = source.origin() if group.rank == 0 else InputInfo(source.path, source.format)
-    data = sample_dataset(sample, origin, dataclasses.replace(options, label=roles.label), task)
-    strings = {
-        name: sum((each.strings[name] for each in gathered), Counter[str]()) for name in gathered[0].strings if all(name in each.strings for each in gathered)
-    }
-    categories = {column.name: dict(strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
-    assigned = [AssignedSplit(splits[number], number, int(begins[number]), rows[number]) for number in local]
-    return StreamedTable(source, common, file_columns, dataclasses.replace(data, n_total_rows=int(begins[-1])), categories, assigned, len(splits))
+    data = sample_dataset(sample, counts.types, origin, dataclasses.replace(options, label=roles.label), task)
+    skipped = tuple(dataclasses.replace(skip, row=int(begins[number]) + skip.row) for number in range(len(splits)) for skip in counts.skipped[number])
+    data = dataclasses.replace(data, n_total_rows=int(begins[-1]), skipped=skipped)
+    categories = {column.name: dict(counts.strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
+    assigned = [AssignedSplit(splits[number], number, int(begins[number]), counts.rows[number]) for number in local]
+    return StreamedTable(source, common, file_schemas, data, categories, assigned, len(splits))
 
 
-def sample_dataset(sample: pa.Table, origin: InputInfo, options: ScanOptions, task: Task) -> Dataset:
+def sample_dataset(sample: pa.Table, types: TextTypes, origin: InputInfo, options: ScanOptions, task: Task) -> Dataset:
     """Infer the roles from a sample.
 
     Args:
         sample: (n) rows.
+        types: of the text columns, by all rows.
         origin: identity of the input.
         options: column roles.
         task: of all rows.
@@ -112,11 +114,13 @@ def sample_dataset(sample: pa.Table, origin: InputInfo, options: ScanOptions, ta
     Raises:
         InputError: a column is text, or none is left.
     """
+    sample, misfits = types.with_misfits(sample)
     data = schema.dataset(sample, origin, options, task=task)
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:
+        because = f", as it holds '{misfits[text[0]]}'" if text[0] in misfits else ""
         raise InputError(
-            f"{origin.path}: column '{text[0]}' is text — expected none where rows are read batch by batch — try --exclude {text[0]}, or more --memory"
+            f"{origin.path}: column '{text[0]}' is text{because} — expected none where rows are read batch by batch — try --exclude {text[0]}, or more --memory"
         )
     return data
 
@@ -133,11 +137,17 @@ class ProfileCounts:
     """String column -> value -> number of rows; columns with too many distinct values are dropped."""
     sample: ReservoirSample
     """Sample of the process's rows."""
+    types: TextTypes
+    """Types of the text columns except label, id and group."""
+    skipped: dict[int, tuple[SkippedRow, ...]]
+    """Number of a split -> its rows that could not be read, counted from its first row."""
 
     @classmethod
-    def empty(cls, schema: pa.Schema, label: str) -> ProfileCounts:
+    def empty(cls, schema: pa.Schema, roles: Roles) -> ProfileCounts:
         """Create counts for the string columns of a schema, except the label."""
-        return cls({}, Counter(), {field.name: Counter() for field in schema if pa.types.is_string(field.type) and field.name != label}, ReservoirSample())
+        strings = [field.name for field in schema if pa.types.is_string(field.type) and field.name != roles.label]
+        types = TextTypes([name for name in strings if name not in roles.verbatim_columns()])
+        return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), types, {})
 
     def add(self, batch: pa.RecordBatch, label: str) -> None:
         """Count the values of a batch.
@@ -146,12 +156,29 @@ class ProfileCounts:
             batch: (n) rows.
             label: the label column.
         """
+        self.types.add(batch)
         labels = values.without_missing_words(values.as_written(values.decode_column(pa.chunked_array([batch.column(label)]))))
         count_values(labels, self.labels, lambda word: values.as_numbers(pa.array([word])) is None)
         for name in list(self.strings):
             count_values(values.without_missing_words(values.decode_column(pa.chunked_array([batch.column(name)]))), self.strings[name], lambda _: False)
             if len(self.strings[name]) >= MAX_DISTINCT:
                 del self.strings[name]
+
+
+def merge_counts(parts: list[ProfileCounts]) -> ProfileCounts:
+    """Merge the processes' counts, without their samples; a string column that one of them dropped is dropped."""
+    first = parts[0]
+    merged = ProfileCounts({}, Counter(), {}, first.sample, first.types, {})
+    for part in parts:
+        merged.rows |= part.rows
+        merged.labels += part.labels
+        merged.skipped |= part.skipped
+    for part in parts[1:]:
+        merged.types.merge(part.types)
+    for name in first.strings:
+        if all(name in part.strings for part in parts):
+            merged.strings[name] = sum((part.strings[name] for part in parts), Counter[str]())
+    return merged
 
 
 def merge_samples(tables: list[pa.Table], n_rows: list[int]) -> pa.Table:

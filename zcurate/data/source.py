@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from zcurate.data import partitions, remote
 from zcurate.data import remote as remote_module
-from zcurate.data.dataset import InputInfo
+from zcurate.data.dataset import InputInfo, SkippedRow
 from zcurate.data.remote import Remote
 from zcurate.errors import InputError
 from zcurate.runtime.store import MemoryMappedStore
@@ -48,6 +48,8 @@ class Source:
     """The input of which the files are a copy in another format; None if they are the input itself."""
     digests: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False, compare=False)
     """Size and hash of each remote file that has been read in full; filled by `open`."""
+    skipped: dict[str | None, tuple[SkippedRow, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """Rows of each file that do not fit its header; filled when the types of delimited text are inferred for batch-wise reading."""
 
     def partition(self, file: str | None) -> dict[str, str | None]:
         """Return the partition columns of one of `files`, from its folder names."""

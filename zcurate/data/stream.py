@@ -62,15 +62,15 @@ def batches(source: Source, wanted: list[str] | None = None, rows_per_batch: int
         InputError: a file has disappeared, is broken or does not fit the others, or the format cannot be read batch by batch.
         UsageError: a column that does not exist.
     """
-    schema, file_columns = layout(source, as_text)
+    schema, file_schemas = layout(source, as_text)
     for name in wanted or ():
         schema_module.need_column(schema.names, name, "column", source.path)
     selected = pa.schema([schema.field(name) for name in wanted or schema.names])
-    whole_files = [InputSplit(file, None) for file in range(len(file_columns))]
-    return itertools.chain.from_iterable(record_batches(source, selected, file_columns, rows_per_batch, split) for split in whole_files)
+    whole_files = [InputSplit(file, None) for file in range(len(file_schemas))]
+    return itertools.chain.from_iterable(record_batches(source, selected, file_schemas, rows_per_batch, split) for split in whole_files)
 
 
-def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | None = None) -> tuple[pa.Schema, list[list[str]]]:
+def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | None = None) -> tuple[pa.Schema, list[pa.Schema]]:
     """Determine the common schema of all files; CSV is read once for it, batch by batch.
 
     Args:
@@ -79,7 +79,7 @@ def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | 
         group: processes that share the files among them; None for one process.
 
     Returns:
-        The schema with partition columns, and the columns that each file contains.
+        The common schema with partition columns, and the schema of each file without them.
 
     Raises:
         InputError: as for `batches`.
@@ -99,18 +99,18 @@ def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | 
         return heads
 
     heads = {file: schema for each in gather_or_raise(read_heads, group) for file, schema in each.items()}
-    schemas, file_columns = [], []
+    schemas, file_schemas = [], []
     for file, name in enumerate(files):
         schema = heads[file]
         twice = next((column for number, column in enumerate(schema.names) if column in schema.names[:number]), None)
         if twice is not None:
             raise InputError(f"{name or source.path}: column '{twice}' exists twice — expected distinct names to read batch by batch — rename one")
-        file_columns.append(list(schema.names))
+        file_schemas.append(schema)
         for column in source.partition(name):
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
         schemas.append(schema)
     common = tables.common_schema(schemas, tuple(name or source.path for name in files))
-    return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in common]), file_columns
+    return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in common]), file_schemas
 
 
 def gather_or_raise(work: Callable[[], T], group: ProcessGroup) -> list[T]:
@@ -134,18 +134,19 @@ def gather_or_raise(work: Callable[[], T], group: ProcessGroup) -> list[T]:
     return [each for each, _ in gathered]
 
 
-def record_batches(source: Source, schema: pa.Schema, file_columns: list[list[str]], rows_per_batch: int, split: InputSplit) -> Iterator[pa.RecordBatch]:
+def record_batches(source: Source, schema: pa.Schema, file_schemas: list[pa.Schema], rows_per_batch: int, split: InputSplit) -> Iterator[pa.RecordBatch]:
     """Read the batches of a split, cast to a common schema.
 
     Args:
         source: the input.
         schema: the columns to read, in their final types.
-        file_columns: columns that each file contains.
+        file_schemas: columns and types of each file.
         rows_per_batch: maximum rows of a batch.
         split: which one.
     """
     name = (source.files or (None,))[split.file]
-    in_file = pa.schema([field for field in schema if field.name in file_columns[split.file]])
+    own = file_schemas[split.file]
+    in_file = pa.schema([own.field(field.name) for field in schema if field.name in own.names])
     options = {} if split.group is None else {"group": split.group}
     read_batches = READERS[source.format].stream_function("batches")
     assert read_batches is not None  # crack: narrows types only

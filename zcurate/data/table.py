@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -40,10 +41,10 @@ class StreamedTable:
     """The input."""
     schema: pa.Schema
     """Columns and types common to all files."""
-    file_columns: list[list[str]]
-    """Columns that each file contains, without partition columns."""
+    file_schemas: list[pa.Schema]
+    """Columns and types of each file, without partition columns."""
     sample: Dataset
-    """A sample of the rows in the input's order; roles and task are those of all rows, and `n_rows` counts all."""
+    """A sample of the rows in the input's order; roles, task and `skipped` are those of all rows, and `n_rows` counts all."""
     counts: dict[str, dict[str, int]]
     """Category column -> value -> number of rows."""
     splits: list[AssignedSplit]
@@ -56,11 +57,20 @@ class StreamedTable:
         """Rows that this process reads."""
         return sum(split.n_rows for split in self.splits)
 
+    def local_skipped(self) -> np.ndarray:
+        """Return (n) int64: the skipped rows among the local rows, ascending; in batches they are rows of nulls."""
+        rows = np.array([skip.row for skip in self.sample.skipped], np.int64)
+        local, n_before = [], 0
+        for split in self.splits:
+            local.append(rows[(rows >= split.begin) & (rows < split.begin + split.n_rows)] - split.begin + n_before)
+            n_before += split.n_rows
+        return np.concatenate([np.zeros(0, np.int64), *local])
+
     def batches(self, wanted: list[str], split: AssignedSplit | None = None) -> Iterator[pa.RecordBatch]:
         """Read some columns batch by batch in the input's order, of one split or of all that this process reads."""
         schema = pa.schema([self.schema.field(name) for name in wanted])
         for assigned in self.splits if split is None else [split]:
-            yield from stream.record_batches(self.source, schema, self.file_columns, BATCH_ROWS, assigned.split)
+            yield from stream.record_batches(self.source, schema, self.file_schemas, BATCH_ROWS, assigned.split)
 
     def columns(self) -> list[str]:
         """Return the columns that a scan reads: label, features, id and group."""
@@ -79,7 +89,7 @@ class StreamedTable:
             column.name: cast_column(values.decode_column(table.column(column.name)), sample.arrays[column.name].type) for column in sample.roles.features
         }
         given = typed_labels(values.decode_column(table.column(sample.roles.label)), sample.task)
-        return dataclasses.replace(sample, table=table, given=given, arrays=arrays, n_total_rows=None)
+        return dataclasses.replace(sample, table=table, given=given, arrays=arrays, skipped=(), n_total_rows=None)
 
 
 def typed_labels(array: pa.Array, task: Task) -> pa.Array:

@@ -17,7 +17,7 @@ from zcurate.runtime.threads import prefetch
 
 
 def shuffle_rows(table: StreamedTable, encode_batch: Callable[[Dataset, int], dict[str, np.ndarray]], seed: int, store: ArrayStore) -> dict[str, np.ndarray]:
-    """Encode the rows that this process reads and store them in a random order.
+    """Encode the readable rows among those that this process reads, and store them in a random order.
 
     One pass writes each row into a bucket drawn at random, then each bucket is shuffled in memory.
 
@@ -30,7 +30,7 @@ def shuffle_rows(table: StreamedTable, encode_batch: Callable[[Dataset, int], di
     Returns:
         (N, ...) arrays by name.
     """
-    n = table.n_local_rows
+    n = table.n_local_rows - len(table.local_skipped())
     arrays = {name: store.zeros((n, *part.shape[1:]), part.dtype) for name, part in encode_batch(table.sample, 0).items()}
     begins = fill_buckets(table, encode_batch, seed, arrays, store)
     rng = np.random.default_rng([seed, 1])
@@ -57,7 +57,8 @@ def fill_buckets(
     Returns:
         Where the buckets begin.
     """
-    n, bucket_rows = table.n_local_rows, store.sizes.bucket_rows
+    skipped, bucket_rows = table.local_skipped(), store.sizes.bucket_rows
+    n = table.n_local_rows - len(skipped)
     n_buckets = max(1, round(n / bucket_rows))
     lengths = np.zeros(n_buckets, np.int64)
     drawn = store.zeros((n,), np.int32)
@@ -66,19 +67,22 @@ def fill_buckets(
         lengths += np.bincount(drawn[begin:end], minlength=n_buckets)
         store.release()
     begins = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    free, done = begins.copy(), 0
+    free, done, n_read = begins.copy(), 0, 0
     with ExitStack() as stack:
         writers = {name: stack.enter_context(store.row_writer(array)) for name, array in arrays.items()}
         for batch in prefetch(table.batches(table.columns())):
-            encoded = encode_batch(table.dataset_of(pa.Table.from_batches([batch])), done)
-            bucket = drawn[done : done + batch.num_rows]
-            order = argsort(bucket)
+            encoded = encode_batch(table.dataset_of(pa.Table.from_batches([batch])), n_read)
+            unreadable = skipped[slice(*np.searchsorted(skipped, [n_read, n_read + batch.num_rows]))] - n_read
+            readable = np.delete(np.arange(batch.num_rows), unreadable)
+            bucket = drawn[done : done + len(readable)]
+            order = readable[argsort(bucket)]
             edges = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=n_buckets))])
             for name, write in writers.items():
                 values = encoded[name][order]
                 for at in range(n_buckets):
                     write(int(free[at]), values[edges[at] : edges[at + 1]])
             free += np.diff(edges)
-            done += batch.num_rows
+            done += len(readable)
+            n_read += batch.num_rows
             store.release()
     return [int(begin) for begin in begins]

@@ -122,9 +122,10 @@ def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -
         table: the input.
         run: store and processes.
     """
-    n, store, verdicts = len(result.row), run.store, result.judged.verdicts
-    position, rank = store.zeros((n,), np.int64), store.zeros((n,), np.int64)
-    scatter_windows(position, result.row, lambda part: np.arange(part.start, part.stop), store)
+    store, verdicts = run.store, result.judged.verdicts
+    # Counted from 1; 0 is a row that was not encoded.
+    position, rank = store.zeros((table.n_local_rows,), np.int64), store.zeros((len(result.row),), np.int64)
+    scatter_windows(position, result.row, lambda part: np.arange(part.start + 1, part.stop + 1), store)
     rank_by_bins(rank, result.row, verdicts, result.evidence.rounds[0].columns["z_score"], store)
     if run.processes.size > 1:
         rank_across(rank, verdicts, run.processes)
@@ -134,15 +135,15 @@ def streamed_chunks(result: ScanResult, table: StreamedTable, run: RunContext) -
         for chunk in table_chunks(table, split, store.sizes.report_rows):
             positions = position[done : done + chunk.num_rows]
             check_unchanged(len(positions) == chunk.num_rows, table)
-            order = np.argsort(positions)
-            rows = positions[order]
+            order = np.argsort(positions)[np.count_nonzero(positions == 0) :]
+            rows = positions[order] - 1
             evidence = evidence_of_rows(result.evidence, rows, result.columns, store)
             of_chunk = with_arrays(verdicts, {name: gather(values, rows, store) for name, values in verdict_arrays(verdicts).items()})
             in_chunk = ReportRows(evidence, of_chunk, predicted_labels(evidence, result.plan.spec.decision), gather(rank, rows, store))
             done += chunk.num_rows
             yield split, build_report(table.dataset_of(chunk), order, in_chunk, result.card, result.target, profiles).table
             store.release()
-    check_unchanged(done == n, table)
+    check_unchanged(done == len(position), table)
 
 
 def table_chunks(table: StreamedTable, split: AssignedSplit | None, chunk_rows: int) -> Iterator[pa.Table]:

@@ -1,7 +1,7 @@
 """Communication between the processes that train one scan together, over torch.distributed as `torchrun` sets it up.
 
 Rows belong to virtual shards, runs of rows whose number does not depend on the number of processes. Each process holds neighboring shards, or, where
-the input is sharded, the shards that it read itself. A `SingleProcess` communicates with nobody and costs nothing.
+the input is sharded, the shards that it read itself. A `SingleProcess` communicates with no other process and costs nothing.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class MemoryMappedStore:
             n_rows: that were read.
             row_bytes: of each.
         """
-        # The system maps neighboring pages with the one that is asked for.
+        # The system maps neighboring pages with the one that is requested.
         self.n_touched += n_rows * max(row_bytes, PAGE_BYTES)
         if self.n_touched > MAX_TOUCHED_BYTES:
             self.release()

@@ -1,6 +1,6 @@
 """Checkpoints of a scan: its finished rounds, and the running round after each epoch.
 
-A checkpoint is a folder of safetensors files beside the report; each file is written atomically. Everything that a random choice depends
+A checkpoint is a folder of safetensors files next to the report; each file is written atomically. Everything that a random choice depends
 on is saved or follows from the seed, so that a resumed scan ends in the same report to the last bit.
 """
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,9 +206,7 @@ def table_of(text: CsvText, source: Source, options: ScanOptions, location: str)
         table = decimal_points(table, label)
     if refused and table.num_rows == 0:
         raise InputError(f"{location}: every row has {refused[0][1]} — expected rows that match the header — check delimiter and quotes")
-    lines = record_lines(text, delimiter) if refused else []
-    skipped = [SkippedRow(row, reason, lines[row + 1] if row + 1 < len(lines) else None) for row, reason in refused]
-    return with_null_rows(table, refused), skipped
+    return with_null_rows(table, refused), skipped_rows(refused, text.open, delimiter)
 
 
 def decimal_points(table: pa.Table, label: str) -> pa.Table:
@@ -218,15 +217,36 @@ def decimal_points(table: pa.Table, label: str) -> pa.Table:
     return table.set_column(table.column_names.index(label), label, pc.replace_substring(column, ",", "."))
 
 
-def record_lines(text: CsvText, delimiter: str) -> list[int]:
-    """Return the 1-based first line of each record, including the header; blank lines are not records."""
-    lines, begin = [], 1
-    reader = csv.reader(io.TextIOWrapper(text.open(), "utf-8-sig", "replace", newline=""), delimiter=delimiter)
+def refusal(row: pa.csv.InvalidRow) -> tuple[int, str]:
+    """Return the 0-based data row of a row that does not fit the header, and the reason. Arrow numbers rows from 1, including the header."""
+    return (row.number or 2) - 2, f"{row.actual_columns} fields where the header has {row.expected_columns}"
+
+
+def skipped_rows(refused: list[tuple[int, str]], open_text: Callable[[], Any], delimiter: str) -> list[SkippedRow]:
+    """Find the lines of the rows that do not fit the header.
+
+    Args:
+        refused: (row, reason), ascending.
+        open_text: opens the file as a stream of UTF-8; called only if a row was refused.
+        delimiter: between fields.
+    """
+    skipped, n_read = [], 0
+    lines = record_lines(open_text(), delimiter) if refused else iter(())
+    for row, reason in refused:
+        line = next(itertools.islice(lines, row + 1 - n_read, None), None)
+        n_read = row + 2
+        skipped.append(SkippedRow(row, reason, line))
+    return skipped
+
+
+def record_lines(stream: Any, delimiter: str) -> Iterator[int]:
+    """Yield the 1-based first line of each record, including the header; blank lines are not records."""
+    begin = 1
+    reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""), delimiter=delimiter)
     for record in reader:
         if record:
-            lines.append(begin)
+            yield begin
         begin = reader.line_num + 1
-    return lines
 
 
 def parse(
@@ -254,7 +274,7 @@ def parse(
         refused: list[tuple[int, str]] = []
 
         def refuse(row: pa.csv.InvalidRow, refused: list[tuple[int, str]] = refused) -> str:
-            refused.append((row.number or 0, f"{row.actual_columns} fields where the header has {row.expected_columns}"))
+            refused.append(refusal(row))
             return "skip"
 
         try:
@@ -277,8 +297,8 @@ def parse(
             continue
         if not text.checked and any(pa.types.is_binary(column.type) for column in table.columns):
             raise UnicodeError("a column's text is not UTF-8")
-        # As one chunk each column is one array without a second copy. Arrow numbers rows from 1, including the header.
-        return table.combine_chunks(), [(number - 2, reason) for number, reason in refused]
+        # As one chunk each column is one array without a second copy.
+        return table.combine_chunks(), refused
     raise InputError(f"{location}: no column types fit its values — expected delimited text — check delimiter and quotes")
 
 

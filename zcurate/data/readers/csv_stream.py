@@ -10,6 +10,7 @@ import codecs
 import csv
 import dataclasses
 import io
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,12 +21,18 @@ import pyarrow as pa
 import pyarrow.csv
 
 from zcurate.data import tables
+from zcurate.data.dataset import SkippedRow
 from zcurate.data.readers import csv as csv_module
 from zcurate.data.source import CHUNK_BYTES, Source
 from zcurate.errors import InputError
 
-WIDER = {pa.null(): pa.int64(), pa.int64(): pa.float64()}
-"""Type of a column's first block -> the type to try if later values do not fit; other types become text."""
+TYPES = [
+    pa.null(), pa.int64(), pa.bool_(), pa.date32(), pa.time32("s"), pa.timestamp("s"), pa.timestamp("ns"), pa.timestamp("s", "UTC"), pa.timestamp("ns", "UTC"),
+    pa.float64(), pa.string(),
+]  # fmt: skip
+"""Column types in the order of Arrow's inference, which the in-memory reader uses."""
+NEXT_TYPE = dict(itertools.pairwise(TYPES))
+"""Type of a column -> the type to try if a value does not fit."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,14 @@ class RefusedRows:
     """Collects the rows that do not fit the header; Arrow's handler of invalid rows."""
 
     rows: list[int] = field(default_factory=list)
-    """0-based data rows, ascending."""
+    """0-based data rows, ascending; `with_null_rows` removes those that it inserts."""
+    reasons: list[tuple[int, str]] = field(default_factory=list)
+    """(row, reason) of all refused rows."""
 
     def __call__(self, row: pyarrow.csv.InvalidRow) -> str:
-        """Note a row and skip it. Arrow numbers rows from 1, including the header."""
-        self.rows.append((row.number or 2) - 2)
+        """Note a row and skip it."""
+        self.reasons.append(csv_module.refusal(row))
+        self.rows.append(self.reasons[-1][0])
         return "skip"
 
 
@@ -147,7 +157,9 @@ def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schem
 
 
 def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str, ...], consume: Callable[[Any, RefusedRows], Any]) -> pa.Schema:
-    """Read one file with types that fit all of its rows; restart from the beginning for each column that needs a wider type.
+    """Read one file with types that fit all of its rows, and note the rows that do not fit the header in `source.skipped`.
+
+    Each column gets the first type in the order of Arrow's inference that fits all of its values, as in memory; reading restarts for each change.
 
     Args:
         source: the input.
@@ -163,20 +175,21 @@ def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str,
     """
     layout = csv_format(source, name)
     types = {column: pa.string() for column in as_text if column in layout.names}
-    for _ in range(3 * len(layout.names) + 1):
+    for _ in range(len(NEXT_TYPE) * len(layout.names) + 1):
         schema: pa.Schema | None = None
         try:
             reader, refused = open_reader(source, name, layout, types, None)
             with reader:
                 schema = reader.schema
                 consume(reader, refused)
+            source.skipped[name] = tuple(csv_module.skipped_rows(refused.reasons, lambda: utf8_stream(source, name, layout), layout.delimiter))
             return schema
         except pa.ArrowInvalid as error:
             column = failed_column(error, layout, name or source.path)
             before = types.get(column, schema.field(column).type if schema is not None else pa.int64())
             if pa.types.is_string(before):
                 raise parse_error(error, name or source.path) from error
-            types[column] = WIDER.get(before, pa.string())
+            types[column] = NEXT_TYPE.get(before, pa.string())
     raise InputError(f"{name or source.path}: no column types fit its values — expected delimited text — check delimiter and quotes")
 
 
@@ -194,7 +207,8 @@ def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Sou
     Raises:
         InputError: the text does not form a table.
     """
-    paths = []
+    paths: list[str] = []
+    skipped: dict[str | None, tuple[SkippedRow, ...]] = {}
     for number, name in enumerate(source.files or (None,)):
         paths.append(os.path.join(folder, f"cache-{number:05d}.arrow"))
 
@@ -205,7 +219,8 @@ def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Sou
 
         with source.remote_errors(name):
             read_with_stable_types(source, name, as_text, write)
-    return dataclasses.replace(source, files=tuple(paths), format="feather", original=source)
+        skipped[paths[-1]] = source.skipped[name]
+    return dataclasses.replace(source, files=tuple(paths), format="feather", original=source, skipped=skipped)
 
 
 def failed_column(error: pa.ArrowInvalid, layout: CsvFormat, location: str) -> str:

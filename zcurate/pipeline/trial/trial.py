@@ -104,7 +104,7 @@ def parse_kinds(kinds: str | None) -> tuple[str, ...]:
 
 
 def kinds_for(data: Dataset, options: TrialOptions) -> tuple[str, ...]:
-    """Choose the kinds to plant: those asked for, else all that fit the task.
+    """Choose the kinds to plant: those requested, else all that fit the task.
 
     Raises:
         UsageError: a kind that does not fit the task.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Background:
-    """Runs detectors and auxiliary models in background threads; of memory-mapped rows detectors run when their columns are asked for."""
+    """Runs detectors and auxiliary models in background threads; of memory-mapped rows detectors run when their columns are requested."""
 
     def __init__(self, submit: Callable[..., Future[Any]], rows: EncodedRows, spec: ModelConfig, run: RunContext, trees: TreeWorker) -> None:
         """Nothing started yet.
