@@ -437,13 +437,13 @@ def test_two_processes_read_alternate_splits_and_agree_on_the_profile(parts, tmp
     source, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions(id="key", label="label")
     single = profile.profile_table(source, preview.preview_input(source, options), options)
     both = run_in_two(lambda processes: profile.profile_table(source, preview.preview_input(source, options), options, processes))
-    assert [[unit.begin for unit in one.splits] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
+    assert [[split.begin for split in one.splits] for one in both] == [[0, 800, 1600, 2400], [400, 1200, 2000, 2800]]
     assert [one.n_local_rows for one in both] == [1600, 1400] and {one.sample.n_rows for one in both} == {N}
     for one in both:
         assert one.counts == single.counts and one.sample.task == single.sample.task and one.sample.roles == single.sample.roles
         assert one.sample.table.equals(both[0].sample.table)
         keys = pa.Table.from_batches(list(one.batches(["key"]))).column("key").to_pylist()
-        assert keys == [key for unit in one.splits for key in table.column("key").to_pylist()[unit.begin : unit.begin + unit.n_rows]]
+        assert keys == [key for split in one.splits for key in table.column("key").to_pylist()[split.begin : split.begin + split.n_rows]]
 
 
 def test_an_error_of_one_process_is_raised_in_all(parts, tmp_path):

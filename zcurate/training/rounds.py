@@ -213,7 +213,7 @@ class Trainer:
             self.encoded.release()
 
     def join(self) -> None:
-        """Join what other processes' members observed with what ours did: each predicted other rows."""
+        """Join what other processes' members observed with what this one did: each predicted other rows."""
         self.hard_heldout = self.processes.merge_records(self.hard_heldout, -1)
         for name, column in self.observed.items():
             known = self.processes.merge_records((~column.isnan()).float(), -1)

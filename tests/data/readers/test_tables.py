@@ -31,9 +31,9 @@ TABLE = pa.table(
 
 
 def csv_bytes(table=TABLE, delimiter=","):
-    sink = pa.BufferOutputStream()
-    pa.csv.write_csv(table, sink, pa.csv.WriteOptions(delimiter=delimiter, quoting_style="needed"))
-    return sink.getvalue().to_pybytes()
+    buffer = pa.BufferOutputStream()
+    pa.csv.write_csv(table, buffer, pa.csv.WriteOptions(delimiter=delimiter, quoting_style="needed"))
+    return buffer.getvalue().to_pybytes()
 
 
 def jsonl_bytes():
