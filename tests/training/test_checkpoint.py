@@ -100,6 +100,13 @@ def test_a_checkpoint_of_another_scan_is_refused_with_the_difference(tmp_path, p
         Checkpoint(checkpoint.folder, {"seed": 2}).load(part)
 
 
+def test_a_checkpoint_of_another_version_is_refused(tmp_path):
+    found = Checkpoint(str(tmp_path / "x.checkpoint"), {"seed": 1})
+    with pytest.raises(UsageError, match="is of another version: format 1 — expected 2"):
+        found.check({"format": 1, "seed": 1})
+    found.check({"format": 2, "seed": 1})
+
+
 def test_a_broken_checkpoint_is_refused(tmp_path):
     checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
     os.makedirs(checkpoint.folder)

@@ -92,7 +92,7 @@ class Checkpoint:
             raise UsageError(f"--resume: {path}: no checkpoint ({error}) — expected one that zcurate wrote — delete {self.folder}") from error
 
     def check(self, saved: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other data or options.
+        """Refuse a checkpoint of another version, or of other data or options.
 
         Args:
             saved: fingerprint stored in the checkpoint.
@@ -100,10 +100,12 @@ class Checkpoint:
         Raises:
             UsageError: names the first difference.
         """
-        expected = {"format": FORMAT, **self.fingerprint}
-        for name in expected:
-            if saved.get(name) != expected[name]:
-                old, new = (shorten(value) for value in (saved.get(name), expected[name]))
+        if saved.get("format") != FORMAT:
+            found = f"format {saved.get('format')}"
+            raise UsageError(f"--resume: the checkpoint {self.folder} is of another version: {found} — expected {FORMAT} — leave out --resume to start anew")
+        for name, value in self.fingerprint.items():
+            if saved.get(name) != value:
+                old, new = (shorten(value) for value in (saved.get(name), value))
                 raise UsageError(
                     f"--resume: the checkpoint {self.folder} is of another scan: {name} was {old} — expected {new} — "
                     "repeat that scan's options, or leave out --resume to start anew"
