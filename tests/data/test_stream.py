@@ -210,6 +210,14 @@ def test_types_are_those_of_the_in_memory_reader(tmp_path, monkeypatch, first, l
     assert whole(tmp_path / "a.csv", as_text=("label",)).equals(read(tmp_path / "a.csv").table)
 
 
+def test_a_late_decimal_comma_makes_floats(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 256)
+    (tmp_path / "a.csv").write_text("x;c;label\n" + "".join(f"{k},5;{k if k < 100 else f'{k},25'};{'ab'[k % 2]}\n" for k in range(120)))
+    found = whole(tmp_path / "a.csv", as_text=("label",))
+    assert found.schema.field("c").type == pa.float64()
+    assert found.equals(read(tmp_path / "a.csv").table)
+
+
 def test_a_part_keeps_its_own_types_until_parts_are_joined(tmp_path):
     (tmp_path / "p0.csv").write_text("x,code,label\n1.5,007,a\n2.5,2.50,b\n")
     (tmp_path / "p1.csv").write_text("x,code,label\n3.5,one,a\n")

@@ -189,8 +189,32 @@ def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str,
             before = types.get(column, schema.field(column).type if schema is not None else pa.int64())
             if pa.types.is_string(before):
                 raise parse_error(error, name or source.path) from error
-            types[column] = NEXT_TYPE.get(before, pa.string())
+            types[column] = next_type(before, error, layout.decimal)
     raise InputError(f"{name or source.path}: no column types fit its values — expected delimited text — check delimiter and quotes")
+
+
+def next_type(before: pa.DataType, error: pa.ArrowInvalid, decimal: str) -> pa.DataType:
+    """Return the next type to try for a column: the first after `before` that fits the value which Arrow's error names, if it names one.
+
+    Args:
+        before: type that does not fit.
+        error: of the reader.
+        decimal: decimal mark.
+    """
+    kind, match = NEXT_TYPE.get(before, pa.string()), re.search(r"invalid value '([^'\n\r\"]+)'", str(error))
+    while match is not None and not pa.types.is_string(kind) and not fits(match[1], kind, decimal):
+        kind = NEXT_TYPE[kind]
+    return kind
+
+
+def fits(value: str, kind: pa.DataType, decimal: str) -> bool:
+    """Return whether Arrow's CSV reader converts a value to a type."""
+    convert = pyarrow.csv.ConvertOptions(column_types={"value": kind}, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=decimal)
+    try:
+        pyarrow.csv.read_csv(io.BytesIO(f'value\n"{value}"\n'.encode()), convert_options=convert)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Source:
