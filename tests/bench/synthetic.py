@@ -139,11 +139,11 @@ def chunks(family: str, rows: int, columns: int = COLUMNS, share: float = FLIPPE
         yield pa.table({**cells, "label": source.names[np.where(flipped, (y + shift) % len(source.names), y)]}), flipped
 
 
-def write_csv(path: Path, batches: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
-    """Write one CSV file chunk by chunk; return (N,) bool: which labels are flipped."""
+def write_file(path: Path, batches: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
+    """Write one CSV or Parquet file, by its ending, chunk by chunk; return (N,) bool: which labels are flipped."""
     flipped, writer = [], None
     for table, wrong in batches:
-        writer = writer or pyarrow.csv.CSVWriter(path, table.schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
+        writer = writer or open_writer(path, table.schema)
         writer.write_table(table)
         flipped.append(wrong)
     if writer is not None:
@@ -151,16 +151,11 @@ def write_csv(path: Path, batches: Iterator[tuple[pa.Table, np.ndarray]]) -> np.
     return np.concatenate(flipped)
 
 
-def write_parquet(path: Path, batches: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
-    """Write one Parquet file chunk by chunk; return (N,) bool: which labels are flipped."""
-    flipped, writer = [], None
-    for table, wrong in batches:
-        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-        writer.write_table(table)
-        flipped.append(wrong)
-    if writer is not None:
-        writer.close()
-    return np.concatenate(flipped)
+def open_writer(path: Path, schema: pa.Schema) -> pyarrow.csv.CSVWriter | pq.ParquetWriter:
+    """Open a file for tables of a schema."""
+    if path.suffix == ".csv":
+        return pyarrow.csv.CSVWriter(path, schema, write_options=pyarrow.csv.WriteOptions(quoting_style="needed"))
+    return pq.ParquetWriter(path, schema, compression="zstd")
 
 
 def write_parts(folder: Path, batches: Iterator[tuple[pa.Table, np.ndarray]]) -> np.ndarray:
@@ -190,7 +185,7 @@ def table(folder: Path, family: str, rows: int, form: str = "csv", columns: int 
     truth = folder / f"{path.name}.flipped.npy"
     if not truth.exists():
         shutil.rmtree(path, ignore_errors=True)
-        write = {"csv": write_csv, "parquet": write_parquet, "parts": write_parts}[form]
+        write = write_parts if form == "parts" else write_file
         np.save(truth, write(path, chunks(family, rows, columns, seed=seed)))
     return SyntheticData(path, np.load(truth))
 

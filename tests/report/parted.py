@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from zcurate.report.parts import check_folder, write_part, written_by_all
+import os
+
+from zcurate.data.partitions import part_name
+from zcurate.report.parts import check_folder, written_by_all
 from zcurate.report.report import Report
 from zcurate.runtime.process_group import SingleProcess
 
@@ -25,3 +28,15 @@ def save_parts(report: Report, folder: str, n_parts: int, force: bool = False) -
         for k in range(n_parts):
             begin, end = (len(report) * at // n_parts for at in (k, k + 1))
             write_part(Report(report.table.slice(begin, end - begin), report.card), temporary, k, n_parts)
+
+
+def write_part(rows: Report, folder: str, k: int, n: int) -> None:
+    """Write one part of a report.
+
+    Args:
+        rows: of the part, with the run card of the whole report.
+        folder: that exists.
+        k: 0 to n - 1; parts are in the input's order.
+        n: number of parts.
+    """
+    rows.save(os.path.join(folder, part_name(k, n)))

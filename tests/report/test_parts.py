@@ -7,7 +7,7 @@ import os
 import pyarrow.parquet as pq
 import pytest
 
-from tests.report.parted import save_parts
+from tests.report.parted import save_parts, write_part
 from tests.report.test_report import small
 from zcurate.data import partitions
 from zcurate.errors import ReportError, UsageError
@@ -47,10 +47,10 @@ def test_any_number_of_parts_is_read(tmp_path, n_parts):
 def test_processes_write_their_own_parts(tmp_path):
     whole = report_of()
     for k in (2, 0):
-        parts.write_part(Report(whole.table.slice(4 * k, 4), whole.card), str(tmp_path), k, 3)
+        write_part(Report(whole.table.slice(4 * k, 4), whole.card), str(tmp_path), k, 3)
     with pytest.raises(ReportError, match="part-00001-of-00003.parquet is missing"):
         storage.load(str(tmp_path))
-    parts.write_part(Report(whole.table.slice(4, 4), whole.card), str(tmp_path), 1, 3)
+    write_part(Report(whole.table.slice(4, 4), whole.card), str(tmp_path), 1, 3)
     assert storage.load(str(tmp_path)).table.to_pydict() == whole.table.to_pydict()
 
 

@@ -55,6 +55,10 @@ class Source:
         """Return the partition columns of one of `files`, from its folder names."""
         return partitions.partition(file.replace(os.sep, "/"), self.base) if file and self.base else {}
 
+    def file_name(self, file: str | None) -> str | None:
+        """Return a file as given, else the first of `files`; None if there is none."""
+        return file or (self.files[0] if self.files else None)
+
     def open(self, file: str | None = None) -> Any:
         """Open a file as a decompressed binary stream.
 
@@ -64,7 +68,7 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        name = file or (self.files[0] if self.files else None)
+        name = self.file_name(file)
         if self.content is not None:
             return decompressed(pa.BufferReader(self.content), sniff_compression(self.content[:4]))
         if name is None:
@@ -85,7 +89,7 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        name = file or (self.files[0] if self.files else None)
+        name = self.file_name(file)
         if self.content is not None or name is None or compression_of(name):
             raw = self.open(name)
             return raw if raw.seekable() else pa.BufferReader(raw.read())
@@ -104,7 +108,7 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        name = file or (self.files[0] if self.files else None)
+        name = self.file_name(file)
         if self.content is not None or name is None or compression_of(name) or self.remote is not None:
             return self.open_mapped(file)
         with local_errors(name):
@@ -131,7 +135,7 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        name = file or (self.files[0] if self.files else None)
+        name = self.file_name(file)
         if self.remote is None or name is None:
             return self.open(name)
         return decompressed(pa.PythonFile(self.remote.open(name), "r"), compression_of(name))

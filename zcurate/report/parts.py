@@ -11,12 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from zcurate.data import partitions, remote
-from zcurate.errors import ReportError, UsageError
-from zcurate.report.atomic import absolute_path, current_umask, guard, local_path
-from zcurate.report.report import Report
+from zcurate.data import remote
+from zcurate.errors import UsageError
+from zcurate.report.atomic import current_umask, guard, local_path
 from zcurate.report.schema import ENDING
-from zcurate.report.storage import card_of, check_output
+from zcurate.report.storage import check_output, check_same_input
 from zcurate.runtime.process_group import ProcessGroup
 
 
@@ -51,23 +50,6 @@ def written_by_all(folder: str | None, processes: ProcessGroup) -> Iterator[str]
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     processes.gathered("in place")
-
-
-def write_part(rows: Report, folder: str, k: int, n: int) -> None:
-    """Write one part of a report atomically; each process writes its own.
-
-    Until all n parts exist, `storage.load` names the missing one.
-
-    Args:
-        rows: of the part, with the run card of the whole report.
-        folder: that exists.
-        k: 0 to n - 1; parts are in the input's order.
-        n: number of parts.
-
-    Raises:
-        UsageError: the folder cannot be written to.
-    """
-    rows.save(os.path.join(folder, partitions.part_name(k, n)))
 
 
 def exchange(new: str, folder: str) -> None:
@@ -126,9 +108,4 @@ def check_folder(folder: str, input_path: str, force: bool) -> None:
         raise UsageError(f"{folder}: holds {content} — nothing was written — expected a folder of nothing but a report, ending in {ENDING}")
     if force or not os.listdir(folder):
         return
-    try:
-        previous_input = card_of(folder)["input"]["path"]
-    except (ReportError, KeyError):
-        raise UsageError(f"{folder}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
-    if previous_input != absolute_path(input_path):
-        raise UsageError(f"{folder}: is a report of {previous_input} — nothing was written — overwrite it with --force, or name another with -o")
+    check_same_input(folder, input_path)

@@ -207,6 +207,19 @@ def check_output(path: str, input_path: str, force: bool) -> None:
         os.unlink(temporary)
     if not (remote.exists(path) if is_remote else os.path.exists(path)) or force:
         return
+    check_same_input(path, input_path)
+
+
+def check_same_input(path: str, input_path: str) -> None:
+    """Refuse to replace anything but a report of the same input.
+
+    Args:
+        path: of what exists.
+        input_path: the data's path.
+
+    Raises:
+        UsageError: it is no report, or one of another input.
+    """
     try:
         previous_input = card_of(path)["input"]["path"]
     except (ReportError, KeyError):
