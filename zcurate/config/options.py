@@ -16,6 +16,7 @@ from zcurate.errors import UsageError
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
+KINDS = ("number", "category", "text", "date", "vector", "id")
 MAX_PLANTED_SHARE = 0.5
 """Above one half, most labels of a copy would be wrong."""
 
@@ -53,6 +54,18 @@ def report_format_help() -> str:
     return f"{', '.join(report_formats())}; auto is a table on a terminal, CSV in a pipe."
 
 
+def check_encoding(name: str) -> None:
+    """Refuse an encoding that Python does not know.
+
+    Raises:
+        UsageError: names the encoding.
+    """
+    try:
+        "".encode(name)
+    except (LookupError, ValueError, UnicodeError) as error:
+        raise UsageError(f"--encoding: no encoding '{name}' — expected one that Python knows — try --encoding utf-8, cp1252 or shift_jis") from error
+
+
 @dataclass(frozen=True)
 class ScanOptions:
     """Options of `zcurate scan`."""
@@ -70,6 +83,10 @@ class ScanOptions:
     seed: int = option(0, "Random seed.", "Run", metavar="N")
     group: str | None = option(None, "Column; rows with the same value stay in the same fold.", "Input", metavar="COL")
     exclude: tuple[str, ...] = option((), "Column (or glob) to hide from the model; repeatable.", "Input", metavar="COL")
+    kind: tuple[str, ...] = option((), f"Read a column (or glob) as {', '.join(KINDS)}; repeatable.", "Input", metavar="COL=KIND")
+    missing: str | None = option(None, "Words that mean a missing value, by comma [default: NA, n/a, null, NaN in text files].", "Input", metavar="W,...")
+    keep_spelling: bool = option(False, "Labels that differ only in case, blanks or 1/1.0 are classes of their own.", "Input")
+    encoding: str | None = option(None, "Encoding of text files [default: guessed].", "Input", metavar="NAME")
     image: str | None = option(None, "Column with images: paths or encoded bytes.", "Input", metavar="COL")
     root: str | None = option(None, "Folder that image paths are relative to.", "Input", metavar="DIR")
     input_format: str | None = option(None, input_format_help, "Input", metavar="F")
@@ -91,6 +108,13 @@ class ScanOptions:
         """
         check_choice(self.task, TASKS, "--task")
         check_choice(self.device, DEVICES, "--device")
+        for text in self.kind:
+            column, equals, kind = text.rpartition("=")
+            if not (column and equals):
+                raise UsageError(f"--kind: {text} names no column and kind — expected COL=KIND — try --kind {text or 'age'}=number")
+            check_choice(kind, KINDS, f"--kind {column}")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         if self.input_format is not None:
             check_choice(self.input_format, tuple(plugins.READERS), "--input-format")
         cuts = [name for name in ("threshold", "precision", "budget") if getattr(self, name) is not None]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from zcurate.config.options import ScanOptions
 from zcurate.data import partitions, remote
 from zcurate.data.images import EXTENSIONS as IMAGE_EXTENSIONS
 from zcurate.data.source import COMPRESSIONS, Source, local_errors
@@ -58,6 +59,11 @@ def format_of(name: str) -> str | None:
 def format_of_ending(ending: str) -> str | None:
     """Return the reader that a lower-case file name ending selects, or None."""
     return next((kind for kind, reader in READERS.items() if ending in reader.endings), None)
+
+
+def source_of(path: str, options: ScanOptions) -> Source:
+    """Find the input and choose its reader, with the options that say how to read it; errors as for `locate`."""
+    return dataclasses.replace(locate(path, options.input_format), encoding=options.encoding, missing=options.missing)
 
 
 def locate(path: str, wanted: str | None) -> Source:

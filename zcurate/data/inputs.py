@@ -26,7 +26,7 @@ def read_input(data: Any, options: ScanOptions) -> Dataset:
     if isinstance(data, source.Source):
         return readers.read(data, options)
     if isinstance(data, str) or hasattr(data, "__fspath__"):
-        return readers.read(discovery.locate(str(data), options.input_format), options)
+        return readers.read(discovery.source_of(str(data), options), options)
     import pyarrow as pa
 
     if isinstance(data, pa.Table):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import images, readers, schema, stream, tables
-from zcurate.data.dataset import Dataset, InputInfo
+from zcurate.data.dataset import Dataset, FileNotes, InputInfo
 from zcurate.data.readers import image_folder
 from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError
@@ -130,7 +130,9 @@ def preview_folder(source: Source, options: ScanOptions) -> Preview | None:
     decoded = images.from_paths([os.path.join(source.path, path) for path in paths], source.path)
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     with_label = dataclasses.replace(options, label="label")
-    sample = schema.dataset(table, InputInfo(source.path, "folder"), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped)
+    sample = schema.dataset(
+        table, InputInfo(source.path, "folder"), with_label, decoded.pixels, table.column("path").combine_chunks(), FileNotes(decoded.skipped)
+    )
     return scaled_to(sample, total, True)
 
 

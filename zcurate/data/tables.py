@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import images, schema
-from zcurate.data.dataset import Dataset, InputInfo, SkippedRow
+from zcurate.data.dataset import Dataset, FileNotes, InputInfo
 from zcurate.data.remote import is_remote
 from zcurate.data.source import Source
 from zcurate.data.values import decode_column
@@ -112,15 +112,16 @@ def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def unique_names(names: list[str]) -> list[str]:
     """Make column names distinct: an empty name becomes `column_N`, repeated names get `.1`, `.2`, ..."""
-    unique: list[str] = []
+    unique: dict[str, None] = {}
+    n_repeats: dict[str, int] = {}
     for position, name in enumerate(names):
         base = name.strip() or f"column_{position}"
-        candidate, n = base, 0
+        candidate = base
         while candidate in unique:
-            n += 1
-            candidate = f"{base}.{n}"
-        unique.append(candidate)
-    return unique
+            n_repeats[base] = n_repeats.get(base, 0) + 1
+            candidate = f"{base}.{n_repeats[base]}"
+        unique[candidate] = None
+    return list(unique)
 
 
 def is_encoded(kind: pa.DataType) -> bool:
@@ -174,14 +175,14 @@ def has_image_paths(column: pa.ChunkedArray) -> bool:
     return len(head) > 0 and sum(value.strip().lower().endswith(images.EXTENSIONS) for value in head) >= 0.9 * len(head)
 
 
-def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: tuple[SkippedRow, ...] = (), store: MemoryMappedStore | None = None) -> Dataset:
+def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None = None, store: MemoryMappedStore | None = None) -> Dataset:
     """Decode images and infer roles and task; the last step of every table reader.
 
     Args:
         table: (N) every column.
         origin: identity of the input.
         options: column roles and task.
-        skipped: rows that could not be read.
+        notes: what the reader found.
         store: memory-mapped store for the pixels of images; None for memory.
 
     Raises:
@@ -195,7 +196,7 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: t
     reserved = {str(options.label), str(options.id)} | set(schema.excluded_columns(table.column_names, options.exclude, location))
     name = image_column(table, options.image, location, reserved)
     if name is None:
-        return schema.dataset(table, origin, options, skipped=skipped)
+        return schema.dataset(table, origin, options, notes=notes)
     schema.find_label(table.column_names, options.label, location)
     root = None
     column = table.column(name).combine_chunks()
@@ -210,7 +211,8 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: t
         root = os.path.abspath(image_root(paths, location, options.root))
         decoded = images.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], location, store)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
-    return schema.dataset(table, origin, options, decoded.pixels, paths, skipped + decoded.skipped, root)
+    notes = (notes or FileNotes()).joined(FileNotes(decoded.skipped))
+    return schema.dataset(table, origin, options, decoded.pixels, paths, notes, root)
 
 
 def image_root(paths: pa.Array, location: str, root: str | None) -> str:

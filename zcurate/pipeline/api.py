@@ -47,7 +47,7 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
     import msgspec
 
     # Looser than the command line: a number of seconds, and a single column.
-    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str}
+    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str, "kind": tuple[str, ...] | dict[str, str]}
     for name, value in settings.items():
         if name not in hints:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(hints), 40)}{did_you_mean(name, hints)}")
@@ -55,6 +55,8 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
             msgspec.convert(float(value) if isinstance(value, float) else value, hints[name])  # `float` for NumPy's float64
         except msgspec.ValidationError as error:
             raise UsageError(f"scan: {name} = {value!r} — expected {type_words(hints[name])}") from error
+    if isinstance(settings.get("kind"), dict):
+        settings["kind"] = tuple(f"{column}={kind}" for column, kind in settings["kind"].items())
     if isinstance(settings.get("exclude"), str):
         settings["exclude"] = (settings["exclude"],)
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -84,7 +86,7 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
     from zcurate.pipeline.plan import make_plan
 
     if isinstance(data, str) or hasattr(data, "__fspath__"):
-        found = preview.preview_input(discovery.locate(str(data), options.input_format), options)
+        found = preview.preview_input(discovery.source_of(str(data), options), options)
     else:
         dataset = inputs.read_input(data, options)
         found = preview.Preview(dataset, True)

@@ -50,7 +50,7 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    source = dataclasses.replace(discovery.locate(str(data), options.input_format), store=store)
+    source = dataclasses.replace(discovery.source_of(str(data), options), store=store)
     if source.content is not None and limit is None:
         return None
     found = preview.preview_input(source, options)

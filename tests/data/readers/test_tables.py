@@ -134,8 +134,8 @@ def test_skipped_lines_are_counted_past_blank_lines_and_quoted_newlines(tmp_path
 
 def test_no_row_that_fits_the_header_is_an_error(tmp_path):
     path = tmp_path / "wide.csv"
-    path.write_text("x,label\n" + "1,a,\n" * 20)
-    with pytest.raises(InputError, match="every row has 3 fields where the header has 2"):
+    path.write_text("x,label\n" + "1,a,2,3\n" * 20)
+    with pytest.raises(InputError, match="every row has 4 fields where the header has 2"):
         read(path)
 
 

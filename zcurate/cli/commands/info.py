@@ -14,7 +14,9 @@ from zcurate.config.options import ScanOptions
 
 PACKAGES = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
 """Packages whose versions are shown."""
-READ_OPTIONS = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
+READ_OPTIONS = (
+    "label", "id", "task", "group", "exclude", "kind", "missing", "keep_spelling", "encoding", "image", "root", "input_format", "json",
+)  # fmt: skip
 """Options that decide how data are read."""
 
 

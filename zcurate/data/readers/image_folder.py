@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import images, schema
-from zcurate.data.dataset import Dataset
+from zcurate.data.dataset import Dataset, FileNotes
 from zcurate.data.source import Source
 
 
@@ -26,7 +26,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
     root = os.path.abspath(source.path)
-    return schema.dataset(table, source.origin(), with_label, decoded.pixels, table.column("path").combine_chunks(), decoded.skipped, root)
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, table.column("path").combine_chunks(), FileNotes(decoded.skipped), root)
 
 
 def list_images(source: Source) -> tuple[list[str], list[str]]:
