@@ -252,4 +252,3 @@ def test_one_stray_word_does_not_change_a_column_that_is_read_batch_by_batch(tmp
     assert {column.name: column.kind for column in table.sample.roles.features}["v"] == "number"
     last = [table.dataset_of(pa.Table.from_batches([batch])).arrays["v"] for batch in table.batches(table.columns())][-1]
     assert last[-2:].to_pylist() == [499.25, None]
-

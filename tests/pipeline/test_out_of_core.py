@@ -27,7 +27,7 @@ from tests.runtime.test_process_group import run_processes
 from tests.small_runs import SMALL_BLOCKS, encode, scan_memory_mapped
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
-from zcurate.data import conversions, discovery, features, images, inputs, preview, profile
+from zcurate.data import conversions, discovery, features, images, inputs, preview, profile, table
 from zcurate.encoding import encoder
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
