@@ -105,7 +105,7 @@ def read_records(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]
         The records, and how many lines stand before each.
     """
     records, begins, begin = [], [], 0
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, skipinitialspace=True)
     try:
         for record in reader:
             if record:
@@ -186,6 +186,7 @@ def has_header(header: list[str], rows: list[list[str]], named: tuple[str | None
             return True
         whole = [int(cell) for cell in numbers if cell.isdigit()]
         is_sequence = len(whole) == len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(whole))
+        is_sequence = is_sequence and not all(cell in cells for cell, cells in zip(stripped, below, strict=True))
         others = [(cell, cells) for cell, cells, numeric in zip(stripped, below, is_numeric, strict=True) if not numeric]
         return is_sequence or (bool(others) and len(numbers) < len(header) / 2 and not any(cell in cells for cell, cells in others))
     repeated = sum(bool(cell) and cell in cells for cell, cells in zip(stripped, below, strict=True))
