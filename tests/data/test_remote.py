@@ -255,16 +255,16 @@ def test_a_report_is_saved_to_an_address_and_loaded_again(memory, tmp_path, monk
     from tests.report.test_report import small
 
     path = "memory://out/a.zcurate.parquet"
-    storage.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", ScanOptions())
     small().save(path)
     assert storage.load(path).table.equals(small().table)
     assert storage.is_report(path)
-    storage.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", ScanOptions())
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
-        storage.check_output(path, "memory://in/b.csv", False)
-    storage.check_output(path, "memory://in/b.csv", True)
+        storage.check_output(path, "memory://in/b.csv", ScanOptions())
+    storage.check_output(path, "memory://in/b.csv", ScanOptions(force=True))
     with pytest.raises(UsageError, match="a web address"):
-        storage.check_output("https://host/a.zcurate.parquet", "/data/a.csv", False)
+        storage.check_output("https://host/a.zcurate.parquet", "/data/a.csv", ScanOptions())
     with pytest.raises(ReportError, match=r"memory://out/gone.zcurate.parquet: no such file"):
         storage.load("memory://out/gone.zcurate.parquet")
 
@@ -276,10 +276,10 @@ def test_a_remote_input_is_never_the_output(memory, tmp_path):
         ("memory://in/d/p.parquet", "memory://in/d"),
     ):
         with pytest.raises(UsageError, match="is the input itself"):
-            storage.check_output(path, data, True)
+            storage.check_output(path, data, ScanOptions(force=True))
     (tmp_path / "a.parquet").write_text("mine")
     with pytest.raises(UsageError, match="is the input itself"):
-        storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
+        storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", ScanOptions(force=True))
 
 
 def test_a_report_that_cannot_be_uploaded_stays_in_a_local_file(memory, monkeypatch):

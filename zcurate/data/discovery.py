@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zcurate.data import partitions, remote
@@ -87,14 +87,24 @@ def locate(path: str, wanted: str | None) -> Source:
     if has_pattern(path) and not os.path.exists(path):
         return source_of_files(path, expand_pattern(glob.glob(path, recursive=True)), wanted)
     if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        siblings = os.listdir(folder) if os.path.isdir(folder) else []
-        hint = did_you_mean(os.path.basename(path), siblings) or " — check the path"
+        hint = did_you_mean(path, similar_paths(path, lambda name: not name.endswith(partitions.REPORT_ENDING))) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
     if os.path.getsize(path) == 0:
         raise InputError(f"{path}: the file is empty — expected a header and data — is this the right file?")
     kind = wanted or format_of(path)
     return Source(path, (path,), check_format(path, kind))
+
+
+def similar_paths(path: str, is_wanted: Callable[[str], bool]) -> list[str]:
+    """List the entries of a path's folder whose names are wanted, as paths like it, for a hint at what was meant.
+
+    Args:
+        path: that does not exist.
+        is_wanted: whether to list a name.
+    """
+    folder = os.path.dirname(path.rstrip("/"))
+    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    return [os.path.join(folder, name) for name in names if is_wanted(name)]
 
 
 def check_format(path: str, kind: str | None) -> str:
@@ -103,6 +113,8 @@ def check_format(path: str, kind: str | None) -> str:
     Raises:
         InputError: it is None.
     """
+    if kind is None and path.lower().endswith(IMAGE_EXTENSIONS):
+        raise InputError(f"{path}: is one picture — expected a folder with a sub-folder of pictures per class, or a table that names pictures — pass that")
     if kind is None:
         endings = " ".join(sorted(ending for reader in READERS.values() for ending in reader.endings))
         raise InputError(f"{path}: unknown format — known endings: {endings} — name it with --input-format")

@@ -1,12 +1,28 @@
-"""Read any input: a path, a pandas DataFrame or an Arrow table."""
+"""Find and read any input: a path, a pandas DataFrame or an Arrow table."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Dataset
+from zcurate.data import discovery, readers, tables
+from zcurate.data.dataset import Dataset, InputInfo
+from zcurate.data.source import Source
 from zcurate.errors import UsageError
+
+
+def locate_input(data: Any, options: ScanOptions) -> Any:
+    """Find the files of an input, without reading them; what is not a path is returned as it is.
+
+    Args:
+        data: as for `read_input`.
+        options: `input_format`.
+
+    Raises:
+        InputError: there is no such file, or it has no reader.
+    """
+    is_path = isinstance(data, str) or hasattr(data, "__fspath__")
+    return discovery.locate(str(data), options.input_format) if is_path else data
 
 
 def read_input(data: Any, options: ScanOptions) -> Dataset:
@@ -20,13 +36,9 @@ def read_input(data: Any, options: ScanOptions) -> Dataset:
         InputError: the input cannot be read.
         UsageError: data of another type, or a column that does not exist.
     """
-    from zcurate.data import discovery, readers, source, tables
-    from zcurate.data.dataset import InputInfo
-
-    if isinstance(data, source.Source):
+    data = locate_input(data, options)
+    if isinstance(data, Source):
         return readers.read(data, options)
-    if isinstance(data, str) or hasattr(data, "__fspath__"):
-        return readers.read(discovery.locate(str(data), options.input_format), options)
     import pyarrow as pa
 
     if isinstance(data, pa.Table):

@@ -79,14 +79,13 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)
-    from zcurate.data import discovery, inputs, preview
+    from zcurate.data import inputs, preview
+    from zcurate.data.source import Source
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    if isinstance(data, str) or hasattr(data, "__fspath__"):
-        found = preview.preview_input(discovery.locate(str(data), options.input_format), options)
-    else:
-        dataset = inputs.read_input(data, options)
-        found = preview.Preview(dataset, True)
+    data = inputs.locate_input(data, options)
+    is_located = isinstance(data, Source)
+    found = preview.preview_input(data, options) if is_located else preview.Preview(inputs.read_input(data, options), True)
     plan = make_plan(options, found.data)
     return cost_model.estimate(plan, cost_model.shape_of(found.data, plan.spec), cost_model.machine(), found.exact)

@@ -13,7 +13,7 @@ from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_share
-from zcurate.runtime.environment import rank, world_size
+from zcurate.runtime.environment import rank
 
 if TYPE_CHECKING:
     from zcurate.report.report import Report
@@ -64,22 +64,14 @@ def scan(data: str, options: ScanOptions) -> None:
 
 
 def resolve_output(data: str, options: ScanOptions) -> ScanOptions:
-    """Set the default output path and check that it can be written; only rank 0 writes and prints.
-
-    Raises:
-        UsageError: the output would overwrite something else, or cannot be written.
-    """
+    """Set the default output path; only rank 0 writes and prints."""
     from zcurate.data.discovery import stem_of
     from zcurate.report.atomic import default_path
-    from zcurate.report.storage import check_output
 
     if rank() > 0:
         options = dataclasses.replace(options, output="-", json=False, quiet=True)
     if options.output is None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
-    assert options.output is not None  # crack: narrows types only
-    if options.output != "-" and world_size() == 1:
-        check_output(options.output, data, options.force)
     return options
 
 
