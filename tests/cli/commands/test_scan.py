@@ -91,3 +91,43 @@ def test_a_picture_is_no_data(run, here):
         Image.new("L", (4, 4)).save(here / name)
         code, _, err = run("scan", name)
         assert code == 2 and f"{name}: is one picture — expected a folder with a sub-folder of pictures per class" in last(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["scan"], "scan: no DATA — expected a table, a folder of pictures, or - for standard input — try zcurate scan t.csv"),
+        (["trial"], "try zcurate trial t.csv"),
+        (["scan", "t.csv", "kind"], "if it is the column with the labels: zcurate scan t.csv --label kind"),
+        (["trial", "t.csv", "two words"], "zcurate trial t.csv --label 'two words'"),
+        (["info", "t.csv", "kind"], "zcurate info t.csv --label kind"),
+        (["scan", "kind", "t.csv"], "zcurate scan t.csv --label kind"),
+        (["scan", "t.csv", "u.csv"], "expected one input, not 2 — name their folder, or put the pattern in quotes: zcurate scan '*.csv'"),
+        (["report", "t", "hard"], "zcurate report t --verdict hard"),
+        (["report", "t", "20"], "zcurate report t --top 20"),
+        (["scan", "t.csv", "--task", "classification"], "--task multiclass, or --task binary for two classes"),
+        (["scan", "t.csv", "--label", "Kind"], "did you mean --label kind?"),
+        (["scan", "t.csv", "--label", " kind"], "did you mean --label kind?"),
+        (["scan", "t.csv", "--id", "KEY"], "did you mean --id key?"),
+    ],
+)
+def test_a_slip_is_refused_with_what_to_type(run, here, table, words, told):
+    (here / "u.csv").write_text("x,label\n")
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert told in last(err)
+
+
+def test_an_option_that_does_not_exist_suggests_the_nearest(run, table):
+    code, _, err = run("scan", table, "--lable", "kind")
+    assert code == 2 and "No such option: --lable" in err and "--label" in err
+
+
+def test_shares_and_counts_are_read_as_they_are_typed(run, here, table):
+    from zcurate.report.storage import load
+
+    words = ["--time-limit", "10min", "--memory", "4g", "--max-bad", "5 %", "--device", "CPU", "--epochs", "1_0"]
+    for cut, value in (("--precision", "95%"), ("--threshold", "60%"), ("--budget", "1_000")):
+        assert run("scan", table, "-q", *words, cut, value)[0] in (0, 3)
+        assert load("t.zcurate.parquet").card["options"][cut[2:]] == {"95%": 0.95, "60%": 0.6, "1_000": 1000}[value]
+    assert run("report", "--min-p", "10%", "--top", "1_000")[0] == 0

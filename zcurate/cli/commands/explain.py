@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ExplainOptions
 
@@ -13,7 +14,7 @@ REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: 
 ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
 
 
-@with_options(ExplainOptions, argument("report", REPORT, default=None, metavar="REPORT"), argument("row", ROW, default=None, metavar="ROW", many=True))
+@with_options(ExplainOptions, argument("report", REPORT, "REPORT", complete_report), argument("row", ROW, "ROW", many=True))
 def explain(report: str | None, row: list[str] | None, options: ExplainOptions) -> None:
     """Explain the verdicts of rows: threshold, held-out prediction, training curves, clues, most similar rows.
 

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
+from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
 from zcurate.plugins import FORMATS
 
 
-@with_options(
-    ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]")
-)
+@with_options(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", "REPORT", complete_report))
 def report(report: str | None, options: ReportOptions) -> None:
     """List the rows of a report, most suspicious first.
 

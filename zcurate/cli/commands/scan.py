@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from zcurate.cli.completion import complete_data
 from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.positional import need_data
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_share
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
     argument(
         "data",
         "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of parts or of pictures, glob, address (s3://, gs://, hf://, https://), or - for stdin.",
-        metavar="DATA",
+        "DATA",
+        complete_data,
     ),
 )
-def scan(data: str, options: ScanOptions) -> None:
+def scan(data: str | None, options: ScanOptions) -> None:
     """Find the wrong labels in DATA and write a report of every row.
 
     Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
     """
+    data = need_data(data, "scan")
     options.check()
     from zcurate.runtime import startup
 
