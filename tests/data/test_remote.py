@@ -106,14 +106,15 @@ def test_missing_or_unusable_addresses_are_refused(memory):
     memory.pipe("/bucket/empty.csv", b"")
     memory.pipe("/bins/a.bin", b"x")
     memory.pipe("/bins/b.bin", b"x")
-    memory.pipe("/notes/a.csv", b"x,label\n1,a\n")
+    memory.pipe("/mixed/a.csv", b"x,label\n1,a\n")
+    memory.pipe("/mixed/b.jsonl", b"{}")
     for path, message in {
         "memory://bucket/gone.csv": "memory://bucket/gone.csv: no such file",
         "memory://gone/": "memory://gone/: no such file",
         "memory://bucket/*.parquet": "matches no file",
         "memory://bucket/empty.csv": "the file is empty",
         "memory://bins/a.bin": "unknown format",
-        "memory://notes": "try --input-format csv",
+        "memory://mixed": "a folder of csv and jsonl files — expected one format, named — try --input-format csv",
         "memory://bins/": "no Parquet files in this folder — it holds 2 entries",
     }.items():
         with pytest.raises(InputError, match=message.replace("*", r"\*")):

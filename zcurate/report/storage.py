@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from zcurate.config.options import ScanOptions
 from zcurate.data import discovery, partitions, remote
 from zcurate.data.dataset import Dataset
-from zcurate.data.images import EXTENSIONS as IMAGE_EXTENSIONS
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
 from zcurate.plugins import READERS
@@ -79,11 +78,10 @@ def locate(path: str) -> Source:
         ReportError: there is nothing at the path.
     """
     if not remote.is_remote(path) and not os.path.exists(path):
-        near = [name.removesuffix("/") for name in discovery.similar_paths(path, lambda name: name.endswith(ENDING))]
-        stems = {discovery.stem_of(name.removesuffix(ENDING)): name for name in near}
-        meant = stems.get(discovery.stem_of(path.removesuffix(ENDING)))
-        hint = f" — did you mean {meant}?" if meant else did_you_mean(path, near) or " — run `zcurate scan DATA` first"
-        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING}{hint}")
+        names = discovery.siblings_of(path, lambda name: name.endswith(ENDING))
+        same_stem = next((name for name in names if discovery.stem_of(path.removesuffix(ENDING)) == name.removesuffix(ENDING)), None)
+        hint = f" — did you mean {same_stem}?" if same_stem else did_you_mean(os.path.basename(path.rstrip("/")), names)
+        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING}{hint or ' — run `zcurate scan DATA` first'}")
     try:
         return Source(path, (path,), "parquet") if os.path.isfile(path) else discovery.locate(path, "parquet")
     except InputError as error:
@@ -104,7 +102,7 @@ def not_a_report(path: str) -> str:
     to_list = f"zcurate report {shlex.quote(report)}" if os.path.exists(report) else f"zcurate scan {shlex.quote(path)}"
     if os.path.isdir(path):
         what, cure = "a folder", to_list
-    elif path.lower().endswith(IMAGE_EXTENSIONS):
+    elif discovery.is_picture_name(path):
         what, cure = "a picture", "scan the folder that holds the class folders: zcurate scan FOLDER"
     elif kind is not None and READERS[kind].is_tabular:
         what, cure = "a table", to_list
