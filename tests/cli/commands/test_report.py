@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.report.test_report import small
+from zcurate.errors import UsageError
 
 
 def last(err):
@@ -66,3 +67,39 @@ def test_a_typing_error_in_the_name_of_a_report_suggests_the_report(run, here, n
     small().save("t.zcurate.parquet")
     code, _, err = run("report", name)
     assert code == 2 and last(err).endswith("did you mean t.zcurate.parquet?")
+
+
+def test_a_workbook_is_written_by_its_ending(run, here):
+    openpyxl = pytest.importorskip("openpyxl")
+    small().save("t.zcurate.parquet")
+    assert run("report", "-o", "wrong.xlsx")[:2] == (0, "")
+    rows = list(openpyxl.load_workbook("wrong.xlsx").active.iter_rows(values_only=True))
+    assert rows[0][:4] == ("row", "given", "suggested", "verdict")
+    assert {row[3] for row in rows[1:]} == {"incorrect"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wrong.xls", "did you mean .xlsx?"),
+        ("wrong.csv.gz", "no format has the ending .gz"),
+        ("wrong.html", "or --format F"),
+        ("wrong.jsnl", "did you mean .jsonl?"),
+    ],
+)
+def test_a_file_of_an_unknown_ending_is_not_written_as_csv(run, here, name, told):
+    small().save("t.zcurate.parquet")
+    code, out, err = run("report", "-o", name)
+    assert (code, out) == (2, "") and told in last(err)
+    assert run("report", "-o", name, "--format", "csv")[0] == 0
+
+
+@pytest.mark.parametrize("form", ["xlsx", "parquet"])
+def test_a_binary_format_is_not_written_to_a_terminal(run, here, monkeypatch, form):
+    from zcurate.cli.commands import report
+    from zcurate.config.options import ReportOptions
+
+    monkeypatch.setattr(report.sys.stdout, "isatty", lambda: True, raising=False)
+    with pytest.raises(UsageError, match=f"--format {form}: is not text for a terminal — .* — add -o report.{form}"):
+        report.format_of(ReportOptions(format=form))
+    assert report.format_of(ReportOptions(format=form, output="x.bin")) == form
