@@ -38,7 +38,8 @@ def differences(card: dict[str, Any], options: ScanOptions, data: Dataset | None
 
 def inferred_pairs(card: dict[str, Any], options: ScanOptions, data: Dataset | None) -> list[tuple[str, Any, Any]]:
     """List (option, value of the report, value of the scan) of label, task and format as far as both are known."""
-    old = (card.get("columns", {}).get("label"), card.get("task", {}).get("kind"), card["input"].get("format"))
+    is_file = card["input"].get("path") != "memory"
+    old = (card.get("columns", {}).get("label"), card.get("task", {}).get("kind"), card["input"].get("format") if is_file else None)
     if data is not None:
         new: tuple[str | None, str | None, str | None] = (data.roles.label, data.task.kind, data.origin.format)
     else:
