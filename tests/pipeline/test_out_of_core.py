@@ -263,7 +263,7 @@ def test_an_input_that_cannot_be_streamed_is_named_in_the_error(tmp_path):
 
 
 def test_rows_stay_in_memory_without_a_limit_and_below_one(parts):
-    data = str(parts[0])
+    data = discovery.locate(str(parts[0]), None)
     progress = NoProgress()
     assert storage_policy.too_large(data, ScanOptions(), progress) is None
     assert storage_policy.too_large(data, ScanOptions(memory="64GB"), progress) is None
@@ -274,7 +274,7 @@ def test_a_machine_with_too_little_memory_is_a_note(parts, monkeypatch):
     notes = []
     progress = NoProgress()
     monkeypatch.setattr(progress, "note", notes.append)
-    assert storage_policy.too_large(str(parts[0]), ScanOptions(), progress) is not None
+    assert storage_policy.too_large(discovery.locate(str(parts[0]), None), ScanOptions(), progress) is not None
     assert "rows are kept in files" in notes[0]
 
 

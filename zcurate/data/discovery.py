@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zcurate.config.options import ScanOptions
@@ -15,6 +15,9 @@ from zcurate.data.images import EXTENSIONS as IMAGE_EXTENSIONS
 from zcurate.data.source import COMPRESSIONS, Source, local_errors
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.plugins import READERS
+
+NOTES = (".txt", ".json")
+"""Endings of tables that are often notes about the others in the folder."""
 
 
 def stem_of(path: str) -> str:
@@ -93,14 +96,29 @@ def locate(path: str, wanted: str | None) -> Source:
     if has_pattern(path) and not os.path.exists(path):
         return source_of_files(path, expand_pattern(glob.glob(path, recursive=True)), wanted)
     if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        siblings = os.listdir(folder) if os.path.isdir(folder) else []
-        hint = did_you_mean(os.path.basename(path), siblings) or " — check the path"
+        siblings = siblings_of(path, lambda name: not name.endswith(partitions.REPORT_ENDING))
+        hint = did_you_mean(os.path.basename(path.rstrip("/")), siblings) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
     if os.path.getsize(path) == 0:
         raise InputError(f"{path}: the file is empty — expected a header and data — is this the right file?")
     kind = wanted or format_of(path)
     return Source(path, (path,), check_format(path, kind))
+
+
+def siblings_of(path: str, is_wanted: Callable[[str], bool]) -> list[str]:
+    """List the entries of a path's folder whose names are wanted, for a hint at what was meant.
+
+    Args:
+        path: that does not exist.
+        is_wanted: whether to list a name.
+    """
+    folder = os.path.dirname(path.rstrip("/")) or "."
+    return [name for name in os.listdir(folder) if is_wanted(name)] if os.path.isdir(folder) else []
+
+
+def is_picture_name(path: str) -> bool:
+    """Return whether a file name ends like that of a picture."""
+    return path.lower().endswith(IMAGE_EXTENSIONS)
 
 
 def check_format(path: str, kind: str | None) -> str:
@@ -109,6 +127,8 @@ def check_format(path: str, kind: str | None) -> str:
     Raises:
         InputError: it is None.
     """
+    if kind is None and is_picture_name(path):
+        raise InputError(f"{path}: a single picture — expected a folder with a sub-folder of pictures per class, or a manifest — name the folder")
     if kind is None:
         endings = " ".join(sorted(ending for reader in READERS.values() for ending in reader.endings))
         raise InputError(f"{path}: unknown format — known endings: {endings} — name it with --input-format")
@@ -152,10 +172,10 @@ def remote_source(path: str, wanted: str | None) -> Source:
         names, files_info = remote.describe_files(system, [details[name] for name in files])
         if not details:
             raise InputError(f"{path}: no such file, or an empty folder — expected a table, or a folder of parts — check the address")
-        fitting = tuple(name for name in names if format_of(name) == (wanted or "parquet"))
+        fitting, kind = parts_of(names, others, wanted)
         if not fitting:
             raise InputError(no_parts_error(path, [*names, *others], wanted))
-        return remote_table(Source(path, fitting, wanted or "parquet", base=str(system.unstrip_protocol(inner)), remote=files_info.only(names, fitting)))
+        return remote_table(Source(path, fitting, kind, base=str(system.unstrip_protocol(inner)), remote=files_info.only(names, fitting)))
 
 
 def remote_table(source: Source) -> Source:
@@ -169,6 +189,32 @@ def remote_table(source: Source) -> Source:
             f"{source.path}: {source.format} is not read remotely — expected a table, or pictures in a column of bytes — copy it to this machine first"
         )
     return source
+
+
+def parts_of(files: Iterable[str], others: list[str], wanted: str | None) -> tuple[tuple[str, ...], str]:
+    """Choose the parts of a table among the files of a folder, in natural order.
+
+    Without a wanted format they are the Parquet files. Where there are none they are the tables, if all are of one format and nothing else is in the
+    folder that could be meant: no picture and no other folder. Text and JSON files beside tables proper are notes.
+
+    Args:
+        files: data files.
+        others: sub-folders that hold no parts.
+        wanted: `--input-format`, or None.
+
+    Returns:
+        The parts, none if there are none or they are not certain; and their format.
+    """
+    files = list(files)
+    kind = wanted or "parquet"
+    names = [name for name in files if format_of(name) == kind]
+    if wanted is None and not names and not others and not any(map(is_picture_name, files)):
+        tables = [name for name in files if os.path.splitext(name.lower())[1] not in NOTES]
+        formats = table_formats(tables)
+        if len(formats) == 1:
+            kind = formats.pop()
+            names = [name for name in tables if format_of(name) == kind]
+    return partitions.in_order(names), kind
 
 
 def no_parts_error(path: str, names: list[str], wanted: str | None) -> str:
@@ -225,9 +271,9 @@ def folder_source(path: str, wanted: str | None) -> Source:
         InputError: the folder contains neither, or tables of another format than the wanted one.
     """
     files, others = partitions.below(path, local_entries)
-    fitting = partitions.in_order(name for name in files if format_of(name) == (wanted or "parquet"))
+    fitting, kind = parts_of(files, others, wanted)
     if fitting and wanted != "folder":
-        return Source(path, fitting, wanted or "parquet", base=path)
+        return Source(path, fitting, kind, base=path)
     tables = table_formats(files)
     if wanted not in (None, "folder") or (tables and wanted is None):
         raise InputError(no_parts_error(path, [*files, *others], wanted))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,21 +15,6 @@ from zcurate.data.source import Source
 from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, listed
 from zcurate.runtime.store import MemoryMappedStore
-
-
-def from_frame(frame: Any) -> pa.Table:
-    """Convert a pandas DataFrame to a table; a column that Arrow cannot represent becomes text."""
-    names = unique_names([str(name) for name in frame.columns])
-    arrays = []
-    for position in range(len(names)):
-        series = frame.iloc[:, position]
-        try:
-            arrays.append(pa.array(series, from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError):
-            missing = series.isna()
-            arrays.append(pa.array([None if is_missing else str(value) for value, is_missing in zip(series, missing, strict=True)], pa.string()))
-    arrays = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
-    return pa.Table.from_arrays(arrays, names=names)
 
 
 def join_parts(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Table:

@@ -6,6 +6,7 @@ incompatible types are an error that names the part.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from zcurate.config.options import ScanOptions
 from zcurate.data import tables as tables_module
 from zcurate.data.dataset import Dataset
+from zcurate.data.partitions import REPORT_KEY
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
@@ -47,7 +49,7 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
         batchwise: it will be read batch by batch, and no part of it stays in memory.
 
     Raises:
-        InputError: it has disappeared, is truncated, or is not Parquet.
+        InputError: it has disappeared, is truncated, is not Parquet, or is a report.
     """
     fetch = source.remote is not None and whole
     open_file = source.open_unmapped if batchwise else source.open_mapped
@@ -55,6 +57,10 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
     settings: dict[str, Any] = {"buffer_size": BUFFER_BYTES, "pre_buffer": False} if batchwise else {}
     try:
         with pa.BufferReader(source.open(name).read()) if fetch else open_file(name) as raw, pq.ParquetFile(raw, **settings) as file:
+            if REPORT_KEY in (file.schema_arrow.metadata or {}):
+                path = source.path if source.base == source.path else name or source.path
+                to_list = f"zcurate report {shlex.quote(path)}"
+                raise InputError(f"{path}: is a zcurate report, not data — expected the data that it is a report of — to list its rows: {to_list}")
             yield file
     except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
         first_line = str(error).splitlines()[0][:120]
