@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import schema, stream, values
-from zcurate.data.dataset import Dataset, InputInfo, Roles, SkippedRow, Task
+from zcurate.data import declared_classes, schema, stream, values
+from zcurate.data.dataset import Dataset, DeclaredClasses, InputInfo, Roles, SkippedRow, Task
 from zcurate.data.preview import Preview
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
@@ -79,7 +79,7 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
             for batch in stream.record_batches(source, common, file_schemas, BATCH_ROWS, splits[number]):
                 counts.rows[number] += batch.num_rows
                 counts.sample.add(pa.Table.from_batches([batch]), rng)
-                counts.add(batch, roles.label)
+                counts.add(batch, roles.label, declared_classes.declared(common, roles.label))
         counts.sample.cut()
         return counts
 
@@ -90,7 +90,8 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     if begins[-1] == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     labels = pa.array(list(counts.labels), pa.string())
-    _, task = schema.label_task(labels, options.task, location, roles.label, sum(counts.labels.values()))
+    declared = declared_classes.declared(common, roles.label)
+    _, task = schema.label_task(labels, options.task, location, roles.label, sum(counts.labels.values()), declared)
     # Only rank 0 reads every byte once more, for the hash in the run card.
     origin = source.origin() if group.rank == 0 else InputInfo(source.path, source.format)
     data = sample_dataset(sample, counts.types, origin, dataclasses.replace(options, label=roles.label), task)
@@ -149,15 +150,16 @@ class ProfileCounts:
         types = TextTypes([name for name in strings if name not in roles.verbatim_columns()])
         return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), types, {})
 
-    def add(self, batch: pa.RecordBatch, label: str) -> None:
+    def add(self, batch: pa.RecordBatch, label: str, declared: DeclaredClasses | None) -> None:
         """Count the values of a batch.
 
         Args:
             batch: (n) rows.
             label: the label column.
+            declared: what the input says of its labels; None where nothing.
         """
         self.types.add(batch)
-        labels = values.without_missing_words(values.as_written(values.decode_column(pa.chunked_array([batch.column(label)]))))
+        labels = declared_classes.label_text(values.decode_column(pa.chunked_array([batch.column(label)])), declared)
         count_values(labels, self.labels, lambda word: values.as_numbers(pa.array([word])) is None)
         for name in list(self.strings):
             count_values(values.without_missing_words(values.decode_column(pa.chunked_array([batch.column(name)]))), self.strings[name], lambda _: False)

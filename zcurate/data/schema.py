@@ -5,6 +5,7 @@ One rule for all formats, so that the same data gets the same roles as CSV, JSON
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 
 import numpy as np
@@ -13,9 +14,10 @@ import pyarrow.compute as pc
 
 from zcurate.arrays.sample import HEAD_ROWS
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Column, ColumnKind, Dataset, ExcludedColumn, InputInfo, Roles, SkippedRow, Task
+from zcurate.data.dataset import Column, ColumnKind, Dataset, DeclaredClasses, ExcludedColumn, InputInfo, Roles, SkippedRow, Task
+from zcurate.data.declared_classes import label_column, label_text
 from zcurate.data.leakage import is_leak
-from zcurate.data.values import as_numbers, as_written, decode_column, normalize_column, without_missing_words
+from zcurate.data.values import as_numbers, decode_column, normalize_column
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
@@ -83,7 +85,9 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     return label
 
 
-def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labelled: int | None = None) -> tuple[pa.Array, Task]:
+def label_task(
+    labels: pa.Array, wanted: str, location: str, column: str, n_labelled: int | None = None, declared: DeclaredClasses | None = None
+) -> tuple[pa.Array, Task]:
     """Convert the labels to the report's form and infer the task.
 
     Args:
@@ -92,6 +96,7 @@ def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labe
         location: the input, for messages.
         column: name of the label column, for messages.
         n_labelled: number of labeled rows if `labels` are only the distinct values; None to count them.
+        declared: what the input says of its labels; None where nothing.
 
     Returns:
         (N) string, or float64 for regression, null where missing; and the task with its reason.
@@ -101,7 +106,7 @@ def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labe
         UsageError: the wanted task does not fit the labels.
     """
     try:
-        text = without_missing_words(as_written(labels))
+        text = label_text(labels, declared)
     except InputError as error:
         raise InputError(f"{location}: {error}") from error
     n_labelled = len(text) - text.null_count if n_labelled is None else n_labelled
@@ -111,9 +116,10 @@ def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labe
     values = pc.unique(text.drop_null())
     kind, why = wanted, "as asked for by --task"
     if wanted == "auto":
-        kind, why = infer_task(numbers, len(values), n_labelled)
+        kind, why = infer_task(numbers, len(values), n_labelled) if declared is None else declared_task(declared, len(values))
     if kind == "regression":
-        return regression_task(text, numbers, why, location, column)
+        given, task = regression_task(text, numbers, why, location, column)
+        return given, dataclasses.replace(task, declared=declared)
     if len(values) == 1:
         raise InputError(f"{location}: column '{column}' has one class, {values[0]} — expected two or more — name another with --label COL")
     if len(values) > MAX_CLASSES:
@@ -123,9 +129,23 @@ def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labe
         )
     if wanted == "binary" and len(values) != 2:
         raise UsageError(f"{location}: --task binary, but column '{column}' has {len(values)} classes — expected two — try --task multiclass")
-    key = (lambda v: (float(v), v)) if numbers is not None else (lambda v: (v.lower(), v))
+    # "nan" and "inf" may be the names of folders, and have no place among numbers.
+    is_ordered = numbers is not None and pc.all(pc.is_finite(numbers)).as_py()
+    key = (lambda v: (float(v), v)) if is_ordered else (lambda v: (v.lower(), v))
     classes = tuple(sorted((str(v) for v in values.to_pylist()), key=key))
-    return text, Task("binary" if len(classes) == 2 else "multiclass", why, classes)
+    if declared is not None and declared.names:
+        classes = tuple(name for name in dict.fromkeys(declared.names) if name in classes)
+    return text, Task("binary" if len(classes) == 2 else "multiclass", why, classes, declared)
+
+
+def declared_task(declared: DeclaredClasses, n_values: int) -> tuple[str, str]:
+    """Return the task of labels that the input declares to be classes, and its reason.
+
+    Args:
+        declared: what the input says of them.
+        n_values: number of distinct labels.
+    """
+    return ("binary" if n_values == 2 else "multiclass"), f"{declared.why} with {n_values} distinct value{'s' if n_values != 1 else ''}"
 
 
 def infer_task(numbers: pa.Array | None, n_values: int, n_labelled: int) -> tuple[str, str]:
@@ -295,10 +315,11 @@ def dataset(
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
     excluded = excluded_columns(names, options.exclude, location)
+    labels, declared = label_column(table, label)
     if task is None:
-        given, task = label_task(decode_column(table.column(label)), options.task, location, label)
+        given, task = label_task(labels, options.task, location, label, declared=declared)
     else:
-        given = without_missing_words(as_written(decode_column(table.column(label))))
+        given = label_text(labels, task.declared)
         given = given if task.classes else as_numbers(given)
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from zcurate.data import stream, values
 from zcurate.data.dataset import Dataset, Task
+from zcurate.data.declared_classes import label_text
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 
@@ -102,7 +103,7 @@ def typed_labels(array: pa.Array, task: Task) -> pa.Array:
     Returns:
         (n) string, or float64 for regression.
     """
-    text = values.without_missing_words(values.as_written(array))
+    text = label_text(array, task.declared)
     if task.kind != "regression":
         return text
     numbers = cast_column(text, pa.float64())

@@ -23,7 +23,8 @@ import pyarrow.csv
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema, tables
 from zcurate.data.dataset import Dataset, SkippedRow
-from zcurate.data.source import Source, compression_of, local_errors
+from zcurate.data.local_files import local_errors
+from zcurate.data.source import Source, compression_of
 from zcurate.errors import InputError, listed
 from zcurate.runtime.threads import background
 
