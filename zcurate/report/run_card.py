@@ -108,7 +108,7 @@ def finite(value: float) -> float | None:
 
 
 def describe_data(data: Dataset) -> dict[str, Any]:
-    """Describe task, columns and skipped rows."""
+    """Describe task, columns, skipped rows and files that were passed over."""
     roles = data.roles
     shape = None if data.pictures is None else list(data.pictures.shape[1:])
     return {
@@ -123,6 +123,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
         },
         "n_skipped": len(data.skipped),
         "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MAX_SKIPPED]],
+        "passed_over": data.passed_over,
     }
 
 
