@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zcurate.data import images
+from zcurate.data import decoding, images
 from zcurate.errors import InputError
+
+
+def decode(content):
+    return decoding.decode(io.BytesIO(content))
 
 
 def encoded(image, form="PNG", **settings):
@@ -35,33 +39,43 @@ COLOR = Image.fromarray(np.stack([np.full((16, 16), v, np.uint8) for v in (200, 
     ],
 )
 def test_every_mode_is_decoded(image, shape):
-    array = images.decode(encoded(image))
+    array = decode(encoded(image))
     assert array.shape == shape
     assert array.dtype == np.uint8
 
 
 def test_alpha_is_composited_on_white():
     transparent = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
-    assert (images.decode(encoded(transparent)) == 255).all()
+    assert (decode(encoded(transparent)) == 255).all()
 
 
 def test_sixteen_bits_become_eight():
     deep = Image.fromarray((np.arange(256, dtype=np.uint32).reshape(16, 16) * 257).astype(np.uint16))
-    np.testing.assert_array_equal(images.decode(encoded(deep)), np.arange(256).reshape(16, 16))
+    np.testing.assert_array_equal(decode(encoded(deep)), np.arange(256).reshape(16, 16))
 
 
 def test_exif_rotation_is_applied():
     image = Image.fromarray(np.concatenate([np.zeros((4, 8), np.uint8), np.full((4, 8), 255, np.uint8)]))
     exif = Image.Exif()
     exif[0x0112] = 6
-    rotated = images.decode(encoded(image, "TIFF", exif=exif))
+    rotated = decode(encoded(image, "TIFF", exif=exif))
     np.testing.assert_array_equal(rotated, np.asarray(image.rotate(-90, expand=True)))
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", encoded(COLOR)[:60]])
-def test_invalid_images_are_refused(content):
-    with pytest.raises(ValueError, match="not a picture that can be decoded"):
-        images.decode(content)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"no picture", "not a picture"),
+        (encoded(COLOR)[:60], "truncated or broken"),
+        (b"<!DOCTYPE html><html>404</html>", "not a picture but an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
+        (encoded(GRAY, "JPEG")[:200], "truncated or broken"),
+    ],
+)
+def test_invalid_images_are_refused_with_the_reason(content, reason):
+    with pytest.raises(ValueError, match=reason):
+        decode(content)
 
 
 def test_images_of_other_shapes_are_scaled_without_distortion():

@@ -101,3 +101,49 @@ def test_an_archive_without_labels_lists_its_arrays(tmp_path):
     np.savez(tmp_path / "a.npz", images=PIXELS, other=np.zeros(3))
     with pytest.raises(InputError, match="no array of labels — arrays: images, other"):
         read(tmp_path / "a.npz")
+
+
+def idx(array, kind=8):
+    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9, 20])
+@pytest.mark.parametrize("which", ["images-idx3", "labels-idx1"])
+def test_a_download_that_was_cut_short_is_refused(tmp_path, cut, which):
+    content = {"images-idx3": gzip.compress(idx(PIXELS)), "labels-idx1": gzip.compress(idx(np.array(LABELS).astype(np.uint8)))}
+    content[which] = content[which][: int(cut * len(content[which])) if cut < 1 else cut]
+    for name, part in content.items():
+        (tmp_path / f"t-{name}-ubyte.gz").write_bytes(part)
+    with pytest.raises(InputError, match=f"t-{which}-ubyte.gz: (cut short or broken|truncated|not an IDX file)"):
+        read(tmp_path / "t-images-idx3-ubyte.gz")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 8, 11, 16, 100])
+def test_a_plain_idx_file_that_was_cut_short_is_refused(tmp_path, n_bytes):
+    (tmp_path / "t-images-idx3-ubyte").write_bytes(idx(PIXELS)[:n_bytes])
+    with pytest.raises(InputError, match="t-images-idx3-ubyte: (the file is empty|truncated|not an IDX file)"):
+        read(tmp_path / "t-images-idx3-ubyte")
+
+
+def test_the_labels_of_an_idx_data_set_lead_to_the_images(tmp_path):
+    (tmp_path / "t-labels-idx1-ubyte").write_bytes(idx(np.array(LABELS).astype(np.uint8)))
+    for wanted in (None, "idx"):
+        with pytest.raises(InputError, match="expected the file of images"):
+            readers.read(discovery.locate(str(tmp_path / "t-labels-idx1-ubyte"), wanted), ScanOptions())
+
+
+@pytest.mark.parametrize(
+    ("images", "why"), [(np.array(["a", "b"] * 6).reshape(3, 2, 2), "images of type <U1"), (np.zeros((12, 4, 4), complex), "images of type complex128")]
+)
+def test_arrays_that_are_no_numbers_are_refused(tmp_path, images, why):
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(len(images)) % 2)
+    with pytest.raises(InputError, match=why):
+        read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("n_bytes", [10, 300, 900])
+def test_an_archive_that_was_cut_short_is_refused(tmp_path, n_bytes):
+    np.savez_compressed(tmp_path / "whole.npz", images=PIXELS, labels=np.array(LABELS).astype(int))
+    (tmp_path / "a.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match="not a whole .npz archive"):
+        read(tmp_path / "a.npz")

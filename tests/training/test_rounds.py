@@ -112,6 +112,17 @@ def test_regression_predicts_location_and_scale():
     assert np.corrcoef(evidence.heldout[:, 0], evidence.y)[0, 1] > 0.9
 
 
+@pytest.mark.parametrize(("n", "n_folds", "shares"), [(240, 4, (0.5, 0.3, 0.2)), (600, 3, (0.9, 0.1, 0.0)), (96, 8, (0.34, 0.33, 0.33))])
+def test_every_fold_gets_its_share_of_each_split_of_each_class(n, n_folds, shares):
+    rng = np.random.default_rng(0)
+    y, split = rng.integers(0, 3, n), rng.choice(3, n, p=shares)
+    fold = folds.stratified(np.arange(n), y, n_folds, np.random.default_rng(0), split)
+    for label in range(3):
+        for name in np.unique(split):
+            counts = np.bincount(fold[(y == label) & (split == name)], minlength=n_folds)
+            assert counts.max() - counts.min() <= 1
+
+
 def test_groups_stay_in_one_fold():
     rng = np.random.default_rng(0)
     keys = np.repeat(np.arange(30), 4)

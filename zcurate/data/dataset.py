@@ -55,6 +55,16 @@ class Roles:
 
 
 @dataclass(frozen=True)
+class DeclaredClasses:
+    """Labels that are classes because the input says so, whatever they look like."""
+
+    why: str
+    """What says so, in plain words."""
+    names: tuple[str, ...] = ()
+    """Name of each class number; empty where the labels are the names themselves."""
+
+
+@dataclass(frozen=True)
 class Task:
     """The prediction task."""
 
@@ -64,6 +74,8 @@ class Task:
     """How it was decided, in plain words."""
     classes: tuple[str, ...] = ()
     """The classes as written in the input, in class order; empty for regression."""
+    declared: DeclaredClasses | None = None
+    """What the input itself says of its labels; None where nothing."""
     variants: dict[str, str] = field(default_factory=dict)
     """Other spellings of a class -> its name in `classes`."""
     missing: tuple[str, ...] = ("",)
@@ -96,6 +108,8 @@ class SkippedRow:
     """In plain words."""
     line: int | None = None
     """1-based line of the file; None for formats without lines."""
+    path: str | None = None
+    """Path of a picture as in the report; None for other rows."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,12 @@ class Dataset:
     """Words, in lower case, that mean a missing value in feature columns."""
     n_total_rows: int | None = None
     """Rows of the input if this is a sample of them; None if these are all rows."""
+    splits: pa.Array | None = None
+    """(N) string, the split that each row is in (train, test, ...); None for an input without splits."""
+    decoding_bytes: int = 0
+    """Memory that decoding the largest picture took, about; 0 for tables."""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """File name ending -> number of files in the input's folder that were not read."""
 
     @property
     def n_rows(self) -> int:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import partitions, remote
-from zcurate.data.images import EXTENSIONS as IMAGE_EXTENSIONS
-from zcurate.data.source import COMPRESSIONS, Source, local_errors
+from zcurate.data import folder_tree, image_formats, partitions, picture_folder, picture_manifest, remote
+from zcurate.data.file_names import printable
+from zcurate.data.local_files import local_errors
+from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.plugins import READERS
 
 NOTES = (".txt", ".json")
 """Endings of tables that are often notes about the others in the folder."""
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
+"""File name endings of archives."""
+LABELS_IDX = re.compile(r"labels[-.]idx1|idx1-ubyte")
+"""Matches the name of an IDX file of labels."""
 
 
 def stem_of(path: str) -> str:
@@ -34,7 +40,7 @@ def stem_of(path: str) -> str:
     if extension.lower() in COMPRESSIONS:
         base, extension = os.path.splitext(base)
     known = format_of_ending(extension.lower()) is not None
-    return (base if known and not is_folder else name if not extension or is_folder or is_remote else base) or "data"
+    return printable(base if known and not is_folder else name if not extension or is_folder or is_remote else base) or "data"
 
 
 def has_pattern(path: str) -> bool:
@@ -99,6 +105,9 @@ def locate(path: str, wanted: str | None) -> Source:
         siblings = siblings_of(path, lambda name: not name.endswith(partitions.REPORT_ENDING))
         hint = did_you_mean(os.path.basename(path.rstrip("/")), siblings) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
+    if wanted == "folder":
+        advice = unpack_advice(path) or f"name its folder, {os.path.dirname(path) or '.'}"
+        raise InputError(f"{path}: a file — expected a folder with a sub-folder of pictures per class — {advice}")
     if os.path.getsize(path) == 0:
         raise InputError(f"{path}: the file is empty — expected a header and data — is this the right file?")
     kind = wanted or format_of(path)
@@ -116,23 +125,30 @@ def siblings_of(path: str, is_wanted: Callable[[str], bool]) -> list[str]:
     return [name for name in os.listdir(folder) if is_wanted(name)] if os.path.isdir(folder) else []
 
 
-def is_picture_name(path: str) -> bool:
-    """Return whether a file name ends like that of a picture."""
-    return path.lower().endswith(IMAGE_EXTENSIONS)
-
-
 def check_format(path: str, kind: str | None) -> str:
     """Return the format if it is known.
 
     Raises:
         InputError: it is None.
     """
-    if kind is None and is_picture_name(path):
+    if kind is None and (advice := unpack_advice(path)):
+        raise InputError(f"{path}: an archive — expected a table or a folder of pictures — {advice}")
+    if kind is None and image_formats.is_image_name(path):
         raise InputError(f"{path}: a single picture — expected a folder with a sub-folder of pictures per class, or a manifest — name the folder")
+    if kind is None and LABELS_IDX.search(os.path.basename(path)):
+        raise InputError(f"{path}: the labels of an IDX data set — expected the file of images, whose name holds 'images-idx3' — name that file")
     if kind is None:
         endings = " ".join(sorted(ending for reader in READERS.values() for ending in reader.endings))
         raise InputError(f"{path}: unknown format — known endings: {endings} — name it with --input-format")
     return kind
+
+
+def unpack_advice(path: str) -> str:
+    """Return what to do with an archive; empty for other files."""
+    if not path.lower().endswith(ARCHIVES):
+        return ""
+    shards = " (WebDataset shards are tar archives too)" if ".tar" in path.lower() else ""
+    return f"unpack it{shards} and name the folder"
 
 
 def remote_source(path: str, wanted: str | None) -> Source:
@@ -208,7 +224,7 @@ def parts_of(files: Iterable[str], others: list[str], wanted: str | None) -> tup
     files = list(files)
     kind = wanted or "parquet"
     names = [name for name in files if format_of(name) == kind]
-    if wanted is None and not names and not others and not any(map(is_picture_name, files)):
+    if wanted is None and not names and not others and not any(map(image_formats.is_image_name, files)):
         tables = [name for name in files if os.path.splitext(name.lower())[1] not in NOTES]
         formats = table_formats(tables)
         if len(formats) == 1:
@@ -238,7 +254,7 @@ def local_entries(folder: str) -> Iterator[tuple[str, bool]]:
     """
     with local_errors(folder), os.scandir(folder) as entries:
         for entry in entries:
-            yield f"{folder.rstrip('/')}/{entry.name}", entry.is_dir()
+            yield f"{folder.rstrip('/')}/{entry.name}", folder_tree.is_folder(entry)
 
 
 def expand_pattern(paths: list[str]) -> tuple[str, ...]:
@@ -267,23 +283,46 @@ def source_of_files(path: str, files: tuple[str, ...], wanted: str | None) -> So
 def folder_source(path: str, wanted: str | None) -> Source:
     """Create the source of a folder of table parts, or of image folders.
 
+    A folder with pictures in sub-folders is one of pictures whatever text lies beside them.
+
     Raises:
-        InputError: the folder contains neither, or tables of another format than the wanted one.
+        InputError: the folder contains neither, or both, or tables of another format than the wanted one.
     """
     files, others = partitions.below(path, local_entries)
     fitting, kind = parts_of(files, others, wanted)
+    if fitting and wanted not in (None, "folder"):
+        return Source(path, fitting, kind, base=path)
+    if wanted in (None, "folder") and picture_manifest.find_manifests(path) and picture_folder.has_pictures(path, below=False):
+        return Source(path, (), "folder")
+    has_pictures = wanted in (None, "folder") and picture_folder.has_pictures(path, below=True)
+    if has_pictures and fitting and kind == "parquet" and wanted is None:
+        found = f"Parquet parts ({os.path.basename(fitting[0])}, ...) and pictures in sub-folders"
+        raise InputError(f"{path}: a folder with both {found} — expected one or the other — try --input-format parquet, or --input-format folder")
+    if has_pictures:
+        return Source(path, (), "folder")
     if fitting and wanted != "folder":
         return Source(path, fitting, kind, base=path)
-    tables = table_formats(files)
-    if wanted not in (None, "folder") or (tables and wanted is None):
-        raise InputError(no_parts_error(path, [*files, *others], wanted))
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        if any(name.lower().endswith(IMAGE_EXTENSIONS) for name in names):
-            if os.path.abspath(folder) == os.path.abspath(path):
-                continue
-            return Source(path, (), "folder")
+    raise InputError(no_data_error(path, files, others, wanted))
+
+
+def no_data_error(path: str, files: list[str], others: list[str], wanted: str | None) -> str:
+    """Explain why a folder holds neither the wanted parts nor pictures in sub-folders.
+
+    Args:
+        path: of the folder.
+        files: data files in it.
+        others: its sub-folders.
+        wanted: `--input-format`, or None.
+    """
+    if wanted in (None, "folder") and picture_folder.has_pictures(path, below=False):
+        manifest = next((name for name in files if format_of(name) in ("csv", "tsv", "jsonl", "parquet") and not name.endswith((".txt", ".json"))), None)
+        advice = f"try the manifest, zcurate scan {manifest}" if manifest else "move them into a sub-folder per class, or write a manifest of paths and labels"
+        return f"{path}: pictures in the folder itself, and no pictures in sub-folders — expected a sub-folder per class — {advice}"
+    if wanted not in (None, "folder") or (table_formats(files) and wanted is None):
+        return no_parts_error(path, [*files, *others], wanted)
+    if archives := [name for name in files if name.lower().endswith(ARCHIVES)]:
+        return f"{path}: {len(archives)} archives such as {os.path.basename(archives[0])} — expected pictures or tables — {unpack_advice(archives[0])}"
     if nested := [name for folder in others for name in partitions.below(folder, local_entries)[0] if format_of(name) == "parquet"]:
         pattern = f"{path.rstrip('/')}/**/*.parquet"
-        raise InputError(f"{path}: {len(nested)} Parquet parts in plain sub-folders — expected them in the folder, or in ones like year=2020 — try '{pattern}'")
-    raise InputError(f"{path}: no pictures in sub-folders and no Parquet parts — expected a sub-folder per class, or a manifest — try the manifest file itself")
+        return f"{path}: {len(nested)} Parquet parts in plain sub-folders — expected them in the folder, or in ones like year=2020 — try '{pattern}'"
+    return f"{path}: no pictures in sub-folders and no Parquet parts — expected a sub-folder per class, or a manifest — try the manifest file itself"

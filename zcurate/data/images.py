@@ -1,36 +1,43 @@
-"""Decode images into one uint8 array at training size. The only module that uses Pillow.
+"""Decode the images of a data set into one uint8 array at training size.
 
-Handles grayscale, color, palettes, alpha (composited on white), 16 bits and EXIF rotation. Images of other sizes are scaled into a square
-and padded with the median color of their border.
+All of them share one scale of brightness, and one ground behind transparent pixels, which like size and channels are inferred from a sample.
+Images of other sizes are scaled into a square and padded with the median color of their border.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.data.brightness import SAMPLE_PIXELS, PixelValues
 from zcurate.data.dataset import SkippedRow
+from zcurate.data.decoding import GroundFinder, Look, decode, flatten, header, load
+from zcurate.data.file_names import printable
 from zcurate.errors import InputError
 from zcurate.runtime.store import MemoryMappedStore
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-"""File name extensions of images."""
-MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
-"""First bytes of image files (WebP is recognized by its 9th to 12th byte)."""
 SIZES = (8, 32)
 """Smallest and largest training side [pixels]; by taste, affordable on a CPU."""
 SAMPLE = 256
-"""Images that size and number of channels are inferred from."""
+"""Images that size, channels and brightness are inferred from."""
 DECODE_ROWS = 4096
 """Images decoded between two releases of a memory-mapped store."""
+MAX_SHOWN = 3
+"""Unreadable images named in a warning."""
+
+OpenImage = Callable[[int], BinaryIO]
+"""Opens the file of a row; raises ValueError or OSError if there is none."""
 
 
 @dataclass(frozen=True)
@@ -41,59 +48,58 @@ class Images:
     """(N, C, H, W) uint8, C = 1 or 3; zeros for an image that could not be read."""
     skipped: tuple[SkippedRow, ...]
     """Rows that could not be read, with the reason."""
+    decoding_bytes: int = 0
+    """Memory that decoding the largest image takes, about."""
 
 
-def decode(content: bytes) -> np.ndarray:
-    """Decode one image to (H, W) or (H, W, 3) uint8.
+class Survey:
+    """Sizes and pixel values of a sample of images."""
 
-    Raises:
-        ValueError: not an image, or a truncated one.
-    """
-    from PIL import Image, ImageOps
+    def __init__(self) -> None:
+        """No images yet."""
+        self.sides: list[int] = []
+        self.has_color = False
+        self.decoding_bytes = 0
+        self.shallow, self.deep, self.ground = PixelValues(), PixelValues(), GroundFinder()
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as opened:
-                opened.load()
-                image = ImageOps.exif_transpose(opened)
-                return flatten(image)
-    except Exception as error:
-        # Pillow raises many types for broken files, SyntaxError and struct.error among them.
-        raise ValueError(f"not a picture that can be decoded ({type(error).__name__})") from error
+    def add(self, stream: BinaryIO) -> None:
+        """Measure an image; its pixels are decoded only if they may tell more than those before.
 
+        Args:
+            stream: its file.
 
-def flatten(image: object) -> np.ndarray:
-    """Convert a Pillow image to 8-bit grayscale (H, W) or color (H, W, 3); alpha is composited on white, palettes are resolved."""
-    from PIL import Image
+        Raises:
+            ValueError: it cannot be decoded.
+        """
+        found = header(stream)
+        if found.must_measure or not self.has_color or not self.shallow.is_wide:
+            self.add_pixels(load(stream))
+        self.sides.append(found.side)
+        self.decoding_bytes = max(self.decoding_bytes, found.decoding_bytes)
 
-    assert isinstance(image, Image.Image)  # crack: narrows types only
-    if image.mode in ("I;16", "I;16B", "I;16L", "I", "F"):
-        return to_uint8(np.asarray(image))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or (image.mode == "P" and "transparency" in image.info):
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(background, image).convert("RGB")
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    array = np.asarray(image)
-    if array.ndim == 3 and (array[..., 0] == array[..., 1]).all() and (array[..., 0] == array[..., 2]).all():
-        return np.ascontiguousarray(array[..., 0])
-    return array
+    def add_pixels(self, loaded: object) -> None:
+        """Add the pixel values of an image.
 
+        Args:
+            loaded: array or Pillow image from `decoding.load`.
+        """
+        if isinstance(loaded, np.ndarray):
+            self.deep.add(loaded, SAMPLE_PIXELS // SAMPLE)
+            self.has_color |= loaded.ndim == 3
+            return
+        array = flatten(loaded, 255)  # type: ignore[arg-type]
+        self.shallow.add(array, 1)
+        self.has_color |= array.ndim == 3
+        if loaded.mode == "RGBA":  # type: ignore[attr-defined]
+            self.ground.add(loaded)  # type: ignore[arg-type]
 
-def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Convert pixel values of any type to uint8.
+    def look(self) -> Look:
+        """Choose brightness and ground for all images."""
+        return Look(self.shallow.brightness_8_bit(), self.deep.brightness(), self.ground.ground())
 
-    Args:
-        values: any shape; floats 0 to 1 or 0 to 255, integers 0 to 255 or 0 to 65535.
-    """
-    if values.dtype == np.uint8:
-        return values
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(finite.max()) if finite.size else 1.0
-    scale = 255.0 if values.dtype.kind == "f" and top <= 1 else 1 / 257 if top > 255 else 1.0
-    return np.clip(finite * scale, 0, 255).round().astype(np.uint8)
+    def training_shape(self) -> tuple[int, int]:
+        """Return side and channels to train at: the median longest side clipped to `SIZES`, and color if any image has it."""
+        return int(np.clip(np.median(self.sides), *SIZES)), 3 if self.has_color else 1
 
 
 def fit_to_square(array: np.ndarray, side: int, channels: int) -> np.ndarray:
@@ -127,23 +133,21 @@ def fit_to_square(array: np.ndarray, side: int, channels: int) -> np.ndarray:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def training_shape(sample: Iterable[np.ndarray]) -> tuple[int, int]:
-    """Return side and channels to train at: the median longest side clipped to `SIZES`, and color if any image has it.
-
-    Args:
-        sample: images (H, W) or (H, W, 3).
-    """
-    shapes = [(max(array.shape[:2]), 3 if array.ndim == 3 else 1) for array in sample]
-    side = int(np.clip(np.median([side for side, _ in shapes]), *SIZES))
-    return side, max(channels for _, channels in shapes)
+@contextmanager
+def decoding_threads() -> Iterator[Executor]:
+    """Yield the threads that images are decoded in; no warning of Pillow or NumPy about a single image reaches the user."""
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        # Once for all threads, as the filters belong to the process.
+        warnings.simplefilter("ignore")
+        yield pool
 
 
-def collect(n_rows: int, load: Callable[[int], np.ndarray], location: str, store: MemoryMappedStore | None = None) -> Images:
-    """Load all images at training size.
+def from_files(n_rows: int, open_image: OpenImage, location: str, store: MemoryMappedStore | None = None) -> Images:
+    """Decode encoded images to training size.
 
     Args:
         n_rows: N.
-        load: row -> image; raises ValueError or OSError if it cannot be read.
+        open_image: opens the file of a row.
         location: the input, for messages.
         store: memory-mapped store for the pixels; None for memory.
 
@@ -151,56 +155,84 @@ def collect(n_rows: int, load: Callable[[int], np.ndarray], location: str, store
         InputError: no image can be read.
     """
     skipped: dict[int, str] = {}
+    survey = Survey()
 
-    def attempt(row: int) -> np.ndarray | None:
+    def measure(row: int) -> None:
         try:
-            return load(row)
+            with open_image(row) as stream:
+                survey.add(stream)
         except (ValueError, OSError) as error:
-            skipped[row] = str(error)
-            return None
+            skipped[row] = reason_of(error)
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        rows = range(0, n_rows, max(1, n_rows // SAMPLE))
-        sample = [array for array in pool.map(attempt, rows) if array is not None]
-        if not sample:
-            sample = [array for array in pool.map(attempt, range(n_rows)) if array is not None][:SAMPLE]
-        if not sample:
+    with decoding_threads() as pool:
+        list(pool.map(measure, range(0, n_rows, max(1, n_rows // SAMPLE))))
+        if not survey.sides:
+            list(pool.map(measure, range(n_rows)))
+        if not survey.sides:
             reason = next(iter(skipped.values()), "no rows")
             raise InputError(f"{location}: none of {n_rows} pictures can be read — {reason} — check the paths (--root) and the files")
-        side, channels = training_shape(sample)
-        shape = (n_rows, channels, side, side)
-        pixels = np.zeros(shape, np.uint8) if store is None else store.zeros(shape, np.uint8)
+        look, shape = survey.look(), survey.training_shape()
 
-        def fill(row: int) -> None:
-            array = attempt(row)
-            if array is not None:
-                pixels[row] = fit_to_square(array, side, channels)
+        def load_row(row: int) -> np.ndarray:
+            with open_image(row) as stream:
+                return decode(stream, look)
 
-        for begin, end in chunk_ranges(n_rows, DECODE_ROWS):
-            list(pool.map(fill, range(begin, end), chunksize=64))
-            if store is not None:
-                store.release()
+        return dataclasses.replace(collect(n_rows, load_row, shape, pool, store), decoding_bytes=survey.decoding_bytes)
+
+
+def collect(n_rows: int, load_row: Callable[[int], np.ndarray], shape: tuple[int, int], pool: Executor, store: MemoryMappedStore | None) -> Images:
+    """Load all images at training size.
+
+    Args:
+        n_rows: N.
+        load_row: row -> (H, W) or (H, W, 3) uint8; raises ValueError or OSError if it cannot be read.
+        shape: training side and channels.
+        pool: threads to load them in.
+        store: memory-mapped store for the pixels; None for memory.
+    """
+    side, channels = shape
+    skipped: dict[int, str] = {}
+    sizes = (n_rows, channels, side, side)
+    pixels = np.zeros(sizes, np.uint8) if store is None else store.zeros(sizes, np.uint8)
+
+    def fill(row: int) -> None:
+        try:
+            pixels[row] = fit_to_square(load_row(row), side, channels)
+        except (ValueError, OSError) as error:
+            skipped[row] = reason_of(error)
+
+    for begin, end in chunk_ranges(n_rows, DECODE_ROWS):
+        # Few rows at a time for each thread, so that all of them have some of a small folder of photographs.
+        list(pool.map(fill, range(begin, end), chunksize=min(64, max(1, n_rows // 16))))
+        if store is not None:
+            store.release()
     return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)))
 
 
-def from_bytes(column: pa.Array, location: str, store: MemoryMappedStore | None = None) -> Images:
+def reason_of(error: ValueError | OSError) -> str:
+    """Put the reason why an image cannot be read into plain words."""
+    return f"cannot be opened ({error.strerror})" if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def from_column(column: pa.Array, paths: list[str | None] | None, location: str, store: MemoryMappedStore | None = None) -> Images:
     """Decode a column of encoded images.
 
     Args:
-        column: (N) binary, or Hugging Face's struct of `bytes` and `path`.
+        column: (N) binary.
+        paths: (N) files of rows without bytes; None if there are none.
         location: the input, for messages.
-        store: as for `collect`.
+        store: as for `from_files`.
     """
-    if pa.types.is_struct(column.type):
-        column = column.field("bytes")
 
-    def load(row: int) -> np.ndarray:
+    def open_image(row: int) -> BinaryIO:
         content = column[row].as_py()
-        if not content:
+        if content:
+            return io.BytesIO(content)
+        if paths is None or paths[row] is None:
             raise ValueError("no picture in this row")
-        return decode(content)
+        return open_file(paths[row])
 
-    return collect(len(column), load, location, store)
+    return from_files(len(column), open_image, location, store)
 
 
 def from_paths(paths: list[str | None], location: str, store: MemoryMappedStore | None = None) -> Images:
@@ -209,30 +241,36 @@ def from_paths(paths: list[str | None], location: str, store: MemoryMappedStore 
     Args:
         paths: (N) path of each file; None for a row without one.
         location: the input, for messages.
-        store: as for `collect`.
+        store: as for `from_files`.
     """
+    return from_files(len(paths), lambda row: open_file(paths[row]), location, store)
 
-    def load(row: int) -> np.ndarray:
-        path = paths[row]
-        if path is None:
-            raise ValueError("no path in this row")
-        if not os.path.isfile(path):
-            raise ValueError(f"no such file: {path}")
-        with open(path, "rb") as file:
-            return decode(file.read())
 
-    return collect(len(paths), load, location, store)
+def open_file(path: str | None) -> BinaryIO:
+    """Open an image file.
+
+    Raises:
+        ValueError: there is none, or it is no regular file.
+        OSError: it cannot be opened.
+    """
+    if path is None:
+        raise ValueError("no path in this row")
+    if not os.path.isfile(path):
+        if os.path.islink(path):
+            raise ValueError(f"no such file: a link to {printable(os.readlink(path))}")
+        raise ValueError(f"{'not a file' if os.path.exists(path) else 'no such file'}: {printable(path)}")
+    return open(path, "rb")
 
 
 def from_array(images: np.ndarray, location: str) -> Images:
-    """Convert an array of raw images.
+    """Convert an array of raw images; one scale of brightness for all of them.
 
     Args:
-        images: (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W); integers 0 to 255 or 0 to 65535, or floats 0 to 1 or 0 to 255.
+        images: (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W); numbers in any range, or booleans.
         location: the input, for messages.
 
     Raises:
-        InputError: another shape.
+        InputError: another shape or type.
     """
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
         images = images.transpose(0, 2, 3, 1)
@@ -241,5 +279,45 @@ def from_array(images: np.ndarray, location: str) -> Images:
     images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
     if 0 in images.shape:
         raise InputError(f"{location}: images of shape {images.shape} — expected at least one pixel of at least one picture")
-    images = to_uint8(images)
-    return collect(len(images), lambda row: images[row], location)
+    if images.dtype.kind not in "buif":
+        raise InputError(f"{location}: images of type {images.dtype} — expected numbers or booleans — convert the array")
+    values = PixelValues()
+    for begin, end in chunk_ranges(len(images), DECODE_ROWS):
+        values.add(images[begin:end], max(1, SAMPLE_PIXELS * (end - begin) // len(images)))
+    scale = values.brightness_8_bit() if images.dtype == np.uint8 else values.brightness()
+
+    def load_row(row: int) -> np.ndarray:
+        if images.dtype.kind == "f" and not np.isfinite(images[row]).any():
+            raise ValueError("no pixel is a finite number")
+        return scale.to_uint8(images[row])
+
+    side = int(np.clip(max(images.shape[1:3]), *SIZES))
+    with decoding_threads() as pool:
+        found = collect(len(images), load_row, (side, 3 if images.ndim == 4 else 1), pool, None)
+    if len(found.skipped) == len(images):
+        raise InputError(f"{location}: no pixel of {len(images)} pictures is a finite number — expected numbers — check how the array was made")
+    return found
+
+
+def with_paths(skipped: tuple[SkippedRow, ...], paths: pa.Array | None) -> tuple[SkippedRow, ...]:
+    """Add their paths to the rows that could not be read.
+
+    Args:
+        skipped: rows.
+        paths: (N) string; None if images have no paths.
+    """
+    return skipped if paths is None else tuple(dataclasses.replace(skip, path=paths[skip.row].as_py()) for skip in skipped)
+
+
+def skipped_warning(skipped: tuple[SkippedRow, ...], n_rows: int) -> list[str]:
+    """Warn of images that cannot be read and name some of them; no warning where there are none.
+
+    Args:
+        skipped: rows that cannot be read, with paths.
+        n_rows: of the input.
+    """
+    if not skipped:
+        return []
+    shown = "; ".join(f"{skip.path or f'row {skip.row}'}: {skip.reason}" for skip in skipped[:MAX_SHOWN])
+    more = "; ..." if len(skipped) > MAX_SHOWN else ""
+    return [f"{len(skipped)} of {n_rows} pictures cannot be read — {shown}{more} — they are in the report as skipped"]

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data.conversions import Conversion, convert_text, misfits, without_markers
-from zcurate.data.dataset import Task
+from zcurate.data.dataset import DeclaredClasses, Task
+from zcurate.data.declared_classes import label_text
 from zcurate.data.ordering import compare_orderings
-from zcurate.data.values import MISSING_WORDS, as_numbers, as_written, without_missing_words
+from zcurate.data.values import MISSING_WORDS, as_numbers, as_written
 from zcurate.errors import InputError, UsageError, listed
 
 MAX_CLASSES = 1000
@@ -45,8 +46,8 @@ class LabelContext:
     """`task`, `missing`, `keep_spelling`."""
     is_text: bool = False
     """The labels come from a text format, where words such as NA stand for missing ones."""
-    are_names: bool = False
-    """The labels are names of classes, whatever they look like: folders, a dictionary of names."""
+    declared: DeclaredClasses | None = None
+    """What the input itself says of its labels, such as that they are names of folders; None where nothing."""
     decimal_comma: bool = False
     """The file has decimal commas."""
     matrix: Matrix = field(default=lambda: None)
@@ -55,8 +56,6 @@ class LabelContext:
     @property
     def missing(self) -> tuple[str, ...]:
         """Words, in lower case, that mean a missing label."""
-        if self.are_names:
-            return EMPTY
         return missing_words(self.options, self.is_text)
 
 
@@ -92,24 +91,26 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
         UsageError: the wanted task does not fit the labels.
     """
     where = f"{context.location}: column '{context.column}'"
+    declared = context.declared
     try:
-        written = as_written(labels)
+        text = label_text(labels, declared, context.missing)
     except InputError as error:
         raise InputError(f"{context.location}: {error}") from error
-    text = without_missing_words(written, context.missing)
     counts = count_labels(text) if counts is None else counts
     n_labelled = sum(counts.values())
     if n_labelled == 0:
         raise InputError(f"{where} is empty — 0 of {len(text)} rows have a label — name another with --label COL")
-    warnings = missing_warning(written, context) if context.is_text and not context.are_names and context.options.missing is None else []
-    numbers, conversion = (None, None) if context.are_names else as_targets(text, context)
+    warnings = missing_warning(as_written(labels), context) if context.is_text and declared is None and context.options.missing is None else []
+    numbers, conversion = (None, None) if declared is not None and context.options.task != "regression" else as_targets(text, context)
     kind, why = context.options.task, "as asked for by --task"
     if kind == "auto":
-        kind, why, doubt = infer_task(text, numbers, conversion, counts, context)
+        kind, why, doubt = infer_task(numbers, conversion, counts, context)
         warnings += doubt
     if kind == "regression":
         return regression_labels(text, numbers, conversion, why, warnings, context)
-    variants = {} if context.options.keep_spelling else spelling_variants(counts)
+    # The names that an input declares itself are apart by its own words.
+    keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
+    variants = {} if keep else spelling_variants(counts)
     classes = [value for value in counts if value not in variants]
     check_classes(classes, n_labelled, numbers is not None, context)
     if kind == "binary" and len(classes) != 2:
@@ -118,8 +119,10 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
         warnings.append(variants_warning(variants, counts, where))
     is_number = all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value) for value in classes)
     key = (lambda value: (float(value), value)) if is_number else (lambda value: (value.lower(), value))
-    why = why if context.options.task != "auto" or not context.are_names else f"labels are names of {len(classes)} classes"
-    task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(sorted(classes, key=key)), variants, context.missing)
+    ordered = sorted(classes, key=key)
+    if declared is not None and declared.names:
+        ordered = [name for name in dict.fromkeys(declared.names) if name in classes]
+    task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(ordered), declared, variants, context.missing)
     return Labels(text, task, tuple(warnings))
 
 
@@ -158,13 +161,10 @@ def as_targets(text: pa.Array, context: LabelContext) -> tuple[pa.Array | None, 
     return converted.cast(pa.float64()), conversion
 
 
-def infer_task(
-    text: pa.Array, numbers: pa.Array | None, conversion: Conversion | None, counts: dict[str, int], context: LabelContext
-) -> tuple[str, str, list[str]]:
+def infer_task(numbers: pa.Array | None, conversion: Conversion | None, counts: dict[str, int], context: LabelContext) -> tuple[str, str, list[str]]:
     """Infer the task, its reason, and what to say where the labels leave it open (DESIGN section 3).
 
     Args:
-        text: (N) labels.
         numbers: (N) float64 labels; None for text.
         conversion: how text became numbers; None for plain numbers.
         counts: label -> number of rows.
@@ -173,6 +173,8 @@ def infer_task(
     n_values = len(counts)
     plural = "s" if n_values != 1 else ""
     classes = "binary" if n_values == 2 else "multiclass"
+    if context.declared is not None:
+        return classes, f"{context.declared.why} with {n_values} distinct value{plural}", []
     if numbers is None:
         return classes, f"labels are text with {n_values} distinct value{plural}", []
     known = numbers.drop_null()
@@ -278,7 +280,7 @@ def regression_labels(text: pa.Array, numbers: pa.Array | None, conversion: Conv
     numbers = pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
     if len(pc.unique(numbers.drop_null())) < 2:
         raise InputError(f"{where} holds one value — expected a target that varies — name another with --label COL")
-    return Labels(numbers, Task("regression", why, missing=context.missing, conversion=conversion), tuple(warnings))
+    return Labels(numbers, Task("regression", why, declared=context.declared, missing=context.missing, conversion=conversion), tuple(warnings))
 
 
 def labels_of_task(array: pa.Array, task: Task) -> pa.Array:
@@ -291,7 +293,7 @@ def labels_of_task(array: pa.Array, task: Task) -> pa.Array:
     Returns:
         (n) string, or float64 for regression.
     """
-    text = without_missing_words(as_written(array), task.missing)
+    text = label_text(array, task.declared, task.missing)
     if task.kind != "regression":
         return text
     numbers = as_numbers(text) if task.conversion is None else None

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import images, readers, schema, stream, tables
-from zcurate.data.dataset import Dataset, FileNotes, InputInfo
+from zcurate.data import picture_folder, picture_manifest, readers, stream, tables
+from zcurate.data.dataset import Dataset, InputInfo
 from zcurate.data.readers import image_folder
 from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError
@@ -121,19 +121,18 @@ def head_of_file(name: str) -> tuple[bytes, int]:
 
 
 def preview_folder(source: Source, options: ScanOptions) -> Preview | None:
-    """Preview evenly spaced images of a folder and count all; None for a small folder."""
-    paths, labels = image_folder.list_images(source)
-    step = max(1, len(paths) // MAX_IMAGES)
+    """Preview evenly spaced images of a folder and count all; None for a small folder, and for one with manifests."""
+    if picture_manifest.find_manifests(source.path):
+        return None
+    listing = picture_folder.list_pictures(source.path)
+    total = len(listing.paths)
+    step = max(1, total // MAX_IMAGES)
     if step == 1:
         return None
-    paths, labels, total = paths[::step], labels[::step], len(paths)
-    decoded = images.from_paths([os.path.join(source.path, path) for path in paths], source.path)
-    table = pa.table({"path": pa.array(paths), "label": pa.array(labels)})
-    with_label = dataclasses.replace(options, label="label")
-    sample = schema.dataset(
-        table, InputInfo(source.path, "folder"), with_label, decoded.pixels, table.column("path").combine_chunks(), FileNotes(decoded.skipped)
-    )
-    return scaled_to(sample, total, True)
+    n_bytes = sum(os.path.getsize(path) for name in listing.paths if os.path.isfile(path := os.path.join(source.path, name)))
+    splits = None if listing.splits is None else listing.splits[::step]
+    some = dataclasses.replace(listing, paths=listing.paths[::step], labels=listing.labels[::step], splits=splits)
+    return scaled_to(image_folder.dataset_of(some, source, InputInfo(source.path, "folder", n_bytes), options), total, True)
 
 
 def scaled_to(sample: Dataset, n_rows: int, exact: bool) -> Preview:

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import schema, stream, values
-from zcurate.data.dataset import Dataset, FileNotes, InputInfo, Roles
+from zcurate.data import declared_classes, schema, stream, values
+from zcurate.data.dataset import Dataset, DeclaredClasses, FileNotes, InputInfo, Roles
 from zcurate.data.labels import missing_words
 from zcurate.data.preview import Preview
 from zcurate.data.source import Source
@@ -79,7 +79,7 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
             for batch in stream.record_batches(source, common, file_schemas, BATCH_ROWS, splits[number]):
                 counts.rows[number] += batch.num_rows
                 counts.sample.add(pa.Table.from_batches([batch]), rng)
-                counts.add(batch, roles.label)
+                counts.add(batch, roles.label, declared_classes.declared(common, roles.label))
         counts.sample.cut()
         return counts
 
@@ -94,6 +94,8 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     notes = FileNotes()
     for number in range(len(splits)):
         notes = notes.joined(counts.notes[number].after(int(begins[number])))
+    # The metadata say what the labels are.
+    sample = sample.replace_schema_metadata(common.metadata)
     data = sample_dataset(sample, counts, notes, origin, dataclasses.replace(options, label=roles.label))
     data = dataclasses.replace(data, n_total_rows=int(begins[-1]))
     categories = {column.name: dict(counts.strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
@@ -145,14 +147,15 @@ class ProfileCounts:
         strings = [field.name for field in schema if pa.types.is_string(field.type) and field.name != roles.label]
         return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), {}, missing)
 
-    def add(self, batch: pa.RecordBatch, label: str) -> None:
+    def add(self, batch: pa.RecordBatch, label: str, declared: DeclaredClasses | None) -> None:
         """Count the values of a batch.
 
         Args:
             batch: (n) rows.
             label: the label column.
+            declared: what the input says of its labels; None where nothing.
         """
-        labels = values.without_missing_words(values.as_written(values.decode_column(pa.chunked_array([batch.column(label)]))), self.missing)
+        labels = declared_classes.label_text(values.decode_column(pa.chunked_array([batch.column(label)])), declared, self.missing)
         count_values(labels, self.labels, lambda word: values.as_numbers(pa.array([word])) is None)
         for name in list(self.strings):
             count_values(values.without_missing_words(values.decode_column(pa.chunked_array([batch.column(name)]))), self.strings[name], lambda _: False)

@@ -5,6 +5,7 @@ One rule for all formats, so that the same data gets the same roles as CSV, JSON
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 
 import numpy as np
@@ -12,10 +13,10 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Roles, Task
+from zcurate.data.declared_classes import label_column
 from zcurate.data.features import FeatureColumn, feature_matrix, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, missing_words, read_labels
 from zcurate.data.leakage import is_leak
-from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
@@ -145,8 +146,9 @@ def dataset(
     features = [column for column in columns if column.kind is not None]
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
-    context = label_context(label, location, options, notes, features, pictures)
-    labels = read_labels(decode_column(table.column(label)), context, label_counts)
+    written, declared = label_column(table, label)
+    context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
+    labels = read_labels(written, context, label_counts)
     if pictures is None and not features:
         raise nothing_left(left_out, location)
     warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *leak_warnings(features, labels.given, labels.task)]
@@ -190,7 +192,7 @@ def label_context(
         step = max(1, pictures.shape[-1] // 8)
         return pictures[:, :, ::step, ::step].reshape(len(pictures), -1).astype(np.float32)
 
-    return LabelContext(location, label, options, notes.is_text, False, notes.decimal_comma, matrix)
+    return LabelContext(location, label, options, notes.is_text, None, notes.decimal_comma, matrix)
 
 
 def nothing_left(left_out: list[ExcludedColumn], location: str) -> InputError:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from zcurate.data import partitions, remote
+from zcurate.data import folder_tree, partitions, remote
 from zcurate.data import remote as remote_module
 from zcurate.data.dataset import FileNotes, InputInfo
+from zcurate.data.local_files import local_errors
 from zcurate.data.remote import Remote
 from zcurate.errors import InputError
 from zcurate.runtime.store import MemoryMappedStore
@@ -48,6 +48,8 @@ class Source:
     """The remote file system; None for local files."""
     store: MemoryMappedStore | None = field(default=None, repr=False, compare=False)
     """Memory-mapped store for decoded images; None for memory."""
+    is_manifest: bool = False
+    """The files are manifests inside the folder of pictures at `path`: their file names are relative to themselves."""
     original: Source | None = field(default=None, repr=False, compare=False)
     """The input of which the files are a copy in another format; None if they are the input itself."""
     digests: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False, compare=False)
@@ -87,7 +89,7 @@ class Source:
             self.digests[name] = len(content), hashlib.blake2b(content, digest_size=16).digest()
             return decompressed(pa.BufferReader(content), compression_of(name))
         with local_errors(name):
-            return pa.input_stream(name, compression=compression_of(name))
+            return decompressed(pa.OSFile(os.fsencode(name)), compression_of(name))
 
     def open_mapped(self, file: str | None = None) -> Any:
         """Open a file for random access, if possible without a copy in memory: memory-mapped, or block by block if remote.
@@ -106,7 +108,7 @@ class Source:
             file_object = self.remote.open(name)
             return pa.PythonFile(file_object, "r") if file_object.seekable() else pa.BufferReader(self.remote.content(name))
         with local_errors(name):
-            return pa.memory_map(name) if os.path.getsize(name) else pa.BufferReader(b"")
+            return pa.memory_map(os.fsencode(name)) if os.path.getsize(name) else pa.BufferReader(b"")
 
     def open_unmapped(self, file: str | None = None) -> Any:
         """Open a file for random access such that no part of it stays in memory: like `open_mapped`, without the mapping.
@@ -121,7 +123,7 @@ class Source:
         if self.content is not None or name is None or compression_of(name) or self.remote is not None:
             return self.open_mapped(file)
         with local_errors(name):
-            return pa.OSFile(name)
+            return pa.OSFile(os.fsencode(name))
 
     def open_whole(self, file: str | None = None) -> Any:
         """Open a file to read all of it: like `open_mapped`, but a remote file is fetched in one request instead of many.
@@ -187,21 +189,6 @@ class Source:
         return total, digest.hexdigest()
 
 
-@contextmanager
-def local_errors(name: str) -> Iterator[None]:
-    """Convert the system's errors into errors that name the local file.
-
-    Raises:
-        InputError: it has disappeared, or cannot be opened.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: was listed and is gone — expected it to exist until it is read — check what else writes there, then run again") from error
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{name}: cannot be opened ({error}) — check the path and its permissions") from error
-
-
 def compression_of(name: str) -> str | None:
     """Return Arrow's name of the compression that the file name's extension implies, or None."""
     return COMPRESSIONS.get(os.path.splitext(remote.bare(name) if remote.is_remote(name) else name)[1].lower())
@@ -218,12 +205,16 @@ def sniff_compression(head: bytes) -> str | None:
 
 
 def folder_digest(path: str) -> tuple[int, str]:
-    """Return the size of a folder and the hash of its files' names, sizes and times, which spares reading the images twice."""
+    """Return the size of a folder and the hash of its files' names, sizes and times, which spares reading the images twice.
+
+    Folders and files of other programs are left out; of a link that leads nowhere its own size and time count.
+    """
     digest, size = hashlib.blake2b(digest_size=16), 0
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(name for name in names if not name.endswith(partitions.REPORT_ENDING)):
-            status = os.stat(os.path.join(folder, name))
-            size += status.st_size
-            digest.update(f"{os.path.relpath(os.path.join(folder, name), path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for file in folder_tree.walk(path).all_files():
+        if file.name.endswith(partitions.REPORT_ENDING):
+            continue
+        name = os.path.join(path, file.path)
+        status = os.stat(name, follow_symlinks=os.path.exists(name))
+        size += status.st_size
+        digest.update(os.fsencode(file.path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return size, digest.hexdigest()

@@ -110,7 +110,8 @@ def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | 
             schema = schema if column in schema.names else schema.append(pa.field(column, pa.string()))
         schemas.append(schema)
     common = tables.common_schema(schemas, tuple(name or source.path for name in files))
-    return pa.schema([pa.field(field.name, pa.string()) if field.name in as_text else field for field in common]), file_schemas
+    fields = [pa.field(field.name, pa.string()) if field.name in as_text else field for field in common]
+    return pa.schema(fields, schemas[0].metadata), file_schemas
 
 
 def gather_or_raise(work: Callable[[], T], group: ProcessGroup) -> list[T]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import images, schema
-from zcurate.data.dataset import Dataset, FileNotes, InputInfo
-from zcurate.data.remote import is_remote
+from zcurate.data import image_formats, image_paths, images, schema
+from zcurate.data.dataset import Dataset, ExcludedColumn, FileNotes, InputInfo
+from zcurate.data.file_names import printable
 from zcurate.data.source import Source
 from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, listed
@@ -29,12 +30,15 @@ def join_parts(tables: list[pa.Table], source: Source, loose: bool = False) -> p
         InputError: a part whose columns differ from the first part's or whose types cannot be unified; names the part.
     """
     names = source.files or (source.path,)
-    tables = [table.rename_columns(unique_names(table.column_names)) for table in tables]
+    tables = [with_unique_names(table) for table in tables]
     tables = [with_partition(table, source.partition(name)) for table, name in zip(tables, names, strict=True)]
+    if source.is_manifest:
+        tables = [with_folder(table, os.path.relpath(os.path.dirname(name), source.path)) for table, name in zip(tables, names, strict=True)]
     if len(tables) == 1:
         return tables[0]
     schema = common_schema([table.schema for table in tables], names, loose)
-    return pa.concat_tables([cast_table(table, schema) for table in tables], promote_options="permissive")
+    joined = pa.concat_tables([cast_table(table, schema) for table in tables], promote_options="permissive")
+    return joined.replace_schema_metadata(tables[0].schema.metadata)
 
 
 def with_partition(table: pa.Table, columns: dict[str, str | None]) -> pa.Table:
@@ -43,6 +47,20 @@ def with_partition(table: pa.Table, columns: dict[str, str | None]) -> pa.Table:
         if name not in table.column_names:
             table = table.append_column(name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows))
     return table
+
+
+def with_folder(table: pa.Table, folder: str) -> pa.Table:
+    """Make the file names of a manifest relative to the folder of pictures that it is in.
+
+    Args:
+        table: the manifest, with a column `file_name`.
+        folder: the manifest's own folder, relative to that of the pictures.
+    """
+    position = table.schema.get_field_index("file_name")
+    if folder == "." or position < 0:
+        return table
+    names = decode_column(table.column(position))
+    return table.set_column(position, "file_name", pc.binary_join_element_wise(pa.scalar(printable(folder)), names, "/"))
 
 
 def common_schema(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool = False) -> pa.Schema:
@@ -94,6 +112,11 @@ def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table
 
 
+def with_unique_names(table: pa.Table) -> pa.Table:
+    """Make the column names of a table distinct; its metadata stay."""
+    return table.rename_columns(unique_names(table.column_names)).replace_schema_metadata(table.schema.metadata)
+
+
 def unique_names(names: list[str]) -> list[str]:
     """Make column names distinct: an empty name becomes `column_N`, repeated names get `.1`, `.2`, ..."""
     unique: dict[str, None] = {}
@@ -129,11 +152,13 @@ def image_column(table: pa.Table, wanted: str | None, location: str, reserved: s
         UsageError: `--image` names a column that does not exist or contains neither bytes nor paths.
     """
     schema.need_column(table.column_names, wanted, "--image", location)
+    if wanted is not None and wanted in web_image_columns(table, set()):
+        raise UsageError(f"{location}: --image {wanted} holds web addresses — expected paths or encoded bytes — download the pictures and write their paths")
     for name in [wanted] if wanted is not None else [name for name in table.column_names if name not in reserved]:
         kind = table.column(name).type
         if is_encoded(kind) and (wanted is not None or has_encoded_images(table.column(name))):
             return name
-        if is_text(kind) and (wanted is not None or has_image_paths(table.column(name))):
+        if is_text(kind) and (wanted is not None or image_paths.names_images(leading_texts(table.column(name)))):
             return name
     if wanted is not None:
         raise UsageError(f"{location}: --image {wanted} is of type {table.column(wanted).type} — expected paths or encoded bytes — name another")
@@ -147,16 +172,28 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def has_encoded_images(column: pa.ChunkedArray) -> bool:
-    """Return whether any of the leading values begins like an image file; other bytes are not images."""
+    """Return whether any of the leading values begins like an image file, or lacks bytes and names one; other bytes are not images."""
     head = column.slice(0, 20).to_pylist()
-    contents = [value.get("bytes") if isinstance(value, dict) else value for value in head]
-    return any(content[:16].startswith(images.MAGIC) or content[8:12] == b"WEBP" for content in contents if content)
+    cells = [value if isinstance(value, dict) else {"bytes": value} for value in head if value is not None]
+    if any(image_formats.begins_like_image(cell["bytes"][: image_formats.MAGIC_BYTES]) for cell in cells if cell["bytes"]):
+        return True
+    return image_paths.names_images([cell["path"] for cell in cells if not cell["bytes"] and isinstance(cell.get("path"), str)])
 
 
-def has_image_paths(column: pa.ChunkedArray) -> bool:
-    """Return whether nine in ten of the leading values end like the name of an image file."""
-    head = decode_column(column.slice(0, 100)).drop_null().to_pylist()
-    return len(head) > 0 and sum(value.strip().lower().endswith(images.EXTENSIONS) for value in head) >= 0.9 * len(head)
+def leading_texts(column: pa.ChunkedArray) -> list[str]:
+    """Return the leading values of a text column that are not null."""
+    return decode_column(column.slice(0, 100)).drop_null().to_pylist()
+
+
+def web_image_columns(table: pa.Table, reserved: set[str]) -> list[str]:
+    """Return the columns that hold web addresses of pictures.
+
+    Args:
+        table: the input.
+        reserved: label, id and excluded columns.
+    """
+    names = [name for name in table.column_names if name not in reserved and is_text(table.schema.field(name).type)]
+    return [name for name in names if image_paths.names_web_images(leading_texts(table.column(name)))]
 
 
 def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None = None, store: MemoryMappedStore | None = None) -> Dataset:
@@ -174,41 +211,65 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
         UsageError: a column that does not exist.
     """
     location = origin.path
-    table = table.rename_columns(unique_names(table.column_names))
+    table = with_unique_names(table)
     if table.num_rows == 0:
         return schema.dataset(table, origin, options)
     reserved = {str(options.label), str(options.id)} | set(schema.excluded_columns(table.column_names, options.exclude, location))
     name = image_column(table, options.image, location, reserved)
     if name is None:
-        return schema.dataset(table, origin, options, notes=notes)
+        return without_web_images(table, origin, options, notes, web_image_columns(table, reserved))
     schema.find_label(table.column_names, options.label, location)
-    root = None
     column = table.column(name).combine_chunks()
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     table = table.drop_columns([name])
+    paths, found = None, None
     if is_encoded(column.type):
-        decoded = images.from_bytes(column, location, store)
-        paths_field = column.field("path") if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0 else None
-        paths = paths_field.cast(pa.string()) if paths_field is not None and paths_field.null_count < len(paths_field) else None
+        content = column.field("bytes") if pa.types.is_struct(column.type) else column
+        if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0:
+            paths = column.field("path").cast(pa.string())
+            paths = None if paths.null_count == len(paths) else paths
+        without_bytes = pc.fill_null(pc.equal(pc.binary_length(content), 0), True)
+        if paths is not None and pc.any(without_bytes).as_py():
+            found = image_paths.find_files(pc.if_else(without_bytes, paths, pa.scalar(None, pa.string())).to_pylist(), location, options.root)
+        decoded = images.from_column(content, None if found is None else found.files(), location, store)
+        found = found if pc.all(without_bytes).as_py() else None
     else:
         paths = decode_column(pa.chunked_array([column]))
-        root = os.path.abspath(image_root(paths, location, options.root))
-        decoded = images.from_paths([path and os.path.join(root, path.strip()) for path in paths.to_pylist()], location, store)
+        found = image_paths.find_files(paths.to_pylist(), location, options.root)
+        decoded = images.from_paths(found.files(), location, store)
+    paths = paths if found is None else pa.array(found.paths, pa.string())
+    root = None if found is None else os.path.abspath(found.root)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
-    notes = (notes or FileNotes()).joined(FileNotes(decoded.skipped))
-    return schema.dataset(table, origin, options, decoded.pixels, paths, notes, root)
+    unread = images.with_paths(decoded.skipped, paths)
+    warnings = (*(() if found is None else found.warnings), *images.skipped_warning(unread, table.num_rows))
+    notes = (notes or FileNotes()).joined(FileNotes(unread, warnings))
+    data = schema.dataset(table, origin, options, decoded.pixels, paths, notes, root)
+    return dataclasses.replace(data, decoding_bytes=decoded.decoding_bytes)
 
 
-def image_root(paths: pa.Array, location: str, root: str | None) -> str:
-    """Choose the folder that image paths are relative to: `--root`, else the manifest's own, else the current one if only that fits.
+def without_web_images(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None, addresses: list[str]) -> Dataset:
+    """Infer roles and task of a table without images; columns of web addresses of pictures are left out, with a warning.
+
+    Args:
+        table: (N) every column.
+        origin: identity of the input.
+        options: column roles and task.
+        notes: what the reader found.
+        addresses: columns that hold web addresses of pictures.
 
     Raises:
-        UsageError: the manifest is remote and there is no `--root`.
+        InputError: no usable labels, or no column is left.
+        UsageError: a column that does not exist.
     """
-    if root is not None:
-        return root
-    if is_remote(location):
-        raise UsageError(f"{location}: names pictures that are not on this machine — expected them in a local folder — copy them and name it with --root DIR")
-    folder = os.path.dirname(location) if location not in ("-", "memory") else ""
-    first = next((path.strip() for path in pc.unique(paths).to_pylist() if path), "")
-    return "." if os.path.exists(first) and not os.path.exists(os.path.join(folder, first)) else folder or "."
+    if not addresses:
+        return schema.dataset(table, origin, options, notes=notes)
+    location = origin.path
+    label = schema.need_roles(table.column_names, options, location)
+    excluded = schema.excluded_columns(table.column_names, options.exclude, location)
+    what = f"'{addresses[0]}' holds web addresses of pictures, which are not read"
+    if not set(table.column_names) - {label, options.id, options.group, *excluded, *addresses}:
+        raise InputError(f"{location}: column {what} — expected files — download the pictures and name their folder with --root DIR")
+    data = schema.dataset(table, origin, dataclasses.replace(options, exclude=(*options.exclude, *addresses)), notes=notes)
+    left_out = tuple(ExcludedColumn(out.name, "web addresses of pictures") if out.name in addresses else out for out in data.roles.left_out)
+    note = f"column {what}: it is left out — download them to learn from the pictures, or say --exclude {addresses[0]}"
+    return dataclasses.replace(data, roles=dataclasses.replace(data.roles, left_out=left_out), warnings=(*data.warnings, note))

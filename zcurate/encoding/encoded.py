@@ -46,6 +46,8 @@ class EncodedRows:
     """(N,) int64, rows with the same key share a fold."""
     n_outputs: int
     """C classes, or 2 (location, log scale) for regression."""
+    split: np.ndarray | None = None
+    """(N,) int64, number of each row's split; None where the input has no splits."""
     x: Tensor | None = None
     """(N, F) float32, less the column's median, which also fills missing values."""
     bin_column: Tensor | None = None

@@ -24,7 +24,7 @@ from zcurate.data.table import ResidentTable, StreamedTable
 from zcurate.encoding.categorical import as_text, common_values
 from zcurate.encoding.dates import all_time_parts
 from zcurate.encoding.encoded import EncodedRows, dtype_for
-from zcurate.encoding.groups import group_codes, hashed_groups
+from zcurate.encoding.groups import group_codes, hashed_groups, split_codes
 from zcurate.encoding.images import order_by_content, take_in_order
 from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
 from zcurate.encoding.shuffle import shuffle_rows
@@ -63,8 +63,8 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     y = fields.pop("y").to(device)
     image_store = run.image_store if device.type == "cpu" else InMemoryStore()
     return EncodedRows(
-        y, row, group_codes(data, row), encoder.n_outputs, target=encoder.target, dtype=dtype_for(spec, len(row), device), image_store=image_store,
-        **on_device(fields, device),
+        y, row, group_codes(data, row), encoder.n_outputs, split_codes(data, row), target=encoder.target, dtype=dtype_for(spec, len(row), device),
+        image_store=image_store, **on_device(fields, device),
     )  # fmt: skip
 
 

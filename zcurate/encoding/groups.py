@@ -32,6 +32,19 @@ def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
     return np.where(group < 0, keys + len(row), group)
 
 
+def split_codes(data: Dataset, row: np.ndarray) -> np.ndarray | None:
+    """Number the splits of an input, (M,) int64; rows in no split have a number of their own. None where there are no splits.
+
+    Args:
+        data: N rows.
+        row: (M,) int64 rows.
+    """
+    if data.splits is None:
+        return None
+    codes = data.splits.take(pa.array(row)).dictionary_encode().indices
+    return pc.fill_null(codes.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+
+
 def hashed_groups(data: Dataset) -> np.ndarray:
     """Hash each row's group, (n,) int64; a missing group is hashed as a unique value."""
     groups = group_column(data).to_pylist()

@@ -28,6 +28,8 @@ START_SECONDS = 2.4
 """Starting Python, loading torch and Arrow."""
 PICTURE_SECONDS = 0.6e-3
 """Finding, decoding and resizing one small picture."""
+PICTURE_BYTES_PER_SECOND = 100e6
+"""Decoding and reducing large photographs."""
 ENCODE_SECONDS = 14e-9
 """Per number or category of a row."""
 TERM_SECONDS, PIECE_SECONDS = 2.2e-6, 0.4e-3
@@ -113,6 +115,8 @@ class Shape:
     """C classes, or 2 for regression."""
     regression: bool
     """Targets instead of classes."""
+    decoding_bytes: int = 0
+    """Memory that decoding the largest picture takes."""
 
     @property
     def n_columns(self) -> int:
@@ -174,7 +178,7 @@ def shape_of(data: Dataset, spec: ModelConfig) -> Shape:
         data.n_rows, data.origin.n_bytes, data.origin.format, data.table.nbytes / max(1, len(data.given)),
         n_numbers, n_bins, n_categories, n_dense + 384 * embeds, 0.0 if spec.text == "embedding" else 2.2 * length, length / 5 * embeds,
         None if data.pictures is None else (int(data.pictures.shape[1]), int(data.pictures.shape[2]), int(data.pictures.shape[3])),
-        data.n_classes or 2, data.task.kind == "regression",
+        data.n_classes or 2, data.task.kind == "regression", data.decoding_bytes,
     )  # fmt: skip
 
 
@@ -203,7 +207,7 @@ def reading_seconds(shape: Shape) -> float:
     reader = plugins.READERS.get(shape.format)
     if reader is not None and reader.bytes_per_second is not None:
         return shape.n_bytes / reader.bytes_per_second
-    return shape.n_rows * PICTURE_SECONDS * (shape.format == "folder")
+    return (shape.n_rows * PICTURE_SECONDS + shape.n_bytes / PICTURE_BYTES_PER_SECOND) * (shape.format == "folder")
 
 
 def stage_seconds(plan: Plan, shape: Shape, machine: Machine) -> dict[str, float]:
@@ -321,7 +325,8 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
     neighbors = NEIGHBOR_BYTES * min(1.0, n / MAX_NEIGHBOR_KEYS) if "neighbours" in spec.witnesses else 0
     batch_rows, copies = max(spec.batch, inference_batch_rows(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
-    return int(BASE_BYTES + ensemble_bytes(spec, shape) + n * row_bytes + min(batch_rows, n / spec.folds) * copies * 4 * inputs + neighbors)
+    base = BASE_BYTES + shape.decoding_bytes
+    return int(base + ensemble_bytes(spec, shape) + n * row_bytes + min(batch_rows, n / spec.folds) * copies * 4 * inputs + neighbors)
 
 
 def min_bytes(plan: Plan, shape: Shape) -> int:

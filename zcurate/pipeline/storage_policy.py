@@ -88,7 +88,9 @@ def may_be_large(path: str) -> bool:
 
     try:
         if os.path.isdir(path):
-            size = sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+            files = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+            # A link may lead nowhere.
+            size = sum(os.path.getsize(name) for name in files if os.path.isfile(name))
         else:
             size = sum(os.path.getsize(name) for name in glob.glob(path, recursive=True)) if not os.path.isfile(path) else os.path.getsize(path)
     except OSError:

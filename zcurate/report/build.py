@@ -60,6 +60,8 @@ def build_report(
             fields["id"] = data.table.column(data.roles.id).combine_chunks()
         if data.paths is not None:
             fields["path"] = data.paths
+        if data.splits is not None:
+            fields["split"] = data.splits
         return fields | {"given": data.given}
 
     def verdict_columns() -> dict[str, pa.Array]:
@@ -68,7 +70,8 @@ def build_report(
         return fields | {name: scatter.floats(getattr(verdicts, name)) for name in ("p_incorrect", "p_hard", "p_outlier")}
 
     def rank_columns() -> dict[str, pa.Array]:
-        return {"rank": rank_column(scatter, rows.rank), "reasons": reasons_column(scatter, verdicts.reasons)}
+        reasons = reasons_column(scatter, verdicts.reasons)
+        return {"rank": rank_column(scatter, rows.rank), "reasons": with_skip_reasons(reasons, data)}
 
     def attribution() -> dict[str, pa.Array]:
         return {"telling": attribution_column(data, scatter, verdicts, rows.predicted, profiles)}
@@ -137,6 +140,20 @@ def reasons_column(scatter: RowScatter, reasons: np.ndarray) -> pa.Array:
     """
     placed = scatter.put(reasons, -1, np.int8)
     return to_lists(pa.array(CODES).take(pa.array(placed[placed >= 0])), (placed >= 0).sum(1), empty=True)
+
+
+def with_skip_reasons(reasons: pa.Array, data: Dataset) -> pa.Array:
+    """Give each picture that could not be read the reason, in words.
+
+    Args:
+        reasons: (N) list<string>, empty for these rows.
+        data: N rows.
+    """
+    if data.pictures is None or not data.skipped:
+        return reasons
+    words = {skip.row: skip.reason for skip in data.skipped}
+    values = reasons.to_pylist()
+    return pa.array([[words[row]] if row in words else codes for row, codes in enumerate(values)], reasons.type)
 
 
 def label_column(data: Dataset, scatter: RowScatter, values: np.ndarray, target: Any) -> pa.Array:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
+from zcurate.data.file_names import existing
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.report.report import Report
 from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
@@ -50,7 +51,7 @@ def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     if options.columns is None:
         table = table.drop_columns([name for name in CURVE_COLUMNS if name in table.column_names])
     if ids and "path" in table.column_names:
-        table = table.set_column(table.column_names.index("path"), "path", pa.array(relative_paths(report, table), pa.string()))
+        table = table.set_column(table.column_names.index("path"), "path", pa.array(relative_paths(report, table), pa.binary()))
     if options.with_data:
         table = join_data(table, input_columns(report))
     if options.columns is None:
@@ -65,12 +66,15 @@ def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     return table.select(wanted)
 
 
-def relative_paths(report: Report, table: pa.Table) -> list[str]:
-    """Make picture paths relative to the current folder; unchanged where they are not files, the row number where there is none."""
+def relative_paths(report: Report, table: pa.Table) -> list[bytes]:
+    """Make picture paths relative to the current folder; unchanged where they are not files, the row number where there is none.
+
+    As bytes, since the name of a file may be no text.
+    """
     root = report.card["input"].get("root")
     found = []
     for row, path in zip(table.column("row").to_pylist(), table.column("path").to_pylist(), strict=True):
-        found.append(str(row) if path is None else path if root is None else os.path.relpath(os.path.join(root, path.strip())))
+        found.append(os.fsencode(str(row) if path is None else path if root is None else os.path.relpath(existing(path, root))))
     return found
 
 

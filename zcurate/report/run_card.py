@@ -13,7 +13,7 @@ from zcurate.arrays.chunk import chunk_ranges
 from zcurate.arrays.sort import argsort
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
-from zcurate.data.dataset import Dataset
+from zcurate.data.dataset import Dataset, SkippedRow
 from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import best_other, take_rows
 from zcurate.judge.blocks import Judged
@@ -108,7 +108,7 @@ def finite(value: float) -> float | None:
 
 
 def describe_data(data: Dataset) -> dict[str, Any]:
-    """Describe task, columns and skipped rows."""
+    """Describe task, columns, skipped rows and files that were passed over."""
     roles = data.roles
     shape = None if data.pictures is None else list(data.pictures.shape[1:])
     return {
@@ -122,8 +122,15 @@ def describe_data(data: Dataset) -> dict[str, Any]:
             "pictures": shape,
         },
         "n_skipped": len(data.skipped),
-        "skipped": [dataclasses.asdict(skip) for skip in data.skipped[:MAX_SKIPPED]],
+        "skipped": [describe_skipped(skip) for skip in data.skipped[:MAX_SKIPPED]],
+        "passed_over": data.passed_over,
     }
+
+
+def describe_skipped(skip: SkippedRow) -> dict[str, Any]:
+    """Describe a row that could not be read; only that of a picture has a path."""
+    entry = dataclasses.asdict(skip)
+    return {name: value for name, value in entry.items() if name != "path" or value is not None}
 
 
 def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> dict[str, Any]:

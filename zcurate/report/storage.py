@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import discovery, partitions, remote
+from zcurate.data import discovery, image_formats, partitions, remote
 from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
@@ -102,7 +102,7 @@ def not_a_report(path: str) -> str:
     to_list = f"zcurate report {shlex.quote(report)}" if os.path.exists(report) else f"zcurate scan {shlex.quote(path)}"
     if os.path.isdir(path):
         what, cure = "a folder", to_list
-    elif discovery.is_picture_name(path):
+    elif image_formats.is_image_name(path):
         what, cure = "a picture", "scan the folder that holds the class folders: zcurate scan FOLDER"
     elif kind is not None and READERS[kind].is_tabular:
         what, cure = "a table", to_list

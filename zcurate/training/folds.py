@@ -13,16 +13,17 @@ AUXILIARY_SEED = 13
 """Mixed with the user's seed for the folds of the auxiliary models."""
 
 
-def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random.Generator, split: np.ndarray | None = None) -> np.ndarray:
     """Assign rows to folds.
 
-    Rows with the same key share a fold; if all keys are unique, each fold gets equal shares of all labels.
+    Rows with the same key share a fold; if all keys are unique, each fold gets equal shares of all labels, and of all splits of each label.
 
     Args:
         fold_key: (N,) int64.
         y: (N,) labels; targets are spread by their order.
         n_folds: F.
         rng: source of the order.
+        split: (N,) number of each row's split; None where the input has no splits.
 
     Returns:
         (N,) int64 fold of each row.
@@ -31,6 +32,8 @@ def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random
     if len(keys) < len(fold_key):
         return rng.permutation(len(keys))[key_of_row] % n_folds
     shuffled = rng.permutation(len(y))
+    # Rows are dealt out label by label, and within a label split by split.
+    shuffled = shuffled if split is None else shuffled[np.argsort(split[shuffled], kind="stable")]
     by_label = shuffled[np.argsort(y[shuffled], kind="stable")]
     fold = np.empty(len(y), np.int64)
     fold[by_label] = np.arange(len(y)) % n_folds
@@ -66,4 +69,4 @@ def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold:
 
 def auxiliary_folds(encoded: EncodedRows, seed: int) -> np.ndarray:
     """Assign rows to the folds of the auxiliary models, (N,) int64."""
-    return stratified(encoded.fold_key, encoded.y.cpu().numpy(), trees.N_FOLDS, np.random.default_rng([seed, AUXILIARY_SEED]))
+    return stratified(encoded.fold_key, encoded.y.cpu().numpy(), trees.N_FOLDS, np.random.default_rng([seed, AUXILIARY_SEED]), encoded.split)

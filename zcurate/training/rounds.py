@@ -282,7 +282,7 @@ def train(
     for at in range(spec.rounds):
         rng = np.random.default_rng([run.seed, at])
         if store.resident:
-            fold = stratified(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
+            fold = stratified(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng, encoded.split)
         else:
             fold = store.zeros((encoded.n_rows,), np.uint8)
             streamed(encoded.fold_key, y, spec.folds, run.seed + at, fold)

@@ -80,9 +80,9 @@ def refuse_data(word: str) -> None:
     Raises:
         ReportError: the word is a table or a folder.
     """
-    from zcurate.data import discovery
+    from zcurate.data import image_formats
     from zcurate.errors import ReportError
     from zcurate.report.storage import not_a_report
 
-    if os.path.exists(word) and not discovery.is_picture_name(word):
+    if os.path.exists(word) and not image_formats.is_image_name(word):
         raise ReportError(not_a_report(word))

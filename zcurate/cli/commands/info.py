@@ -79,7 +79,9 @@ def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
     if data.roles.left_out:
         facts["left out"] = [f"{column.name}: {column.why}" for column in data.roles.left_out]
     if data.skipped:
-        facts["unreadable"] = [f"row {skip.row}: {skip.reason}" for skip in data.skipped[:10]]
+        facts["unreadable"] = [f"row {skip.row}{f', {skip.path}' if skip.path else ''}: {skip.reason}" for skip in data.skipped[:10]]
+    if data.passed_over:
+        facts["passed over"] = ", ".join(f"{n} {ending}" for ending, n in data.passed_over.items())
     if data.warnings:
         facts["warnings"] = list(data.warnings)
     return facts

@@ -79,7 +79,8 @@ def plural(kind: str, n: int) -> str:
 def details(card: dict[str, Any]) -> list[str]:
     """List columns left out, rows skipped, the skill, the weights of models and clues, and the timings."""
     out = [f"left out  {entry['name']}: {entry['why']}" for entry in card["columns"]["left_out"]]
-    out += [f"skipped   row {entry['row']}: {entry['reason']}" for entry in card["skipped"][:10]]
+    out += [f"skipped   {skipped_row(entry)}: {entry['reason']}" for entry in card["skipped"][:10]]
+    out += [f"passed    {n} files ending in {ending}" for ending, n in card.get("passed_over", {}).items()]
     skill = card["skill"]
     out.append(f"skill     held-out {skill['measure']} {skill['value']:.3f}, chance {skill['chance']:.3f}")
     out.append(f"rounds    {card['model']['n_epochs']} epochs, {card['model']['folds']} members each")
@@ -89,6 +90,11 @@ def details(card: dict[str, Any]) -> list[str]:
     out.append("timings   " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in card["costs"].items()))
     out.append("stages    " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in card["seconds"].items()))
     return out
+
+
+def skipped_row(entry: dict[str, Any]) -> str:
+    """Name a row that could not be read, with the path of a picture."""
+    return f"row {entry['row']}" + (f", {entry['path']}" if entry.get("path") else "")
 
 
 def verdict_table(report: Report) -> Table:
@@ -147,7 +153,7 @@ def print_histograms(report: Report, console: Console) -> None:
 
 def next_command(report: Report, path: str) -> str:
     """Suggest the next command to type."""
-    name = f"'{path}'" if " " in path else path
+    name = f"'{path}'" if " " in path or "\\" in path else path
     if report.counts().get("incorrect"):
         return f"zcurate report {name} --top 20"
     return f"zcurate report {name} --top 20\n        nothing is called incorrect; these are the most suspicious rows"

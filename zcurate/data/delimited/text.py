@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from zcurate.data.source import CHUNK_BYTES, Source, compression_of, local_errors
+from zcurate.data.local_files import local_errors
+from zcurate.data.source import CHUNK_BYTES, Source, compression_of
 from zcurate.errors import InputError
 
 HEAD_BYTES = 1 << 16

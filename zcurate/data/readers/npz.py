@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         archive = np.load(io.BytesIO(source.open().read()), allow_pickle=False)
         images = pick(archive, options.image, IMAGES, "images", source.path)
         labels = pick(archive, options.label, LABELS, "labels", source.path)
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{source.path}: not a whole .npz archive of plain arrays — {error} — save it with numpy.savez") from error
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

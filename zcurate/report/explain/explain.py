@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
+from zcurate.data.file_names import existing, printable
 from zcurate.encoding import targets
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
 from zcurate.judge.reasons import REASONS
@@ -90,7 +91,7 @@ def rows_of_path(report: Report, word: str) -> list[int]:
     return [
         row
         for row, path in enumerate(paths)
-        if path is not None and (path.strip() == word or (root is not None and os.path.abspath(os.path.join(root, path.strip())) == wanted))
+        if path is not None and (path == printable(word) or (root is not None and os.path.abspath(existing(path, root)) == wanted))
     ]
 
 

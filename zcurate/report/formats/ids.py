@@ -16,5 +16,6 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
     kind = table.schema.field(name).type
     terminator = b"\0" if options.null else b"\n"
     for value in table.column(name).to_pylist():
-        stream.write(cell_text(value, kind).encode() + terminator)
+        # Paths are bytes already.
+        stream.write((value if isinstance(value, bytes) and name == "path" else cell_text(value, kind).encode()) + terminator)
     stream.flush()
