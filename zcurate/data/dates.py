@@ -18,7 +18,7 @@ TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 ZONE = r"\s*(?:Z|UTC|GMT|(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?)$"
 """Regular expression of an offset from UTC behind a time."""
 CLOCK = r"(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<seconds>\d{2}(?:\.\d+)?))?\s?(?P<half>[AaPp])?\.?(?:[Mm]\.?)?"
-DURATION = rf"^(?P<minus>-)?(?:(?P<days>-?\d+) days?,? ?)?\+?{CLOCK}$"
+DURATION = rf"^(?:(?P<days>-?\d+) days?,? ?)?(?P<minus>-)?\+?{CLOCK}$"
 """Regular expression of a time of day or a duration: 9:05, 9:05 PM, 36:00:00, 2 days 03:04:05."""
 ISO_DURATION = r"^P(?:(?P<days>\d+(?:\.\d+)?)D)?(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?$"
 """Regular expression of a duration of ISO 8601: P1DT2H30M."""

@@ -124,6 +124,12 @@ def footers(table: pa.Table, label: str, taken: set[int]) -> dict[int, str]:
     return found
 
 
+def holds_quotes(table: pa.Table) -> bool:
+    """Return whether any cell holds a quote, which a parser may have misread."""
+    texts = [column for column in table.columns if pa.types.is_string(column.type)]
+    return any(pc.any(pc.match_substring(column, '"')).as_py() for column in texts)
+
+
 def check_swallowed(table: pa.Table, delimiter: str) -> int | None:
     """Find the first row with a cell that holds whole rows: as many delimiters as its line ends would need.
 

@@ -67,7 +67,8 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
         named: columns that options name.
     """
     text = head.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
-    text = text.replace("\r", "\n") if "\n" not in text else text
+    # Carriage returns in the first line end lines; elsewhere they may be in cells.
+    text = text.replace("\r", "\n") if "\r" in text.partition("\n")[0] else text
     text = text[: text.rfind("\n") + 1] or text
     lines = text.split("\n")
     separator = SEPARATOR_LINE.fullmatch(lines[0])

@@ -61,7 +61,7 @@ class QuoteScanner:
         self.is_well_formed &= bool(((beside == self.delimiter) | (beside == NEWLINE) | (beside == RETURN) | (beside == QUOTE)).all())
         newlines = np.flatnonzero(text[1:-1] == NEWLINE) + 1
         self.n_inside += int(((self.n_quotes + np.searchsorted(found, newlines)) % 2).sum())
-        if b"\r" in chunk:
+        if RETURN in text[1:-1]:
             returns = np.flatnonzero((text[1:-1] == RETURN) & (text[2:] != NEWLINE)) + 1
             self.is_well_formed &= bool(((self.n_quotes + np.searchsorted(found, returns)) % 2 == 1).all())
         self.n_quotes += len(found)

@@ -94,7 +94,7 @@ def read_text(text: CsvText, source: Source, options: ScanOptions, location: str
         error = caught
     facts, n_inside = search(), 0
     n_expected = facts.n_lines - layout.skip_lines - layout.has_header
-    if facts.has_returns or (facts.has_quotes and (result is None or result[1] or result[0].num_rows != n_expected)):
+    if facts.has_returns or (facts.has_quotes and (result is None or result[1] or result[0].num_rows != n_expected or furniture.holds_quotes(result[0]))):
         better, layout, n_inside = well_formed_text(text, layout, location)
         if better is not text or layout.escaped:
             layout = dataclasses.replace(detect_layout(better.head, source.format, location, named), escaped=layout.escaped)

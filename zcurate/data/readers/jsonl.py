@@ -61,7 +61,9 @@ def table_of(content: bytes, location: str, as_written: tuple[str | None, ...] =
         try:
             options = pa.json.ReadOptions(block_size=max(BLOCK_BYTES, content.find(b"\n") * 2))
             table = pa.json.read_json(pa.BufferReader(content), read_options=options)
-            is_document = table.num_rows == 1 and all(pa.types.is_nested(field.type) for field in table.schema)
+            types = [field.type for field in table.schema]
+            holds_rows = any(pa.types.is_list(kind) and pa.types.is_struct(kind.value_type) for kind in types)
+            is_document = table.num_rows == 1 and (holds_rows or all(map(pa.types.is_nested, types)))
             if not is_document and not any(pa.types.is_timestamp(table.schema.field(name).type) for name in as_written if name in table.column_names):
                 return table
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -94,8 +96,13 @@ def objects(content: bytes, location: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise InputError(f"{location} line {number}: not a JSON object — expected one object per line — repair or remove the line")
         rows.append(row)
-    is_document = len(rows) == 1 and all(isinstance(value, (dict, list)) for value in rows[0].values())
-    return rows_of_document(rows[0], location) if is_document else rows
+    return rows_of_document(rows[0], location) if len(rows) == 1 and is_document(rows[0]) else rows
+
+
+def is_document(row: dict[str, Any]) -> bool:
+    """Return whether the only object of a file holds columns or rows rather than being one: it holds a list of objects, or nothing but containers."""
+    holds_rows = any(isinstance(value, list) and value and all(isinstance(item, dict) for item in value) for value in row.values())
+    return holds_rows or all(isinstance(value, (dict, list)) for value in row.values())
 
 
 def parse_json(content: bytes, location: str) -> Any:
