@@ -88,10 +88,13 @@ def as_written(array: pa.Array) -> pa.Array:
         return pc.if_else(array, "true", "false")
     if pa.types.is_floating(kind):
         return pa.array([None if v is None or v != v else repr(v) for v in array.to_pylist()], pa.string())
-    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
-        return array.cast(pa.string())
-    if pa.types.is_null(kind):
-        return array.cast(pa.string())
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_null(kind):
+        try:
+            return array.cast(pa.string())
+        except pa.ArrowException as error:
+            raise InputError(
+                f"the label column is of type {str(kind)[:60]}, which cannot be written as text — expected text or numbers — convert it"
+            ) from error
     raise InputError(f"the label column is of type {str(kind)[:60]} — expected text, numbers or booleans — convert it first")
 
 

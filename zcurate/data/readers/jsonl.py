@@ -57,7 +57,8 @@ def table_of(content: bytes, location: str, as_written: tuple[str | None, ...] =
         content = content.decode("cp1252", "replace").encode()
     if not content.strip():
         raise InputError(f"{location}: the file is empty — expected a JSON object per line — is this the right file?")
-    if not content.lstrip().startswith(b"["):
+    # Arrow's parser crashes on a bare `null`.
+    if content.lstrip().startswith(b"{"):
         try:
             options = pa.json.ReadOptions(block_size=max(BLOCK_BYTES, content.find(b"\n") * 2))
             table = pa.json.read_json(pa.BufferReader(content), read_options=options)

@@ -34,7 +34,10 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     tables: list[pa.Table] = []
     for name in source.files or (None,):
         with open_reader(source, name, whole=True) as file:
-            tables.append(file.read())
+            table = file.read()
+            # Arrow trusts that text is UTF-8 until it is used.
+            table.validate(full=True)
+            tables.append(table)
     return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
 
 
@@ -62,8 +65,8 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
                 to_list = f"zcurate report {shlex.quote(path)}"
                 raise InputError(f"{path}: is a zcurate report, not data — expected the data that it is a report of — to list its rows: {to_list}")
             yield file
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0][:120]
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+        first_line = str(error).partition("\n")[0][:120]
         raise InputError(f"{name or source.path}: not a whole Parquet file — {first_line} — is the download complete?") from error
 
 
@@ -96,4 +99,6 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int, grou
         group: row group to read; None for all.
     """
     with open_reader(source, name, batchwise=True) as file:
-        yield from file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema])
+        for batch in file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema]):
+            batch.validate(full=True)
+            yield batch
