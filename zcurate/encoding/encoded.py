@@ -60,6 +60,8 @@ class EncodedRows:
     """Of the numbers passed to the model."""
     dense: Tensor | None = None
     """(N, V) float32, standardized vectors and sentence embeddings, which are not binned."""
+    columns: Tensor | None = None
+    """(N, P) float32, all columns of a table with more columns than rows; `dense` then holds the rows' principal coordinates."""
     codes: Tensor | None = None
     """(N, Q) int64, category codes with column offsets."""
     n_codes: int = 0

@@ -31,6 +31,7 @@ from zcurate.encoding.shuffle import shuffle_rows
 from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
 from zcurate.encoding.text import text_fields
 from zcurate.encoding.vectors import to_matrix
+from zcurate.encoding.wide import encode_wide
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.store import InMemoryStore
 from zcurate.runtime.threads import run_in_threads
@@ -57,15 +58,31 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     arrays = encoder.transform(rows)
     prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
     texts = text_fields(prose, spec, data.n_classes or 2, device) if prose else {}
+    constant = encoder.fields
+    if spec.principal:
+        # The bins and codes of single columns are used no more.
+        arrays, constant = by_rows(arrays), {}
     if "dense" in texts and "dense" in arrays:
         texts["dense"] = torch.cat([torch.from_numpy(arrays.pop("dense")), texts["dense"]], 1)
-    fields |= {**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}, **texts}
+    fields |= {**constant, **{name: torch.from_numpy(array) for name, array in arrays.items()}, **texts}
     y = fields.pop("y").to(device)
     image_store = run.image_store if device.type == "cpu" else InMemoryStore()
     return EncodedRows(
         y, row, group_codes(data, row), encoder.n_outputs, target=encoder.target, dtype=dtype_for(spec, len(row), device), image_store=image_store,
         **on_device(fields, device),
     )  # fmt: skip
+
+
+def by_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Replace the numbers and codes of a table with more columns than rows by `columns` and the rows' principal coordinates.
+
+    Args:
+        arrays: from `Encoder.transform`.
+    """
+    others = {name: array for name, array in arrays.items() if name not in ("x", "codes")}
+    found = encode_wide(arrays.get("x"), arrays.get("codes"))
+    vectors = [others["dense"]] if "dense" in others else []
+    return {**others, "columns": found.columns, "dense": np.concatenate([found.coordinates, *vectors], 1)}
 
 
 def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) -> EncodedRows:

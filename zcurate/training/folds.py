@@ -64,6 +64,6 @@ def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold:
         n_assigned += size
 
 
-def auxiliary_folds(encoded: EncodedRows, seed: int) -> np.ndarray:
+def auxiliary_folds(encoded: EncodedRows, seed: int, n_folds: int = trees.N_FOLDS) -> np.ndarray:
     """Assign rows to the folds of the auxiliary models, (N,) int64."""
-    return stratified(encoded.fold_key, encoded.y.cpu().numpy(), trees.N_FOLDS, np.random.default_rng([seed, AUXILIARY_SEED]))
+    return stratified(encoded.fold_key, encoded.y.cpu().numpy(), n_folds, np.random.default_rng([seed, AUXILIARY_SEED]))
