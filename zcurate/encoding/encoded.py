@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zcurate import plugins
 from zcurate.config.model_config import BFLOAT16_ROWS, ModelConfig
+from zcurate.encoding.copies import Copies
 from zcurate.encoding.targets import TargetScale
 from zcurate.runtime.device import has_bfloat16
 from zcurate.runtime.store import ArrayStore, BlockSizes, InMemoryStore
@@ -46,6 +47,10 @@ class EncodedRows:
     """(N,) int64, rows with the same key share a fold."""
     n_outputs: int
     """C classes, or 2 (location, log scale) for regression."""
+    row_hash: np.ndarray | None = None
+    """(N,) int64 hash of each row's inputs; None where rows are memory-mapped."""
+    copies: Copies | None = None
+    """Rows that are exact copies of others; None where there are none, or rows are equal by chance."""
     x: Tensor | None = None
     """(N, F) float32, less the column's median, which also fills missing values."""
     bin_column: Tensor | None = None
