@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from zcurate.arrays.sample import HEAD_ROWS
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Column, ColumnKind, Dataset, ExcludedColumn, InputInfo, Roles, SkippedRow, Task
-from zcurate.data.leakage import is_leak
+from zcurate.data.dataset import Column, ColumnKind, Dataset, ExcludedColumn, InputInfo, Leak, Roles, SkippedRow, Task
+from zcurate.data.leakage import find_leaks, find_target_leaks
 from zcurate.data.values import as_numbers, as_written, decode_column, normalize_column, without_missing_words
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
@@ -240,8 +240,8 @@ def text_kind(values: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind
     return "category", ""
 
 
-def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[ExcludedColumn], list[str]]:
-    """Return the normalized feature columns, their kinds, the columns left out and warnings of label leaks.
+def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[ExcludedColumn], list[Leak]]:
+    """Return the normalized feature columns, their kinds, the columns left out and those that leak the label.
 
     Args:
         table: (N) the input.
@@ -249,8 +249,7 @@ def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> 
         given: (N) labels.
         task: of the labels.
     """
-    arrays, columns, left_out, warnings = {}, [], [], []
-    label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) if task.classes else np.zeros(0, np.int64)
+    arrays, columns, left_out = {}, [], []
     for name in names:
         array = normalize_column(decode_column(table.column(name)))
         kind, why = column_kind(array)
@@ -259,9 +258,10 @@ def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> 
             continue
         arrays[name] = array
         columns.append(Column(name, kind))
-        if task.classes and is_leak(array, kind, label):
-            warnings.append(f"column '{name}' alone determines the label: wrong labels may look right — leave it out with --exclude {name}")
-    return arrays, columns, left_out, warnings
+    if not task.classes:
+        return arrays, columns, left_out, find_target_leaks(arrays, columns, given.to_numpy(zero_copy_only=False))
+    label = pc.fill_null(pc.index_in(given, pa.array(task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return arrays, columns, left_out, find_leaks(arrays, columns, label, task.classes)
 
 
 def dataset(
@@ -303,12 +303,12 @@ def dataset(
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
-    arrays, columns, rest, warnings = features(table, candidates, given, task)
+    arrays, columns, rest, leaks = features(table, candidates, given, task)
     if pictures is None and not columns:
         why = "; ".join(f"{out.name}: {out.why}" for out in rest) or "there are none"
         raise InputError(f"{location}: no column is left to learn from — {why}")
     roles = Roles(label, tuple(columns), options.id, options.group, tuple(left_out + rest))
-    return Dataset(table, roles, task, given, origin, pictures, paths, root, skipped, tuple(warnings), arrays)
+    return Dataset(table, roles, task, given, origin, pictures, paths, root, skipped, tuple(leak.text() for leak in leaks), leaks=tuple(leaks), arrays=arrays)
 
 
 def excluded_columns(names: list[str], patterns: tuple[str, ...], location: str) -> list[str]:

@@ -18,6 +18,7 @@ from zcurate.pipeline.checks import NO_MEDIANS, check_process_group, data_warnin
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
+from zcurate.pipeline.second_look import look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
 from zcurate.runtime.store import temporary_store
@@ -113,6 +114,10 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
         card |= {"n_copies": 0 if copies is None else copies.n}
+        if table.sample.leaks:
+            found = look_without_leaks(table.sample, plan.spec, run)
+            card["leaks"] = {"columns": [list(leak.columns) for leak in table.sample.leaks], **found}
+            warn_in_card(card, second_look_text(table.sample, found, card), run.progress)
         warn_in_card(card, [] if copies is None else [copies.text()], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
