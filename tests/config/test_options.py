@@ -78,7 +78,10 @@ def test_what_was_meant_is_done(typed, meant):
     assert getattr(ScanOptions(**typed), name) == meant
 
 
-@pytest.mark.parametrize(("typed", "meant"), [({"min_p": "90%"}, 0.9), ({"top": "1_000"}, 1000), ({"format": "md"}, "markdown"), ({"format": "JSON"}, "json")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [({"min_p": "90%"}, 0.9), ({"top": "1_000"}, 1000), ({"format": "md"}, "markdown"), ({"format": "JSON"}, "json"), ({"format": "Excel"}, "xlsx")],
+)
 def test_what_was_meant_by_an_option_of_report_is_done(typed, meant):
     name, _ = next(iter(typed.items()))
     assert getattr(ReportOptions(**typed), name) == meant

@@ -24,6 +24,8 @@ DEVICE_ADVICE = {f"{word}:{k}": f"try CUDA_VISIBLE_DEVICES={k} zcurate ... --dev
 TASK_ADVICE = dict.fromkeys(("classification", "classify", "class", "classes", "categorical", "clf"), "--task multiclass, or --task binary for two classes")
 TASK_ADVICE |= dict.fromkeys(("reg", "regress", "numeric", "continuous"), "did you mean --task regression?")
 """Words for a task that is not one of `TASKS` -> what to type."""
+FORMAT_WORDS = {"excel": "xlsx", "ndjson": "jsonl"}
+"""Other words for an output format."""
 MIN_MEMORY = 1_000_000
 """Bytes below which the unit of `--memory` was forgotten."""
 MAX_PLANTED_SHARE = 0.5
@@ -93,7 +95,7 @@ def parse_input_format(text: str, flag: str) -> str:
 
 def parse_report_format(text: str, flag: str) -> str:
     """Return the output format that was meant, by its name or a file name ending; an unknown one unchanged."""
-    return match_choice(text, report_formats(), endings_of(plugins.FORMATS))
+    return match_choice(text, report_formats(), endings_of(plugins.FORMATS) | FORMAT_WORDS)
 
 
 def endings_of(table: Mapping[str, plugins.Reader] | Mapping[str, plugins.Format]) -> dict[str, str]:

@@ -15,6 +15,8 @@ from zcurate.data.source import COMPRESSIONS, Source, local_errors
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.plugins import READERS
 
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+"""Endings of spreadsheet programs' files, which are not read."""
 NOTES = (".txt", ".json")
 """Endings of tables that are often notes about the others in the folder."""
 
@@ -121,6 +123,8 @@ def check_format(path: str, kind: str | None) -> str:
     Raises:
         InputError: it is None.
     """
+    if kind is None and path.lower().endswith(WORKBOOKS):
+        raise InputError(f"{path}: a workbook — expected a table in a format of its own — save the sheet as CSV, and scan that")
     if kind is None and is_picture_name(path):
         raise InputError(f"{path}: a single picture — expected a folder with a sub-folder of pictures per class, or a manifest — name the folder")
     if kind is None:

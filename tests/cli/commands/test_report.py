@@ -25,6 +25,7 @@ def files(here):
     Image.new("L", (4, 4)).save(here / "p.png")
     (here / "pictures" / "cat").mkdir(parents=True)
     Image.new("L", (4, 4)).save(here / "pictures" / "cat" / "p.png")
+    (here / "p.npz").write_bytes(b"PK")
     (here / "notes").write_text("nothing of the kind")
     return here
 
@@ -36,6 +37,7 @@ KINDS = [
     ("two words.csv", "two words.csv: is a table, not a report", "zcurate scan 'two words.csv'"),
     ("pictures", "pictures: is a folder, not a report", "zcurate scan pictures"),
     ("p.png", "p.png: is a picture, not a report", "zcurate scan FOLDER"),
+    ("p.npz", "p.npz: is a file of pictures, not a report", "zcurate scan p.npz"),
     ("notes", "notes: is a file of another kind, not a report", "check the path"),
 ]
 
