@@ -83,6 +83,20 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     return label
 
 
+def need_groups(table: pa.Table, group: str | None, location: str) -> None:
+    """Check that `--group` tells rows apart: with one group, no member would be trained without the others.
+
+    Raises:
+        InputError: all rows are in one group.
+    """
+    if group is None or table.num_rows < 2:
+        return
+    values = decode_column(table.column(group))
+    if values.null_count == 0 and len(pc.unique(values)) == 1:
+        one = f"'{values[0].as_py()}' in all {table.num_rows} rows"
+        raise InputError(f"{location}: --group {group} is {one} — expected two groups or more — leave it out, or name another column")
+
+
 def label_task(labels: pa.Array, wanted: str, location: str, column: str, n_labelled: int | None = None) -> tuple[pa.Array, Task]:
     """Convert the labels to the report's form and infer the task.
 
@@ -294,6 +308,7 @@ def dataset(
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
+    need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
     if task is None:
         given, task = label_task(decode_column(table.column(label)), options.task, location, label)
