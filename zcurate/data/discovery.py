@@ -92,8 +92,9 @@ def locate(path: str, wanted: str | None) -> Source:
     if has_pattern(path) and not os.path.exists(path):
         return source_of_files(path, expand_pattern(glob.glob(path, recursive=True)), wanted)
     if not os.path.exists(path):
-        siblings = siblings_of(path, lambda name: not name.endswith(partitions.REPORT_ENDING))
-        hint = did_you_mean(os.path.basename(path.rstrip("/")), siblings) or " — check the path"
+        name = os.path.basename(path.rstrip("/"))
+        siblings = siblings_of(path, lambda other: ".zcurate" in name or not other.endswith(partitions.REPORT_ENDING))
+        hint = did_you_mean(name, siblings) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
     if os.path.getsize(path) == 0:
         raise InputError(f"{path}: the file is empty — expected a header and data — is this the right file?")

@@ -98,15 +98,15 @@ def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def unique_names(names: list[str]) -> list[str]:
     """Make column names distinct: an empty name becomes `column_N`, repeated names get `.1`, `.2`, ..."""
-    unique: list[str] = []
+    unique: dict[str, None] = {}
     for position, name in enumerate(names):
         base = name.strip() or f"column_{position}"
         candidate, n = base, 0
         while candidate in unique:
             n += 1
             candidate = f"{base}.{n}"
-        unique.append(candidate)
-    return unique
+        unique[candidate] = None
+    return list(unique)
 
 
 def is_encoded(kind: pa.DataType) -> bool:

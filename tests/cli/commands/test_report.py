@@ -105,3 +105,9 @@ def test_a_binary_format_is_not_written_to_a_terminal(run, here, monkeypatch, fo
     with pytest.raises(UsageError, match=f"--format {form}: is not text for a terminal — .* — add -o report.{form}"):
         report.format_of(ReportOptions(format=form))
     assert report.format_of(ReportOptions(format=form, output="x.bin")) == form
+
+
+def test_info_suggests_reports_too(run, here):
+    small().save("t.zcurate.parquet")
+    assert last(run("info", "t.zcurate.parqet")[2]).endswith("did you mean t.zcurate.parquet?")
+    assert "zcurate.parquet" not in last(run("info", "t.csv")[2])
