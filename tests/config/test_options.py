@@ -130,6 +130,9 @@ def test_report_lists_incorrect_rows_by_default():
     [
         ({"verdict": "incorect"}, "did you mean --verdict incorrect"),
         ({"format": "xml"}, "--format: 'xml'"),
+        ({"verdict": "wrong"}, "did you mean --verdict incorrect"),
+        ({"verdict": "Correct"}, "did you mean --verdict clean"),
+        ({"verdict": "all"}, "try --top N"),
         ({"top": 0}, "--top: 0"),
         ({"min_p": 2.0}, "--min-p: 2"),
         ({"min_p": "90"}, "--min-p: 90 is out of range — .* — try --min-p 90%"),

@@ -24,6 +24,10 @@ DEVICE_ADVICE = {f"{word}:{k}": f"try CUDA_VISIBLE_DEVICES={k} zcurate ... --dev
 TASK_ADVICE = dict.fromkeys(("classification", "classify", "class", "classes", "categorical", "clf"), "--task multiclass, or --task binary for two classes")
 TASK_ADVICE |= dict.fromkeys(("reg", "regress", "numeric", "continuous"), "did you mean --task regression?")
 """Words for a task that is not one of `TASKS` -> what to type."""
+VERDICT_ADVICE = dict.fromkeys(("wrong", "mislabeled", "mislabelled", "error", "errors", "bad", "noisy"), "did you mean --verdict incorrect?")
+VERDICT_ADVICE |= dict.fromkeys(("correct", "right", "ok", "good"), "did you mean --verdict clean?")
+VERDICT_ADVICE |= {"all": "leave --verdict out and try --top N, or name them by comma", "difficult": "did you mean --verdict hard?"}
+"""Words for a verdict that are not one of `VERDICTS` -> what to type."""
 FORMAT_WORDS = {"excel": "xlsx", "ndjson": "jsonl"}
 """Other words for an output format."""
 MIN_MEMORY = 1_000_000
@@ -245,7 +249,7 @@ class ReportOptions(Options):
         """
         check_choice(self.format, report_formats(), "--format")
         for word in self.verdicts() or ():
-            check_choice(word, VERDICTS, "--verdict")
+            check_choice(word, VERDICTS, "--verdict", VERDICT_ADVICE)
         if self.top is not None and self.top < 1:
             raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
