@@ -10,6 +10,7 @@ import fnmatch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
@@ -17,6 +18,7 @@ from zcurate.data.declared_classes import label_column
 from zcurate.data.features import FeatureColumn, feature_matrix, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
+from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
@@ -74,6 +76,20 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     need_column(names, options.id, "--id", location)
     need_column(names, options.group, "--group", location)
     return label
+
+
+def need_groups(table: pa.Table, group: str | None, location: str) -> None:
+    """Check that `--group` tells rows apart: with one group, no member would be trained without the others.
+
+    Raises:
+        InputError: all rows are in one group.
+    """
+    if group is None or table.num_rows < 2:
+        return
+    values = decode_column(table.column(group))
+    if values.null_count == 0 and len(pc.unique(values)) == 1:
+        one = f"'{values[0].as_py()}' in all {table.num_rows} rows"
+        raise InputError(f"{location}: --group {group} is {one} — expected two groups or more — leave it out, or name another column")
 
 
 def read_features(table: pa.Table, names: list[str], options: ScanOptions, notes: FileNotes, location: str) -> list[FeatureColumn]:
@@ -136,6 +152,7 @@ def dataset(
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
+    need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
@@ -199,7 +216,9 @@ def excluded_columns(names: list[str], patterns: tuple[str, ...], location: str)
         UsageError: a pattern matches no column.
     """
     excluded: list[str] = []
-    for pattern in patterns:
+    # A pattern with commas that is no column is a list of patterns.
+    parts = [part for pattern in patterns for part in ([pattern] if pattern in names else pattern.split(","))]
+    for pattern in (part.strip() if part not in names else part for part in parts):
         matches = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)]
         if not matches:
             raise UsageError(f"{location}: --exclude {pattern} matches no column — columns: {listed(names)}{did_you_mean(pattern, names, '--exclude {}')}")
