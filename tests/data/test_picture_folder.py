@@ -203,6 +203,8 @@ def test_archives_are_to_be_unpacked(tmp_path, name):
     for wanted in (None, "folder"):
         with pytest.raises(InputError, match="unpack it"):
             discovery.locate(str(tmp_path / name), wanted)
+    with pytest.raises(InputError, match=r"an archive — .*unpack it"):
+        discovery.locate(f"{tmp_path}/d/*", None)
     with pytest.raises(InputError, match=r"1 archives such as .*unpack it"):
         discovery.locate(str(tmp_path / "d"), None)
 

@@ -16,8 +16,8 @@ NETPBM = re.compile(rb"P[1-7fF][ \t\r\n]")
 """First bytes of PPM, PGM and PBM files."""
 MAGIC_BYTES = 16
 """Bytes that `begins_like_image` needs."""
-WEB = re.compile(r"(https?|ftp)://", re.IGNORECASE)
-"""Begin of a web address."""
+WEB = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+"""Begin of an address, of the web or of a cloud's store; one letter and a colon are the drive of a Windows path."""
 ENDING = re.compile(r"\.[a-z0-9_!~-]*[a-z][a-z0-9_!~-]*")
 """A file name ending; the `.31` of a date or a number is none."""
 
