@@ -10,6 +10,7 @@ NOT_DECODED = frozenset({"BUFR", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 """Formats that Pillow recognizes but does not decode by itself."""
 MAGIC = (
     b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif", b"8BPS", b"DDS ",
+    b"\0\0\1\0", b"icns", b"\x01\xda", b"\x59\xa6\x6a\x95", b"SIMPLE  =", b"BLP1", b"BLP2",
 )  # fmt: skip
 """First bytes of picture files."""
 NETPBM = re.compile(rb"P[1-7fF][ \t\r\n]")
@@ -29,7 +30,9 @@ def endings() -> frozenset[str]:
 
     Image.init()
     unread = NOT_DECODED if EpsImagePlugin.has_ghostscript() else NOT_DECODED | {"EPS"}
-    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in unread)
+    # The files of phones with several pictures are opened by the plug-in for JPEG.
+    kinds = {*Image.OPEN, "MPO"} - unread
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in kinds)
 
 
 def ending_of(name: str) -> str:
