@@ -1,11 +1,11 @@
-"""Decode one picture file. With `image_formats` the only module that uses Pillow."""
+"""Decode one picture file. With `images` and `image_formats` the only module that uses Pillow."""
 
 from __future__ import annotations
 
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -148,7 +148,7 @@ def load(stream: BinaryIO) -> Any:
         if factor > 1:
             opened.draft(opened.mode, (opened.size[0] // factor, opened.size[1] // factor))
         n_decoded = n_pixels if opened.info.get("progressive") else opened.size[0] * opened.size[1]
-        with large_decode if n_decoded >= LARGE_PIXELS else threading.Lock():
+        with large_decode if n_decoded >= LARGE_PIXELS else nullcontext():
             low_bytes = load_low_bytes(stream, opened)
             opened.load()
             # Pillow turns TIFF files upright itself.
