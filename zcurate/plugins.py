@@ -110,6 +110,8 @@ class Format:
     """Function."""
     endings: tuple[str, ...] = ()
     """Lower-case endings of `--output` that select it."""
+    is_binary: bool = False
+    """Not text: it is not written to a terminal."""
 
 
 CSV = "zcurate.data.readers.csv"
@@ -189,8 +191,9 @@ FORMATS = Registry(
     json=Format("zcurate.report.formats.json:write_array", endings=(".json",)),
     jsonl=Format("zcurate.report.formats.json:write", endings=(".jsonl",)),
     ids=Format("zcurate.report.formats.ids:write", endings=(".txt",)),
-    parquet=Format("zcurate.report.formats.parquet:write", endings=(".parquet",)),
+    parquet=Format("zcurate.report.formats.parquet:write", endings=(".parquet",), is_binary=True),
     markdown=Format("zcurate.report.formats.markdown:write", endings=(".md",)),
+    xlsx=Format("zcurate.report.formats.xlsx:write", endings=(".xlsx",), is_binary=True),
 )
 
 

@@ -15,35 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import conftest
-from zcurate.cli import app
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.report.storage import load
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def run(capsysbinary, monkeypatch):
-    """Run the program in this process: exit code, stdout, stderr."""
-
-    def call(*words, stdin=None):
-        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, words)])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsysbinary.readouterr()
-        return code, out.decode(), err.decode()
-
-    return call
 
 
 def last(err):
@@ -189,7 +162,7 @@ BAD = {
     "task": (["scan", "good.csv", "--task", "regresion"], "did you mean --task regression?"),
     "two cuts": (["scan", "good.csv", "--threshold", "0.5", "--precision", "0.9"], "both set the threshold"),
     "verdict": (["report", "x.zcurate.parquet", "--verdict", "incorect"], "did you mean --verdict incorrect?"),
-    "no report": (["report", "plain.parquet"], "a Parquet file but no report"),
+    "no report": (["report", "plain.parquet"], "is a table, not a report — expected"),
     "no report here": (["report"], "no report here"),
     "format": (["report", "x", "--format", "xml"], "--format: 'xml'"),
     "trial missing file": (["trial", "nowhere.csv"], "no such file"),

@@ -13,6 +13,7 @@ import pytest
 from zcurate.config.options import ScanOptions
 from zcurate.data import discovery, preview, profile, readers
 from zcurate.data.declared_classes import declare, declared, label_text
+from zcurate.data.values import MISSING_WORDS
 from zcurate.errors import InputError
 
 NAMES = [f"n{k}" for k in range(60)]
@@ -91,5 +92,5 @@ def test_declared_names_are_never_missing_and_never_trimmed():
     table = declare(pa.table({"label": ["NA", " null ", "nan", None, ""]}), "label", "by me")
     meaning = declared(table.schema, "label")
     assert meaning.why == "by me"
-    assert label_text(table.column("label").chunk(0), meaning).to_pylist() == ["NA", " null ", "nan", None, ""]
-    assert label_text(table.column("label").chunk(0), None).to_pylist() == [None] * 5
+    assert label_text(table.column("label").chunk(0), meaning, MISSING_WORDS).to_pylist() == ["NA", " null ", "nan", None, ""]
+    assert label_text(table.column("label").chunk(0), None, MISSING_WORDS).to_pylist() == [None] * 5

@@ -106,14 +106,15 @@ def test_missing_or_unusable_addresses_are_refused(memory):
     memory.pipe("/bucket/empty.csv", b"")
     memory.pipe("/bins/a.bin", b"x")
     memory.pipe("/bins/b.bin", b"x")
-    memory.pipe("/notes/a.csv", b"x,label\n1,a\n")
+    memory.pipe("/mixed/a.csv", b"x,label\n1,a\n")
+    memory.pipe("/mixed/b.jsonl", b"{}")
     for path, message in {
         "memory://bucket/gone.csv": "memory://bucket/gone.csv: no such file",
         "memory://gone/": "memory://gone/: no such file",
         "memory://bucket/*.parquet": "matches no file",
         "memory://bucket/empty.csv": "the file is empty",
         "memory://bins/a.bin": "unknown format",
-        "memory://notes": "try --input-format csv",
+        "memory://mixed": "a folder of csv and jsonl files — expected one format, named — try --input-format csv",
         "memory://bins/": "no Parquet files in this folder — it holds 2 entries",
     }.items():
         with pytest.raises(InputError, match=message.replace("*", r"\*")):
@@ -255,16 +256,16 @@ def test_a_report_is_saved_to_an_address_and_loaded_again(memory, tmp_path, monk
     from tests.report.test_report import small
 
     path = "memory://out/a.zcurate.parquet"
-    storage.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", ScanOptions())
     small().save(path)
     assert storage.load(path).table.equals(small().table)
     assert storage.is_report(path)
-    storage.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", ScanOptions())
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
-        storage.check_output(path, "memory://in/b.csv", False)
-    storage.check_output(path, "memory://in/b.csv", True)
+        storage.check_output(path, "memory://in/b.csv", ScanOptions())
+    storage.check_output(path, "memory://in/b.csv", ScanOptions(force=True))
     with pytest.raises(UsageError, match="a web address"):
-        storage.check_output("https://host/a.zcurate.parquet", "/data/a.csv", False)
+        storage.check_output("https://host/a.zcurate.parquet", "/data/a.csv", ScanOptions())
     with pytest.raises(ReportError, match=r"memory://out/gone.zcurate.parquet: no such file"):
         storage.load("memory://out/gone.zcurate.parquet")
 
@@ -276,10 +277,10 @@ def test_a_remote_input_is_never_the_output(memory, tmp_path):
         ("memory://in/d/p.parquet", "memory://in/d"),
     ):
         with pytest.raises(UsageError, match="is the input itself"):
-            storage.check_output(path, data, True)
+            storage.check_output(path, data, ScanOptions(force=True))
     (tmp_path / "a.parquet").write_text("mine")
     with pytest.raises(UsageError, match="is the input itself"):
-        storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", True)
+        storage.check_output(str(tmp_path / "a.parquet"), f"file://{tmp_path}/a.parquet", ScanOptions(force=True))
 
 
 def test_a_report_that_cannot_be_uploaded_stays_in_a_local_file(memory, monkeypatch):

@@ -55,7 +55,8 @@ def test_no_usual_label_name_is_refused():
         (["a", "b", "c", "d"] * 10, "multiclass"),
         ([0, 1] * 20, "binary"),
         ([True, False] * 20, "binary"),
-        (list(range(40)), "multiclass"),
+        (list(range(40)), "regression"),
+        ([7 * (k % 4) for k in range(40)], "multiclass"),
         ([1.0, 2.0] * 20, "binary"),
         ([0.5 * k for k in range(40)], "regression"),
         (["1", "2", "3", "4"] * 10, "multiclass"),
@@ -70,7 +71,7 @@ def test_many_integers_are_a_quantity():
     n = 60
     data = dataset_of({"x": [0.5 * k for k in range(n)], "label": list(range(n))})
     assert data.task.kind == "regression"
-    assert "60 distinct values in 60 rows" in data.task.why
+    assert "60 distinct values that measure something" in data.task.why
 
 
 def test_labels_are_kept_as_written():
@@ -80,11 +81,18 @@ def test_labels_are_kept_as_written():
     assert dataset_of({"x": BASE["x"], "label": [10, 9] * 20}).task.classes == ("9", "10")
 
 
-@pytest.mark.parametrize("word", ["", "NA", "n/a", "null", "NaN", None])
-def test_every_spelling_of_missing_is_unlabelled(word):
+@pytest.mark.parametrize("word", ["", "  ", None])
+def test_an_empty_label_is_unlabelled(word):
     data = dataset_of({"x": BASE["x"], "label": [word, "b", "c", "b"] * 10})
     assert data.given.null_count == 10
     assert data.task.classes == ("b", "c")
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "null", "None", "NaN"])
+def test_typed_words_are_classes_unless_missing_names_them(word):
+    labels = [word, "b", "c", "b"] * 10
+    assert word in dataset_of({"x": BASE["x"], "label": labels}).task.classes
+    assert dataset_of({"x": BASE["x"], "label": labels}, missing=f"?,{word}").given.null_count == 10
 
 
 def test_one_class_is_refused_before_the_number_of_rows():
@@ -99,7 +107,7 @@ def test_no_label_at_all_is_refused():
 
 def test_too_many_classes_are_refused():
     n = 1500
-    with pytest.raises(InputError, match="1500 classes"):
+    with pytest.raises(InputError, match="1500 different labels in 1500 rows"):
         dataset_of({"x": [0.5 * k for k in range(n)], "label": [f"c{k}" for k in range(n)]})
 
 
@@ -134,8 +142,8 @@ def test_useless_columns_are_left_out_with_a_reason():
         exclude=("ou*",),
     )
     assert left_out(data) == {
-        "same": "constant", "none": "all missing", "key": "identifier: unique strings without spaces",
-        "number": "identifier: unique whole numbers", "out": "excluded",
+        "same": "constant", "none": "all missing", "key": "identifier: codes that hardly repeat",
+        "number": "identifier: whole numbers that hardly repeat", "out": "excluded",
     }  # fmt: skip
 
 
@@ -156,7 +164,7 @@ def test_an_honest_column_is_no_leak():
 
 
 def test_without_a_feature_column_the_error_lists_the_columns():
-    with pytest.raises(InputError, match="no column is left to learn from — same: constant"):
+    with pytest.raises(InputError, match="no column is left to learn from — left out: same \\(constant\\)"):
         dataset_of({"same": [1] * 40, "label": BASE["label"]})
 
 

@@ -27,7 +27,7 @@ from tests.runtime.test_process_group import run_processes
 from tests.small_runs import SMALL_BLOCKS, encode, scan_memory_mapped
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
-from zcurate.data import discovery, images, inputs, preview, profile, table
+from zcurate.data import conversions, discovery, features, images, inputs, preview, profile, table
 from zcurate.encoding import encoder
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
@@ -232,9 +232,12 @@ def test_streamed_folds_are_even_in_each_class():
 
 
 def test_a_value_that_does_not_fit_its_sampled_type_is_missing():
-    assert table.cast_column(pa.array(["1", "x", None, "2.5"]), pa.float64()).to_pylist() == [1.0, None, None, 2.5]
-    assert table.cast_column(pa.array(["true", "no"]), pa.bool_()).to_pylist() == [True, None]
-    assert table.cast_column(pa.array([1, 2]), pa.float64()).to_pylist() == [1.0, 2.0]
+    assert features.like_sample(pa.array(["1", "x", None, "2.5"]), pa.float64(), None, ()).to_pylist() == [1.0, None, None, 2.5]
+    words = features.like_sample(pa.array(["true", "no"]), pa.bool_(), conversions.Conversion("boolean", conversions.BooleanFormat()), ())
+    assert words.to_pylist() == [True, None]
+    assert features.like_sample(pa.array([1, 2]), pa.float64(), None, ()).to_pylist() == [1.0, 2.0]
+    vectors = features.like_sample(pa.array([[1, 2], [3]]), pa.list_(pa.float64(), 2), None, ())
+    assert vectors.to_pylist() == [[1.0, 2.0], None]
 
 
 def test_a_sample_is_even_and_in_order(monkeypatch):
@@ -260,7 +263,7 @@ def test_an_input_that_cannot_be_streamed_is_named_in_the_error(tmp_path):
 
 
 def test_rows_stay_in_memory_without_a_limit_and_below_one(parts):
-    data = str(parts[0])
+    data = discovery.locate(str(parts[0]), None)
     progress = NoProgress()
     assert storage_policy.too_large(data, ScanOptions(), progress) is None
     assert storage_policy.too_large(data, ScanOptions(memory="64GB"), progress) is None
@@ -271,7 +274,7 @@ def test_a_machine_with_too_little_memory_is_a_note(parts, monkeypatch):
     notes = []
     progress = NoProgress()
     monkeypatch.setattr(progress, "note", notes.append)
-    assert storage_policy.too_large(str(parts[0]), ScanOptions(), progress) is not None
+    assert storage_policy.too_large(discovery.locate(str(parts[0]), None), ScanOptions(), progress) is not None
     assert "rows are kept in files" in notes[0]
 
 

@@ -154,6 +154,23 @@ def test_regression_has_its_own_columns():
     np.testing.assert_allclose(column(report, "residual"), y - column(report, "predicted"))
 
 
+def test_rows_and_labels_apart_give_the_report_of_the_frame():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = rng.normal(size=(60, 2)) + 3 * y[:, None]
+    expected = zcurate.scan(pd.DataFrame(x, columns=["x0", "x1"]).assign(label=y), epochs=3).table
+    for labels in (y, y.tolist(), pd.Series(y)):
+        assert zcurate.scan(x, labels, epochs=3).table.equals(expected)
+    named = zcurate.scan(x, y, label="species", epochs=3)
+    assert (named.card["columns"]["label"], named.card["input"]["format"]) == ("species", "numpy")
+
+
+@pytest.mark.parametrize(("y", "told"), [("species", "did you mean label='species'"), ([1, 2], "pass label='...'"), (pd.Series(["a"]), "pass label='...'")])
+def test_labels_apart_from_a_file_are_refused(y, told):
+    with pytest.raises(UsageError, match=f"scan: y with the path 'a.csv' — .*{told}"):
+        zcurate.scan("a.csv", y)
+
+
 def test_labels_at_random_are_not_judged():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(300, 4)), columns=list("abcd"))

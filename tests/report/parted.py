@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from zcurate.config.options import ScanOptions
 from zcurate.data.partitions import part_name
 from zcurate.report.parts import check_folder, written_by_all
 from zcurate.report.report import Report
@@ -23,7 +24,7 @@ def save_parts(report: Report, folder: str, n_parts: int, force: bool = False) -
         UsageError: the folder holds something else, or cannot be written.
     """
     folder = folder.rstrip("/")
-    check_folder(folder, report.card["input"]["path"], force)
+    check_folder(folder, report.card["input"]["path"], ScanOptions(force=force), None)
     with written_by_all(folder, SingleProcess()) as temporary:
         for k in range(n_parts):
             begin, end = (len(report) * at // n_parts for at in (k, k + 1))

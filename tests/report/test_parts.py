@@ -81,10 +81,10 @@ def test_a_part_of_another_scan_is_named(folder):
 
 
 def test_a_folder_without_a_report_is_refused(tmp_path):
-    with pytest.raises(ReportError, match="no parquet files in this folder"):
+    with pytest.raises(ReportError, match="is a folder, not a report"):
         storage.load(str(tmp_path))
     pq.write_table(small().table, tmp_path / "part-0.parquet")
-    with pytest.raises(ReportError, match="part-0.parquet: a Parquet file but no report"):
+    with pytest.raises(ReportError, match="part-0.parquet: is a table, not a report"):
         storage.load(str(tmp_path))
     (tmp_path / "part-0.parquet").write_bytes(b"rubbish")
     with pytest.raises(ReportError, match="part-0.parquet: not a Parquet file"):

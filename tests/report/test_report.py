@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import ReportError, UsageError
 from zcurate.report import atomic, build, ranks, report, schema, select, storage, writer
@@ -90,7 +90,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_half(tmp_path, monkeypatch):
 def test_a_file_that_is_not_a_report_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
     (tmp_path / "rubbish.zcurate.parquet").write_bytes(b"rubbish")
-    with pytest.raises(ReportError, match="a Parquet file but no report"):
+    with pytest.raises(ReportError, match="is a table, not a report"):
         storage.load(str(tmp_path / "plain.parquet"))
     with pytest.raises(ReportError, match="not a Parquet file"):
         storage.load(str(tmp_path / "rubbish.zcurate.parquet"))
@@ -109,21 +109,21 @@ def test_a_report_of_a_later_schema_is_refused(tmp_path):
 def test_a_report_of_the_same_input_is_replaced_and_nothing_else(tmp_path):
     path = str(tmp_path / "a.zcurate.parquet")
     small(path="/data/a.csv").save(path)
-    storage.check_output(path, "/data/a.csv", False)
+    storage.check_output(path, "/data/a.csv", ScanOptions())
     with pytest.raises(UsageError, match="is a report of /data/a.csv"):
-        storage.check_output(path, "/data/b.csv", False)
-    storage.check_output(path, "/data/b.csv", True)
+        storage.check_output(path, "/data/b.csv", ScanOptions())
+    storage.check_output(path, "/data/b.csv", ScanOptions(force=True))
     other = tmp_path / "notes.parquet"
     other.write_text("mine")
     with pytest.raises(UsageError, match="exists and is no report"):
-        storage.check_output(str(other), "/data/a.csv", False)
+        storage.check_output(str(other), "/data/a.csv", ScanOptions())
 
 
 def test_the_input_is_never_the_output(tmp_path):
     data = tmp_path / "a.csv"
     data.write_text("x,label\n")
     with pytest.raises(UsageError, match="is the input itself"):
-        storage.check_output(str(data), str(data), True)
+        storage.check_output(str(data), str(data), ScanOptions(force=True))
 
 
 def test_a_part_of_the_input_is_never_the_output(tmp_path):
@@ -145,12 +145,12 @@ def test_a_part_of_the_input_is_never_the_output(tmp_path):
 
 def test_an_output_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
-        storage.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", False)
+        storage.check_output(str(tmp_path / "gone" / "a.zcurate.parquet"), "a.csv", ScanOptions())
     (tmp_path / "x.parquet").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        storage.check_output(str(tmp_path / "x.parquet"), "a.csv", False)
+        storage.check_output(str(tmp_path / "x.parquet"), "a.csv", ScanOptions())
     with pytest.raises(UsageError, match="a report is a Parquet file"):
-        storage.check_output(str(tmp_path / "x.csv"), "a.csv", False)
+        storage.check_output(str(tmp_path / "x.csv"), "a.csv", ScanOptions())
 
 
 def test_the_newest_report_is_found(tmp_path):

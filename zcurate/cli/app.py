@@ -24,6 +24,9 @@ from zcurate.runtime.environment import rank
 
 INTERRUPTED = "interrupted — no report was written — if there is a checkpoint, --resume continues from it"
 
+EXTRA_WORDS = {"allow_extra_args": True}
+"""Words that a command does not expect reach it, for a message that says what to type instead."""
+
 app = typer.Typer(
     help="Find the wrong labels in a table or a folder of pictures, and tell them apart from rows that are merely hard.",
     no_args_is_help=True,
@@ -32,11 +35,11 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(scan)
-app.command()(report)
-app.command()(explain)
-app.command()(trial)
-app.command()(info)
+app.command(context_settings=EXTRA_WORDS)(scan)
+app.command(context_settings=EXTRA_WORDS)(report)
+app.command(context_settings=EXTRA_WORDS)(explain)
+app.command(context_settings=EXTRA_WORDS)(trial)
+app.command(context_settings=EXTRA_WORDS)(info)
 
 
 def show_version(is_wanted: bool) -> None:
@@ -59,7 +62,7 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        app()
+        app(prog_name="zcurate")
     except ZcurateError as error:
         exit_with(f"error: {error}", ExitCode.USAGE)
     except KeyboardInterrupt:

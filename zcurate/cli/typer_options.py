@@ -10,12 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-
-def flags_of(field: dataclasses.Field[Any]) -> list[str]:
-    """Return the flags of a field: those in its metadata, else its name with dashes; a switch has no `--no-` form."""
-    given = list(field.metadata["flags"])
-    long = f"--{field.name.rstrip('_').replace('_', '-')}"
-    return given if any(flag.startswith("--") for flag in given) or given else [long]
+from zcurate.cli.completion import complete_values
+from zcurate.cli.positional import refuse_extra
+from zcurate.config.options import flags_of
 
 
 def parameters(options: type, names: tuple[str, ...] | None = None) -> list[inspect.Parameter]:
@@ -26,12 +23,15 @@ def parameters(options: type, names: tuple[str, ...] | None = None) -> list[insp
         if names is not None and field.name not in names:
             continue
         kind = hints[field.name]
-        many = typing.get_origin(kind) is tuple
+        many, meta = typing.get_origin(kind) is tuple, field.metadata
         if many:
             kind = list[str]
-        meta = field.metadata
+        elif meta["parse"] is not None:
+            kind = str | None
         text = meta["help"]() if callable(meta["help"]) else meta["help"]
-        extra = {} if kind is bool else {"metavar": meta["metavar"]}
+        extra: dict[str, Any] = {} if kind is bool else {"metavar": meta["metavar"]}
+        if meta["values"]:
+            extra["autocompletion"] = complete_values(meta["values"], str(meta["metavar"]).endswith(",..."))
         option = typer.Option(*flags_of(field), help=text, rich_help_panel=meta["panel"], show_default=field.default not in (None, False, ()), **extra)
         default = [] if many else field.default
         out.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]))
@@ -50,13 +50,15 @@ def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, 
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        def wrapper(**values: Any) -> None:
+        def wrapper(context: typer.Context, **values: Any) -> None:
             positional = [argument.name for argument in arguments]
+            refuse_extra(command.__name__, str(values[positional[0]]), context.args)
             settings = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name not in positional}
             command(**{name: values[name] for name in positional}, options=options(**settings))
 
         wrapper.__doc__, wrapper.__name__, wrapper.__module__ = command.__doc__, command.__name__, command.__module__
-        signature = inspect.Signature([*arguments, *parameters(options, only)])
+        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        signature = inspect.Signature([context, *arguments, *parameters(options, only)])
         wrapper.__signature__ = signature  # type: ignore[attr-defined]
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
         return wrapper
@@ -64,16 +66,16 @@ def with_options(options: type, *arguments: inspect.Parameter, only: tuple[str, 
     return decorate
 
 
-def argument(name: str, help: str, default: Any = inspect.Parameter.empty, metavar: str | None = None, many: bool = False) -> inspect.Parameter:
-    """Return a positional parameter for `with_options`.
+def argument(name: str, help: str, metavar: str, complete: Callable[[str], list[str]] | None = None, many: bool = False) -> inspect.Parameter:
+    """Return a positional parameter for `with_options`; it is None where nothing was typed.
 
     Args:
         name: of the parameter.
         help: text.
-        default: value when it is not given; empty: required.
         metavar: name of the value in the help.
+        complete: returns what the shell offers for an incomplete word.
         many: take any number of words as a list.
     """
-    kind: Any = list[str] | None if many else str if default is inspect.Parameter.empty else str | None
-    typer_argument = typer.Argument(help=help, metavar=metavar, show_default=False)
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind, typer_argument])
+    kind: Any = list[str] | None if many else str | None
+    typer_argument = typer.Argument(help=help, metavar=metavar, show_default=False, autocompletion=complete)
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Annotated[kind, typer_argument])

@@ -1,26 +1,42 @@
 """Every option once: name, default, help and check. The command line and the Python functions are both derived from these classes.
 
-A field's metadata holds `help` (text, or a function that returns it), `panel` (section of the help) and, where they differ from the name, `flags`.
+A field's metadata holds `help` (text, or a function that returns it), `panel` (section of the help), where they differ from the name `flags`, and where the
+value is typed in several ways `parse`; `values` are its words, for shell completion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from zcurate import plugins
-from zcurate.config.units import check_choice, parse_duration, parse_share, parse_size
+from zcurate.config.units import check_choice, match_choice, meant_share, parse_count, parse_duration, parse_fraction, parse_share, parse_size
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
+KINDS = ("number", "category", "text", "date", "vector", "id")
+DEVICE_WORDS = {"gpu": "cuda", "nvidia": "cuda", "cuda:0": "cuda", "gpu:0": "cuda", "cpu:0": "cpu"}
+"""Other words for a device."""
+DEVICE_ADVICE = {f"{word}:{k}": f"try CUDA_VISIBLE_DEVICES={k} zcurate ... --device cuda" for k in range(1, 16) for word in ("cuda", "gpu")}
+"""Device -> how to choose that GPU."""
+TASK_ADVICE = dict.fromkeys(("classification", "classify", "class", "classes", "categorical", "clf"), "--task multiclass, or --task binary for two classes")
+TASK_ADVICE |= dict.fromkeys(("reg", "regress", "numeric", "continuous"), "did you mean --task regression?")
+"""Words for a task that is not one of `TASKS` -> what to type."""
+MIN_MEMORY = 1_000_000
+"""Bytes below which the unit of `--memory` was forgotten."""
 MAX_PLANTED_SHARE = 0.5
 """Above one half, most labels of a copy would be wrong."""
 
+Values = tuple[str, ...] | Callable[[], tuple[str, ...]]
 
-def option(default: Any, help: str | Callable[[], str], panel: str, *flags: str, metavar: str | None = None) -> Any:
+
+def option(
+    default: Any, help: str | Callable[[], str], panel: str, *flags: str, metavar: str | None = None, parse: Callable[[str, str], Any] | None = None,
+    values: Values = (),
+) -> Any:  # fmt: skip
     """Return a dataclass field that carries its own help.
 
     Args:
@@ -29,18 +45,81 @@ def option(default: Any, help: str | Callable[[], str], panel: str, *flags: str,
         panel: section of the help.
         flags: where they differ from the field's name.
         metavar: name of the value in the help.
+        parse: converts (the text that was typed, the flag) to the value; None: it is the text, or what its type makes of it.
+        values: words that the option takes, or a function that returns them.
     """
-    return field(default=default, metadata={"help": help, "panel": panel, "flags": flags, "metavar": metavar})
+    return field(default=default, metadata={"help": help, "panel": panel, "flags": flags, "metavar": metavar, "parse": parse, "values": values})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a command."""
+
+    def __post_init__(self) -> None:
+        """Convert the values that were typed as text.
+
+        Raises:
+            UsageError: a text that is no such value.
+        """
+        for one in fields(self):
+            value, parse = getattr(self, one.name), one.metadata["parse"]
+            if parse is not None and isinstance(value, str):
+                object.__setattr__(self, one.name, parse(value, flags_of(one)[0]))
+
+
+def flags_of(one: Field[Any]) -> list[str]:
+    """Return the flags of a field: those in its metadata, else its name with dashes; a switch has no `--no-` form."""
+    return list(one.metadata["flags"]) or [f"--{one.name.rstrip('_').replace('_', '-')}"]
+
+
+def parse_task(text: str, flag: str) -> str:
+    """Return the task that was meant; an unknown one unchanged."""
+    return match_choice(text, TASKS)
+
+
+def parse_device(text: str, flag: str) -> str:
+    """Return the device that was meant; an unknown one unchanged."""
+    return match_choice(text, DEVICES, DEVICE_WORDS)
+
+
+def parse_model_name(text: str, flag: str) -> str:
+    """Return the built-in model that was meant; a file or an unknown name unchanged."""
+    return match_choice(text, model_names())
+
+
+def parse_input_format(text: str, flag: str) -> str:
+    """Return the reader that was meant, by its name or a file name ending; an unknown one unchanged."""
+    return match_choice(text, tuple(plugins.READERS), endings_of(plugins.READERS))
+
+
+def parse_report_format(text: str, flag: str) -> str:
+    """Return the output format that was meant, by its name or a file name ending; an unknown one unchanged."""
+    return match_choice(text, report_formats(), endings_of(plugins.FORMATS))
+
+
+def endings_of(table: Mapping[str, plugins.Reader] | Mapping[str, plugins.Format]) -> dict[str, str]:
+    """Map the endings of readers or formats, with and without their dot, to their names."""
+    return {written: name for name, plugin in table.items() for ending in plugin.endings for written in (ending, ending[1:]) if written not in table}
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the built-in models."""
+    return ("auto", *plugins.MODELS)
+
+
+def input_formats() -> tuple[str, ...]:
+    """Return the values of `--input-format`."""
+    return tuple(plugins.READERS)
 
 
 def model_help() -> str:
     """Return the help of `--model`, which lists the models."""
-    return f"auto, {', '.join(plugins.MODELS)}, a TOML file, or file.py:function."
+    return f"{', '.join(model_names())}, a TOML file, or file.py:function."
 
 
 def input_format_help() -> str:
     """Return the help of `--input-format`, which lists the readers."""
-    return f"{', '.join(plugins.READERS)} [default: by name]."
+    return f"{', '.join(input_formats())} [default: by name]."
 
 
 def report_formats() -> tuple[str, ...]:
@@ -53,29 +132,45 @@ def report_format_help() -> str:
     return f"{', '.join(report_formats())}; auto is a table on a terminal, CSV in a pipe."
 
 
+def check_encoding(name: str) -> None:
+    """Refuse an encoding that Python does not know.
+
+    Raises:
+        UsageError: names the encoding.
+    """
+    try:
+        "".encode(name)
+    except (LookupError, ValueError, UnicodeError) as error:
+        raise UsageError(f"--encoding: no encoding '{name}' — expected one that Python knows — try --encoding utf-8, cp1252 or shift_jis") from error
+
+
 @dataclass(frozen=True)
-class ScanOptions:
+class ScanOptions(Options):
     """Options of `zcurate scan`."""
 
     label: str | None = option(None, "Column with the labels.", "Input", "--label", "-l", metavar="COL")
     id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
-    task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK")
-    model: str = option("auto", model_help, "Model", metavar="SPEC")
+    task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK", parse=parse_task, values=TASKS)
+    model: str = option("auto", model_help, "Model", metavar="SPEC", parse=parse_model_name, values=model_names)
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE")
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
-    device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE")
-    epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N")
+    device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE", parse=parse_device, values=DEVICES)
+    epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N", parse=parse_count)
     time_limit: str | None = option(None, "Stop training after this long: 90s, 10m, 2h.", "Run", metavar="TIME")
     resume: bool = option(False, "Resume an interrupted scan from its checkpoint.", "Run")
-    seed: int = option(0, "Random seed.", "Run", metavar="N")
+    seed: int = option(0, "Random seed.", "Run", metavar="N", parse=parse_count)
     group: str | None = option(None, "Column; rows with the same value stay in the same fold.", "Input", metavar="COL")
     exclude: tuple[str, ...] = option((), "Column (or glob) to hide from the model; repeatable.", "Input", metavar="COL")
+    kind: tuple[str, ...] = option((), f"Read a column (or glob) as {', '.join(KINDS)}; repeatable.", "Input", metavar="COL=KIND")
+    missing: str | None = option(None, "Words that mean a missing value, by comma [default: NA, n/a, null, NaN in text files].", "Input", metavar="W,...")
+    keep_spelling: bool = option(False, "Labels that differ only in case, blanks or 1/1.0 are classes of their own.", "Input")
+    encoding: str | None = option(None, "Encoding of text files [default: guessed].", "Input", metavar="NAME")
     image: str | None = option(None, "Column with images: paths or encoded bytes.", "Input", metavar="COL")
     root: str | None = option(None, "Folder that image paths are relative to.", "Input", metavar="DIR")
-    input_format: str | None = option(None, input_format_help, "Input", metavar="F")
-    threshold: float | None = option(None, "Flag rows with p_incorrect above P [default: 0.5].", "Decide", metavar="P")
-    precision: float | None = option(None, "Flag as many rows as an expected precision of P allows.", "Decide", metavar="P")
-    budget: int | None = option(None, "Flag at most the N most suspicious rows.", "Decide", metavar="N")
+    input_format: str | None = option(None, input_format_help, "Input", metavar="F", parse=parse_input_format, values=input_formats)
+    threshold: float | None = option(None, "Flag rows with p_incorrect above P [default: 0.5].", "Decide", metavar="P", parse=parse_fraction)
+    precision: float | None = option(None, "Flag as many rows as an expected precision of P allows.", "Decide", metavar="P", parse=parse_fraction)
+    budget: int | None = option(None, "Flag at most the N most suspicious rows.", "Decide", metavar="N", parse=parse_count)
     memory: str | None = option(None, "Use about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
     estimate: bool = option(False, "Print the estimated time and memory, then exit.", "Run")
     max_bad: str = option("5%", "Exit 4 when more rows than this cannot be read.", "Run", metavar="SHARE")
@@ -89,17 +184,24 @@ class ScanOptions:
         Raises:
             UsageError: naming the option, the value and what was expected.
         """
-        check_choice(self.task, TASKS, "--task")
-        check_choice(self.device, DEVICES, "--device")
+        check_choice(self.task, TASKS, "--task", TASK_ADVICE)
+        check_choice(self.device, DEVICES, "--device", DEVICE_ADVICE)
+        for text in self.kind:
+            column, equals, kind = text.rpartition("=")
+            if not (column and equals):
+                raise UsageError(f"--kind: {text} names no column and kind — expected COL=KIND — try --kind {text or 'age'}=number")
+            check_choice(kind, KINDS, f"--kind {column}")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         if self.input_format is not None:
-            check_choice(self.input_format, tuple(plugins.READERS), "--input-format")
+            check_choice(self.input_format, input_formats(), "--input-format")
         cuts = [name for name in ("threshold", "precision", "budget") if getattr(self, name) is not None]
         if len(cuts) > 1:
             raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the threshold — expected one of them — leave one out")
         for name in ("threshold", "precision"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
-                raise UsageError(f"--{name}: {value:g} is out of range — expected between 0 and 1 — try --{name} 0.9")
+                raise UsageError(f"--{name}: {value:g} is out of range — expected between 0 and 1 — try --{name} {meant_share(value, '0.9')}")
         for name in ("budget", "epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -107,7 +209,10 @@ class ScanOptions:
         if self.seed < 0:
             raise UsageError(f"--seed: {self.seed} is out of range — expected 0 or more")
         parse_duration(self.time_limit)
-        parse_size(self.memory)
+        if (size := parse_size(self.memory)) is not None and size < MIN_MEMORY:
+            number = str(self.memory).strip()
+            hint = f"{number}{'GB' if size <= 64 else 'MB'}" if number.isdigit() else "4GB"
+            raise UsageError(f"--memory: '{self.memory}' is {size} bytes — expected a number with MB, GB or GiB — try --memory {hint}")
         parse_share(self.max_bad, "--max-bad")
 
 
@@ -131,7 +236,7 @@ class TrialOptions(ScanOptions):
 
 
 @dataclass(frozen=True)
-class ExplainOptions:
+class ExplainOptions(Options):
     """Options of `zcurate explain`."""
 
     by_row: bool = option(False, "Interpret every ROW as a row number, even if the report has ids.", "Select")
@@ -139,16 +244,16 @@ class ExplainOptions:
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class ReportOptions(Options):
     """Options of `zcurate report`."""
 
-    verdict: str | None = option(None, "Verdicts to list, by comma [default: incorrect].", "Select", metavar="V,...")
-    top: int | None = option(None, "The N most suspicious rows; without --verdict, of any verdict.", "Select", metavar="N")
+    verdict: str | None = option(None, "Verdicts to list, by comma [default: incorrect].", "Select", metavar="V,...", values=VERDICTS)
+    top: int | None = option(None, "The N most suspicious rows; without --verdict, of any verdict.", "Select", metavar="N", parse=parse_count)
     class_: str | None = option(None, "Only rows with given label C; same as --given.", "Select", "--class", metavar="C")
     given: str | None = option(None, "Only rows with this given label.", "Select", metavar="A")
     suggested: str | None = option(None, "Only rows with this suggested label.", "Select", metavar="B")
-    min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P")
-    format: str = option("auto", report_format_help, "Show", metavar="F")
+    min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P", parse=parse_fraction)
+    format: str = option("auto", report_format_help, "Show", metavar="F", parse=parse_report_format, values=report_formats)
     columns: str | None = option(None, "Columns to show, by comma.", "Show", metavar="C,...")
     with_data: bool = option(False, "Join the input's columns and an empty `decision` column.", "Show")
     output: str | None = option(None, "Write to FILE instead of stdout; its ending selects the format.", "Show", "--output", "-o", metavar="FILE")
@@ -166,7 +271,7 @@ class ReportOptions:
         if self.top is not None and self.top < 1:
             raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
-            raise UsageError(f"--min-p: {self.min_p:g} is out of range — expected between 0 and 1")
+            raise UsageError(f"--min-p: {self.min_p:g} is out of range — expected between 0 and 1 — try --min-p {meant_share(self.min_p, '0.9')}")
         if self.null and self.format not in ("auto", "ids"):
             raise UsageError(f"-0 with --format {self.format} — expected --format ids — leave one out")
 
@@ -174,4 +279,4 @@ class ReportOptions:
         """Return the selected verdicts; None for all of them (`--top` alone)."""
         if self.verdict is None:
             return None if self.top is not None else ("incorrect",)
-        return tuple(word.strip() for word in self.verdict.split(","))
+        return tuple(match_choice(word, VERDICTS) for word in self.verdict.split(",") if word.strip())

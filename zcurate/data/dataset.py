@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+
+from zcurate.data.conversions import Conversion
 
 ColumnKind = Literal["number", "time", "category", "text", "vector"]
 TaskKind = Literal["binary", "multiclass", "regression"]
@@ -74,6 +76,12 @@ class Task:
     """The classes as written in the input, in class order; empty for regression."""
     declared: DeclaredClasses | None = None
     """What the input itself says of its labels; None where nothing."""
+    variants: dict[str, str] = field(default_factory=dict)
+    """Other spellings of a class -> its name in `classes`."""
+    missing: tuple[str, ...] = ("",)
+    """Words, in lower case, that mean a missing label."""
+    conversion: Conversion | None = None
+    """How targets with units or exceptions become numbers; None for plain numbers and classes."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,29 @@ class SkippedRow:
 
 
 @dataclass(frozen=True)
+class FileNotes:
+    """What a reader found in an input besides its rows."""
+
+    skipped: tuple[SkippedRow, ...] = ()
+    """Rows that could not be read."""
+    warnings: tuple[str, ...] = ()
+    """What may mislead, one line each."""
+    decimal_comma: bool = False
+    """Decimal marks are commas."""
+    is_text: bool = False
+    """The input is delimited text, where words such as NA stand for missing values."""
+
+    def after(self, n_rows: int) -> FileNotes:
+        """Return the notes of a file that follows `n_rows` other rows."""
+        return replace(self, skipped=tuple(replace(skip, row=skip.row + n_rows) for skip in self.skipped))
+
+    def joined(self, other: FileNotes) -> FileNotes:
+        """Return the notes of two files of one input."""
+        warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
+        return FileNotes(self.skipped + other.skipped, warnings, self.decimal_comma or other.decimal_comma, self.is_text or other.is_text)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N rows of labeled data.
 
@@ -133,7 +164,11 @@ class Dataset:
     warnings: tuple[str, ...] = field(default=())
     """One line each: likely leaks, odd columns."""
     arrays: dict[str, pa.Array] = field(default_factory=dict)
-    """Feature columns in their final types: text that holds only numbers or times is converted."""
+    """Feature columns in their final types: text that holds numbers, times, booleans or vectors is converted."""
+    conversions: dict[str, Conversion] = field(default_factory=dict)
+    """Text column -> how it was converted."""
+    missing: tuple[str, ...] = ()
+    """Words, in lower case, that mean a missing value in feature columns."""
     n_total_rows: int | None = None
     """Rows of the input if this is a sample of them; None if these are all rows."""
     splits: pa.Array | None = None

@@ -55,18 +55,19 @@ def parsed(content: bytes | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def label_text(labels: pa.Array, meaning: DeclaredClasses | None) -> pa.Array:
+def label_text(labels: pa.Array, meaning: DeclaredClasses | None, missing: tuple[str, ...]) -> pa.Array:
     """Convert labels to text, (N) string; null where missing.
 
     Args:
         labels: (N) any basic type.
         meaning: what the input says of them; None where nothing.
+        missing: words, in lower case, that mean a missing label; they count only where the input says nothing.
 
     Raises:
         InputError: a type that cannot be a label, or a number without a name.
     """
     if meaning is None:
-        return without_missing_words(as_written(labels))
+        return without_missing_words(as_written(labels), missing)
     if not meaning.names or not (pa.types.is_integer(labels.type) or pa.types.is_floating(labels.type)):
         return as_written(labels)
     numbers, n = labels.cast(pa.int64(), safe=False), len(meaning.names)

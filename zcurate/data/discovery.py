@@ -7,9 +7,10 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from zcurate.config.options import ScanOptions
 from zcurate.data import folder_tree, image_formats, partitions, picture_folder, picture_manifest, remote
 from zcurate.data.file_names import printable
 from zcurate.data.local_files import local_errors
@@ -17,6 +18,8 @@ from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.plugins import READERS
 
+NOTES = (".txt", ".json")
+"""Endings of tables that are often notes about the others in the folder."""
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
 """File name endings of archives."""
 LABELS_IDX = re.compile(r"labels[-.]idx1|idx1-ubyte")
@@ -67,6 +70,11 @@ def format_of_ending(ending: str) -> str | None:
     return next((kind for kind, reader in READERS.items() if ending in reader.endings), None)
 
 
+def source_of(path: str, options: ScanOptions) -> Source:
+    """Find the input and choose its reader, with the options that say how to read it; errors as for `locate`."""
+    return dataclasses.replace(locate(path, options.input_format), encoding=options.encoding, missing=options.missing)
+
+
 def locate(path: str, wanted: str | None) -> Source:
     """Find the input and choose its reader, without reading it.
 
@@ -94,9 +102,8 @@ def locate(path: str, wanted: str | None) -> Source:
     if has_pattern(path) and not os.path.exists(path):
         return source_of_files(path, expand_pattern(glob.glob(path, recursive=True)), wanted)
     if not os.path.exists(path):
-        folder = os.path.dirname(path) or "."
-        siblings = os.listdir(folder) if os.path.isdir(folder) else []
-        hint = did_you_mean(os.path.basename(path), siblings) or " — check the path"
+        siblings = siblings_of(path, lambda name: not name.endswith(partitions.REPORT_ENDING))
+        hint = did_you_mean(os.path.basename(path.rstrip("/")), siblings) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
     if wanted == "folder":
         advice = unpack_advice(path) or f"name its folder, {os.path.dirname(path) or '.'}"
@@ -105,6 +112,17 @@ def locate(path: str, wanted: str | None) -> Source:
         raise InputError(f"{path}: the file is empty — expected a header and data — is this the right file?")
     kind = wanted or format_of(path)
     return Source(path, (path,), check_format(path, kind))
+
+
+def siblings_of(path: str, is_wanted: Callable[[str], bool]) -> list[str]:
+    """List the entries of a path's folder whose names are wanted, for a hint at what was meant.
+
+    Args:
+        path: that does not exist.
+        is_wanted: whether to list a name.
+    """
+    folder = os.path.dirname(path.rstrip("/")) or "."
+    return [name for name in os.listdir(folder) if is_wanted(name)] if os.path.isdir(folder) else []
 
 
 def check_format(path: str, kind: str | None) -> str:
@@ -170,10 +188,10 @@ def remote_source(path: str, wanted: str | None) -> Source:
         names, files_info = remote.describe_files(system, [details[name] for name in files])
         if not details:
             raise InputError(f"{path}: no such file, or an empty folder — expected a table, or a folder of parts — check the address")
-        fitting = tuple(name for name in names if format_of(name) == (wanted or "parquet"))
+        fitting, kind = parts_of(names, others, wanted)
         if not fitting:
             raise InputError(no_parts_error(path, [*names, *others], wanted))
-        return remote_table(Source(path, fitting, wanted or "parquet", base=str(system.unstrip_protocol(inner)), remote=files_info.only(names, fitting)))
+        return remote_table(Source(path, fitting, kind, base=str(system.unstrip_protocol(inner)), remote=files_info.only(names, fitting)))
 
 
 def remote_table(source: Source) -> Source:
@@ -187,6 +205,32 @@ def remote_table(source: Source) -> Source:
             f"{source.path}: {source.format} is not read remotely — expected a table, or pictures in a column of bytes — copy it to this machine first"
         )
     return source
+
+
+def parts_of(files: Iterable[str], others: list[str], wanted: str | None) -> tuple[tuple[str, ...], str]:
+    """Choose the parts of a table among the files of a folder, in natural order.
+
+    Without a wanted format they are the Parquet files. Where there are none they are the tables, if all are of one format and nothing else is in the
+    folder that could be meant: no picture and no other folder. Text and JSON files beside tables proper are notes.
+
+    Args:
+        files: data files.
+        others: sub-folders that hold no parts.
+        wanted: `--input-format`, or None.
+
+    Returns:
+        The parts, none if there are none or they are not certain; and their format.
+    """
+    files = list(files)
+    kind = wanted or "parquet"
+    names = [name for name in files if format_of(name) == kind]
+    if wanted is None and not names and not others and not any(map(image_formats.is_image_name, files)):
+        tables = [name for name in files if os.path.splitext(name.lower())[1] not in NOTES]
+        formats = table_formats(tables)
+        if len(formats) == 1:
+            kind = formats.pop()
+            names = [name for name in tables if format_of(name) == kind]
+    return partitions.in_order(names), kind
 
 
 def no_parts_error(path: str, names: list[str], wanted: str | None) -> str:
@@ -247,19 +291,19 @@ def folder_source(path: str, wanted: str | None) -> Source:
         InputError: the folder contains neither, or both, or tables of another format than the wanted one.
     """
     files, others = partitions.below(path, local_entries)
-    fitting = partitions.in_order(name for name in files if format_of(name) == (wanted or "parquet"))
+    fitting, kind = parts_of(files, others, wanted)
     if fitting and wanted not in (None, "folder"):
-        return Source(path, fitting, wanted or "parquet", base=path)
+        return Source(path, fitting, kind, base=path)
     if wanted in (None, "folder") and picture_manifest.find_manifests(path) and picture_folder.has_pictures(path, below=False):
         return Source(path, (), "folder")
     has_pictures = wanted in (None, "folder") and picture_folder.has_pictures(path, below=True)
-    if has_pictures and fitting and wanted is None:
+    if has_pictures and fitting and kind == "parquet" and wanted is None:
         found = f"Parquet parts ({os.path.basename(fitting[0])}, ...) and pictures in sub-folders"
         raise InputError(f"{path}: a folder with both {found} — expected one or the other — try --input-format parquet, or --input-format folder")
     if has_pictures:
         return Source(path, (), "folder")
-    if fitting:
-        return Source(path, fitting, "parquet", base=path)
+    if fitting and wanted != "folder":
+        return Source(path, fitting, kind, base=path)
     raise InputError(no_data_error(path, files, others, wanted))
 
 

@@ -1,36 +1,49 @@
-"""Read any input: a path, a pandas DataFrame or an Arrow table."""
+"""Find and read any input: a path, or a table in memory."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Dataset
-from zcurate.errors import UsageError
+from zcurate.data import discovery, readers, tables
+from zcurate.data.dataset import Dataset, InputInfo
+from zcurate.data.memory import read_memory
+from zcurate.data.source import Source
+
+
+def is_path(data: Any) -> bool:
+    """Return whether an input is a path, an address, or `-`."""
+    return isinstance(data, str) or hasattr(data, "__fspath__")
+
+
+def locate_input(data: Any, options: ScanOptions) -> Any:
+    """Find the files of an input, without reading them; what is not a path is returned as it is.
+
+    Args:
+        data: as for `read_input`.
+        options: `input_format`.
+
+    Raises:
+        InputError: there is no such file, or it has no reader.
+    """
+    return discovery.source_of(str(data), options) if is_path(data) else data
 
 
 def read_input(data: Any, options: ScanOptions) -> Dataset:
     """Read any input into a `Dataset`.
 
     Args:
-        data: path, `Source`, pandas DataFrame or Arrow table.
+        data: path, `Source`, or a table in memory (see `memory.ACCEPTED`).
         options: column roles and task.
 
     Raises:
         InputError: the input cannot be read.
         UsageError: data of another type, or a column that does not exist.
     """
-    from zcurate.data import discovery, readers, source, tables
-    from zcurate.data.dataset import InputInfo
-
-    if isinstance(data, source.Source):
+    data = locate_input(data, options)
+    if isinstance(data, Source):
         return readers.read(data, options)
-    if isinstance(data, str) or hasattr(data, "__fspath__"):
-        return readers.read(discovery.locate(str(data), options.input_format), options)
-    import pyarrow as pa
-
-    if isinstance(data, pa.Table):
-        return tables.dataset(data, InputInfo("memory", "arrow"), options)
-    if hasattr(data, "iloc") and hasattr(data, "columns"):
-        return tables.dataset(tables.from_frame(data), InputInfo("memory", "pandas"), options)
-    raise UsageError(f"scan: data of type {type(data).__name__} — expected a path, a pandas DataFrame or an Arrow table")
+    table = read_memory(data)
+    dataset = tables.dataset(table.table, InputInfo("memory", table.kind), options)
+    return dataclasses.replace(dataset, warnings=table.warnings + dataset.warnings)

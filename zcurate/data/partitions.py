@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 REPORT_ENDING = ".zcurate.parquet"
 """Extension of reports; a report in a folder of data is not a part."""
+REPORT_KEY = b"zcurate"
+"""Key of a report's run card in the metadata of its Parquet files."""
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 """Hive's folder name for a missing value."""
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)\.")

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import declared_classes, schema, stream, values
-from zcurate.data.dataset import Dataset, DeclaredClasses, InputInfo, Roles, SkippedRow, Task
+from zcurate.data.dataset import Dataset, DeclaredClasses, FileNotes, InputInfo, Roles
+from zcurate.data.labels import missing_words
 from zcurate.data.preview import Preview
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 from zcurate.data.table import BATCH_ROWS, AssignedSplit, StreamedTable
-from zcurate.data.text_types import TextTypes
 from zcurate.errors import InputError, UsageError
 from zcurate.plugins import READERS
 from zcurate.runtime import process_group
@@ -62,7 +62,7 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
         UsageError: a column that does not exist; fewer splits than processes.
     """
     roles, location, group = preview.data.roles, source.path, others or process_group.SingleProcess()
-    as_text = roles.verbatim_columns() if source.format in ("csv", "tsv") else ()
+    as_text = roles.verbatim_columns() if source.is_delimited else ()
     common, file_schemas = stream.layout(source, as_text, others)
     splits = stream.input_splits(source) if group.size > 1 else [InputSplit(file, None) for file in range(len(file_schemas))]
     if len(splits) < group.size:
@@ -71,11 +71,11 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     local = range(group.rank, len(splits), group.size)
 
     def count() -> ProfileCounts:
-        counts = ProfileCounts.empty(common, roles)
+        counts = ProfileCounts.empty(common, roles, missing_words(options, source.is_delimited))
         rng = np.random.default_rng([0, group.rank] if group.rank else 0)
         for number in local:
             counts.rows[number] = 0
-            counts.skipped[number] = source.skipped.get((source.files or (None,))[splits[number].file], ())
+            counts.notes[number] = source.notes.get((source.files or (None,))[splits[number].file], FileNotes())
             for batch in stream.record_batches(source, common, file_schemas, BATCH_ROWS, splits[number]):
                 counts.rows[number] += batch.num_rows
                 counts.sample.add(pa.Table.from_batches([batch]), rng)
@@ -89,40 +89,38 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     begins = np.cumsum([0, *(counts.rows[number] for number in range(len(splits)))])
     if begins[-1] == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
-    labels = pa.array(list(counts.labels), pa.string())
-    declared = declared_classes.declared(common, roles.label)
-    _, task = schema.label_task(labels, options.task, location, roles.label, sum(counts.labels.values()), declared)
     # Only rank 0 reads every byte once more, for the hash in the run card.
     origin = source.origin() if group.rank == 0 else InputInfo(source.path, source.format)
-    data = sample_dataset(sample, counts.types, origin, dataclasses.replace(options, label=roles.label), task)
-    skipped = tuple(dataclasses.replace(skip, row=int(begins[number]) + skip.row) for number in range(len(splits)) for skip in counts.skipped[number])
-    data = dataclasses.replace(data, n_total_rows=int(begins[-1]), skipped=skipped)
+    notes = FileNotes()
+    for number in range(len(splits)):
+        notes = notes.joined(counts.notes[number].after(int(begins[number])))
+    # The metadata say what the labels are.
+    sample = sample.replace_schema_metadata(common.metadata)
+    data = sample_dataset(sample, counts, notes, origin, dataclasses.replace(options, label=roles.label))
+    data = dataclasses.replace(data, n_total_rows=int(begins[-1]))
     categories = {column.name: dict(counts.strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
     assigned = [AssignedSplit(splits[number], number, int(begins[number]), counts.rows[number]) for number in local]
     return StreamedTable(source, common, file_schemas, data, categories, assigned, len(splits))
 
 
-def sample_dataset(sample: pa.Table, types: TextTypes, origin: InputInfo, options: ScanOptions, task: Task) -> Dataset:
-    """Infer the roles from a sample.
+def sample_dataset(sample: pa.Table, counts: ProfileCounts, notes: FileNotes, origin: InputInfo, options: ScanOptions) -> Dataset:
+    """Infer the roles from a sample, and the task from the labels of all rows.
 
     Args:
         sample: (n) rows.
-        types: of the text columns, by all rows.
+        counts: of all rows.
+        notes: of all files.
         origin: identity of the input.
-        options: column roles.
-        task: of all rows.
+        options: column roles and task.
 
     Raises:
-        InputError: a column is text, or none is left.
+        InputError: no usable labels, a column is text, or none is left.
     """
-    sample, misfits = types.with_misfits(sample)
-    data = schema.dataset(sample, origin, options, task=task)
+    data = schema.dataset(sample, origin, options, notes=notes, label_counts=dict(counts.labels))
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:
-        because = f", as it holds '{misfits[text[0]]}'" if text[0] in misfits else ""
-        raise InputError(
-            f"{origin.path}: column '{text[0]}' is text{because} — expected none where rows are read batch by batch — try --exclude {text[0]}, or more --memory"
-        )
+        advice = f"try --exclude {text[0]} or --kind {text[0]}=category, or more --memory"
+        raise InputError(f"{origin.path}: column '{text[0]}' is text — expected none where rows are read batch by batch — {advice}")
     return data
 
 
@@ -138,17 +136,16 @@ class ProfileCounts:
     """String column -> value -> number of rows; columns with too many distinct values are dropped."""
     sample: ReservoirSample
     """Sample of the process's rows."""
-    types: TextTypes
-    """Types of the text columns except label, id and group."""
-    skipped: dict[int, tuple[SkippedRow, ...]]
-    """Number of a split -> its rows that could not be read, counted from its first row."""
+    notes: dict[int, FileNotes]
+    """Number of a split -> what its reader found, rows counted from its first one."""
+    missing: tuple[str, ...]
+    """Words that mean a missing label."""
 
     @classmethod
-    def empty(cls, schema: pa.Schema, roles: Roles) -> ProfileCounts:
+    def empty(cls, schema: pa.Schema, roles: Roles, missing: tuple[str, ...]) -> ProfileCounts:
         """Create counts for the string columns of a schema, except the label."""
         strings = [field.name for field in schema if pa.types.is_string(field.type) and field.name != roles.label]
-        types = TextTypes([name for name in strings if name not in roles.verbatim_columns()])
-        return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), types, {})
+        return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), {}, missing)
 
     def add(self, batch: pa.RecordBatch, label: str, declared: DeclaredClasses | None) -> None:
         """Count the values of a batch.
@@ -158,8 +155,7 @@ class ProfileCounts:
             label: the label column.
             declared: what the input says of its labels; None where nothing.
         """
-        self.types.add(batch)
-        labels = declared_classes.label_text(values.decode_column(pa.chunked_array([batch.column(label)])), declared)
+        labels = declared_classes.label_text(values.decode_column(pa.chunked_array([batch.column(label)])), declared, self.missing)
         count_values(labels, self.labels, lambda word: values.as_numbers(pa.array([word])) is None)
         for name in list(self.strings):
             count_values(values.without_missing_words(values.decode_column(pa.chunked_array([batch.column(name)]))), self.strings[name], lambda _: False)
@@ -170,13 +166,11 @@ class ProfileCounts:
 def merge_counts(parts: list[ProfileCounts]) -> ProfileCounts:
     """Merge the processes' counts, without their samples; a string column that one of them dropped is dropped."""
     first = parts[0]
-    merged = ProfileCounts({}, Counter(), {}, first.sample, first.types, {})
+    merged = ProfileCounts({}, Counter(), {}, first.sample, {}, first.missing)
     for part in parts:
         merged.rows |= part.rows
         merged.labels += part.labels
-        merged.skipped |= part.skipped
-    for part in parts[1:]:
-        merged.types.merge(part.types)
+        merged.notes |= part.notes
     for name in first.strings:
         if all(name in part.strings for part in parts):
             merged.strings[name] = sum((part.strings[name] for part in parts), Counter[str]())

@@ -10,26 +10,17 @@ import fnmatch
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from zcurate.arrays.sample import HEAD_ROWS
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Column, ColumnKind, Dataset, DeclaredClasses, ExcludedColumn, InputInfo, Roles, SkippedRow, Task
-from zcurate.data.declared_classes import label_column, label_text
+from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Roles, Task
+from zcurate.data.declared_classes import label_column
+from zcurate.data.features import FeatureColumn, feature_matrix, forced_kinds, misfit_warnings, read_column
+from zcurate.data.labels import LabelContext, missing_words, read_labels
 from zcurate.data.leakage import is_leak
-from zcurate.data.values import as_numbers, decode_column, normalize_column
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is recognized."""
-MAX_CLASSES = 1000
-"""Maximum number of classes; a wider softmax per row is out of scope."""
-MANY_VALUES, MANY_SHARE = 50, 0.05
-"""Integers with more distinct values than this number and this share of the rows are a quantity, not classes (DESIGN section 3)."""
-UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-"""Characters of scripts without spaces between words."""
-MAX_SENTENCES = 1000
-"""Distinct multi-word strings above which a column is text, however often values repeat; by taste."""
 
 
 def find_label(names: list[str], wanted: str | None, location: str) -> str:
@@ -85,203 +76,37 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     return label
 
 
-def label_task(
-    labels: pa.Array, wanted: str, location: str, column: str, n_labelled: int | None = None, declared: DeclaredClasses | None = None
-) -> tuple[pa.Array, Task]:
-    """Convert the labels to the report's form and infer the task.
-
-    Args:
-        labels: (N) any basic type.
-        wanted: `auto` or the task to use.
-        location: the input, for messages.
-        column: name of the label column, for messages.
-        n_labelled: number of labeled rows if `labels` are only the distinct values; None to count them.
-        declared: what the input says of its labels; None where nothing.
-
-    Returns:
-        (N) string, or float64 for regression, null where missing; and the task with its reason.
-
-    Raises:
-        InputError: no label at all, one class, or more than `MAX_CLASSES`.
-        UsageError: the wanted task does not fit the labels.
-    """
-    try:
-        text = label_text(labels, declared)
-    except InputError as error:
-        raise InputError(f"{location}: {error}") from error
-    n_labelled = len(text) - text.null_count if n_labelled is None else n_labelled
-    if n_labelled == 0:
-        raise InputError(f"{location}: column '{column}' is empty — 0 of {len(text)} rows have a label — name another with --label COL")
-    numbers = as_numbers(text)
-    values = pc.unique(text.drop_null())
-    kind, why = wanted, "as asked for by --task"
-    if wanted == "auto":
-        kind, why = infer_task(numbers, len(values), n_labelled) if declared is None else declared_task(declared, len(values))
-    if kind == "regression":
-        given, task = regression_task(text, numbers, why, location, column)
-        return given, dataclasses.replace(task, declared=declared)
-    if len(values) == 1:
-        raise InputError(f"{location}: column '{column}' has one class, {values[0]} — expected two or more — name another with --label COL")
-    if len(values) > MAX_CLASSES:
-        raise InputError(
-            f"{location}: column '{column}' has {len(values)} classes in {n_labelled} rows — at most {MAX_CLASSES} can be judged"
-            " — name another with --label COL, or try --task regression"
-        )
-    if wanted == "binary" and len(values) != 2:
-        raise UsageError(f"{location}: --task binary, but column '{column}' has {len(values)} classes — expected two — try --task multiclass")
-    # "nan" and "inf" may be the names of folders, and have no place among numbers.
-    is_ordered = numbers is not None and pc.all(pc.is_finite(numbers)).as_py()
-    key = (lambda v: (float(v), v)) if is_ordered else (lambda v: (v.lower(), v))
-    classes = tuple(sorted((str(v) for v in values.to_pylist()), key=key))
-    if declared is not None and declared.names:
-        classes = tuple(name for name in dict.fromkeys(declared.names) if name in classes)
-    return text, Task("binary" if len(classes) == 2 else "multiclass", why, classes, declared)
-
-
-def declared_task(declared: DeclaredClasses, n_values: int) -> tuple[str, str]:
-    """Return the task of labels that the input declares to be classes, and its reason.
-
-    Args:
-        declared: what the input says of them.
-        n_values: number of distinct labels.
-    """
-    return ("binary" if n_values == 2 else "multiclass"), f"{declared.why} with {n_values} distinct value{'s' if n_values != 1 else ''}"
-
-
-def infer_task(numbers: pa.Array | None, n_values: int, n_labelled: int) -> tuple[str, str]:
-    """Infer the task and its reason (DESIGN section 3).
-
-    Args:
-        numbers: (N) float64 labels; None for text.
-        n_values: number of distinct labels.
-        n_labelled: number of labeled rows.
-    """
-    plural = "s" if n_values != 1 else ""
-    if numbers is None:
-        return ("binary" if n_values == 2 else "multiclass"), f"labels are text with {n_values} distinct value{plural}"
-    fractional = pc.any(pc.not_equal(numbers, pc.floor(numbers))).as_py()
-    if fractional:
-        return "regression", "labels are numbers with a fractional part"
-    if n_values > MANY_VALUES and n_values > MANY_SHARE * n_labelled:
-        return "regression", f"labels are whole numbers with {n_values} distinct values in {n_labelled} rows"
-    return ("binary" if n_values == 2 else "multiclass"), f"labels are whole numbers with {n_values} distinct value{plural}"
-
-
-def regression_task(text: pa.Array, numbers: pa.Array | None, why: str, location: str, column: str) -> tuple[pa.Array, Task]:
-    """Return float64 targets, non-finite ones as null, and the regression task.
-
-    Raises:
-        UsageError: the targets are not numbers.
-        InputError: the targets are all equal.
-    """
-    if numbers is None:
-        bad = next(v for v in text.to_pylist() if v is not None and as_numbers(pa.array([v])) is None)
-        raise UsageError(f"{location}: --task regression, but column '{column}' holds '{bad}' — expected numbers — try --task multiclass")
-    finite = pc.is_finite(numbers)
-    numbers = pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
-    if len(pc.unique(numbers.drop_null())) < 2:
-        raise InputError(f"{location}: column '{column}' holds one value — expected a target that varies — name another with --label COL")
-    return numbers, Task("regression", why)
-
-
-def column_kind(array: pa.Array) -> tuple[ColumnKind | None, str]:
-    """Infer a feature column's kind, or return None and the reason for leaving it out.
-
-    Args:
-        array: (N) a normalized column.
-    """
-    kind = array.type
-    values = array.drop_null() if array.null_count else array
-    if pa.types.is_floating(kind) and pc.any(pc.is_nan(values)).as_py():
-        values = values.filter(pc.invert(pc.is_nan(values)))
-    if len(values) == 0:
-        return None, "all missing"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return vector_kind(values)
-    if not (is_basic_type(kind) or pa.types.is_boolean(kind)):
-        return None, f"values of type {kind} are not read"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        extremes = pc.min_max(values)
-        if extremes["min"] == extremes["max"] and array.null_count == 0:
-            return None, "constant"
-        return (None, "identifier: unique whole numbers") if len(values) >= 20 and all_integers(values) and all_unique(values) else ("number", "")
-    n_values = len(pc.unique(values))
-    if n_values == 1 and array.null_count == 0:
-        return None, "constant"
-    if pa.types.is_boolean(kind):
-        return "number", ""
-    if pa.types.is_temporal(kind):
-        return "time", ""
-    return text_kind(values, n_values, n_values == len(values) and len(values) >= 20)
-
-
-def all_integers(values: pa.Array) -> bool:
-    """Return whether every number is an integer; the leading rows settle it for most columns."""
-    return pa.types.is_integer(values.type) or all(pc.all(pc.equal(part, pc.floor(part))).as_py() for part in (values.slice(0, HEAD_ROWS), values))
-
-
-def all_unique(values: pa.Array) -> bool:
-    """Return whether no two values are equal; the leading rows settle it for most columns."""
-    return all(len(pc.unique(part)) == len(part) for part in (values.slice(0, HEAD_ROWS), values))
-
-
-def is_basic_type(kind: pa.DataType) -> bool:
-    """Return whether Arrow can count, compare and cast a type: numbers, text, dates and times."""
-    is_temporal = pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind)
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_string(kind) or is_temporal
-
-
-def vector_kind(values: pa.Array) -> tuple[ColumnKind | None, str]:
-    """Classify a list column: a vector if all lists have the same length and hold numbers."""
-    value = values.type.value_type
-    lengths = pc.unique(pc.list_value_length(values))
-    if not (pa.types.is_floating(value) or pa.types.is_integer(value)):
-        return None, f"lists of {value} are not read"
-    return ("vector", "") if len(lengths) == 1 and lengths[0].as_py() > 0 else (None, "lists of differing lengths")
-
-
-def text_kind(values: pa.Array, n_values: int, unique: bool) -> tuple[ColumnKind | None, str]:
-    """Classify a string column as text, category or identifier by words per value and distinct values; the thresholds are by taste.
-
-    In scripts without spaces two characters count as a word.
-
-    Args:
-        values: (n) string, no nulls.
-        n_values: number of distinct values.
-        unique: all values differ, and there are enough of them to tell.
-    """
-    n_words = pc.mean(pc.add(pc.add(pc.count_substring(values, " "), 1), pc.divide(pc.count_substring_regex(values, UNSPACED), 2))).as_py()
-    if n_values > max(20, min(MAX_SENTENCES, 0.2 * len(values))) and n_words >= 2.5:
-        return "text", ""
-    if unique and n_words < 1.5:
-        return None, "identifier: unique strings without spaces"
-    if n_values > 0.5 * len(values) and n_values > 50:
-        return "text", ""
-    return "category", ""
-
-
-def features(table: pa.Table, names: list[str], given: pa.Array, task: Task) -> tuple[dict[str, pa.Array], list[Column], list[ExcludedColumn], list[str]]:
-    """Return the normalized feature columns, their kinds, the columns left out and warnings of label leaks.
+def read_features(table: pa.Table, names: list[str], options: ScanOptions, notes: FileNotes, location: str) -> list[FeatureColumn]:
+    """Convert the candidate columns to their final types and infer their kinds.
 
     Args:
         table: (N) the input.
         names: candidate columns.
+        options: `kind`.
+        notes: of the reader.
+        location: the input, for messages.
+    """
+    forced = forced_kinds(table.column_names, options.kind, location)
+    missing = missing_words(options, is_text=True)
+    return [read_column(name, table.column(name), forced.get(name), notes.decimal_comma, missing, location) for name in names]
+
+
+def leak_warnings(columns: list[FeatureColumn], given: pa.Array, task: Task) -> list[str]:
+    """Warn of columns that alone determine the class.
+
+    Args:
+        columns: features.
         given: (N) labels.
         task: of the labels.
     """
-    arrays, columns, left_out, warnings = {}, [], [], []
-    label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64) if task.classes else np.zeros(0, np.int64)
-    for name in names:
-        array = normalize_column(decode_column(table.column(name)))
-        kind, why = column_kind(array)
-        if kind is None:
-            left_out.append(ExcludedColumn(name, why))
-            continue
-        arrays[name] = array
-        columns.append(Column(name, kind))
-        if task.classes and is_leak(array, kind, label):
-            warnings.append(f"column '{name}' alone determines the label: wrong labels may look right — leave it out with --exclude {name}")
-    return arrays, columns, left_out, warnings
+    if not task.classes:
+        return []
+    label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return [
+        f"column '{column.name}' alone determines the label: wrong labels may look right — leave it out with --exclude {column.name}"
+        for column in columns
+        if column.kind is not None and is_leak(column.array, column.kind, label)
+    ]
 
 
 def dataset(
@@ -290,46 +115,94 @@ def dataset(
     options: ScanOptions,
     pictures: np.ndarray | None = None,
     paths: pa.Array | None = None,
-    skipped: tuple[SkippedRow, ...] = (),
+    notes: FileNotes | None = None,
     root: str | None = None,
-    task: Task | None = None,
+    label_counts: dict[str, int] | None = None,
 ) -> Dataset:
     """Infer roles and task; the last step of every reader.
 
     Args:
         table: (N) every column of the input; for images the columns other than the images.
         origin: identity of the input.
-        options: `label`, `id`, `group`, `exclude`, `task`.
+        options: `label`, `id`, `group`, `exclude`, `kind`, `task`, `missing`.
         pictures: (N, C, H, W) uint8 images; None for tables.
         paths: (N) string, path of each image.
-        skipped: rows that could not be read.
+        notes: what the reader found: rows that could not be read, warnings.
         root: folder that `paths` are relative to.
-        task: inferred from more rows than these; None to infer it.
+        label_counts: label -> number of rows, if `table` is a sample of more rows; None if these are all.
 
     Raises:
         InputError: no rows, no usable labels.
         UsageError: a column that does not exist.
     """
-    location, names = origin.path, table.column_names
+    location, names, notes = origin.path, table.column_names, notes or FileNotes()
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
     excluded = excluded_columns(names, options.exclude, location)
-    labels, declared = label_column(table, label)
-    if task is None:
-        given, task = label_task(labels, options.task, location, label, declared=declared)
-    else:
-        given = label_text(labels, task.declared)
-        given = given if task.classes else as_numbers(given)
-    left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
-    arrays, columns, rest, warnings = features(table, candidates, given, task)
-    if pictures is None and not columns:
-        why = "; ".join(f"{out.name}: {out.why}" for out in rest) or "there are none"
-        raise InputError(f"{location}: no column is left to learn from — {why}")
-    roles = Roles(label, tuple(columns), options.id, options.group, tuple(left_out + rest))
-    return Dataset(table, roles, task, given, origin, pictures, paths, root, skipped, tuple(warnings), arrays)
+    columns = read_features(table, candidates, options, notes, location)
+    features = [column for column in columns if column.kind is not None]
+    left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
+    left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
+    written, declared = label_column(table, label)
+    context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
+    labels = read_labels(written, context, label_counts)
+    if pictures is None and not features:
+        raise nothing_left(left_out, location)
+    warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *leak_warnings(features, labels.given, labels.task)]
+    roles = Roles(label, tuple(Column(column.name, column.kind) for column in features if column.kind), options.id, options.group, tuple(left_out))
+    arrays = {column.name: column.array for column in features}
+    conversions = {column.name: column.conversion for column in features if column.conversion is not None}
+    return Dataset(
+        table,
+        roles,
+        labels.task,
+        labels.given,
+        origin,
+        pictures,
+        paths,
+        root,
+        notes.skipped,
+        tuple(warnings),
+        arrays,
+        conversions,
+        missing_words(options, is_text=True),
+    )
+
+
+def label_context(
+    label: str, location: str, options: ScanOptions, notes: FileNotes, features: list[FeatureColumn], pictures: np.ndarray | None
+) -> LabelContext:
+    """Collect what reading the labels depends on.
+
+    Args:
+        label: the label column.
+        location: the input, for messages.
+        options: `task`, `missing`, `keep_spelling`.
+        notes: of the reader.
+        features: feature columns.
+        pictures: (N, C, H, W) uint8; None for tables.
+    """
+
+    def matrix() -> np.ndarray | None:
+        if pictures is None:
+            return feature_matrix(features)
+        step = max(1, pictures.shape[-1] // 8)
+        return pictures[:, :, ::step, ::step].reshape(len(pictures), -1).astype(np.float32)
+
+    return LabelContext(location, label, options, notes.is_text, None, notes.decimal_comma, matrix)
+
+
+def nothing_left(left_out: list[ExcludedColumn], location: str) -> InputError:
+    """Create the error for an input without features: what was left out, and how to use it all the same."""
+    if not left_out:
+        return InputError(f"{location}: no column is left to learn from — there is only the label — expected columns that describe each row")
+    why = listed((f"{column.name} ({column.why})" for column in left_out), 6)
+    forced = next((column.name for column in left_out if column.why.startswith("identifier")), None)
+    advice = f"use one all the same with --kind {forced}=text, =category or =number" if forced else "add columns that describe the rows"
+    return InputError(f"{location}: no column is left to learn from — left out: {why} — {advice}")
 
 
 def excluded_columns(names: list[str], patterns: tuple[str, ...], location: str) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from zcurate.data import folder_tree, partitions, remote
 from zcurate.data import remote as remote_module
-from zcurate.data.dataset import InputInfo, SkippedRow
+from zcurate.data.dataset import FileNotes, InputInfo
 from zcurate.data.file_names import printable
 from zcurate.data.local_files import local_errors
 from zcurate.data.remote import Remote
@@ -39,6 +39,10 @@ class Source:
     """Standard input's bytes; None for files."""
     verbatim: bool = False
     """Read every column of delimited text as text, as written."""
+    encoding: str | None = None
+    """Encoding of delimited text; None to detect it."""
+    missing: str | None = None
+    """Words that mean a missing value in delimited text, by comma; None for the usual ones."""
     base: str = ""
     """The folder below which `name=value` folders are partition columns; empty if there are none."""
     remote: Remote | None = field(default=None, repr=False)
@@ -51,8 +55,13 @@ class Source:
     """The input of which the files are a copy in another format; None if they are the input itself."""
     digests: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False, compare=False)
     """Size and hash of each remote file that has been read in full; filled by `open`."""
-    skipped: dict[str | None, tuple[SkippedRow, ...]] = field(default_factory=dict, repr=False, compare=False)
-    """Rows of each file that do not fit its header; filled when the types of delimited text are inferred for batch-wise reading."""
+    notes: dict[str | None, FileNotes] = field(default_factory=dict, repr=False, compare=False)
+    """What was found in each file besides its rows; filled when the types of delimited text are inferred for batch-wise reading."""
+
+    @property
+    def is_delimited(self) -> bool:
+        """Whether the input is delimited text, where every value is written as text."""
+        return self.format in ("csv", "tsv")
 
     def partition(self, file: str | None) -> dict[str, str | None]:
         """Return the partition columns of one of `files`, from its folder names."""

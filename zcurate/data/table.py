@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from zcurate.data import stream, values
-from zcurate.data.dataset import Dataset, Task
-from zcurate.data.declared_classes import label_text
+from zcurate.data.dataset import Dataset
+from zcurate.data.features import like_sample
+from zcurate.data.labels import labels_of_task
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 
@@ -87,57 +87,11 @@ class StreamedTable:
         """
         sample = self.sample
         arrays = {
-            column.name: cast_column(values.decode_column(table.column(column.name)), sample.arrays[column.name].type) for column in sample.roles.features
+            name: like_sample(values.decode_column(table.column(name)), typed.type, sample.conversions.get(name), sample.missing)
+            for name, typed in sample.arrays.items()
         }
-        given = typed_labels(values.decode_column(table.column(sample.roles.label)), sample.task)
+        given = labels_of_task(values.decode_column(table.column(sample.roles.label)), sample.task)
         return dataclasses.replace(sample, table=table, given=given, arrays=arrays, skipped=(), n_total_rows=None)
-
-
-def typed_labels(array: pa.Array, task: Task) -> pa.Array:
-    """Convert labels to the task's type; a label that does not fit becomes null.
-
-    Args:
-        array: (n) label column of a basic type.
-        task: of all rows.
-
-    Returns:
-        (n) string, or float64 for regression.
-    """
-    text = label_text(array, task.declared)
-    if task.kind != "regression":
-        return text
-    numbers = cast_column(text, pa.float64())
-    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
-
-
-def cast_column(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast a feature column to the type that the sample gave it; a value that does not fit becomes null.
-
-    Args:
-        array: (n) column of a basic type.
-        kind: target type.
-    """
-    if pa.types.is_string(array.type):
-        array = values.without_missing_words(array)
-    if array.type == kind:
-        return array
-    if pa.types.is_boolean(kind) and pa.types.is_string(array.type):
-        words = pc.utf8_lower(array)
-        return pc.if_else(pc.is_in(words, value_set=pa.array(["true", "false"])), pc.equal(words, "true"), pa.scalar(None, pa.bool_()))
-    try:
-        return array.cast(kind, safe=pa.types.is_string(array.type))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        encoded = array.dictionary_encode()
-        distinct = [cast_value(encoded.dictionary[k : k + 1], kind) for k in range(len(encoded.dictionary))]
-        return pa.concat_arrays(distinct).take(encoded.indices)
-
-
-def cast_value(value: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast one value, or return null if it does not fit."""
-    try:
-        return value.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.nulls(1, kind)
 
 
 @dataclass(frozen=True)

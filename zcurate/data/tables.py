@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import image_formats, image_paths, images, schema
-from zcurate.data.dataset import Dataset, ExcludedColumn, InputInfo, SkippedRow
+from zcurate.data.dataset import Dataset, ExcludedColumn, FileNotes, InputInfo
 from zcurate.data.file_names import printable
 from zcurate.data.source import Source
 from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, listed
 from zcurate.runtime.store import MemoryMappedStore
-
-
-def from_frame(frame: Any) -> pa.Table:
-    """Convert a pandas DataFrame to a table; a column that Arrow cannot represent becomes text."""
-    names = unique_names([str(name) for name in frame.columns])
-    arrays = []
-    for position in range(len(names)):
-        series = frame.iloc[:, position]
-        try:
-            arrays.append(pa.array(series, from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError):
-            missing = series.isna()
-            arrays.append(pa.array([None if is_missing else str(value) for value, is_missing in zip(series, missing, strict=True)], pa.string()))
-    arrays = [array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array for array in arrays]
-    return pa.Table.from_arrays(arrays, names=names)
 
 
 def join_parts(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Table:
@@ -135,15 +119,16 @@ def with_unique_names(table: pa.Table) -> pa.Table:
 
 def unique_names(names: list[str]) -> list[str]:
     """Make column names distinct: an empty name becomes `column_N`, repeated names get `.1`, `.2`, ..."""
-    unique: list[str] = []
+    unique: dict[str, None] = {}
+    n_repeats: dict[str, int] = {}
     for position, name in enumerate(names):
         base = name.strip() or f"column_{position}"
-        candidate, n = base, 0
+        candidate = base
         while candidate in unique:
-            n += 1
-            candidate = f"{base}.{n}"
-        unique.append(candidate)
-    return unique
+            n_repeats[base] = n_repeats.get(base, 0) + 1
+            candidate = f"{base}.{n_repeats[base]}"
+        unique[candidate] = None
+    return list(unique)
 
 
 def is_encoded(kind: pa.DataType) -> bool:
@@ -211,14 +196,14 @@ def web_image_columns(table: pa.Table, reserved: set[str]) -> list[str]:
     return [name for name in names if image_paths.names_web_images(leading_texts(table.column(name)))]
 
 
-def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: tuple[SkippedRow, ...] = (), store: MemoryMappedStore | None = None) -> Dataset:
+def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None = None, store: MemoryMappedStore | None = None) -> Dataset:
     """Decode images and infer roles and task; the last step of every table reader.
 
     Args:
         table: (N) every column.
         origin: identity of the input.
         options: column roles and task.
-        skipped: rows that could not be read.
+        notes: what the reader found.
         store: memory-mapped store for the pixels of images; None for memory.
 
     Raises:
@@ -232,7 +217,7 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: t
     reserved = {str(options.label), str(options.id)} | set(schema.excluded_columns(table.column_names, options.exclude, location))
     name = image_column(table, options.image, location, reserved)
     if name is None:
-        return without_web_images(table, origin, options, skipped, web_image_columns(table, reserved))
+        return without_web_images(table, origin, options, notes, web_image_columns(table, reserved))
     schema.find_label(table.column_names, options.label, location)
     column = table.column(name).combine_chunks()
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
@@ -256,19 +241,20 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: t
     root = None if found is None else os.path.abspath(found.root)
     table = table.append_column("path", paths) if paths is not None and "path" not in table.column_names else table
     unread = images.with_paths(decoded.skipped, paths)
-    data = schema.dataset(table, origin, options, decoded.pixels, paths, skipped + unread, root)
-    notes = () if found is None else found.warnings
-    return dataclasses.replace(data, decoding_bytes=decoded.decoding_bytes, warnings=(*data.warnings, *notes, *images.skipped_warning(unread, table.num_rows)))
+    warnings = (*(() if found is None else found.warnings), *images.skipped_warning(unread, table.num_rows))
+    notes = (notes or FileNotes()).joined(FileNotes(unread, warnings))
+    data = schema.dataset(table, origin, options, decoded.pixels, paths, notes, root)
+    return dataclasses.replace(data, decoding_bytes=decoded.decoding_bytes)
 
 
-def without_web_images(table: pa.Table, origin: InputInfo, options: ScanOptions, skipped: tuple[SkippedRow, ...], addresses: list[str]) -> Dataset:
+def without_web_images(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None, addresses: list[str]) -> Dataset:
     """Infer roles and task of a table without images; columns of web addresses of pictures are left out, with a warning.
 
     Args:
         table: (N) every column.
         origin: identity of the input.
         options: column roles and task.
-        skipped: rows that could not be read.
+        notes: what the reader found.
         addresses: columns that hold web addresses of pictures.
 
     Raises:
@@ -276,14 +262,14 @@ def without_web_images(table: pa.Table, origin: InputInfo, options: ScanOptions,
         UsageError: a column that does not exist.
     """
     if not addresses:
-        return schema.dataset(table, origin, options, skipped=skipped)
+        return schema.dataset(table, origin, options, notes=notes)
     location = origin.path
     label = schema.need_roles(table.column_names, options, location)
     excluded = schema.excluded_columns(table.column_names, options.exclude, location)
     what = f"'{addresses[0]}' holds web addresses of pictures, which are not read"
     if not set(table.column_names) - {label, options.id, options.group, *excluded, *addresses}:
         raise InputError(f"{location}: column {what} — expected files — download the pictures and name their folder with --root DIR")
-    data = schema.dataset(table, origin, dataclasses.replace(options, exclude=(*options.exclude, *addresses)), skipped=skipped)
+    data = schema.dataset(table, origin, dataclasses.replace(options, exclude=(*options.exclude, *addresses)), notes=notes)
     left_out = tuple(ExcludedColumn(out.name, "web addresses of pictures") if out.name in addresses else out for out in data.roles.left_out)
     note = f"column {what}: it is left out — download them to learn from the pictures, or say --exclude {addresses[0]}"
     return dataclasses.replace(data, roles=dataclasses.replace(data.roles, left_out=left_out), warnings=(*data.warnings, note))

@@ -1,6 +1,8 @@
-"""Conversion of columns: basic Arrow types, missing values, text that holds numbers or times. No torch."""
+"""Columns as basic Arrow types; missing values; text that holds only plain numbers or times. No torch."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,14 +34,19 @@ def decode_column(column: pa.ChunkedArray) -> pa.Array:
     return array
 
 
-def without_missing_words(array: pa.Array) -> pa.Array:
-    """Strip a string array and replace the spellings of missing values by null."""
+def without_missing_words(array: pa.Array, words: tuple[str, ...] = MISSING_WORDS) -> pa.Array:
+    """Strip a string array and replace the spellings of missing values by null.
+
+    Args:
+        array: (n) string.
+        words: the spellings, in lower case.
+    """
     if len(array) > DICTIONARY_ROWS:
         encoded = array.dictionary_encode()
         if len(encoded.dictionary) < len(array) / 4:
-            return without_missing_words(encoded.dictionary).take(encoded.indices)
+            return without_missing_words(encoded.dictionary, words).take(encoded.indices)
     trimmed = pc.utf8_trim_whitespace(array)
-    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_WORDS))
+    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(words, pa.string()))
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 
@@ -81,25 +88,39 @@ def as_written(array: pa.Array) -> pa.Array:
         return pc.if_else(array, "true", "false")
     if pa.types.is_floating(kind):
         return pa.array([None if v is None or v != v else repr(v) for v in array.to_pylist()], pa.string())
-    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
-        return array.cast(pa.string())
-    if pa.types.is_null(kind):
-        return array.cast(pa.string())
-    raise InputError(f"the label column is of type {kind} — expected text, numbers or booleans — convert it first")
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_null(kind):
+        try:
+            return array.cast(pa.string())
+        except pa.ArrowException as error:
+            raise InputError(
+                f"the label column is of type {str(kind)[:60]}, which cannot be written as text — expected text or numbers — convert it"
+            ) from error
+    raise InputError(f"the label column is of type {str(kind)[:60]} — expected text, numbers or booleans — convert it first")
 
 
-def normalize_column(array: pa.Array) -> pa.Array:
-    """Convert a text column that holds only numbers, times or booleans to that type, so that all formats agree."""
-    if not pa.types.is_string(array.type):
-        return array
-    array = without_missing_words(array)
-    if array.null_count == len(array):
-        return array
-    for convert in (as_numbers, as_times):
-        converted = convert(array)
-        if converted is not None:
-            return converted
-    words = pc.utf8_lower(array)
-    if len(pc.unique(words.drop_null())) == 2 and pc.all(pc.is_in(words.drop_null(), value_set=pa.array(["true", "false"]))).as_py():
-        return pc.equal(words, "true")
-    return array
+@dataclass(frozen=True)
+class ArrowFormat:
+    """Text that Arrow casts itself: plain numbers, ISO dates and times."""
+
+    kind: pa.DataType
+    """Type to cast to."""
+
+    def parse(self, text: pa.Array) -> pa.Array:
+        """Cast (n) string; values that do not fit become null."""
+        try:
+            return pc.cast(text, self.kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            encoded = text.dictionary_encode()
+            return pa.concat_arrays([cast_or_null(encoded.dictionary[at : at + 1], self.kind) for at in range(len(encoded.dictionary))]).take(encoded.indices)
+
+    def describe(self) -> str:
+        """Return the empty string."""
+        return ""
+
+
+def cast_or_null(value: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast one value, or return null if it does not fit."""
+    try:
+        return pc.cast(value, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(1, kind)

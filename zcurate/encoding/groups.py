@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
-from zcurate.data.values import decode_column
+from zcurate.data.values import decode_column, without_missing_words
 
 
 def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
@@ -27,7 +27,7 @@ def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
     keys = np.arange(len(row), dtype=np.int64)
     if data.roles.group is None:
         return keys
-    column = decode_column(data.table.column(data.roles.group)).take(pa.array(row)).dictionary_encode()
+    column = group_column(data).take(pa.array(row)).dictionary_encode()
     group = pc.fill_null(column.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
     return np.where(group < 0, keys + len(row), group)
 
@@ -47,6 +47,11 @@ def split_codes(data: Dataset, row: np.ndarray) -> np.ndarray | None:
 
 def hashed_groups(data: Dataset) -> np.ndarray:
     """Hash each row's group, (n,) int64; a missing group is hashed as a unique value."""
-    groups = decode_column(data.table.column(str(data.roles.group))).cast(pa.string()).to_pylist()
+    groups = group_column(data).to_pylist()
     digests = (hashlib.blake2b((group or f"\0{at}").encode(), digest_size=7).digest() for at, group in enumerate(groups))
     return np.array([int.from_bytes(digest, "big") for digest in digests], np.int64)
+
+
+def group_column(data: Dataset) -> pa.Array:
+    """Return each row's group as text, (N); null where it is missing or empty."""
+    return without_missing_words(decode_column(data.table.column(str(data.roles.group))).cast(pa.string()), ("",))

@@ -78,4 +78,7 @@ def class_codes(data: Dataset) -> np.ndarray:
     """
     if not data.task.classes:
         return np.zeros(len(data.given), np.int64)
-    return pc.fill_null(pc.index_in(data.given, value_set=pa.array(data.task.classes)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    variants = data.task.variants
+    spellings = pa.array([*data.task.classes, *variants])
+    code = pc.fill_null(pc.index_in(data.given, value_set=spellings), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.r_[np.arange(data.n_classes), [data.task.classes.index(name) for name in variants.values()], -1].astype(np.int64)[code]

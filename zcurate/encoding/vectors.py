@@ -26,13 +26,19 @@ def unit_rows(x: np.ndarray, has_text: np.ndarray) -> np.ndarray:
 
 
 def to_matrix(array: pa.Array) -> np.ndarray:
-    """Convert a list column to a matrix, (N, V) float32; a missing list becomes all zeros."""
+    """Convert a column of vectors to a matrix.
+
+    Args:
+        array: (N) fixed-size lists of V numbers.
+
+    Returns:
+        (N, V) float32; a missing vector or number is zero.
+    """
     lists = array.drop_null()
-    flat = lists.flatten().cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    flat = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     flat = np.clip(np.where(np.isfinite(flat), flat, 0.0), -MAX_NUMBER, MAX_NUMBER)
-    width = len(flat) // len(lists)
-    out = np.zeros((len(array), width), np.float32)
-    out[~array.is_null().to_numpy(zero_copy_only=False)] = np.nan_to_num(flat.reshape(-1, width))
+    out = np.zeros((len(array), array.type.list_size), np.float32)
+    out[~array.is_null().to_numpy(zero_copy_only=False)] = np.nan_to_num(flat.reshape(-1, array.type.list_size))
     return out
 
 

@@ -301,7 +301,10 @@ def p_outlier_of(real: LabelView) -> np.ndarray:
             median, upper = np.nanquantile(value[sampled], [0.5, 0.95])
             if upper - median > 1e-6:
                 score = np.fmax(score, np.nan_to_num(scale * (value - median) / (upper - median), nan=-np.inf))
-    return np.where(np.isfinite(score), 1 / (1 + np.exp(-np.clip((score - OUTLIER_FACTOR) / OUTLIER_WIDTH, -80, 80))), 0.0)
+    known = np.isfinite(score)
+    # Copies of other rows have a distance of 0, whose logarithm became the lowest float.
+    bounded = np.clip(score, OUTLIER_FACTOR - 80 * OUTLIER_WIDTH, OUTLIER_FACTOR + 80 * OUTLIER_WIDTH)
+    return np.where(known, 1 / (1 + np.exp(-(bounded - OUTLIER_FACTOR) / OUTLIER_WIDTH)), 0.0)
 
 
 def suggestions(real: LabelView, p_incorrect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,23 +18,40 @@ if TYPE_CHECKING:
     from zcurate.report.report import Report
 
 
-def scan(data: Any, *, progress: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
+def scan(data: Any, y: Any = None, *, progress: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
     """Find the wrong labels in a table or a folder of images.
 
+        scan("train.csv", label="species")
+        scan(frame, label="species", exclude=["notes"])
+        scan(X, y)
+
     Args:
-        data: path of a file, folder or glob; `-` for standard input; a pandas DataFrame; an Arrow table.
+        data: path of a file, folder or glob; an address; `-` for standard input. Or a table in memory: a pandas or polars data frame, an Arrow table,
+            anything with Arrow's C stream interface, a dictionary of columns, a list of records (dictionaries), or a structured NumPy array. With `y` also
+            a 2-D array or a list of rows, whose columns are named x0, x1, ... Of a pandas frame the index is not read.
+        y: labels, one for each row of a table in memory: an array, a series or a list; None where they are a column of the data.
         progress: receives stages, steps and warnings; silent by default.
         command: text for the run card, such as the command line.
-        **settings: the options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`).
+        **settings: the options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`). Columns are named as in
+            the data: `label=3` where names are numbers. With `y`, `label` only names the labels.
 
     Returns:
         The report: `report.table` has one row per input row in the input's order, `report.card` says how far to trust it. It is
         written to `output` where that is given.
 
     Raises:
-        UsageError: an unknown setting, or a missing column.
+        UsageError: an unknown setting, a missing column, data of another type, or labels that do not fit the rows.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
+    from zcurate.data.inputs import is_path
+
+    if not is_path(data):
+        from zcurate.data.memory import prepare
+
+        data, settings = prepare(data, y, settings)
+    elif y is not None:
+        hint = f" — did you mean label={y!r}?" if isinstance(y, str) else ""
+        raise UsageError(f"scan: y with the path {str(data)!r} — expected the name of a column of labels — pass label='...'{hint}")
     return run_scan(data, options_from(settings), RunContext(progress=progress or NoProgress(), command=command))
 
 
@@ -47,7 +64,7 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
     import msgspec
 
     # Looser than the command line: a number of seconds, and a single column.
-    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str}
+    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str, "kind": tuple[str, ...] | dict[str, str]}
     for name, value in settings.items():
         if name not in hints:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(hints), 40)}{did_you_mean(name, hints)}")
@@ -55,6 +72,8 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
             msgspec.convert(float(value) if isinstance(value, float) else value, hints[name])  # `float` for NumPy's float64
         except msgspec.ValidationError as error:
             raise UsageError(f"scan: {name} = {value!r} — expected {type_words(hints[name])}") from error
+    if isinstance(settings.get("kind"), dict):
+        settings["kind"] = tuple(f"{column}={kind}" for column, kind in settings["kind"].items())
     if isinstance(settings.get("exclude"), str):
         settings["exclude"] = (settings["exclude"],)
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -79,14 +98,13 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)
-    from zcurate.data import discovery, inputs, preview
+    from zcurate.data import inputs, preview
+    from zcurate.data.source import Source
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    if isinstance(data, str) or hasattr(data, "__fspath__"):
-        found = preview.preview_input(discovery.locate(str(data), options.input_format), options)
-    else:
-        dataset = inputs.read_input(data, options)
-        found = preview.Preview(dataset, True)
+    data = inputs.locate_input(data, options)
+    is_located = isinstance(data, Source)
+    found = preview.preview_input(data, options) if is_located else preview.Preview(inputs.read_input(data, options), True)
     plan = make_plan(options, found.data)
     return cost_model.estimate(plan, cost_model.shape_of(found.data, plan.spec), cost_model.machine(), found.exact)

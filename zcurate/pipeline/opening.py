@@ -38,8 +38,16 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
         UsageError: an option, a column or the output path cannot be used.
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
+    check_first(options)
+    from zcurate.data.inputs import locate_input
+    from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable
 
+    data = locate_input(data, options)
+    if options.output is not None and environment.world_size() == 1:
+        from zcurate.report.storage import check_output
+
+        check_output(options.output, data.path if isinstance(data, Source) else "memory", options)
     # Pictures may be decoded for the preview.
     store = None if options.memory is None else stack.enter_context(temporary_store(sizes=run.block_sizes))
     large = too_large(data, options, run.progress, store)
@@ -80,7 +88,7 @@ def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Datase
     if options.output is not None:
         from zcurate.report.storage import check_output
 
-        check_output(options.output, known.origin.path, options.force)
+        check_output(options.output, known.origin.path, options, known)
     for text in known.warnings:
         run.progress.warn(text)
     return known
@@ -108,7 +116,7 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
             raise UsageError(f"{flag}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {flag} out")
     n_processes = environment.world_size()
     if options.output is not None:
-        (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, source.path, options.force)
+        (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, source.path, options, preview.data)
     if n_processes > 1:
         run.stage("loading torch")
         from zcurate.runtime import device, process_group
@@ -116,7 +124,7 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
         run = dataclasses.replace(run, processes=process_group.join_sharded(device.pick("cpu")))
     run.stage("reading")
     startup.load_torch_in_background(run.owns_process)
-    if n_processes == 1 and source.format in ("csv", "tsv") and not source.base:
+    if n_processes == 1 and source.is_delimited and not source.base:
         assert isinstance(run.store, MemoryMappedStore)  # crack: narrows types only
         source = csv_stream.cache_as_arrow(source, preview.data.roles.verbatim_columns(), run.store.folder)
     table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)

@@ -55,7 +55,7 @@ def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str,
     import importlib.metadata
     import platform
 
-    names = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "seed", "device")
+    names = ("label", "id", "task", "group", "exclude", "kind", "missing", "keep_spelling", "encoding", "image", "root", "input_format", "seed", "device")
     chosen = {name: getattr(options, name) for name in names}
     model = plan.spec.as_dict() | {"n_epochs": plan.n_epochs}
     if ".py:" in plan.spec.name:

@@ -30,7 +30,7 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     """Find out whether a scan needs more memory than `--memory` allows, or than the machine has.
 
     Args:
-        data: as for `scan`.
+        data: as `inputs.locate_input` returns it.
         options: `memory` and how to read.
         progress: receives warnings and notes.
         store: takes the pixels of pictures decoded for the preview; None for memory.
@@ -43,14 +43,15 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     """
     check_first(options)
     limit = units.parse_size(options.memory)
-    is_path = isinstance(data, str) or hasattr(data, "__fspath__")
-    if not is_path or (limit is None and not may_be_large(str(data))):
+    from zcurate.data.source import Source
+
+    if not isinstance(data, Source) or (limit is None and not may_be_large(data.path)):
         return None
-    from zcurate.data import discovery, preview, profile
+    from zcurate.data import preview, profile
     from zcurate.pipeline import cost_model
     from zcurate.pipeline.plan import make_plan
 
-    source = dataclasses.replace(discovery.locate(str(data), options.input_format), store=store)
+    source = dataclasses.replace(data, store=store)
     if source.content is not None and limit is None:
         return None
     found = preview.preview_input(source, options)
@@ -101,10 +102,13 @@ def preload_torch(data: Any, named: tuple[str | None, ...], owns_process: bool) 
     """Load torch in the background while a large file or folder is read. Errors in a small file are reported before torch is loaded.
 
     Args:
-        data: as for `scan`.
+        data: as for `zcurate.scan`, or a `Source`.
         named: columns named by options; where one is in neither the first nor the last bytes of the file, reading is likely to fail.
         owns_process: as in `RunContext`.
     """
+    from zcurate.data.source import Source
+
+    data = data.path if isinstance(data, Source) else data
     with contextlib.suppress(OSError, TypeError, ValueError):
         if os.path.isdir(data):
             entries = itertools.islice((entry for entry in os.scandir(data)), MANY_PARTS)

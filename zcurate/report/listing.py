@@ -17,7 +17,7 @@ from zcurate.report.report import Report
 from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
 from zcurate.report.select import SELECTED_BY, select
 
-READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude")
+READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude", "kind", "missing", "keep_spelling", "encoding")
 """Options of the scan that decide how the input is read."""
 
 
@@ -104,9 +104,10 @@ def reread_input(report: Report, location: str, verbatim: bool = False) -> Datas
         origin = "standard input" if path == "-" else "a table in memory"
         raise ReportError(f"{location}: the scan read {origin} — expected a file, which can be read again — scan a file")
     options = {name: value for name, value in card["options"].items() if name in READ_WITH}
-    options["exclude"] = tuple(options.get("exclude") or ())
+    options |= {name: tuple(options.get(name) or ()) for name in ("exclude", "kind")}
+    options["keep_spelling"] = bool(options.get("keep_spelling"))
     try:
-        source = dataclasses.replace(discovery.locate(path, card["options"]["input_format"]), verbatim=verbatim)
+        source = dataclasses.replace(discovery.source_of(path, ScanOptions(**options)), verbatim=verbatim)
         options["root"] = card["input"].get("root") or options.get("root")
         digest = source.origin().digest
     except (InputError, OSError) as error:

@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zcurate.config.options import ScanOptions
 from zcurate.data import remote
+from zcurate.data.dataset import Dataset
 from zcurate.errors import UsageError
 from zcurate.report.atomic import current_umask, guard, local_path
 from zcurate.report.schema import ENDING
-from zcurate.report.storage import check_output, check_same_input
+from zcurate.report.storage import check_output, check_same_scan
 from zcurate.runtime.process_group import ProcessGroup
 
 
@@ -69,27 +71,23 @@ def exchange(new: str, folder: str) -> None:
         shutil.rmtree(backup)
 
 
-def check_parts_output(path: str, input_path: str, force: bool) -> None:
-    """Refuse to replace anything but a report of the same input, whether one file or a folder of parts.
+def check_parts_output(path: str, input_path: str, options: ScanOptions, data: Dataset | None = None) -> None:
+    """Refuse to replace anything but a report of the same scan, whether one file or a folder of parts.
 
     Args:
         path: folder to write, or a report in one file that the folder will replace.
         input_path: the data's path.
-        force: replace another report, or other Parquet files, too.
+        options: of the scan; with `force` another report, or other Parquet files, may be replaced too.
+        data: of the scan; None before it is read.
 
     Raises:
         UsageError: something else is there, or the folder cannot be written.
     """
-    (check_output if os.path.isfile(path) else check_folder)(path, input_path, force)
+    (check_output if os.path.isfile(path) else check_folder)(path, input_path, options, data)
 
 
-def check_folder(folder: str, input_path: str, force: bool) -> None:
-    """Refuse to replace a folder that is not a report of the same input.
-
-    Args:
-        folder: to write.
-        input_path: the data's path.
-        force: replace another report, or other Parquet files, too.
+def check_folder(folder: str, input_path: str, options: ScanOptions, data: Dataset | None) -> None:
+    """Refuse to replace a folder that is not a report of the same scan; arguments as for `check_parts_output`.
 
     Raises:
         UsageError: something else is there; a folder with other things than Parquet files is never replaced.
@@ -106,6 +104,6 @@ def check_folder(folder: str, input_path: str, force: bool) -> None:
     if foreign or os.path.commonpath([source, os.path.realpath(folder)]) == os.path.realpath(folder):
         content = foreign[0] if foreign else "the input"
         raise UsageError(f"{folder}: holds {content} — nothing was written — expected a folder of nothing but a report, ending in {ENDING}")
-    if force or not os.listdir(folder):
+    if options.force or not os.listdir(folder):
         return
-    check_same_input(folder, input_path)
+    check_same_scan(folder, input_path, options, data)

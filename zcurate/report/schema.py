@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from zcurate.data.partitions import REPORT_ENDING
+from zcurate.data.partitions import REPORT_ENDING, REPORT_KEY
 
 SCHEMA_VERSION = 1
-METADATA_KEY = b"zcurate"
+METADATA_KEY = REPORT_KEY
 ENDING = REPORT_ENDING
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zcurate.data import discovery, partitions, remote
+from zcurate.config.options import ScanOptions
+from zcurate.data import discovery, image_formats, partitions, remote
+from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
-from zcurate.errors import InputError, ReportError, UsageError
+from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
+from zcurate.plugins import READERS
 from zcurate.report.atomic import absolute_path, guard, temporary_next_to
+from zcurate.report.comparison import differences
 from zcurate.report.report import Report, ReportSummary
 from zcurate.report.schema import ENDING, METADATA_KEY, SCHEMA_VERSION, VERDICT_ORDER
 
@@ -79,11 +84,37 @@ def locate(path: str) -> Source:
         ReportError: there is nothing at the path.
     """
     if not remote.is_remote(path) and not os.path.exists(path):
-        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING} — run `zcurate scan DATA` first")
+        names = discovery.siblings_of(path, lambda name: name.endswith(ENDING))
+        same_stem = next((name for name in names if discovery.stem_of(path.removesuffix(ENDING)) == name.removesuffix(ENDING)), None)
+        hint = f" — did you mean {same_stem}?" if same_stem else did_you_mean(os.path.basename(path.rstrip("/")), names)
+        raise ReportError(f"{path}: no such report — expected a file ending in {ENDING}{hint or ' — run `zcurate scan DATA` first'}")
     try:
         return Source(path, (path,), "parquet") if os.path.isfile(path) else discovery.locate(path, "parquet")
     except InputError as error:
-        raise ReportError(f"{error}; no report there") from error
+        raise ReportError(not_a_report(path) if os.path.isdir(path) else f"{error}; no report there") from error
+
+
+def not_parquet(path: str) -> str:
+    """Write the message for a file that cannot be read as Parquet."""
+    if not path.endswith((".parquet", ".pq")):
+        return not_a_report(path)
+    return f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path"
+
+
+def not_a_report(path: str) -> str:
+    """Write the message for a file or folder that is no report: what it is, and what to do with it."""
+    kind = discovery.format_of(path)
+    report = f"{discovery.stem_of(path)}{ENDING}"
+    to_list = f"zcurate report {shlex.quote(report)}" if os.path.exists(report) else f"zcurate scan {shlex.quote(path)}"
+    if os.path.isdir(path):
+        what, cure = "a folder", to_list
+    elif image_formats.is_image_name(path):
+        what, cure = "a picture", "scan the folder that holds the class folders: zcurate scan FOLDER"
+    elif kind is not None and READERS[kind].is_tabular:
+        what, cure = "a table", to_list
+    else:
+        what, cure = "a file of another kind", "check the path"
+    return f"{path}: is {what}, not a report — expected one that `zcurate scan` wrote, ending in {ENDING} — {cure}"
 
 
 def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None) -> pa.Table:
@@ -99,7 +130,7 @@ def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None
     except InputError as error:
         raise ReportError(str(error)) from error
     except (pa.ArrowInvalid, OSError) as error:
-        raise ReportError(f"{name}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
+        raise ReportError(not_parquet(name)) from error
 
 
 def join_parts(parts: list[Report], names: tuple[str, ...]) -> Report:
@@ -160,7 +191,7 @@ def schema_of(path: str) -> pa.Schema:
         with source.remote_errors(path), source.open_mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
             return file.schema_arrow
     except (pa.ArrowInvalid, OSError, InputError) as error:
-        raise ReportError(f"{path}: not a Parquet file — expected a report that `zcurate scan` wrote — check the path") from error
+        raise ReportError(not_parquet(path)) from error
 
 
 def from_table(table: pa.Table, path: str) -> Report:
@@ -171,7 +202,7 @@ def from_table(table: pa.Table, path: str) -> Report:
     """
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
-        raise ReportError(f"{path}: a Parquet file but no report — expected one that `zcurate scan` wrote — did you mean to scan it?")
+        raise ReportError(not_a_report(path))
     card = json.loads(raw)
     if card.get("schema_version") != SCHEMA_VERSION:
         raise ReportError(f"{path}: schema version {card.get('schema_version')} — this zcurate reads {SCHEMA_VERSION} — update zcurate or scan again")
@@ -190,13 +221,14 @@ def newest(folder: str = ".") -> str:
     return os.path.normpath(max(paths, key=lambda path: (os.stat(path).st_mtime_ns, path)))
 
 
-def check_output(path: str, input_path: str, force: bool) -> None:
-    """Refuse to overwrite anything but a report of the same input, and check before the scan that the path can be written.
+def check_output(path: str, input_path: str, options: ScanOptions, data: Dataset | None = None) -> None:
+    """Refuse to overwrite anything but a report of the same scan, and check before the scan that the path can be written.
 
     Args:
         path: report to write.
         input_path: the data's path.
-        force: overwrite whatever is there, except the input.
+        options: of the scan; with `force` whatever is there may be overwritten, except the input.
+        data: of the scan; None before it is read.
 
     Raises:
         UsageError: it would overwrite something else, or cannot be written.
@@ -211,24 +243,31 @@ def check_output(path: str, input_path: str, force: bool) -> None:
         handle, temporary = temporary_next_to(path)
         os.close(handle)
         os.unlink(temporary)
-    if not (remote.exists(path) if is_remote else os.path.exists(path)) or force:
+    if not (remote.exists(path) if is_remote else os.path.exists(path)) or options.force:
         return
-    check_same_input(path, input_path)
+    check_same_scan(path, input_path, options, data)
 
 
-def check_same_input(path: str, input_path: str) -> None:
-    """Refuse to replace anything but a report of the same input.
+def check_same_scan(path: str, input_path: str, options: ScanOptions, data: Dataset | None) -> None:
+    """Refuse to replace anything but a report of the same input, label, task and other options (see `comparison.FREE`).
 
     Args:
         path: of what exists.
         input_path: the data's path.
+        options: of the scan.
+        data: of the scan; None before it is read.
 
     Raises:
-        UsageError: it is no report, or one of another input.
+        UsageError: it is no report, or one of another scan; names what differs.
     """
+    cure = "nothing was written — overwrite it with --force, or name another with -o"
     try:
-        previous_input = card_of(path)["input"]["path"]
+        card = card_of(path)
+        previous_input = card["input"]["path"]
     except (ReportError, KeyError):
-        raise UsageError(f"{path}: exists and is no report — nothing was written — overwrite it with --force, or name another with -o") from None
+        raise UsageError(f"{path}: exists and is no report — {cure}") from None
     if previous_input != absolute_path(input_path):
-        raise UsageError(f"{path}: is a report of {previous_input} — nothing was written — overwrite it with --force, or name another with -o")
+        raise UsageError(f"{path}: is a report of {previous_input} — {cure}")
+    before, now = differences(card, options, data)
+    if before:
+        raise UsageError(f"{path}: is a report with {before}, this scan has {now} — {cure}")

@@ -131,7 +131,7 @@ class TrainingDynamics:
         value = output if self.regression else output.softmax(2)
         if self.own_class is not None:
             value = top_k_of_batch(value, self.own_class[ids])
-        self.heldout[part].index_add_(0, flat, (value * weight[..., None]).reshape(len(flat), -1))
+        self.heldout[part].index_add_(0, flat, (value * weight[..., None]).flatten(0, 1))
         self.n_heldout[part].index_add_(0, flat, weight.reshape(-1))
 
     def record_second(self, epoch: int, ids: Tensor, margin: Tensor, weight: Tensor) -> None:

@@ -134,8 +134,8 @@ def test_skipped_lines_are_counted_past_blank_lines_and_quoted_newlines(tmp_path
 
 def test_no_row_that_fits_the_header_is_an_error(tmp_path):
     path = tmp_path / "wide.csv"
-    path.write_text("x,label\n" + "1,a,\n" * 20)
-    with pytest.raises(InputError, match="every row has 3 fields where the header has 2"):
+    path.write_text("x,label\n" + "1,a,2,3\n" * 20)
+    with pytest.raises(InputError, match="every row has 4 fields where the header has 2"):
         read(path)
 
 
@@ -161,12 +161,43 @@ def test_bytes_and_names_that_are_not_images_are_ignored(tmp_path):
     assert read(tmp_path / "named.csv", exclude=("file",)).pictures is None
 
 
-def test_a_folder_of_csv_parts_needs_its_format(tmp_path):
+@pytest.mark.parametrize(("name", "form"), [("a.csv", "csv"), ("a.tsv", "tsv"), ("a.csv.gz", "csv"), ("a.jsonl", "jsonl"), ("a.feather", "feather")])
+def test_a_folder_of_parts_of_one_format_is_read(tmp_path, name, form):
+    written(tmp_path)
+    folder = tmp_path / "pieces"
+    folder.mkdir()
+    for k in (1, 2, 10):
+        (folder / f"{k}-{name}").write_bytes((tmp_path / name).read_bytes())
+    expected = read(folder, input_format=form)
+    (folder / "README.txt").write_text("about the parts")
+    data = read(folder)
+    assert (data.n_rows, data.origin.format) == (3 * ROWS, form)
+    assert data.table.equals(expected.table)
+
+
+def test_a_folder_of_parts_that_are_not_certain_needs_its_format(tmp_path):
+    def folder(name, *files):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_bytes(csv_bytes())
+        return tmp_path / name
+
+    for path in (folder("two", "a.csv", "b.jsonl"), folder("notes", "a.txt"), folder("manifest", "a.csv", "cat.png")):
+        with pytest.raises(InputError, match="--input-format csv|try the manifest, zcurate scan"):
+            read(path)
+        assert read(path, input_format="csv").n_rows == ROWS
+    deep = folder("deep", "a.csv")
+    (deep / "cat").mkdir()
+    with pytest.raises(InputError, match="--input-format csv"):
+        read(deep)
+
+
+def test_parts_with_other_columns_are_named_without_a_format_too(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "a.csv").write_bytes(csv_bytes())
-    with pytest.raises(InputError, match="--input-format csv"):
+    (tmp_path / "parts" / "truth.csv").write_text("row,right\n1,a\n")
+    with pytest.raises(InputError, match=r"truth.csv: has no column '.*' — expected the columns of .*a.csv"):
         read(tmp_path / "parts")
-    assert read(tmp_path / "parts", input_format="csv").n_rows == ROWS
 
 
 def test_windows_text_is_read(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
+from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ExplainOptions
 
@@ -12,7 +14,7 @@ REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: 
 ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
 
 
-@with_options(ExplainOptions, argument("report", REPORT, default=None, metavar="REPORT"), argument("row", ROW, default=None, metavar="ROW", many=True))
+@with_options(ExplainOptions, argument("report", REPORT, "REPORT", complete_report), argument("row", ROW, "ROW", many=True))
 def explain(report: str | None, row: list[str] | None, options: ExplainOptions) -> None:
     """Explain the verdicts of rows: threshold, held-out prediction, training curves, clues, most similar rows.
 
@@ -25,17 +27,20 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
     startup.start()
     from zcurate.errors import UsageError
     from zcurate.report.explain import explain as explain_module
-    from zcurate.report.storage import is_report, load, newest
+    from zcurate.report.storage import load
 
     words = [word for word in (report, *(row or ())) if word is not None]
-    is_named = bool(words) and (words[0].endswith((".parquet", ".pq")) or is_report(words[0]))
-    path = words.pop(0) if is_named else newest()
-    if not is_named:
-        sys.stderr.write(f"{path}\n")
+    path, words = choose_report(words)
     loaded = load(path)
     if not words:
         raise UsageError(f"{path}: no row named — expected row numbers or ids — try zcurate explain {path} 0, or zcurate report {path} to list rows")
-    found = explain_module.explain_rows(loaded, path, explain_module.find_rows(loaded, words, options.by_row))
+    try:
+        rows = explain_module.find_rows(loaded, words, options.by_row)
+    except UsageError:
+        if words[0] == report:
+            refuse_data(words[0])
+        raise
+    found = explain_module.explain_rows(loaded, path, rows)
     if options.json:
         for facts in found:
             sys.stdout.write(json.dumps(facts, allow_nan=False, ensure_ascii=False) + "\n")
@@ -46,3 +51,38 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
         if at:
             sys.stdout.write("\n\n")
         print_row(facts)
+
+
+def choose_report(words: list[str]) -> tuple[str, list[str]]:
+    """Return the report to read and the words that name rows: the first word if it is a report, else the newest report here.
+
+    Raises:
+        ReportError: there is no report; names the first word if it is data.
+    """
+    from zcurate.errors import ReportError
+    from zcurate.report.storage import is_report, newest
+
+    if words and (words[0].endswith((".parquet", ".pq")) or is_report(words[0])):
+        return words[0], words[1:]
+    try:
+        path = newest()
+    except ReportError:
+        if words:
+            refuse_data(words[0])
+        raise
+    sys.stderr.write(f"{path}\n")
+    return path, words
+
+
+def refuse_data(word: str) -> None:
+    """Refuse a table or a folder where a report or a row is expected; the name of a picture may be a row.
+
+    Raises:
+        ReportError: the word is a table or a folder.
+    """
+    from zcurate.data import image_formats
+    from zcurate.errors import ReportError
+    from zcurate.report.storage import not_a_report
+
+    if os.path.exists(word) and not image_formats.is_image_name(word):
+        raise ReportError(not_a_report(word))

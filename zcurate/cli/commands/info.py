@@ -8,17 +8,20 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from zcurate.cli.completion import complete_data_or_report
 from zcurate.cli.render.numbers import rate_with_interval
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 
 PACKAGES = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
 """Packages whose versions are shown."""
-READ_OPTIONS = ("label", "id", "task", "group", "exclude", "image", "root", "input_format", "json")
+READ_OPTIONS = (
+    "label", "id", "task", "group", "exclude", "kind", "missing", "keep_spelling", "encoding", "image", "root", "input_format", "json",
+)  # fmt: skip
 """Options that decide how data are read."""
 
 
-@with_options(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", default=None, metavar="[DATA|REPORT]"), only=READ_OPTIONS)
+@with_options(ScanOptions, argument("path", "Data set or report; nothing for versions and device.", "DATA|REPORT", complete_data_or_report), only=READ_OPTIONS)
 def info(path: str | None, options: ScanOptions) -> None:
     """Show versions and device; of DATA the inferred columns and task; of a report its run card and columns."""
     facts = versions() if path is None else describe_path(path, options)

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
+from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
 from zcurate.plugins import FORMATS
 
 
-@with_options(
-    ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", default=None, metavar="[REPORT]")
-)
+@with_options(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", "REPORT", complete_report))
 def report(report: str | None, options: ReportOptions) -> None:
     """List the rows of a report, most suspicious first.
 
@@ -48,15 +47,27 @@ def report(report: str | None, options: ReportOptions) -> None:
 
 
 def format_of(options: ReportOptions) -> str:
-    """Return `--format`; else by the ending of `--output`; else a table on a terminal and CSV in a pipe."""
-    if options.null:
-        return "ids"
-    if options.format != "auto":
-        return options.format
-    if options.output not in (None, "-"):
+    """Return `--format`; else by the ending of `--output`; else a table on a terminal and CSV in a pipe.
+
+    Raises:
+        UsageError: the ending of `--output` is that of no format, or a binary format would be written to a terminal.
+    """
+    from zcurate.errors import UsageError, did_you_mean, listed
+
+    is_file = options.output not in (None, "-")
+    form = "ids" if options.null else options.format
+    if form == "auto" and is_file:
         ending = os.path.splitext(str(options.output))[1].lower()
-        return next((name for name, form in FORMATS.items() if ending in form.endings), "csv")
-    return "table" if sys.stdout.isatty() else "csv"
+        endings = {ending: name for name, one in FORMATS.items() for ending in one.endings} | {"": "csv"}
+        if ending not in endings:
+            known = f"expected one of {listed(sorted(endings.keys() - {''}))}"
+            raise UsageError(f"{options.output}: no format has the ending {ending} — {known}, or --format F{did_you_mean(ending, endings.keys() - {''})}")
+        form = endings[ending]
+    if form == "auto":
+        form = "table" if sys.stdout.isatty() else "csv"
+    if FORMATS[form].is_binary and not is_file and sys.stdout.isatty():
+        raise UsageError(f"--format {form}: is not text for a terminal — expected a file or a pipe — add -o report{FORMATS[form].endings[0]}")
+    return form
 
 
 def write_file(path: str, write: Callable[[BinaryIO], None]) -> None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from zcurate.cli.completion import complete_data
 from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.positional import need_data
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_share
-from zcurate.runtime.environment import rank, world_size
+from zcurate.runtime.environment import rank
 
 if TYPE_CHECKING:
     from zcurate.report.report import Report
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
     argument(
         "data",
         "Table (csv, tsv, jsonl, parquet, feather; .gz, .zst), folder of parts or of pictures, glob, address (s3://, gs://, hf://, https://), or - for stdin.",
-        metavar="DATA",
+        "DATA",
+        complete_data,
     ),
 )
-def scan(data: str, options: ScanOptions) -> None:
+def scan(data: str | None, options: ScanOptions) -> None:
     """Find the wrong labels in DATA and write a report of every row.
 
     Examples: zcurate scan train.csv --label species · zcurate scan pictures/ · cat t.csv | zcurate scan - --input-format csv
     """
+    data = need_data(data, "scan")
     options.check()
     from zcurate.runtime import startup
 
@@ -64,22 +68,14 @@ def scan(data: str, options: ScanOptions) -> None:
 
 
 def resolve_output(data: str, options: ScanOptions) -> ScanOptions:
-    """Set the default output path and check that it can be written; only rank 0 writes and prints.
-
-    Raises:
-        UsageError: the output would overwrite something else, or cannot be written.
-    """
+    """Set the default output path; only rank 0 writes and prints."""
     from zcurate.data.discovery import stem_of
     from zcurate.report.atomic import default_path
-    from zcurate.report.storage import check_output
 
     if rank() > 0:
         options = dataclasses.replace(options, output="-", json=False, quiet=True)
     if options.output is None:
         options = dataclasses.replace(options, output=default_path(stem_of(data)))
-    assert options.output is not None  # crack: narrows types only
-    if options.output != "-" and world_size() == 1:
-        check_output(options.output, data, options.force)
     return options
 
 

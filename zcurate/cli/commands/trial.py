@@ -9,7 +9,9 @@ import sys
 import typer
 
 from zcurate.cli.commands.scan import exit_code_of
+from zcurate.cli.completion import complete_data
 from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.positional import need_data
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import TrialOptions
 from zcurate.runtime.environment import rank
@@ -18,14 +20,15 @@ TRIAL_OPTIONS = tuple(field.name for field in dataclasses.fields(TrialOptions) i
 """Options of a trial, which writes no report."""
 
 
-@with_options(TrialOptions, argument("data", "Any input of `zcurate scan`; it is not changed.", metavar="DATA"), only=TRIAL_OPTIONS)
-def trial(data: str, options: TrialOptions) -> None:
+@with_options(TrialOptions, argument("data", "Any input of `zcurate scan`; it is not changed.", "DATA", complete_data), only=TRIAL_OPTIONS)
+def trial(data: str | None, options: TrialOptions) -> None:
     """Plant known errors in a copy of DATA, scan it, and print how many were found and what else was flagged.
 
     Nothing is written. -v also lists the planted errors that were missed; -q silences only stderr.
 
     Examples: zcurate trial train.csv --label species · zcurate trial train.csv --share 20% --kinds confused --prioritise
     """
+    data = need_data(data, "trial")
     options.check()
     from zcurate.runtime import startup
 

@@ -1,57 +1,45 @@
-"""Reader of CSV, TSV and similar text: delimiter, decimal comma and encoding are detected, quoted fields may contain newlines.
+"""Reader of CSV, TSV and similar text: layout and encoding are detected, quoted fields may contain newlines.
 
-Types are inferred from the values; the label is text, as written. A row with too many or too few fields is a row of nulls that is reported as
-skipped. The file must have a header line.
+Types are inferred from the values; the label is text, as written. Every record is a row: one with too many or too few fields, or a second header
+line, is a row of nulls that is reported as skipped. Text that cannot be cut into records without a guess is an error that names the line.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
+import dataclasses
 import io
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema, tables
-from zcurate.data.dataset import Dataset, SkippedRow
-from zcurate.data.local_files import local_errors
-from zcurate.data.source import Source, compression_of
+from zcurate.data.dataset import Dataset, FileNotes, SkippedRow
+from zcurate.data.delimited import furniture
+from zcurate.data.delimited.layout import CsvLayout, detect_layout
+from zcurate.data.delimited.quotes import check_quotes, swallowed_error
+from zcurate.data.delimited.text import BOM, HEAD_BYTES, CsvText, facts_of, streamed_text, whole_text
+from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
 from zcurate.runtime.threads import background
 
-DELIMITERS = (",", ";", "\t", "|")
-"""Delimiters that are detected."""
-HEAD_BYTES = 1 << 16
-"""Bytes from which delimiter, decimal mark and encoding are detected."""
-BOM = b"\xef\xbb\xbf"
-"""Byte-order mark of UTF-8."""
 BLOCK_BYTES = 1 << 23
 """Size of the parser's blocks."""
 NULLS = ["", "NA", "N/A", "n/a", "na", "Na", "null", "NULL", "Null", "NaN", "nan", "NAN"]
-"""Spellings of missing values."""
+"""Spellings of missing values in columns of numbers."""
 
 
-@dataclass(frozen=True)
-class CsvText:
-    """Text of one file, which can be read several times."""
-
-    open: Callable[[], Any]
-    """Opens a stream of its bytes in UTF-8 from the beginning."""
-    head: bytes
-    """Its first `HEAD_BYTES` bytes."""
-    size: int
-    """Total size [bytes]."""
-    checked: bool
-    """All of it is known to be UTF-8, not only the head."""
+def null_values(missing: str | None) -> list[str]:
+    """Return the spellings of missing values for Arrow's parser: those of `--missing`, else the usual ones."""
+    if missing is None:
+        return NULLS
+    words = [word.strip() for word in missing.split(",")]
+    return list(dict.fromkeys(["", *(form for word in words for form in (word, word.lower(), word.upper(), word.capitalize()))]))
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
@@ -60,207 +48,214 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     Raises:
         InputError: binary content, no rows, lines that do not form a table, or parts with different columns.
     """
-    parts, skipped, n_before = [], [], 0
+    parts, notes, n_before = [], FileNotes(is_text=True), 0
     origin = background(source.origin) if source.content is None and source.remote is None else source.origin
     for name in source.files or (None,):
-        table, refused = read_file(source, name, options)
-        skipped += [SkippedRow(skip.row + n_before, skip.reason, skip.line) for skip in refused]
+        table, found = read_file(source, name, options)
+        notes = notes.joined(found.after(n_before))
         n_before += table.num_rows
         parts.append(table)
-    return tables.dataset(tables.join_parts(parts, source), origin(), options, tuple(skipped), source.store)
+    return tables.dataset(tables.join_parts(parts, source), origin(), options, notes, source.store)
 
 
-def read_file(source: Source, name: str | None, options: ScanOptions) -> tuple[pa.Table, list[SkippedRow]]:
-    """Read one file into a table; arguments as for `table_of`.
+def read_file(source: Source, name: str | None, options: ScanOptions) -> tuple[pa.Table, FileNotes]:
+    """Read one file into a table with all of its rows.
 
-    A local file is parsed while it is read, without a copy in memory, and assumed to be UTF-8 until Arrow finds invalid text.
-    """
-    location = name or source.path
-    text = streamed_text(source, name)
-    try:
-        return table_of(text or whole_text(source, name), source, options, location)
-    except UnicodeError:
-        return table_of(whole_text(source, name), source, options, location)
-
-
-def streamed_text(source: Source, name: str | None) -> CsvText | None:
-    """Return the text of a local file whose head is UTF-8 with line feeds; None for a file that must be read and converted as a whole."""
-    if source.content is not None or source.remote is not None or name is None or compression_of(name):
-        return None
-    with local_errors(name), open(name, "rb") as file:
-        head, size = file.read(HEAD_BYTES), os.path.getsize(name)
-    if b"\0" in head or b"\n" not in head or not head.strip():
-        return None
-    try:
-        # The head may end within a character.
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == size)
-    except UnicodeDecodeError:
-        return None
-    return CsvText(lambda: pa.OSFile(os.fsencode(name)), head.removeprefix(BOM), size, checked=False)
-
-
-def whole_text(source: Source, name: str | None) -> CsvText:
-    """Read a file into memory and convert it to UTF-8 with line feeds.
-
-    Raises:
-        InputError: it cannot be decompressed, is empty, or is binary.
-    """
-    location = name or source.path
-    try:
-        content = source.open(name).read()
-    except OSError as error:
-        raise InputError(f"{location}: cannot be decompressed ({error}) — expected a complete file — download or compress it again") from error
-    return text_from(content, location)
-
-
-def text_from(content: bytes, location: str) -> CsvText:
-    """Convert bytes to UTF-8 with line feeds.
-
-    Raises:
-        InputError: they are empty or binary.
-    """
-    if not (content[:HEAD_BYTES].strip() or content.strip()):
-        raise InputError(f"{location}: the file is empty — expected a header and data — is this the right file?")
-    encoding = text_encoding(content, location)
-    if encoding != "utf-8":
-        content = content.decode(encoding, "replace").encode("utf-8")
-    content = content.removeprefix(BOM)
-    if b"\r" in content[:HEAD_BYTES] and b"\n" not in content[:HEAD_BYTES]:
-        content = content.replace(b"\r", b"\n")
-    return CsvText(lambda: pa.BufferReader(content), content[:HEAD_BYTES], len(content), checked=True)
-
-
-def text_encoding(content: bytes, location: str) -> str:
-    """Detect the encoding: by byte-order mark, else UTF-8 if it decodes, else Windows-1252.
-
-    Raises:
-        InputError: the content is binary.
-    """
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if b"\0" in content[:HEAD_BYTES]:
-        raise InputError(f"{location}: binary content — expected delimited text — is the ending right? try --input-format")
-    try:
-        content.decode("utf-8")
-        return "utf-8"
-    except UnicodeDecodeError:
-        n_control = sum(byte < 9 or 13 < byte < 32 for byte in content[:HEAD_BYTES])
-        if n_control > 0.02 * min(len(content), HEAD_BYTES):
-            raise InputError(f"{location}: binary content — expected delimited text — is the ending right? try --input-format") from None
-        return "cp1252"
-
-
-def dialect(head: str, kind: str) -> tuple[str, str]:
-    """Detect delimiter and decimal mark from the first lines.
+    A local file is parsed while it is read, without a copy in memory, and assumed to be UTF-8 until Arrow finds invalid text. Meanwhile another
+    thread searches it for what Arrow's parser would misread without an error.
 
     Args:
-        head: the beginning of the file, whole lines.
-        kind: format; `tsv` implies the delimiter.
+        source: the input.
+        name: one of its files; None for the only one.
+        options: column roles.
+
+    Raises:
+        InputError: as for `read`.
+        UsageError: the only file lacks a column that an option names.
     """
-    best, width = ("\t" if kind == "tsv" else ","), 1.0
-    for delimiter in DELIMITERS if kind != "tsv" else ():
-        rows = list(csv.reader(io.StringIO(head), delimiter=delimiter))[:50]
-        sizes = [len(row) for row in rows if row]
-        if not sizes or sizes[0] < 2:
-            continue
-        consistency = sum(size == sizes[0] for size in sizes) / len(sizes)
-        if consistency * sizes[0] > width and consistency > 0.5:
-            best, width = delimiter, consistency * sizes[0]
-    if best == ",":
-        return best, "."
-    cells = [cell for row in list(csv.reader(io.StringIO(head), delimiter=best))[1:200] for cell in row]
-    commas = sum(bool(re.fullmatch(r"\s*-?\d+,\d+\s*", cell)) for cell in cells)
-    points = sum(bool(re.fullmatch(r"\s*-?\d+\.\d+\s*", cell)) for cell in cells)
-    return best, "," if commas > points else "."
+    text = streamed_text(source, name)
+    try:
+        return read_text(text or whole_text(source, name), source, options, name or source.path)
+    except UnicodeError:
+        return read_text(whole_text(source, name), source, options, name or source.path)
 
 
-def table_of(text: CsvText, source: Source, options: ScanOptions, location: str) -> tuple[pa.Table, list[SkippedRow]]:
-    """Parse one file into a table with all of its rows, and list the rows that do not fit the header.
+def read_text(text: CsvText, source: Source, options: ScanOptions, location: str) -> tuple[pa.Table, FileNotes]:
+    """Read the text of one file; arguments and errors as for `read_file`."""
+    named = (options.label, options.id, options.group)
+    layout = detect_layout(text.head, source.format, location, named)
+    if layout.names and len(source.files) == 1 and not source.base:
+        with_layout_words(lambda: schema.need_roles(layout.names, options, location), layout)
+    search = background(lambda: facts_of(text.open))
+    error, result = None, None
+    try:
+        result = table_of(text, layout, source, options, location)
+    except InputError as caught:
+        error = caught
+    facts, n_inside = search(), 0
+    n_expected = facts.n_lines - layout.skip_lines - layout.has_header
+    if facts.has_returns or (facts.has_quotes and (result is None or result[1] or result[0].num_rows != n_expected or furniture.holds_quotes(result[0]))):
+        better, layout, n_inside = well_formed_text(text, layout, location)
+        if better is not text or layout.escaped:
+            layout = dataclasses.replace(detect_layout(better.head, source.format, location, named), escaped=layout.escaped)
+            result, text = table_of(better, layout, source, options, location), better
+            n_expected = facts_of(better.open).n_lines - layout.skip_lines - layout.has_header
+    if result is None:
+        raise error or InputError(f"{location}: not delimited text that forms a table — check delimiter and quotes")
+    table, skipped = result
+    if n_inside:
+        refuse_swallowed(table, text.open, layout, location)
+    warnings = [*text.warnings, *layout.warnings, *blank_warning(n_expected - n_inside - table.num_rows, location)]
+    warnings += furniture.skipped_warnings(skipped, location)
+    return table, FileNotes(tuple(skipped), tuple(warnings), layout.decimal == ",", is_text=True)
+
+
+def blank_warning(n_blank: int, location: str) -> list[str]:
+    """Say how many blank lines were passed over."""
+    return [f"{location}: {n_blank} blank line{'s' if n_blank > 1 else ''} passed over"] if n_blank > 0 else []
+
+
+def refuse_swallowed(table: pa.Table, open_text: Callable[[], Any], layout: CsvLayout, location: str) -> None:
+    """Refuse a table with a cell that holds whole rows.
+
+    Args:
+        table: all rows.
+        open_text: opens the file as a stream of UTF-8.
+        layout: of the file.
+        location: name of the file, for messages.
+
+    Raises:
+        InputError: names the line of the row.
+    """
+    row = furniture.check_swallowed(table, layout.delimiter)
+    if row is not None:
+        line = skipped_rows([(row, "")], open_text, layout)[0].line or 0
+        n_lines = max(str(column[row]).count("\n") for column in table.columns)
+        raise swallowed_error(line, n_lines, location)
+
+
+def with_layout_words(check: Callable[[], Any], layout: CsvLayout) -> None:
+    """Run a check of column names; its error also says what is unusual about the header.
+
+    Raises:
+        UsageError: of the check.
+    """
+    try:
+        check()
+    except Exception as error:
+        if not layout.warnings:
+            raise
+        raise type(error)(f"{error} ({'; '.join(text.partition(': ')[2].partition(' — ')[0] for text in layout.warnings)})") from error
+
+
+def well_formed_text(text: CsvText, layout: CsvLayout, location: str) -> tuple[CsvText, CsvLayout, int]:
+    """Return a text that Arrow's parser reads as meant; the text itself if it already does.
+
+    Args:
+        text: of the file.
+        layout: of the text.
+        location: name of the file, for messages.
+
+    Returns:
+        The text, its layout, and the number of line feeds within quotes.
+
+    Raises:
+        InputError: a quote opens and never closes; names the line.
+        UnicodeError: text that was assumed to be UTF-8 is not.
+    """
+    with text.open() as stream:
+        content = bytes(stream.read()).removeprefix(BOM)
+    if not text.checked:
+        content.decode("utf-8")
+    checked = check_quotes(content, layout.delimiter, len(layout.names), location)
+    if checked.content is content:
+        return text, dataclasses.replace(layout, escaped=checked.escaped), checked.n_inside
+    better = checked.content
+    warnings = tuple(dict.fromkeys((*text.warnings, *checked.warnings)))
+    return CsvText(lambda: pa.BufferReader(better), better[:HEAD_BYTES], len(better), True, warnings), layout, checked.n_inside
+
+
+def table_of(text: CsvText, layout: CsvLayout, source: Source, options: ScanOptions, location: str) -> tuple[pa.Table, list[SkippedRow]]:
+    """Parse one file into a table with all of its rows, and list the rows that are no data.
 
     Label, id and group are read as text, as written; every column is for a verbatim source.
 
     Args:
         text: of the file.
+        layout: of the text.
         source: the input.
         options: column roles.
         location: name of the file, for messages.
 
     Raises:
         InputError: a header without rows.
-        UsageError: the only file lacks a column that an option names.
         UnicodeError: text that was assumed to be UTF-8 is not.
     """
-    head = text.head.decode("utf-8", "ignore")
-    head = head[: head.rfind("\n") + 1] or head
-    delimiter, decimal = dialect(head, source.format)
-    names = tables.unique_names(next(csv.reader(io.StringIO(head), delimiter=delimiter), []))
-    if len(source.files) == 1 and not source.base:
-        schema.need_roles(names, options, location)
+    names = layout.names
     usual = [name for name in names if name.strip().lower() in schema.USUAL_LABELS]
     label = options.label if options.label in names else usual[0] if len(usual) == 1 else None
     verbatim = names if source.verbatim else [name for name in (label, options.id, options.group) if name in names]
-    types = {str(name): pa.string() for name in verbatim}
-    table, refused = parse(text, names, delimiter, decimal, types, location)
+    types = {str(name): pa.string() for name in (*verbatim, *layout.as_text)}
+    table, refused = parse(text, layout, types, null_values(source.missing), location)
     if table.num_rows == 0 and not refused:
         raise InputError(f"{location}: a header and no rows — expected data below {listed(names, 6)} — check that the file is complete")
-    if label and decimal == ",":
-        table = decimal_points(table, label)
-    if refused and table.num_rows == 0:
+    if table.num_rows == 0:
         raise InputError(f"{location}: every row has {refused[0][1]} — expected rows that match the header — check delimiter and quotes")
-    return with_null_rows(table, refused), skipped_rows(refused, text.open, delimiter)
+    table = furniture.without_trailing(furniture.without_blanks(with_null_rows(table, refused)))
+    if not source.verbatim:
+        found = furniture.find_furniture(table, label, {row for row, _ in refused})
+        refused = sorted([*refused, *found.items()])
+        table = furniture.blanked(table, list(found))
+    return table, skipped_rows(refused, text.open, layout)
 
 
-def decimal_points(table: pa.Table, label: str) -> pa.Table:
-    """Replace decimal commas by points in a label column that holds only such numbers."""
-    column = table.column(label)
-    if not pc.all(pc.match_substring_regex(column, r"^\s*-?\d+(,\d+)?\s*$")).as_py():
-        return table
-    return table.set_column(table.column_names.index(label), label, pc.replace_substring(column, ",", "."))
+def refusal(row: pa.csv.InvalidRow, layout: CsvLayout) -> tuple[int, str]:
+    """Return the 0-based data row of a row that does not fit the header, and the reason.
+
+    Arrow numbers rows from 1, including the skipped lines and the header.
+    """
+    first = layout.skip_lines + layout.has_header + 1
+    return (row.number or first) - first, f"{row.actual_columns} fields where the header has {row.expected_columns}"
 
 
-def refusal(row: pa.csv.InvalidRow) -> tuple[int, str]:
-    """Return the 0-based data row of a row that does not fit the header, and the reason. Arrow numbers rows from 1, including the header."""
-    return (row.number or 2) - 2, f"{row.actual_columns} fields where the header has {row.expected_columns}"
-
-
-def skipped_rows(refused: list[tuple[int, str]], open_text: Callable[[], Any], delimiter: str) -> list[SkippedRow]:
-    """Find the lines of the rows that do not fit the header.
+def skipped_rows(refused: list[tuple[int, str]], open_text: Callable[[], Any], layout: CsvLayout) -> list[SkippedRow]:
+    """Find the lines of the rows that are no data.
 
     Args:
         refused: (row, reason), ascending.
         open_text: opens the file as a stream of UTF-8; called only if a row was refused.
-        delimiter: between fields.
+        layout: of the file.
     """
     skipped, n_read = [], 0
-    lines = record_lines(open_text(), delimiter) if refused else iter(())
+    lines = itertools.islice(record_lines(open_text(), layout), int(layout.has_header), None) if refused else iter(())
     for row, reason in refused:
-        line = next(itertools.islice(lines, row + 1 - n_read, None), None)
-        n_read = row + 2
+        line = next(itertools.islice(lines, row - n_read, None), None)
+        n_read = row + 1
         skipped.append(SkippedRow(row, reason, line))
     return skipped
 
 
-def record_lines(stream: Any, delimiter: str) -> Iterator[int]:
+def record_lines(stream: Any, layout: CsvLayout) -> Iterator[int]:
     """Yield the 1-based first line of each record, including the header; blank lines are not records."""
-    begin = 1
-    reader = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""), delimiter=delimiter)
+    text = io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="")
+    for _ in range(layout.skip_lines):
+        text.readline()
+    begin = layout.skip_lines + 1
+    reader = csv.reader(text, delimiter=layout.delimiter, escapechar="\\" if layout.escaped else None)
     for record in reader:
         if record:
             yield begin
-        begin = reader.line_num + 1
+        begin = layout.skip_lines + reader.line_num + 1
 
 
-def parse(
-    text: CsvText, names: list[str], delimiter: str, decimal: str, types: dict[str, pa.DataType], location: str
-) -> tuple[pa.Table, list[tuple[int, str]]]:
+def parse(text: CsvText, layout: CsvLayout, types: dict[str, pa.DataType], nulls: list[str], location: str) -> tuple[pa.Table, list[tuple[int, str]]]:
     """Parse with Arrow; a column whose later blocks do not fit the type of the first is read again as text.
 
     Args:
         text: of the file.
-        names: columns.
-        delimiter: between fields.
-        decimal: decimal mark.
+        layout: of the text.
         types: fixed types of columns.
+        nulls: spellings of missing values.
         location: name of the file, for messages.
 
     Returns:
@@ -270,20 +265,24 @@ def parse(
         InputError: the text does not form a table.
         UnicodeError: as for `table_of`.
     """
-    types, threads = dict(types), True
-    for _ in range(2 * len(names) + 2):
+    names, types, threads, block_bytes = layout.names, dict(types), True, max(BLOCK_BYTES, text.size // 64)
+    for _ in range(2 * len(names) + 34):
         refused: list[tuple[int, str]] = []
 
         def refuse(row: pa.csv.InvalidRow, refused: list[tuple[int, str]] = refused) -> str:
-            refused.append(refusal(row))
+            refused.append(refusal(row, layout))
             return "skip"
 
+        options = layout.parse_options
+        options.invalid_row_handler = refuse
         try:
             table = pa.csv.read_csv(
                 text.open(),
-                read_options=pa.csv.ReadOptions(column_names=names, skip_rows_after_names=1, block_size=max(BLOCK_BYTES, text.size // 64), use_threads=threads),
-                parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse),
-                convert_options=pa.csv.ConvertOptions(column_types=types, null_values=NULLS, strings_can_be_null=True, decimal_point=decimal),
+                read_options=pa.csv.ReadOptions(
+                    column_names=names, skip_rows=layout.skip_lines, skip_rows_after_names=int(layout.has_header), block_size=block_bytes, use_threads=threads
+                ),
+                parse_options=options,
+                convert_options=pa.csv.ConvertOptions(column_types=types, null_values=nulls, decimal_point=layout.decimal),
             )
         except pa.ArrowInvalid as error:
             if not text.checked and "invalid UTF8" in str(error):
@@ -291,6 +290,9 @@ def parse(
             match = re.search(r"CSV column #(\d+)", str(error))
             if match and int(match[1]) < len(names) and types.get(names[int(match[1])]) != pa.string():
                 types[names[int(match[1])]] = pa.string()
+                continue
+            if "straddling" in str(error) and block_bytes < text.size:
+                block_bytes = min(4 * block_bytes, text.size + 1)
                 continue
             raise InputError(f"{location}: not delimited text that forms a table — {str(error)[:120]} — check delimiter and quotes") from error
         if refused and threads:  # only without threads does Arrow number the refused rows

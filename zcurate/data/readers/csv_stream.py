@@ -7,7 +7,6 @@ read as text. Files with carriage returns as line ends or with invalid Windows-1
 from __future__ import annotations
 
 import codecs
-import csv
 import dataclasses
 import io
 import itertools
@@ -20,8 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from zcurate.data import tables
-from zcurate.data.dataset import SkippedRow
+from zcurate.data.dataset import FileNotes
+from zcurate.data.delimited import furniture
+from zcurate.data.delimited import text as delimited_text
+from zcurate.data.delimited.layout import CsvLayout, detect_layout
+from zcurate.data.delimited.quotes import QuoteScanner, swallowed_error
 from zcurate.data.readers import csv as csv_module
 from zcurate.data.source import CHUNK_BYTES, Source
 from zcurate.errors import InputError
@@ -36,23 +38,38 @@ NEXT_TYPE = dict(itertools.pairwise(TYPES))
 
 
 @dataclass(frozen=True)
-class CsvFormat:
-    """Layout of one file."""
+class StreamFormat:
+    """Layout and encoding of one file that is read batch by batch."""
 
-    names: list[str]
-    """Distinct column names."""
-    delimiter: str
-    """Field delimiter."""
-    decimal: str
-    """Decimal mark."""
+    layout: CsvLayout
+    """Columns, delimiter, header."""
     encoding: str
-    """Python's name of the encoding; `whole` for text that must be converted as a whole before it is parsed."""
+    """Python's name of the encoding; empty for text that must be read and rewritten as a whole before it is parsed."""
+    content: bytes | None = field(default=None, repr=False)
+    """That text; None where the file itself is parsed."""
+    warnings: tuple[str, ...] = ()
+    """What may mislead."""
+    has_multiline: bool = False
+    """Some quoted cells hold line feeds."""
+
+
+class SwallowedRowsError(Exception):
+    """A cell holds whole rows."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+        """0-based row of the cell."""
 
 
 @dataclass
 class RefusedRows:
     """Collects the rows that do not fit the header; Arrow's handler of invalid rows."""
 
+    layout: CsvLayout
+    """Of the file."""
+    has_multiline: bool = False
+    """Some quoted cells hold line feeds."""
     rows: list[int] = field(default_factory=list)
     """0-based data rows, ascending; `with_null_rows` removes those that it inserts."""
     reasons: list[tuple[int, str]] = field(default_factory=list)
@@ -60,88 +77,103 @@ class RefusedRows:
 
     def __call__(self, row: pyarrow.csv.InvalidRow) -> str:
         """Note a row and skip it."""
-        self.reasons.append(csv_module.refusal(row))
+        self.reasons.append(csv_module.refusal(row, self.layout))
         self.rows.append(self.reasons[-1][0])
         return "skip"
 
 
-def csv_format(source: Source, name: str | None) -> CsvFormat:
-    """Detect a file's layout from its beginning, and its encoding from all of its chunks.
+def stream_format(source: Source, name: str | None) -> StreamFormat:
+    """Detect a file's layout from its beginning, and what a parser would misread from all of its chunks.
 
     Raises:
-        InputError: empty, or binary content.
+        InputError: empty, or binary content; a quote that opens and never closes.
     """
     location = name or source.path
-    head_bytes, encoding = sniff_encoding(source, name, location)
-    if not head_bytes.strip():
+    head, encoding = search_encoding(source, name, location)
+    if not head.strip():
         raise InputError(f"{location}: the file is empty — expected a header and data — is this the right file?")
-    text = head_bytes.decode("cp1252" if encoding == "whole" else encoding, "ignore").removeprefix("\ufeff")
-    if "\r" in text and "\n" not in text:
-        text, encoding = text.replace("\r", "\n"), "whole"
-    text = text[: text.rfind("\n") + 1] or text
-    delimiter, decimal = csv_module.dialect(text, source.format)
-    names = tables.unique_names(next(csv.reader(io.StringIO(text), delimiter=delimiter), []))
-    return CsvFormat(names, delimiter, decimal, encoding)
+    if encoding:
+        text = head.decode(encoding, "ignore").encode().removeprefix(delimited_text.BOM)
+        form = StreamFormat(detect_layout(text, source.format, location), encoding)
+        scanner = QuoteScanner(form.layout.delimiter)
+        with utf8_stream(source, name, form) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                scanner.add(chunk.removeprefix(delimited_text.BOM) if not scanner.n_quotes and scanner.held == b"\n" else chunk)
+        if scanner.finish():
+            return dataclasses.replace(form, has_multiline=scanner.n_inside > 0)
+    whole = delimited_text.whole_text(source, name)
+    layout = detect_layout(whole.head, source.format, location)
+    better, layout, n_inside = csv_module.well_formed_text(whole, layout, location)
+    layout = dataclasses.replace(detect_layout(better.head, source.format, location), escaped=layout.escaped)
+    with better.open() as stream:
+        return StreamFormat(layout, "", bytes(stream.read()), better.warnings, n_inside > 0)
 
 
-def sniff_encoding(source: Source, name: str | None, location: str) -> tuple[bytes, str]:
-    """Return a file's first bytes and its encoding.
+def search_encoding(source: Source, name: str | None, location: str) -> tuple[bytes, str]:
+    """Return a file's first bytes and its encoding, empty if it must be converted as a whole.
 
     Raises:
         InputError: binary content.
     """
-    head, decoders = b"", {"utf-8": codecs.getincrementaldecoder("utf-8")(), "cp1252": codecs.getincrementaldecoder("cp1252")()}
+    head, encoding = b"", source.encoding or "utf-8"
+    decoder = codecs.getincrementaldecoder(encoding)()
     with source.open_stream(name) as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            head = head or chunk[: csv_module.HEAD_BYTES]
-            if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                return head, "utf-16"
-            for encoding in list(decoders):
-                try:
-                    decoders[encoding].decode(chunk)
-                except UnicodeDecodeError:
-                    del decoders[encoding]
-    for encoding in list(decoders):
-        try:
-            decoders[encoding].decode(b"", final=True)
-        except UnicodeDecodeError:
-            del decoders[encoding]
-    csv_module.text_encoding(head, location)
-    return head, next(iter(decoders), "whole")
+        while encoding and (chunk := stream.read(CHUNK_BYTES)):
+            if not head:
+                head = chunk[: delimited_text.HEAD_BYTES]
+                if source.encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    encoding, decoder = "utf-16", codecs.getincrementaldecoder("utf-16")()
+                elif source.encoding is None and b"\0" in head:
+                    delimited_text.detect_encoding(head, location)
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                encoding = ""
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        encoding = ""
+    return head, encoding
 
 
-def utf8_stream(source: Source, name: str | None, layout: CsvFormat) -> Any:
+def utf8_stream(source: Source, name: str | None, form: StreamFormat) -> Any:
     """Open a file as a stream of UTF-8."""
-    if layout.encoding == "utf-8":
+    if form.content is not None:
+        return pa.BufferReader(form.content)
+    if form.encoding == "utf-8":
         return source.open_stream(name)
-    if layout.encoding != "whole":
-        return pa.transcoding_input_stream(source.open_stream(name), layout.encoding, "utf-8")
-    content = source.open(name).read()
-    text = content.decode(csv_module.text_encoding(content, name or source.path), "replace").removeprefix("\ufeff")
-    return pa.BufferReader((text if "\n" in text[: csv_module.HEAD_BYTES] else text.replace("\r", "\n")).encode())
+    return pa.transcoding_input_stream(source.open_stream(name), form.encoding, "utf-8")
 
 
-def open_reader(source: Source, name: str | None, layout: CsvFormat, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, RefusedRows]:
+def open_reader(source: Source, name: str | None, form: StreamFormat, types: dict[str, pa.DataType], wanted: list[str] | None) -> tuple[Any, RefusedRows]:
     """Open Arrow's streaming reader of one file.
 
     Args:
         source: the input.
         name: one of its files; None for the only one.
-        layout: of the file.
+        form: of the file.
         types: fixed types of columns.
         wanted: columns to read; None for all.
 
     Returns:
         The reader, and the rows that it refuses while it is read.
     """
-    refused = RefusedRows()
+    refused, parse_options = RefusedRows(form.layout, form.has_multiline), form.layout.parse_options
+    parse_options.invalid_row_handler = refused
+    layout = form.layout
     reader = pyarrow.csv.open_csv(
-        utf8_stream(source, name, layout),
+        utf8_stream(source, name, form),
         # Only without threads does Arrow number the refused rows.
-        read_options=pyarrow.csv.ReadOptions(column_names=layout.names, skip_rows_after_names=1, block_size=csv_module.BLOCK_BYTES, use_threads=False),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=refused),
+        read_options=pyarrow.csv.ReadOptions(
+            column_names=layout.names,
+            skip_rows=layout.skip_lines,
+            skip_rows_after_names=int(layout.has_header),
+            block_size=csv_module.BLOCK_BYTES,
+            use_threads=False,
+        ),
+        parse_options=parse_options,
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=types, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=layout.decimal, include_columns=wanted
+            column_types=types, null_values=csv_module.null_values(source.missing), decimal_point=layout.decimal, include_columns=wanted
         ),
     )
     return reader, refused
@@ -153,7 +185,7 @@ def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schem
     Raises:
         InputError: the text does not form a table.
     """
-    return read_with_stable_types(source, name, as_text, lambda reader, refused: [None for _ in reader])
+    return read_with_stable_types(source, name, as_text, lambda reader, refused: [None for _ in fill_refused(reader, refused)])
 
 
 def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str, ...], consume: Callable[[Any, RefusedRows], Any]) -> pa.Schema:
@@ -173,24 +205,30 @@ def read_with_stable_types(source: Source, name: str | None, as_text: tuple[str,
     Raises:
         InputError: the text does not form a table.
     """
-    layout = csv_format(source, name)
-    types = {column: pa.string() for column in as_text if column in layout.names}
+    form = stream_format(source, name)
+    layout, location = form.layout, name or source.path
+    types = {column: pa.string() for column in (*as_text, *layout.as_text) if column in layout.names}
     for _ in range(len(NEXT_TYPE) * len(layout.names) + 1):
         schema: pa.Schema | None = None
         try:
-            reader, refused = open_reader(source, name, layout, types, None)
+            reader, refused = open_reader(source, name, form, types, None)
             with reader:
                 schema = reader.schema
                 consume(reader, refused)
-            source.skipped[name] = tuple(csv_module.skipped_rows(refused.reasons, lambda: utf8_stream(source, name, layout), layout.delimiter))
+            skipped = csv_module.skipped_rows(sorted(refused.reasons), lambda: utf8_stream(source, name, form), layout)
+            warnings = (*form.warnings, *layout.warnings, *furniture.skipped_warnings(skipped, location))
+            source.notes[name] = FileNotes(tuple(skipped), warnings, layout.decimal == ",", is_text=True)
             return schema
+        except SwallowedRowsError as error:
+            line = csv_module.skipped_rows([(error.row, "")], lambda: utf8_stream(source, name, form), layout)[0].line or 0
+            raise swallowed_error(line, 1, location) from error
         except pa.ArrowInvalid as error:
-            column = failed_column(error, layout, name or source.path)
+            column = failed_column(error, layout, location)
             before = types.get(column, schema.field(column).type if schema is not None else pa.int64())
             if pa.types.is_string(before):
-                raise parse_error(error, name or source.path) from error
+                raise parse_error(error, location) from error
             types[column] = next_type(before, error, layout.decimal)
-    raise InputError(f"{name or source.path}: no column types fit its values — expected delimited text — check delimiter and quotes")
+    raise InputError(f"{location}: no column types fit its values — expected delimited text — check delimiter and quotes")
 
 
 def next_type(before: pa.DataType, error: pa.ArrowInvalid, decimal: str) -> pa.DataType:
@@ -209,7 +247,7 @@ def next_type(before: pa.DataType, error: pa.ArrowInvalid, decimal: str) -> pa.D
 
 def fits(value: str, kind: pa.DataType, decimal: str) -> bool:
     """Return whether Arrow's CSV reader converts a value to a type."""
-    convert = pyarrow.csv.ConvertOptions(column_types={"value": kind}, null_values=csv_module.NULLS, strings_can_be_null=True, decimal_point=decimal)
+    convert = pyarrow.csv.ConvertOptions(column_types={"value": kind}, null_values=csv_module.NULLS, decimal_point=decimal)
     try:
         pyarrow.csv.read_csv(io.BytesIO(f'value\n"{value}"\n'.encode()), convert_options=convert)
     except pa.ArrowInvalid:
@@ -232,7 +270,7 @@ def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Sou
         InputError: the text does not form a table.
     """
     paths: list[str] = []
-    skipped: dict[str | None, tuple[SkippedRow, ...]] = {}
+    notes: dict[str | None, FileNotes] = {}
     for number, name in enumerate(source.files or (None,)):
         paths.append(os.path.join(folder, f"cache-{number:05d}.arrow"))
 
@@ -243,11 +281,11 @@ def cache_as_arrow(source: Source, as_text: tuple[str, ...], folder: str) -> Sou
 
         with source.remote_errors(name):
             read_with_stable_types(source, name, as_text, write)
-        skipped[paths[-1]] = source.skipped[name]
-    return dataclasses.replace(source, files=tuple(paths), format="feather", original=source, skipped=skipped)
+        notes[paths[-1]] = source.notes[name]
+    return dataclasses.replace(source, files=tuple(paths), format="feather", original=source, notes=notes)
 
 
-def failed_column(error: pa.ArrowInvalid, layout: CsvFormat, location: str) -> str:
+def failed_column(error: pa.ArrowInvalid, layout: CsvLayout, location: str) -> str:
     """Return the column that Arrow's error names.
 
     Raises:
@@ -273,9 +311,9 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         schema: the columns to read, in types that fit all rows.
         rows: maximum rows of a batch.
     """
-    layout = csv_format(source, name)
+    form = stream_format(source, name)
     types = {column.name: column.type for column in schema}
-    reader, refused = open_reader(source, name, layout, types, list(types) or layout.names[:1])
+    reader, refused = open_reader(source, name, form, types, list(types) or form.layout.names[:1])
     with reader:
         for batch in fill_refused(reader, refused):
             yield from split_batch(batch.select(schema.names), rows)
@@ -290,9 +328,13 @@ def fill_refused(reader: Any, refused: RefusedRows) -> Iterator[pa.RecordBatch]:
     """
     n_done = 0
     for batch in reader:
-        filled = with_null_rows(batch, refused, n_done)
-        n_done += filled.num_rows
-        yield filled
+        table = furniture.without_blanks(pa.Table.from_batches([with_null_rows(batch, refused, n_done)]))
+        if refused.has_multiline and (swallowed := furniture.check_swallowed(table, refused.layout.delimiter)) is not None:
+            raise SwallowedRowsError(n_done + swallowed)
+        repeated = furniture.header_rows(table)
+        refused.reasons += [(n_done + row, "the header again") for row in repeated]
+        n_done += table.num_rows
+        yield from furniture.blanked(table, repeated).combine_chunks().to_batches()
     empty = pa.RecordBatch.from_arrays([pa.nulls(0, column.type) for column in reader.schema], schema=reader.schema)
     yield with_null_rows(empty, refused, n_done)
 

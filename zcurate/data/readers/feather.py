@@ -25,7 +25,10 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     tables: list[pa.Table] = []
     for name in source.files or (None,):
         with arrow_errors(source, name):
-            tables.append(table_of(source.open(name).read()))
+            table = table_of(source.open(name).read())
+            # Arrow trusts the offsets and the text of a file until they are used.
+            table.validate(full=True)
+            tables.append(table)
     return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
 
 
@@ -38,8 +41,8 @@ def arrow_errors(source: Source, name: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
-        first_line = str(error).splitlines()[0][:120]
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+        first_line = str(error).partition("\n")[0][:120]
         raise InputError(f"{name or source.path}: not a whole Feather or Arrow file — {first_line} — is the download complete?") from error
 
 
@@ -93,5 +96,6 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> I
         is_file = isinstance(reader, pa.ipc.RecordBatchFileReader)
         for batch in (reader.get_batch(k) for k in range(reader.num_record_batches)) if is_file else reader:
             selected = batch.select(schema.names)
+            selected.validate(full=True)
             for begin in range(0, selected.num_rows, rows):
                 yield selected.slice(begin, rows)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from zcurate.config.options import ScanOptions
 from zcurate.data import images as images_module
 from zcurate.data import schema
-from zcurate.data.dataset import Dataset
+from zcurate.data.dataset import Dataset, FileNotes
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
@@ -40,7 +40,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         raise InputError(f"{source.path}: {len(images)} images but {len(labels)} labels in {labels_path} — expected as many — check the pair")
     decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, decoded.skipped)
+    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
 
 
 def content_of(source: Source) -> bytes:

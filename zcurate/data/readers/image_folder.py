@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import declared_classes, images, picture_folder, picture_manifest, readers, schema
-from zcurate.data.dataset import Dataset, InputInfo
+from zcurate.data.dataset import Dataset, FileNotes, InputInfo
 from zcurate.data.file_names import printable
 from zcurate.data.picture_folder import Listing
 from zcurate.data.source import Source
@@ -52,7 +52,7 @@ def dataset_of(listing: Listing, source: Source, origin: InputInfo, options: Sca
     table = declared_classes.declare(pa.table({"path": paths, "label": pa.array(listing.labels, pa.string())}), "label", "labels are names of folders")
     with_label = dataclasses.replace(options, label="label")
     skipped = images.with_paths(decoded.skipped, paths)
-    data = schema.dataset(table, origin, with_label, decoded.pixels, paths, skipped, os.path.abspath(source.path))
+    data = schema.dataset(table, origin, with_label, decoded.pixels, paths, FileNotes(skipped), os.path.abspath(source.path))
     warnings = (*data.warnings, *listing.warnings, *images.skipped_warning(skipped, len(paths)))
     splits = None if listing.splits is None else pa.array(listing.splits, pa.string())
     return dataclasses.replace(data, splits=splits, decoding_bytes=decoded.decoding_bytes, passed_over=listing.passed_over, warnings=warnings)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from zcurate.config.options import ScanOptions
 from zcurate.data import images as images_module
 from zcurate.data import schema
-from zcurate.data.dataset import Dataset
+from zcurate.data.dataset import Dataset, FileNotes
 from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
 
@@ -48,7 +48,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     table = pa.table({"label": pa.array(labels.tolist() if labels.dtype.kind in "OUS" else labels)})
     decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(table, source.origin(), with_label, decoded.pixels, None, decoded.skipped)
+    return schema.dataset(table, source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
 
 
 def pick(archive: np.lib.npyio.NpzFile, wanted: str | None, usual: tuple[str, ...], content: str, location: str) -> np.ndarray:

@@ -6,6 +6,7 @@ incompatible types are an error that names the part.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from zcurate.config.options import ScanOptions
 from zcurate.data import tables as tables_module
 from zcurate.data.dataset import Dataset
+from zcurate.data.partitions import REPORT_KEY
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
@@ -32,7 +34,10 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     tables: list[pa.Table] = []
     for name in source.files or (None,):
         with open_reader(source, name, whole=True) as file:
-            tables.append(file.read())
+            table = file.read()
+            # Arrow trusts that text is UTF-8 until it is used.
+            table.validate(full=True)
+            tables.append(table)
     return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
 
 
@@ -47,7 +52,7 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
         batchwise: it will be read batch by batch, and no part of it stays in memory.
 
     Raises:
-        InputError: it has disappeared, is truncated, or is not Parquet.
+        InputError: it has disappeared, is truncated, is not Parquet, or is a report.
     """
     fetch = source.remote is not None and whole
     open_file = source.open_unmapped if batchwise else source.open_mapped
@@ -55,9 +60,13 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
     settings: dict[str, Any] = {"buffer_size": BUFFER_BYTES, "pre_buffer": False} if batchwise else {}
     try:
         with pa.BufferReader(source.open(name).read()) if fetch else open_file(name) as raw, pq.ParquetFile(raw, **settings) as file:
+            if REPORT_KEY in (file.schema_arrow.metadata or {}):
+                path = source.path if source.base == source.path else name or source.path
+                to_list = f"zcurate report {shlex.quote(path)}"
+                raise InputError(f"{path}: is a zcurate report, not data — expected the data that it is a report of — to list its rows: {to_list}")
             yield file
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0][:120]
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
+        first_line = str(error).partition("\n")[0][:120]
         raise InputError(f"{name or source.path}: not a whole Parquet file — {first_line} — is the download complete?") from error
 
 
@@ -90,4 +99,6 @@ def batches(source: Source, name: str | None, schema: pa.Schema, rows: int, grou
         group: row group to read; None for all.
     """
     with open_reader(source, name, batchwise=True) as file:
-        yield from file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema])
+        for batch in file.iter_batches(rows, None if group is None else [group], columns=[field.name for field in schema]):
+            batch.validate(full=True)
+            yield batch

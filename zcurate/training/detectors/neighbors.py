@@ -186,7 +186,7 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         Values (Q, k) and columns (Q, k) int64, smallest first.
     """
-    groups = x.view(len(x), -1, GROUP)
+    groups = x.unflatten(1, (x.shape[1] // GROUP, GROUP))
     if k >= groups.shape[1]:
         least = x.topk(k, 1, largest=False)
         return least.values, least.indices

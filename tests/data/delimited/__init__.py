@@ -1,0 +1,1 @@
+"""Tests of `zcurate.data.delimited`."""

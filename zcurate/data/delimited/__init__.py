@@ -1,0 +1,1 @@
+"""Delimited text: encoding, quotes, layout, and rows that are no data."""

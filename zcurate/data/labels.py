@@ -1,0 +1,303 @@
+"""Read the label column: missing labels, the task, classes that are spelled in several ways, targets with exceptions. No torch."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.config.options import ScanOptions
+from zcurate.data.conversions import Conversion, convert_text, misfits, without_markers
+from zcurate.data.dataset import DeclaredClasses, Task
+from zcurate.data.declared_classes import label_text
+from zcurate.data.ordering import compare_orderings
+from zcurate.data.values import MISSING_WORDS, as_numbers, as_written
+from zcurate.errors import InputError, UsageError, listed
+
+MAX_CLASSES = 1000
+"""Maximum number of classes; a wider softmax per row is out of scope."""
+MANY_VALUES = 50
+"""Whole numbers with more distinct values are taken for a quantity where the columns do not tell; by taste."""
+CLEAR_EVIDENCE = 0.02
+"""Difference of the mean log-likelihoods [nats] from which the columns tell whether whole numbers are names or a quantity; chosen on simulated data."""
+MIN_JUDGED_ROWS = 20
+"""Labeled rows below which a table is too small to be judged, and classes of single rows are no error."""
+EMPTY = ("",)
+"""Words that mean a missing label where labels are typed: the empty string."""
+
+Matrix = Callable[[], "np.ndarray | None"]
+"""Makes the (N, F) matrix of the feature columns, without missing values; None where no column has numbers or categories."""
+
+
+@dataclass(frozen=True)
+class LabelContext:
+    """What reading labels depends on besides the labels."""
+
+    location: str
+    """The input, for messages."""
+    column: str
+    """Name of the label column, for messages."""
+    options: ScanOptions
+    """`task`, `missing`, `keep_spelling`."""
+    is_text: bool = False
+    """The labels come from a text format, where words such as NA stand for missing ones."""
+    declared: DeclaredClasses | None = None
+    """What the input itself says of its labels, such as that they are names of folders; None where nothing."""
+    decimal_comma: bool = False
+    """The file has decimal commas."""
+    matrix: Matrix = field(default=lambda: None)
+    """The feature columns."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Words, in lower case, that mean a missing label."""
+        return missing_words(self.options, self.is_text)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of all rows and the task."""
+
+    given: pa.Array
+    """(N) string as written, or float64 for regression; null where missing."""
+    task: Task
+    """The task."""
+    warnings: tuple[str, ...] = ()
+    """What may mislead, one line each."""
+
+
+def missing_words(options: ScanOptions, is_text: bool) -> tuple[str, ...]:
+    """Return the words, in lower case, that mean a missing value: those of `--missing`, else the usual ones in text formats."""
+    if options.missing is not None:
+        return (*EMPTY, *(word.strip().lower() for word in options.missing.split(",")))
+    return MISSING_WORDS if is_text else EMPTY
+
+
+def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] | None = None) -> Labels:
+    """Convert labels to the report's form and infer the task.
+
+    Args:
+        labels: (N) any basic type; only the distinct ones if `counts` is given.
+        context: what else matters.
+        counts: label -> number of rows, for labels read batch by batch; None to count them.
+
+    Raises:
+        InputError: no label at all, one class, too many classes, or classes of one row each.
+        UsageError: the wanted task does not fit the labels.
+    """
+    where = f"{context.location}: column '{context.column}'"
+    declared = context.declared
+    try:
+        text = label_text(labels, declared, context.missing)
+    except InputError as error:
+        raise InputError(f"{context.location}: {error}") from error
+    counts = count_labels(text) if counts is None else counts
+    n_labelled = sum(counts.values())
+    if n_labelled == 0:
+        raise InputError(f"{where} is empty — 0 of {len(text)} rows have a label — name another with --label COL")
+    warnings = missing_warning(as_written(labels), context) if context.is_text and declared is None and context.options.missing is None else []
+    numbers, conversion = (None, None) if declared is not None and context.options.task != "regression" else as_targets(text, context)
+    kind, why = context.options.task, "as asked for by --task"
+    if kind == "auto":
+        kind, why, doubt = infer_task(numbers, conversion, counts, context)
+        warnings += doubt
+    if kind == "regression":
+        return regression_labels(text, numbers, conversion, why, warnings, context)
+    # The names that an input declares itself are apart by its own words.
+    keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
+    variants = {} if keep else spelling_variants(counts)
+    classes = [value for value in counts if value not in variants]
+    check_classes(classes, n_labelled, numbers is not None, context)
+    if kind == "binary" and len(classes) != 2:
+        raise UsageError(f"{context.location}: --task binary, but column '{context.column}' has {len(classes)} classes — expected two — try --task multiclass")
+    if variants:
+        warnings.append(variants_warning(variants, counts, where))
+    is_number = all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value) for value in classes)
+    key = (lambda value: (float(value), value)) if is_number else (lambda value: (value.lower(), value))
+    ordered = sorted(classes, key=key)
+    if declared is not None and declared.names:
+        ordered = [name for name in dict.fromkeys(declared.names) if name in classes]
+    task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(ordered), declared, variants, context.missing)
+    return Labels(text, task, tuple(warnings))
+
+
+def count_labels(text: pa.Array) -> dict[str, int]:
+    """Count the rows of each label."""
+    counted = pc.value_counts(text.drop_null())
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def missing_warning(written: pa.Array, context: LabelContext) -> list[str]:
+    """Say which words of a text format were taken for missing labels."""
+    trimmed = pc.utf8_trim_whitespace(written).drop_null()
+    words = trimmed.filter(pc.and_(pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING_WORDS)), pc.not_equal(trimmed, "")))
+    if not len(words):
+        return []
+    found = sorted(pc.unique(words).to_pylist())
+    return [
+        f"column '{context.column}': {len(words)} labels are taken for missing, as they are written {listed(found, 4)}"
+        f" — --missing '' makes {'it a class' if len(found) == 1 else 'them classes'}"
+    ]
+
+
+def as_targets(text: pa.Array, context: LabelContext) -> tuple[pa.Array | None, Conversion | None]:
+    """Convert labels to numbers if nearly all of them are.
+
+    Returns:
+        (N) float64 or None; and how they were converted where some do not fit, or have units; None for plain numbers.
+    """
+    plain = None if context.decimal_comma else as_numbers(text)
+    if plain is not None:
+        return plain, None
+    forced = "number" if context.options.task == "regression" else None
+    converted, conversion = convert_text(without_markers(text), context.decimal_comma, forced)  # type: ignore[arg-type]
+    if conversion is None or conversion.kind != "number":
+        return None, None
+    return converted.cast(pa.float64()), conversion
+
+
+def infer_task(numbers: pa.Array | None, conversion: Conversion | None, counts: dict[str, int], context: LabelContext) -> tuple[str, str, list[str]]:
+    """Infer the task, its reason, and what to say where the labels leave it open (DESIGN section 3).
+
+    Args:
+        numbers: (N) float64 labels; None for text.
+        conversion: how text became numbers; None for plain numbers.
+        counts: label -> number of rows.
+        context: the feature columns.
+    """
+    n_values = len(counts)
+    plural = "s" if n_values != 1 else ""
+    classes = "binary" if n_values == 2 else "multiclass"
+    if context.declared is not None:
+        return classes, f"{context.declared.why} with {n_values} distinct value{plural}", []
+    if numbers is None:
+        return classes, f"labels are text with {n_values} distinct value{plural}", []
+    known = numbers.drop_null()
+    distinct = pc.unique(known)
+    few = conversion is not None and n_values <= MIN_JUDGED_ROWS
+    if pc.any(pc.and_(pc.is_finite(distinct), pc.not_equal(distinct, pc.floor(distinct)))).as_py() and not few:
+        return "regression", "labels are numbers with a fractional part", []
+    if n_values <= 2 or few:
+        return classes, f"labels are {'text' if few else 'whole numbers'} with {n_values} distinct value{plural}", []
+    return infer_from_order(numbers, n_values, classes, context)
+
+
+def infer_from_order(numbers: pa.Array, n_values: int, classes: str, context: LabelContext) -> tuple[str, str, list[str]]:
+    """Tell whole numbers that name classes from those that measure something.
+
+    Args:
+        numbers: (N) float64, null where missing.
+        n_values: number of distinct labels.
+        classes: name of the task if they are classes.
+        context: the feature columns.
+    """
+    matrix, words = context.matrix(), f"labels are whole numbers with {n_values} distinct values"
+    y = numbers.to_numpy(zero_copy_only=False)
+    known = np.isfinite(y)
+    if matrix is not None and len(matrix) == len(y) and known.sum() >= MIN_JUDGED_ROWS:
+        found = compare_orderings(matrix[known], y[known])
+        if found.evidence > CLEAR_EVIDENCE:
+            return "regression", f"{words} that measure something: similar rows have labels next to each other", []
+        if found.evidence < -CLEAR_EVIDENCE or (found.as_names > CLEAR_EVIDENCE and found.evidence < 0):
+            return classes, f"{words} that name classes: similar rows have equal labels, not labels next to each other", []
+    if n_values > MANY_VALUES:
+        doubt = f"column '{context.column}' has {n_values} different whole numbers: taken for a quantity — if they name classes, add --task multiclass"
+        return "regression", words, [doubt]
+    doubt = f"column '{context.column}' has {n_values} different whole numbers: taken for classes — if they measure something, add --task regression"
+    return classes, words, [doubt] if n_values > 10 else []
+
+
+def check_classes(classes: list[str], n_labelled: int, are_numbers: bool, context: LabelContext) -> None:
+    """Refuse labels that cannot be classes.
+
+    Raises:
+        InputError: one class, more classes than half the rows, or more than `MAX_CLASSES`.
+    """
+    where = f"{context.location}: column '{context.column}'"
+    if len(classes) == 1:
+        raise InputError(f"{where} has one class, {classes[0]} — expected two or more — name another with --label COL")
+    advice = "try --task regression, or name another with --label COL" if are_numbers else "name another with --label COL"
+    if n_labelled > MIN_JUDGED_ROWS and len(classes) > n_labelled / 2:
+        raise InputError(f"{where} has {len(classes)} different labels in {n_labelled} rows — expected labels that many rows share — {advice}")
+    if len(classes) > MAX_CLASSES:
+        raise InputError(f"{where} has {len(classes)} classes in {n_labelled} rows — at most {MAX_CLASSES} can be judged — {advice}")
+
+
+def spelling_key(value: str) -> str:
+    """Return what spellings of one label share: without case, repeated blanks, Unicode composition, and `.0` behind whole numbers."""
+    plain = " ".join(unicodedata.normalize("NFC", value).split()).casefold()
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain)
+
+
+def spelling_variants(counts: dict[str, int]) -> dict[str, str]:
+    """Map each label to the most frequent label that differs from it in spelling only.
+
+    Args:
+        counts: label -> number of rows.
+    """
+    groups: dict[str, list[str]] = {}
+    for value in counts:
+        groups.setdefault(spelling_key(value), []).append(value)
+    variants: dict[str, str] = {}
+    for values in groups.values():
+        chosen = max(values, key=lambda value: (counts[value], value))
+        variants |= {value: chosen for value in values if value != chosen}
+    return variants
+
+
+def variants_warning(variants: dict[str, str], counts: dict[str, int], where: str) -> str:
+    """Name the labels that are taken for another spelling of a class."""
+    pairs = listed((f"'{value}' ({counts[value]} rows) for '{chosen}'" for value, chosen in variants.items()), 4)
+    return f"{where}: labels that differ only in spelling are one class: {pairs} — --keep-spelling keeps them apart"
+
+
+def regression_labels(text: pa.Array, numbers: pa.Array | None, conversion: Conversion | None, why: str, warnings: list[str], context: LabelContext) -> Labels:
+    """Return float64 targets, those that are no finite numbers as null, and the regression task.
+
+    Raises:
+        UsageError: the targets are not numbers.
+        InputError: the targets are all equal.
+    """
+    where = f"{context.location}: column '{context.column}'"
+    if numbers is None or 2 * (len(numbers) - numbers.null_count) < len(text) - text.null_count:
+        example = next(value for value in text.to_pylist() if value is not None and as_numbers(pa.array([value])) is None)
+        n_values = len(pc.unique(text.drop_null()))
+        advice = "try --task multiclass" if n_values <= min(MAX_CLASSES, len(text) // 2) else "name another with --label COL"
+        raise UsageError(f"{context.location}: --task regression, but column '{context.column}' holds '{example}' — expected numbers — {advice}")
+    if conversion is not None:
+        n_lost, example = misfits(text, numbers)
+        form = conversion.form.describe()
+        if n_lost:
+            warnings = [*warnings, f"column '{context.column}': {n_lost} of {len(text)} targets are no numbers, such as '{example}': those rows are unlabelled"]
+        if form:
+            warnings = [*warnings, f"column '{context.column}': read as numbers with {form}"]
+    finite = pc.is_finite(numbers)
+    numbers = pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
+    if len(pc.unique(numbers.drop_null())) < 2:
+        raise InputError(f"{where} holds one value — expected a target that varies — name another with --label COL")
+    return Labels(numbers, Task("regression", why, declared=context.declared, missing=context.missing, conversion=conversion), tuple(warnings))
+
+
+def labels_of_task(array: pa.Array, task: Task) -> pa.Array:
+    """Convert labels to the form of a task that was inferred from other rows; a target that does not fit becomes null.
+
+    Args:
+        array: (n) label column of a basic type.
+        task: of all rows.
+
+    Returns:
+        (n) string, or float64 for regression.
+    """
+    text = label_text(array, task.declared, task.missing)
+    if task.kind != "regression":
+        return text
+    numbers = as_numbers(text) if task.conversion is None else None
+    if numbers is None:
+        conversion = task.conversion or convert_text(text, forced="number")[1]
+        numbers = pa.nulls(len(text), pa.float64()) if conversion is None else conversion.apply(text).cast(pa.float64())
+    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
