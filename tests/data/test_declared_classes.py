@@ -14,6 +14,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import discovery, preview, profile, readers
 from zcurate.data.declared_classes import declare, declared, label_text
 from zcurate.data.values import MISSING_WORDS
+from zcurate.errors import InputError
 
 NAMES = [f"n{k}" for k in range(60)]
 
@@ -43,6 +44,13 @@ def test_names_of_a_class_label_are_the_classes_in_their_order(tmp_path, ending)
     assert data.given.to_pylist()[:3] == [None, "n58", "n57"]
     assert data.given.null_count == 2
     assert data.task.why == "labels are a ClassLabel with 60 distinct values"
+
+
+@pytest.mark.parametrize("label", [-2, 60, 10**9])
+def test_a_number_without_a_name_is_refused(tmp_path, label):
+    pq.write_table(huggingface(numbered(r3=label), NAMES), tmp_path / "d.parquet")
+    with pytest.raises(InputError, match=f"a label is {label}, but the ClassLabel has 60 names"):
+        read(tmp_path / "d.parquet")
 
 
 def test_parts_keep_the_names(tmp_path):

@@ -23,10 +23,12 @@ def stream_of(image, kind="PNG", **settings):
 
 
 def png_of_16_bit_colors(array):
+    """A file that Pillow cannot write; (H, W, 3 or 4) uint16."""
+
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, 2 if array.shape[2] == 3 else 6, 0, 0, 0)
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in array)
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
 
@@ -41,6 +43,33 @@ def test_both_bytes_of_16_bit_colors_count():
     array = (np.arange(8 * 8 * 3).reshape(8, 8, 3) + 1700).astype(np.uint16)
     np.testing.assert_array_equal(decoding.load(png_of_16_bit_colors(array)), array)
     assert len(np.unique(decoding.decode(png_of_16_bit_colors(array), Look(deep=Brightness(1700, 1891))))) > 180
+    opaque = np.concatenate([array, np.full((8, 8, 1), 65535, np.uint16)], 2)
+    np.testing.assert_array_equal(decoding.load(png_of_16_bit_colors(opaque)), array)
+    opaque[0, 0, 3] = 0
+    assert decoding.load(png_of_16_bit_colors(opaque)).mode == "RGBA"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_bytes_of_16_bit_colors_in_a_tiff_count(order):
+    array = (np.arange(8 * 8 * 3).reshape(8, 8, 3) * 300).astype(np.uint16)
+    fields = [
+        (256, 3, 1, 8),
+        (257, 3, 1, 8),
+        (258, 3, 3, 122),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 128),
+        (277, 3, 1, 3),
+        (278, 3, 1, 8),
+        (279, 4, 1, 384),
+    ]
+    tags = b"".join(
+        struct.pack(f"{order}HHI{'I' if kind == 4 or n > 1 else 'HH'}", tag, kind, n, *([value] if kind == 4 or n > 1 else [value, 0]))
+        for tag, kind, n, value in fields
+    )
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(fields))
+    content = head + tags + bytes(4) + struct.pack(f"{order}3H", 16, 16, 16) + array.astype(f"{order}u2").tobytes()
+    np.testing.assert_array_equal(decoding.load(io.BytesIO(content)), array)
 
 
 @pytest.mark.parametrize(

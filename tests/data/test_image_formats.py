@@ -11,7 +11,7 @@ from zcurate.data import image_formats
 GRAY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 
 
-@pytest.mark.parametrize("name", ["a.jfif", "A.JPE", "x.tga", "x.jp2", "x.avif", "x.webp", "x.TIFF", "x.dds", " x.png "])
+@pytest.mark.parametrize("name", ["a.jfif", "A.JPE", "x.tga", "x.jp2", "x.avif", "x.webp", "x.TIFF", "x.dds", "x.mpo", "x.ico", " x.png "])
 def test_every_ending_of_pillow_is_a_picture(name):
     assert image_formats.is_image_name(name)
 
@@ -26,7 +26,7 @@ def test_digits_after_a_dot_are_no_ending(name, ending):
     assert image_formats.ending_of(name) == ending
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "DDS"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000", "DDS", "ICO", "ICNS", "SGI", "MPO"])
 def test_first_bytes_tell_a_picture(kind):
     array = np.stack([GRAY] * 3, 2) if kind == "DDS" else GRAY
     assert image_formats.begins_like_image(encoded(array, kind)[: image_formats.MAGIC_BYTES])

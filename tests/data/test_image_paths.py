@@ -89,6 +89,19 @@ def test_a_struct_without_bytes_is_read_by_its_path(folder, bytes_of):
     np.testing.assert_array_equal(data.pictures[:, 0], np.stack([picture(k) for k in range(N)]))
 
 
+def test_a_reading_by_which_pictures_become_one_is_not_used(folder):
+    write(folder, "0.png", "1.png")
+    written = [f"/data/{label}/{k}.png" for label in ("cat", "dog") for k in range(2)]
+    assert find_files(written, str(folder / "x.csv"), None).paths == written
+
+
+def test_some_web_addresses_among_paths_are_skipped_rows(folder):
+    rows = "".join(f"{f'https://x/{k}.png' if k % 3 == 0 else f'images/{k}.png'},{'ab'[k % 2]}\n" for k in range(N))
+    (folder / "mixed.csv").write_text("image,label\n" + rows)
+    data = read(folder / "mixed.csv")
+    assert [(skip.row, skip.reason) for skip in data.skipped] == [(k, f"a web address, which is not read: https://x/{k}.png") for k in range(0, N, 3)]
+
+
 def web_table(folder, form, **columns):
     n = 60
     table = pa.table({"picture": [form.format(k) for k in range(n)], "label": ["a", "b"] * (n // 2), **columns})
@@ -96,7 +109,9 @@ def web_table(folder, form, **columns):
     return folder / "web.parquet"
 
 
-@pytest.mark.parametrize("form", ["https://cdn.example.com/{}.jpg", "http://x.org/p/{}.PNG?width=64", "https://x/{}.webp#a"])
+@pytest.mark.parametrize(
+    "form", ["https://cdn.example.com/{}.jpg", "http://x.org/p/{}.PNG?width=64", "https://x/{}.webp#a", "s3://bucket/{}.png", "gs://b/{}.jpeg"]
+)
 def test_web_addresses_beside_other_columns_are_left_out_with_a_warning(tmp_path, form):
     data = read(web_table(tmp_path, form, price=np.random.default_rng(0).random(60)))
     assert [column.name for column in data.roles.features] == ["price"]

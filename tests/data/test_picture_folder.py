@@ -137,8 +137,33 @@ def test_the_same_sub_folders_everywhere_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("form", "passed"),
+    [
+        ("images/{}", "images"),
+        ("pets/v1/{}", "pets, v1"),
+        ("train/images/{}", "images"),
+        ("pets/train/{}", "pets"),
+        ("a/test/b/{}", "a, b"),
+        ("a/{}/train", "a"),
+    ],
+)
+def test_folders_that_hold_all_pictures_are_passed_through(tmp_path, form, passed):
+    write_classes(tmp_path, form.format("cat"), form.format("dog"))
+    found = listing(tmp_path)
+    assert found.labels == ["cat"] * 3 + ["dog"] * 3
+    assert f"every picture is in a folder {passed}: the sub-folders there are taken for the classes" in found.warnings[0]
+    splits = {"train": ["train"] * 6, "test": ["test"] * 6}
+    assert found.splits == next((names for split, names in splits.items() if split in form), None)
+
+
+@pytest.mark.parametrize(
     ("folders", "advice"),
-    [(("images/cat", "images/dog"), r"try zcurate scan '.*images'"), (("cat",), "add the other classes"), (("train/cat",), "add the other")],
+    [
+        (("images/cat", "images/dog", "images"), r"try zcurate scan '.*images'"),
+        (("cat",), "add the other"),
+        (("train/cat",), "add the other"),
+        (("a/b",), "add the"),
+    ],
 )
 def test_one_class_is_refused_with_the_folder_to_scan(tmp_path, folders, advice):
     write_classes(tmp_path, *folders)
@@ -203,6 +228,8 @@ def test_archives_are_to_be_unpacked(tmp_path, name):
     for wanted in (None, "folder"):
         with pytest.raises(InputError, match="unpack it"):
             discovery.locate(str(tmp_path / name), wanted)
+    with pytest.raises(InputError, match=r"an archive — .*unpack it"):
+        discovery.locate(f"{tmp_path}/d/*", None)
     with pytest.raises(InputError, match=r"1 archives such as .*unpack it"):
         discovery.locate(str(tmp_path / "d"), None)
 

@@ -141,6 +141,16 @@ def test_arrays_that_are_no_numbers_are_refused(tmp_path, images, why):
         read(tmp_path / "a.npz")
 
 
+def test_a_single_array_or_number_is_refused(tmp_path):
+    with open(tmp_path / "a.npz", "wb") as file:
+        np.save(file, PIXELS)
+    with pytest.raises(InputError, match="not a whole .npz archive of plain arrays — a single array"):
+        read(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", images=np.float64(3), labels=np.arange(3))
+    with pytest.raises(InputError, match="images are a single number"):
+        read(tmp_path / "b.npz")
+
+
 @pytest.mark.parametrize("n_bytes", [10, 300, 900])
 def test_an_archive_that_was_cut_short_is_refused(tmp_path, n_bytes):
     np.savez_compressed(tmp_path / "whole.npz", images=PIXELS, labels=np.array(LABELS).astype(int))

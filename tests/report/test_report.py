@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import ReportError, UsageError
-from zcurate.report import atomic, build, ranks, report, schema, select, storage
+from zcurate.report import atomic, build, ranks, report, schema, select, storage, writer
 from zcurate.report.report import Report
 
 
@@ -44,6 +44,18 @@ def small(n=12, path="/data/a.csv"):
         "options": {"input_format": None},
     }
     return Report(table, card)
+
+
+def test_a_report_is_saved_in_a_folder_whose_name_is_not_utf_8(tmp_path, monkeypatch):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    monkeypatch.chdir(folder)
+    small().save("a.zcurate.parquet")
+    with writer.ReportWriter(os.fsdecode(folder + b"/\xff.parquet"), small().card) as chunks:
+        chunks.write(small().table)
+    for path in ("a.zcurate.parquet", os.fsdecode(folder + b"/\xff.parquet")):
+        assert storage.load(path).table.equals(small().table)
+    assert sorted(os.listdir(folder)) == [b"a.zcurate.parquet", b"\xff.parquet"]
 
 
 def test_a_report_comes_back_as_it_was_saved(tmp_path):

@@ -10,7 +10,10 @@ import pyarrow.compute as pc
 
 from zcurate.data.dataset import DeclaredClasses
 from zcurate.data.values import as_written, decode_column, without_missing_words
+from zcurate.errors import InputError
 
+UNLABELLED = -1
+"""Class number of rows without a label."""
 DECLARED_KEY, HUGGINGFACE_KEY = b"zcurate.classes", b"huggingface"
 """Keys of a table's metadata: of `declare`, and of Hugging Face's `datasets`."""
 
@@ -61,15 +64,17 @@ def label_text(labels: pa.Array, meaning: DeclaredClasses | None, missing: tuple
         missing: words, in lower case, that mean a missing label; they count only where the input says nothing.
 
     Raises:
-        InputError: a type that cannot be a label.
+        InputError: a type that cannot be a label, or a number without a name.
     """
     if meaning is None:
         return without_missing_words(as_written(labels), missing)
     if not meaning.names or not (pa.types.is_integer(labels.type) or pa.types.is_floating(labels.type)):
         return as_written(labels)
-    numbers = labels.cast(pa.int64(), safe=False)
-    is_known = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(meaning.names)))
-    return pa.array(meaning.names, pa.string()).take(pc.if_else(is_known, numbers, pa.scalar(None, pa.int64())))
+    numbers, n = labels.cast(pa.int64(), safe=False), len(meaning.names)
+    unknown = numbers.filter(pc.or_(pc.less(numbers, UNLABELLED), pc.greater_equal(numbers, n)))
+    if len(unknown):
+        raise InputError(f"a label is {unknown[0]}, but the ClassLabel has {n} names — expected 0 to {n - 1}, or -1 for none — mend the labels or the names")
+    return pa.array(meaning.names, pa.string()).take(pc.if_else(pc.equal(numbers, UNLABELLED), pa.scalar(None, pa.int64()), numbers))
 
 
 def label_column(table: pa.Table, column: str) -> tuple[pa.Array, DeclaredClasses | None]:

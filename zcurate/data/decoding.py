@@ -1,11 +1,11 @@
-"""Decode one picture file. With `image_formats` the only module that uses Pillow."""
+"""Decode one picture file. With `images` and `image_formats` the only module that uses Pillow."""
 
 from __future__ import annotations
 
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,7 +24,11 @@ LARGE_PIXELS = 4_000_000
 """Pictures that are decoded at this size or above are decoded one at a time, so that their memory does not add up."""
 DECODING_BYTES = 16
 """Memory per pixel while a picture is decoded and reduced."""
-OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B" if np.little_endian else "RGB;16L"}
+OTHER_BYTE = {
+    **{f"{mode};16B": f"{mode};16L" for mode in ("RGB", "RGBA")},
+    **{f"{mode};16L": f"{mode};16B" for mode in ("RGB", "RGBA")},
+    **{f"{mode};16N": f"{mode};16{'B' if np.little_endian else 'L'}" for mode in ("RGB", "RGBA")},
+}
 """Pillow keeps the high byte of 16-bit colors; raw mode -> the one that keeps the low byte."""
 ORIENTATION = 0x0112
 """EXIF tag."""
@@ -144,14 +148,17 @@ def load(stream: BinaryIO) -> Any:
         if factor > 1:
             opened.draft(opened.mode, (opened.size[0] // factor, opened.size[1] // factor))
         n_decoded = n_pixels if opened.info.get("progressive") else opened.size[0] * opened.size[1]
-        with large_decode if n_decoded >= LARGE_PIXELS else threading.Lock():
+        with large_decode if n_decoded >= LARGE_PIXELS else nullcontext():
             low_bytes = load_low_bytes(stream, opened)
             opened.load()
             # Pillow turns TIFF files upright itself.
             turn = TRANSPOSED.get(opened.getexif().get(ORIENTATION, 1))
             factor = max(1, max(opened.size) // MIN_REDUCED)
             if low_bytes is not None:
-                return upright_array(reduce_array(np.asarray(opened).astype(np.uint16) << 8 | low_bytes, factor), turn)
+                array = np.asarray(opened).astype(np.uint16) << 8 | low_bytes
+                # Where 16-bit colors are transparent, their high bytes have to do.
+                if array.shape[2] == 3 or (array[..., 3] == 65535).all():
+                    return upright_array(reduce_array(array[..., :3], factor), turn)
             if opened.mode in DEEP_MODES:
                 return upright_array(reduce_array(np.asarray(opened), factor), turn)
             image = in_plain_mode(opened)
@@ -239,7 +246,7 @@ def low_byte_tiles(image: Image.Image) -> list[Any] | None:
 
 
 def load_low_bytes(stream: BinaryIO, image: Image.Image) -> np.ndarray | None:
-    """Decode the low bytes of an image with 16-bit colors, (H, W, 3) uint8; None for other images.
+    """Decode the low bytes of an image with 16-bit colors, (H, W, 3 or 4) uint8; None for other images.
 
     Args:
         stream: the file.

@@ -280,6 +280,8 @@ def source_of_files(path: str, files: tuple[str, ...], wanted: str | None) -> So
         raise InputError(f"{path}: matches no file — expected one or more tables — check the pattern")
     kinds = {wanted or format_of(name) for name in files}
     kind = next(iter(kinds))
+    if kinds == {None}:
+        check_format(files[0], None)
     if len(kinds) > 1 or kind is None:
         raise InputError(f"{path}: files of different or unknown formats — expected one format — narrow the pattern")
     return remote_table(Source(path, files, kind)) if remote.is_remote(path) else Source(path, files, kind, base=before_pattern(path) or ".")

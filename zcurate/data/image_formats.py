@@ -10,14 +10,15 @@ NOT_DECODED = frozenset({"BUFR", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 """Formats that Pillow recognizes but does not decode by itself."""
 MAGIC = (
     b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif", b"8BPS", b"DDS ",
+    b"\0\0\1\0", b"icns", b"\x01\xda", b"\x59\xa6\x6a\x95", b"SIMPLE  =", b"BLP1", b"BLP2",
 )  # fmt: skip
 """First bytes of picture files."""
 NETPBM = re.compile(rb"P[1-7fF][ \t\r\n]")
 """First bytes of PPM, PGM and PBM files."""
 MAGIC_BYTES = 16
 """Bytes that `begins_like_image` needs."""
-WEB = re.compile(r"(https?|ftp)://", re.IGNORECASE)
-"""Begin of a web address."""
+WEB = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+"""Begin of an address, of the web or of a cloud's store; one letter and a colon are the drive of a Windows path."""
 ENDING = re.compile(r"\.[a-z0-9_!~-]*[a-z][a-z0-9_!~-]*")
 """A file name ending; the `.31` of a date or a number is none."""
 
@@ -29,7 +30,9 @@ def endings() -> frozenset[str]:
 
     Image.init()
     unread = NOT_DECODED if EpsImagePlugin.has_ghostscript() else NOT_DECODED | {"EPS"}
-    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN and kind not in unread)
+    # The files of phones with several pictures are opened by the plug-in for JPEG.
+    kinds = {*Image.OPEN, "MPO"} - unread
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in kinds)
 
 
 def ending_of(name: str) -> str:

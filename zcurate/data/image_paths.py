@@ -39,8 +39,8 @@ class FoundFiles:
     """How the paths were read, if not as written."""
 
     def files(self) -> list[str | None]:
-        """Return each path with the root, (N)."""
-        return [path and existing(path, self.root) for path in self.paths]
+        """Return each path with the root, (N); web addresses stay."""
+        return [path and (path if image_formats.is_web_address(path) else existing(path, self.root)) for path in self.paths]
 
 
 def find_files(written: list[str | None], location: str, root: str | None) -> FoundFiles:
@@ -66,7 +66,8 @@ def find_files(written: list[str | None], location: str, root: str | None) -> Fo
         read = READINGS[name]
         for folder in roots_of(location, root):
             n = sum(os.path.isfile(existing(read(path), folder)) for path in tried)
-            if n > n_best:
+            # A reading by which pictures become one is wrong.
+            if n > n_best and len({read(path) for path in tried}) == len({with_slashes(path) for path in tried}):
                 best_root, best, n_best = folder, name, n
         if n_best >= max(1, len(tried) / 2):
             break
@@ -144,13 +145,14 @@ def readings() -> list[str]:
 
 
 def names_images(paths: list[str]) -> bool:
-    """Return whether nine in ten texts are names of local picture files.
+    """Return whether nine in ten texts are names of picture files, local ones among them.
 
     Args:
         paths: leading values of a column.
     """
-    n = sum(not image_formats.is_web_address(path) and image_formats.is_image_name(local_files_path(path)) for path in paths)
-    return len(paths) > 0 and n >= 0.9 * len(paths)
+    n_web = sum(map(image_formats.is_image_address, paths))
+    n_local = sum(not image_formats.is_web_address(path) and image_formats.is_image_name(local_files_path(path)) for path in paths)
+    return n_local + n_web >= 0.9 * len(paths) > n_web
 
 
 def names_web_images(paths: list[str]) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.data import image_formats
 from zcurate.data.brightness import SAMPLE_PIXELS, PixelValues
 from zcurate.data.dataset import SkippedRow
 from zcurate.data.decoding import GroundFinder, Look, decode, flatten, header, load
@@ -256,6 +257,8 @@ def open_file(path: str | None) -> BinaryIO:
     if path is None:
         raise ValueError("no path in this row")
     if not os.path.isfile(path):
+        if image_formats.is_web_address(path):
+            raise ValueError(f"a web address, which is not read: {path}")
         if os.path.islink(path):
             raise ValueError(f"no such file: a link to {printable(os.readlink(path))}")
         raise ValueError(f"{'not a file' if os.path.exists(path) else 'no such file'}: {printable(path)}")

@@ -63,7 +63,7 @@ def list_pictures(root: str) -> Listing:
     pictures, passed = sort_files(tree)
     loose = [file for file in pictures if not file.folder]
     pictures = [file for file in pictures if file.folder]
-    levels = choose_levels(root, pictures)
+    levels = find_levels(root, pictures)
     shallow = [file for file in pictures if len(file.folder) <= levels.label]
     pictures = [file for file in pictures if len(file.folder) > levels.label]
     labels = [printable(file.folder[levels.label]) for file in pictures]
@@ -128,6 +128,43 @@ def has_classes(root: str) -> bool:
 def ending_key(name: str) -> str:
     """Return a file name's ending for the count of files that were passed over."""
     return printable(image_formats.ending_of(name)) or NO_ENDING
+
+
+def find_levels(root: str, pictures: list[FileOf]) -> Levels:
+    """Decide which level of folders holds the classes; folders that hold all pictures, such as `images`, are passed through.
+
+    Args:
+        root: path of the folder, for messages.
+        pictures: below sub-folders of it.
+
+    Raises:
+        InputError: as for `choose_levels`.
+    """
+    begin = depth_of_classes(pictures, 0)
+    levels = choose_levels(root, [FileOf(file.folder[begin:], file.name) for file in pictures])
+    label = levels.label + begin
+    split = None if levels.split is None else levels.split + begin
+    deepest = depth_of_classes(pictures, label) if split is not None and split < label else label
+    passed = [
+        name for depth in (*range(begin), *range(label, deepest)) for name in sorted({file.folder[depth] for file in pictures if len(file.folder) > depth})
+    ]
+    note = [f"{root}: every picture is in a folder {shown(passed)}: the sub-folders there are taken for the classes"] if passed else []
+    return Levels(deepest, split, (*note, *levels.warnings))
+
+
+def depth_of_classes(pictures: list[FileOf], begin: int) -> int:
+    """Return the first level at which pictures are in several folders; `begin` where there is none below it.
+
+    Args:
+        pictures: below sub-folders.
+        begin: level to start at.
+    """
+    depth, pictures = begin, [file for file in pictures if len(file.folder) > begin]
+    while len(names := {file.folder[depth] for file in pictures}) == 1 and not any(map(is_split, names)):
+        if any(len(file.folder) <= depth + 1 for file in pictures):
+            return begin
+        depth += 1
+    return depth
 
 
 def choose_levels(root: str, pictures: list[FileOf]) -> Levels:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from zcurate.data import folder_tree, partitions, remote
 from zcurate.data import remote as remote_module
 from zcurate.data.dataset import FileNotes, InputInfo
+from zcurate.data.file_names import printable
 from zcurate.data.local_files import local_errors
 from zcurate.data.remote import Remote
 from zcurate.errors import InputError
@@ -64,7 +65,7 @@ class Source:
 
     def partition(self, file: str | None) -> dict[str, str | None]:
         """Return the partition columns of one of `files`, from its folder names."""
-        return partitions.partition(file.replace(os.sep, "/"), self.base) if file and self.base else {}
+        return partitions.partition(printable(file).replace(os.sep, "/"), printable(self.base)) if file and self.base else {}
 
     def file_name(self, file: str | None) -> str | None:
         """Return a file as given, else the first of `files`; None if there is none."""

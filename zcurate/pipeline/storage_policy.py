@@ -65,7 +65,7 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     bound = f"--memory {options.memory}" if limit else f"this machine has {cost_model.format_size(allowed)}"
     why = profile.why_not_streamed(found, source)
     if limit and (why or streamed > allowed):
-        n_bytes = in_memory if why else streamed
+        n_bytes = in_memory if why else min(in_memory, streamed)
         needed = f"the scan needs about {cost_model.format_size(n_bytes)}" + (f", as {why}" if why else " even with rows in files")
         raise UsageError(f"{bound}: {needed} — expected at least that much — try --memory {ceil(n_bytes / 1e8) * 100}MB")
     size = cost_model.format_size(in_memory)

@@ -6,6 +6,7 @@ The schema has a version (`schema.SCHEMA_VERSION`): columns may be added, but ne
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ class Report:
         return buffer.getvalue().to_pybytes()
 
     def write(self, where: Any) -> None:
-        """Write as Parquet to a path or an Arrow stream, with the run card in the metadata."""
+        """Write as Parquet to an Arrow stream, with the run card in the metadata."""
         table = self.table.replace_schema_metadata({METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
         pq.write_table(table, where, **parquet_options(table.schema))
 
@@ -72,8 +73,9 @@ class Report:
         Raises:
             UsageError: the path cannot be written to.
         """
-        with whole_file(path) as temporary:
-            self.write(temporary)
+        # Arrow takes a path that is not UTF-8 as bytes only.
+        with whole_file(path) as temporary, pa.OSFile(os.fsencode(temporary), "wb") as stream:
+            self.write(stream)
 
 
 @dataclass(frozen=True)

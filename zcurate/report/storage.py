@@ -57,11 +57,11 @@ def load_summary(path: str) -> ReportSummary:
         ReportError: as for `load`.
     """
     source = locate(path)
-    card, n_rows = card_of(path), sum(pq.read_metadata(name).num_rows for name in source.files)
+    card, n_rows = card_of(path), sum(n_rows_of(source, name) for name in source.files)
     samples, stride = list[pa.Table](), max(1, -(-n_rows // SUMMARY_ROWS))
     n_of, n_below, n_read = Counter[str](), 0, 0
     for name in source.files:
-        with pq.ParquetFile(name) as file:
+        with source.open_mapped(name) as raw, pq.ParquetFile(raw) as file:
             for batch in file.iter_batches(columns=list(SUMMARY_COLUMNS), batch_size=SUMMARY_ROWS // 16):
                 part = Report(pa.Table.from_batches([batch]), card)
                 n_of.update(part.counts())
@@ -69,6 +69,12 @@ def load_summary(path: str) -> ReportSummary:
                 samples.append(part.table.take(pa.array(np.arange(-n_read % stride, len(part), stride))))
                 n_read += len(part)
     return ReportSummary(pa.concat_tables(samples), card, n_rows, {word: n_of[word] for word in VERDICT_ORDER if word in n_of}, n_below)
+
+
+def n_rows_of(source: Source, name: str) -> int:
+    """Return the number of rows of one file of a report."""
+    with source.open_mapped(name) as raw:
+        return int(pq.read_metadata(raw).num_rows)
 
 
 def locate(path: str) -> Source:

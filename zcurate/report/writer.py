@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -196,7 +197,8 @@ class ReportWriter:
             card: run card.
             first_row: position in the input of the first row.
         """
-        self.path, self.card, self.next_row = path, card, first_row
+        # Arrow takes a path that is not UTF-8 as bytes only.
+        self.file, self.card, self.next_row = pa.OSFile(os.fsencode(path), "wb"), card, first_row
         self.writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> ReportWriter:
@@ -205,12 +207,13 @@ class ReportWriter:
     def __exit__(self, *_: object) -> None:
         if self.writer is not None:
             self.writer.close()
+        self.file.close()
 
     def write(self, chunk: pa.Table) -> None:
         """Append rows; their column `row` is counted on from the rows before."""
         chunk = chunk.set_column(0, "row", pa.array(np.arange(self.next_row, self.next_row + chunk.num_rows)))
         if self.writer is None:
             schema = chunk.schema.with_metadata({METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
-            self.writer = pq.ParquetWriter(self.path, schema, **parquet_options(chunk.schema))
+            self.writer = pq.ParquetWriter(self.file, schema, **parquet_options(chunk.schema))
         self.writer.write_table(chunk.cast(self.writer.schema))
         self.next_row += chunk.num_rows

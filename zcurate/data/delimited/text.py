@@ -108,7 +108,7 @@ def streamed_text(source: Source, name: str | None) -> CsvText | None:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == size)
     except UnicodeDecodeError:
         return None
-    return CsvText(lambda: pa.OSFile(name), head.removeprefix(BOM), size, checked=False)
+    return CsvText(lambda: pa.OSFile(os.fsencode(name)), head.removeprefix(BOM), size, checked=False)
 
 
 def whole_text(source: Source, name: str | None) -> CsvText:

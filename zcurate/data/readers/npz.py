@@ -33,10 +33,14 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     """
     try:
         archive = np.load(io.BytesIO(source.open().read()), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
         images = pick(archive, options.image, IMAGES, "images", source.path)
         labels = pick(archive, options.label, LABELS, "labels", source.path)
     except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{source.path}: not a whole .npz archive of plain arrays — {error} — save it with numpy.savez") from error
+    if images.ndim == 0:
+        raise InputError(f"{source.path}: images are a single number — expected an array of pictures — name another with --image")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or len(labels) != len(images):

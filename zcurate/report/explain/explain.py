@@ -141,7 +141,9 @@ def explain_row(report: Report, path: str, row: int, data: Dataset | None, simil
     regression = card["task"]["kind"] == "regression"
     wanted = [name for name in CURVE_COLUMNS if not (regression and name.startswith("top_"))]
     telling = values.get("telling") or ([] if data is None else attribute_row(data, row, values))
+    # The card lists the first ones only; the report has the reasons of all skipped pictures.
     skipped = [entry["reason"] for entry in card["skipped"] if entry["row"] == row]
+    skipped += values.get("reasons") or () if values.get("verdict") == "skipped" else ()
     facts: dict[str, Any] = {
         "report": path,
         "row": row,
