@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +20,8 @@ NEARLY_ALL = 0.95
 """Share of a column's values that must fit for the others to be exceptions; by taste."""
 FEW_VALUES = 10
 """A column of at least this many values may hold one exception, whatever its share."""
+HEAD_VALUES = 64
+"""Leading values that rule out most conversions."""
 INFERENCE_ROWS = 5_000
 """Rows from which a conversion is inferred."""
 MARKERS = (
@@ -86,10 +87,12 @@ def strict_conversion(text: pa.Array) -> tuple[Conversion, pa.Array] | None:
         converted = as_times(text) if kind == "time" else converted
         if converted is not None:
             return Conversion(kind, ArrowFormat(converted.type)), converted
-    words = pc.utf8_lower(text).drop_null()
-    if len(pc.unique(words)) == 2 and pc.all(pc.is_in(words, value_set=pa.array(["true", "false"]))).as_py():
-        return Conversion("boolean", BooleanFormat()), BooleanFormat().parse(text)
-    return None
+    form = BooleanFormat()
+    if form.parse(text.drop_null().slice(0, HEAD_VALUES)).null_count:
+        return None
+    converted = form.parse(text)
+    fits = converted.null_count == text.null_count and len(pc.unique(converted.drop_null())) == 2
+    return (Conversion("boolean", form), converted) if fits else None
 
 
 def infer_conversion(text: pa.Array, decimal_comma: bool = False, forced: Kind | None = None) -> Conversion | None:
@@ -123,9 +126,9 @@ def infer_conversion(text: pa.Array, decimal_comma: bool = False, forced: Kind |
 
 def sample_values(text: pa.Array) -> list[str]:
     """Return evenly spaced known values without markers of missing ones, at most `INFERENCE_ROWS`."""
-    known = without_markers(text).drop_null()
-    step = -(-len(known) // INFERENCE_ROWS) or 1
-    return known.take(pa.array(np.arange(0, len(known), step))).to_pylist() if step > 1 else known.to_pylist()
+    step = -(-len(text) // INFERENCE_ROWS) or 1
+    some = text.take(pa.array(range(0, len(text), step), pa.int64())) if step > 1 else text
+    return without_markers(some).drop_null().to_pylist()
 
 
 def without_markers(text: pa.Array) -> pa.Array:

@@ -26,7 +26,7 @@ MIN_COVERED = 0.3
 """Share of the rows that must share their value with another row before a name is said to determine the label."""
 MAX_CHANGES, MAX_CHANGES_OF_CHANCE = 0.015, 0.05
 """Changes of the label along a sorted column, as a share of the rows and of the changes in random order, up to which the column follows the label."""
-SCREEN_ROWS, SCREEN_CHANGES = 4000, 0.5
+SCREEN_ROWS, SCREEN_CHANGES = 1000, 0.5
 """Rows on which columns are sorted first, and the share of the changes in random order above which they are no further looked at."""
 MAX_VALUES = 50
 """Values of a column that may be a function of the label, at most."""

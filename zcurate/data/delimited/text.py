@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.data.local_files import local_errors
-from zcurate.data.source import CHUNK_BYTES, Source, compression_of
+from zcurate.data.source import Source, compression_of
 from zcurate.errors import InputError
 
 HEAD_BYTES = 1 << 16
 """Bytes from which layout and encoding are detected."""
+SEARCH_BYTES = 1 << 18
+"""Bytes searched at a time; they fit into the cache."""
 BOM = b"\xef\xbb\xbf"
 """Byte-order mark of UTF-8."""
 MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -89,7 +91,7 @@ def facts_of(open_text: Callable[[], Any]) -> TextFacts:
     """Search a whole text."""
     facts = TextFacts()
     with open_text() as stream:
-        while chunk := stream.read(CHUNK_BYTES):
+        while chunk := stream.read(SEARCH_BYTES):
             facts.add(chunk)
     facts.finish()
     return facts
