@@ -107,7 +107,9 @@ def infer_conversion(text: pa.Array, decimal_comma: bool = False, forced: Kind |
     if not values:
         return None
     enough = 0.0 if forced else min(NEARLY_ALL, 1 - 1 / len(values) if len(values) >= FEW_VALUES else 1.0)
-    found = with_digits(values)
+    # Most columns of words are told by their first values.
+    found = with_digits(values[:HEAD_VALUES])
+    found = with_digits(values) if found >= 0.5 else found
     candidates: list[tuple[Kind, TextFormat | None]] = []
     if forced is not None or found >= enough:
         candidates += [("number", infer_number_format(values, decimal_comma)), ("time", infer_date_format(values, enough)), ("number", DurationFormat())]
