@@ -122,7 +122,7 @@ def test_without_copies_groups_are_as_they_were():
     assert fold_keys(group, None) is group
 
 
-@pytest.mark.parametrize(("n", "text"), [(1, "1 row is an exact copy of other rows"), (412, "412 rows are exact copies of other rows: ")])
+@pytest.mark.parametrize(("n", "text"), [(1, "1 row is an exact copy of another row"), (412, "412 rows are exact copies of other rows: ")])
 def test_the_number_of_copies_is_said(n, text):
     found = find(np.concatenate([numbers(500), numbers(500)[:n]]))
     assert found.text().startswith(text)

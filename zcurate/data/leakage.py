@@ -69,6 +69,11 @@ def is_short(column: Column) -> bool:
     return column.kind in ("number", "category")
 
 
+def spread_rows(n: int, most: int) -> np.ndarray:
+    """Rows at equal distances, (m,) int64, all n if n <= most: cheaper than a random sample."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
+
+
 def spelled_like(array: pa.Array, classes: tuple[str, ...], label: np.ndarray) -> bool:
     """Whether a column of categories repeats most labels under another spelling: other case, punctuation or surrounding words.
 
@@ -79,7 +84,7 @@ def spelled_like(array: pa.Array, classes: tuple[str, ...], label: np.ndarray) -
     """
     if not pa.types.is_string(array.type):
         return False
-    rows = sample(len(array), SCREEN_ROWS)
+    rows = spread_rows(len(array), SCREEN_ROWS)
     words = [bare(word) for word in classes]
     n, n_same = 0, 0
     for value, code in zip(array.take(pa.array(rows)).to_pylist(), label[rows].tolist(), strict=True):
@@ -107,7 +112,7 @@ def find_target_leaks(arrays: dict[str, pa.Array], columns: list[Column], target
         if column.kind not in ("number", "time"):
             continue
         for most in (SCREEN_ROWS, MAX_FIT_ROWS):
-            rows = sample(len(target), most)
+            rows = spread_rows(len(target), most)
             values = as_floats(arrays[column.name].take(pa.array(rows)))
             known = np.isfinite(values) & np.isfinite(target[rows])
             if known.sum() < MIN_ROWS or abs(rank_correlation(values[known], target[rows][known])) < MIN_RANK_CORRELATION:
@@ -201,7 +206,7 @@ def label_runs(array: pa.Array, label: np.ndarray) -> int:
         label: (N,) int64 given classes, -1 for missing.
     """
     for most, limit in ((SCREEN_ROWS, SCREEN_CHANGES), (MAX_FIT_ROWS, MAX_CHANGES_OF_CHANCE)):
-        rows = sample(len(label), most)
+        rows = spread_rows(len(label), most)
         values, own = as_floats(array.take(pa.array(rows)) if len(rows) < len(label) else array), label[rows]
         known = np.isfinite(values) & (own >= 0)
         values, own = values[known], own[known]
@@ -233,7 +238,7 @@ def names_rows(array: pa.Array, kind: str, label: np.ndarray) -> bool:
     """
     if (kind == "number" and not pa.types.is_integer(array.type)) or kind not in ("category", "text", "number"):
         return False
-    if len(array) > SCREEN_ROWS and len(pc.unique(array.take(pa.array(sample(len(array), SCREEN_ROWS))))) <= SCREEN_ROWS / 5:
+    if len(array) > SCREEN_ROWS and len(pc.unique(array.take(pa.array(spread_rows(len(array), SCREEN_ROWS))))) <= SCREEN_ROWS / 5:
         return False  # in all rows the share of distinct values is still smaller
     codes = value_codes(array)
     known = (codes >= 0) & (label >= 0)
@@ -300,7 +305,7 @@ def functions_of_label(arrays: dict[str, pa.Array], label: np.ndarray) -> tuple[
     """
     rows = np.flatnonzero(label >= 0)
     rows = rows[sample(len(rows), MAX_FIT_ROWS)]
-    few = rows[sample(len(rows), SCREEN_ROWS)]
+    few = rows[spread_rows(len(rows), SCREEN_ROWS)]
     size = np.bincount(label[rows])
     purity = least_purity(label)
     functions: dict[str, np.ndarray] = {}

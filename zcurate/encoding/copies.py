@@ -49,7 +49,7 @@ class Copies:
 
     def text(self) -> str:
         """Say how many rows are copies and what is done about it."""
-        rows = f"{'about ' * self.is_estimate}{self.n} row{'s are exact copies' if self.n != 1 else ' is an exact copy'} of other rows"
+        rows = f"{'about ' * self.is_estimate}{self.n} rows are exact copies of other rows" if self.n != 1 else "1 row is an exact copy of another row"
         return f"{rows}: copies are held out together, so that none gives away another's label — check that they are meant to be there"
 
 

@@ -24,8 +24,8 @@ FOLDS, MANY_ROWS, FOLDS_OF_MANY_ROWS = 10, 500, 5
 """Folds: where rows are few, each one that is left out costs accuracy."""
 MIN_LIKELIHOOD = 0.01
 """Likelihood of a label, at least, so that wrong ones do not decide everything."""
-MIN_LOG_SCALE, MAX_LOG_SCALE = -3.0, 6.0
-"""Bounds of the logarithm of the factor that turns scores into log probabilities."""
+MIN_LOG_SCALE, MAX_LOG_SCALE = -3.0, 2.5
+"""Bounds of the logarithm of the factor that turns scores into log probabilities; where the rows are separated, the largest keeps them apart from 0 and 1."""
 
 
 def n_folds(n_rows: int) -> int:
