@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,12 @@ def test_groups_that_share_a_copy_share_a_fold():
 def test_without_copies_groups_are_as_they_were():
     group = np.array([3, 3, 8, 1])
     assert fold_keys(group, None) is group
+
+
+def test_copies_in_other_groups_of_memory_mapped_rows_are_said_not_to_be_held_together():
+    found = find(np.concatenate([numbers(90), numbers(90)]))
+    assert "only those in the same --group" in dataclasses.replace(found, only_groups=True).text()
+    assert "copies are held out together" in found.text()
 
 
 @pytest.mark.parametrize(("n", "text"), [(1, "1 row is an exact copy of another row"), (412, "412 rows are exact copies of other rows: ")])

@@ -46,10 +46,14 @@ class Copies:
     """Rows less distinct rows; for memory-mapped rows an estimate."""
     is_estimate: bool = False
     """The number is estimated from a sample."""
+    only_groups: bool = False
+    """Groups alone decide which rows are held out together: joining them by copies would need all memory-mapped rows at once."""
 
     def text(self) -> str:
         """Say how many rows are copies and what is done about it."""
         rows = f"{'about ' * self.is_estimate}{self.n} rows are exact copies of other rows" if self.n != 1 else "1 row is an exact copy of another row"
+        if self.only_groups:
+            return f"{rows}: with rows in files only those in the same --group are held out together — remove copies that are not meant to be there"
         return f"{rows}: copies are held out together, so that none gives away another's label — check that they are meant to be there"
 
 

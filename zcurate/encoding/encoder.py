@@ -127,6 +127,8 @@ def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) ->
     arrays = shuffle_rows(table, encode_batch, run.seed, run.store)
     row, row_hash = arrays.pop("row"), arrays.pop("hash")
     copies = find_copies_by_sample(row_hash, copy_inputs(arrays, {}), run.processes.gathered if run.processes.is_sharded else SingleProcess().gathered)
+    if copies is not None and grouped:
+        copies = dataclasses.replace(copies, only_groups=True)
     fold_key = arrays.pop("fold_key") if grouped else row if copies is None else copies.key
     fields = on_device({**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}}, run.torch_device)
     dtype = dtype_for(spec, table.sample.n_rows, run.torch_device)
