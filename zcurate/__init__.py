@@ -3,6 +3,7 @@
     import zcurate
     report = zcurate.scan("dataset.csv", label="species")
     report.top(100)
+    report = zcurate.scan(X, y)
 
 Importing the package is light: torch, pandas and pyarrow load when a function needs them.
 """

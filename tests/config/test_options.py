@@ -78,7 +78,10 @@ def test_what_was_meant_is_done(typed, meant):
     assert getattr(ScanOptions(**typed), name) == meant
 
 
-@pytest.mark.parametrize(("typed", "meant"), [({"min_p": "90%"}, 0.9), ({"top": "1_000"}, 1000), ({"format": "md"}, "markdown"), ({"format": "JSON"}, "json")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [({"min_p": "90%"}, 0.9), ({"top": "1_000"}, 1000), ({"format": "md"}, "markdown"), ({"format": "JSON"}, "json"), ({"format": "Excel"}, "xlsx")],
+)
 def test_what_was_meant_by_an_option_of_report_is_done(typed, meant):
     name, _ = next(iter(typed.items()))
     assert getattr(ReportOptions(**typed), name) == meant
@@ -127,6 +130,9 @@ def test_report_lists_incorrect_rows_by_default():
     [
         ({"verdict": "incorect"}, "did you mean --verdict incorrect"),
         ({"format": "xml"}, "--format: 'xml'"),
+        ({"verdict": "wrong"}, "did you mean --verdict incorrect"),
+        ({"verdict": "Correct"}, "did you mean --verdict clean"),
+        ({"verdict": "all"}, "try --top N"),
         ({"top": 0}, "--top: 0"),
         ({"min_p": 2.0}, "--min-p: 2"),
         ({"min_p": "90"}, "--min-p: 90 is out of range — .* — try --min-p 90%"),

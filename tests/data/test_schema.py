@@ -183,3 +183,25 @@ def test_many_distinct_sentences_are_text_however_often_they_are_repeated():
     notes = [f"the same long sentence as row {k % 1100}" for k in range(6000)]
     data = schema.dataset(pa.table({"note": notes, "label": ["a", "b"] * 3000}), InputInfo("t.csv", "csv"), ScanOptions())
     assert data.roles.features[0].kind == "text"
+
+
+@pytest.mark.parametrize("exclude", [("a,b",), ("a, b",), ("a", "b"), ("a,b*",), ("[ab]",)])
+def test_columns_to_exclude_may_be_a_list_by_comma(exclude):
+    data = dataset_of({**BASE, "a": BASE["x"], "b": BASE["x"]}, exclude=exclude)
+    assert (kinds(data), left_out(data)) == ({"x": "number"}, {"a": "excluded", "b": "excluded"})
+
+
+def test_a_comma_in_the_name_of_a_column_to_exclude_is_kept():
+    data = dataset_of({**BASE, "a,b": BASE["x"], "a": BASE["x"]}, exclude=("a,b",))
+    assert (list(kinds(data)), list(left_out(data))) == (["x", "a"], ["a,b"])
+
+
+@pytest.mark.parametrize("values", [["g"] * 40, [7] * 40, [True] * 40])
+def test_a_single_group_is_refused(values):
+    with pytest.raises(InputError, match=r"--group g is '\w+' in all 40 rows — expected two groups or more"):
+        dataset_of({**BASE, "g": values}, group="g")
+
+
+@pytest.mark.parametrize("values", [["g"] * 39 + ["h"], ["g"] * 39 + [None], [None] * 40])
+def test_rows_without_a_group_and_a_second_group_are_no_obstacle(values):
+    assert dataset_of({**BASE, "g": values}, group="g").roles.group == "g"

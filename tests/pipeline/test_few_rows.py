@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 import zcurate
+from tests.small_runs import scan_memory_mapped
 from zcurate.errors import InputError
+from zcurate.pipeline import cost_model
 
 
 def table(labels, n_columns=2):
@@ -61,3 +63,11 @@ def test_pictures_of_which_few_can_be_read_are_not_judged(tmp_path, n_readable):
 def test_one_class_and_no_labels_are_refused_before_few_rows(labels, message):
     with pytest.raises(InputError, match=message):
         zcurate.scan(table(labels))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_table_of_fewer_rows_than_folds_is_not_judged_out_of_core(tmp_path, monkeypatch, n):
+    monkeypatch.setattr(cost_model, "min_bytes", lambda *_: 1)
+    frame = table([f"{'ab'[k % 2]}" for k in range(n)]).assign(colour=["red", "blue", "red", "blue", "red"][:n])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert scan_memory_mapped(tmp_path / "t.csv", epochs=2).counts() == {"unjudged": n}

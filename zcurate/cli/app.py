@@ -19,11 +19,14 @@ from zcurate.cli.commands.report import report
 from zcurate.cli.commands.scan import scan
 from zcurate.cli.commands.trial import trial
 from zcurate.cli.exit_codes import ExitCode
+from zcurate.cli.positional import refuse_path_as_command
 from zcurate.errors import ZcurateError
 from zcurate.runtime.environment import rank
 
 INTERRUPTED = "interrupted — no report was written — if there is a checkpoint, --resume continues from it"
 
+COMMANDS = (scan, report, explain, trial, info)
+"""In the order of the help."""
 EXTRA_WORDS = {"allow_extra_args": True}
 """Words that a command does not expect reach it, for a message that says what to type instead."""
 
@@ -35,11 +38,8 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(context_settings=EXTRA_WORDS)(scan)
-app.command(context_settings=EXTRA_WORDS)(report)
-app.command(context_settings=EXTRA_WORDS)(explain)
-app.command(context_settings=EXTRA_WORDS)(trial)
-app.command(context_settings=EXTRA_WORDS)(info)
+for command in COMMANDS:
+    app.command(context_settings=EXTRA_WORDS)(command)
 
 
 def show_version(is_wanted: bool) -> None:
@@ -62,6 +62,7 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
+        refuse_path_as_command(sys.argv[1:], {command.__name__ for command in COMMANDS})
         app(prog_name="zcurate")
     except ZcurateError as error:
         exit_with(f"error: {error}", ExitCode.USAGE)

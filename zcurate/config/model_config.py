@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from zcurate.config.value_types import FoldCount, NonNegative, PositiveInt, Widths
 
 SECOND_SPLIT_EPOCHS = 3
-AuxiliaryModel = Literal["boosted", "forest", "bayes"]
-"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts."""
+AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge"]
+"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns."""
 
 BFLOAT16_ROWS = 5000
 """From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
@@ -86,6 +86,8 @@ class ModelConfig:
     """Widths of the hidden layers (`mlp`) or channels of the stages (`resnet`)."""
     bins: PositiveInt = 16
     """Quantile bins per numeric column; 1 = plain standardized numbers."""
+    principal: bool = False
+    """Numbers and categories enter as the principal coordinates of the rows; the default for tables with more columns than rows."""
     embedding: PositiveInt = 8
     """Width of a category's embedding."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"

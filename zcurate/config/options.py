@@ -25,6 +25,12 @@ DEVICE_ADVICE = {f"{word}:{k}": f"try CUDA_VISIBLE_DEVICES={k} zcurate ... --dev
 TASK_ADVICE = dict.fromkeys(("classification", "classify", "class", "classes", "categorical", "clf"), "--task multiclass, or --task binary for two classes")
 TASK_ADVICE |= dict.fromkeys(("reg", "regress", "numeric", "continuous"), "did you mean --task regression?")
 """Words for a task that is not one of `TASKS` -> what to type."""
+VERDICT_ADVICE = dict.fromkeys(("wrong", "mislabeled", "mislabelled", "error", "errors", "bad", "noisy"), "did you mean --verdict incorrect?")
+VERDICT_ADVICE |= dict.fromkeys(("correct", "right", "ok", "good"), "did you mean --verdict clean?")
+VERDICT_ADVICE |= {"all": "leave --verdict out and try --top N, or name them by comma", "difficult": "did you mean --verdict hard?"}
+"""Words for a verdict that are not one of `VERDICTS` -> what to type."""
+FORMAT_WORDS = {"excel": "xlsx", "ndjson": "jsonl"}
+"""Other words for an output format."""
 MIN_MEMORY = 1_000_000
 """Bytes below which the unit of `--memory` was forgotten."""
 MAX_PLANTED_SHARE = 0.5
@@ -94,7 +100,7 @@ def parse_input_format(text: str, flag: str) -> str:
 
 def parse_report_format(text: str, flag: str) -> str:
     """Return the output format that was meant, by its name or a file name ending; an unknown one unchanged."""
-    return match_choice(text, report_formats(), endings_of(plugins.FORMATS))
+    return match_choice(text, report_formats(), endings_of(plugins.FORMATS) | FORMAT_WORDS)
 
 
 def endings_of(table: Mapping[str, plugins.Reader] | Mapping[str, plugins.Format]) -> dict[str, str]:
@@ -267,7 +273,7 @@ class ReportOptions(Options):
         """
         check_choice(self.format, report_formats(), "--format")
         for word in self.verdicts() or ():
-            check_choice(word, VERDICTS, "--verdict")
+            check_choice(word, VERDICTS, "--verdict", VERDICT_ADVICE)
         if self.top is not None and self.top < 1:
             raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
         if self.min_p is not None and not 0 <= self.min_p <= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,6 +13,8 @@ from zcurate.data.conversions import Conversion
 
 ColumnKind = Literal["number", "time", "category", "text", "vector"]
 TaskKind = Literal["binary", "multiclass", "regression"]
+MAX_NAMES = 5
+"""Columns that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,34 @@ class FileNotes:
 
 
 @dataclass(frozen=True)
+class Leak:
+    """Columns that give the label away."""
+
+    columns: tuple[str, ...]
+    """Their names."""
+    how: str
+    """What they do, in plain words."""
+    group: str | None = None
+    """The column, where its values are names whose rows should be held out together."""
+
+    def text(self) -> str:
+        """Warn of the leak."""
+        shown = ", ".join(f"'{name}'" for name in self.columns[:MAX_NAMES]) + f" and {len(self.columns) - MAX_NAMES} more" * (len(self.columns) > MAX_NAMES)
+        advice = f"hold its rows out together with --group {quoted(self.group)}, or " if self.group else ""
+        plural = "s" if len(self.columns) > 1 else ""
+        return f"column{plural} {shown} {self.how}: wrong labels may look right — {advice}leave {'them' if plural else 'it'} out with {self.option()}"
+
+    def option(self) -> str:
+        """The option that leaves the columns out."""
+        return " ".join(f"--exclude {quoted(name)}" for name in self.columns)
+
+
+def quoted(name: str) -> str:
+    """Quote a name for the shell where it needs that."""
+    return shlex.quote(name)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """N rows of labeled data.
 
@@ -163,6 +194,8 @@ class Dataset:
     """Rows that are in the report as `skipped`."""
     warnings: tuple[str, ...] = field(default=())
     """One line each: likely leaks, odd columns."""
+    leaks: tuple[Leak, ...] = ()
+    """Columns that give the label away; each has its warning."""
     arrays: dict[str, pa.Array] = field(default_factory=dict)
     """Feature columns in their final types: text that holds numbers, times, booleans or vectors is converted."""
     conversions: dict[str, Conversion] = field(default_factory=dict)

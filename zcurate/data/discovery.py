@@ -18,6 +18,8 @@ from zcurate.data.source import COMPRESSIONS, Source
 from zcurate.errors import InputError, UsageError, did_you_mean
 from zcurate.plugins import READERS
 
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+"""Endings of spreadsheet programs' files, which are not read."""
 NOTES = (".txt", ".json")
 """Endings of tables that are often notes about the others in the folder."""
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
@@ -102,8 +104,9 @@ def locate(path: str, wanted: str | None) -> Source:
     if has_pattern(path) and not os.path.exists(path):
         return source_of_files(path, expand_pattern(glob.glob(path, recursive=True)), wanted)
     if not os.path.exists(path):
-        siblings = siblings_of(path, lambda name: not name.endswith(partitions.REPORT_ENDING))
-        hint = did_you_mean(os.path.basename(path.rstrip("/")), siblings) or " — check the path"
+        name = os.path.basename(path.rstrip("/"))
+        siblings = siblings_of(path, lambda other: ".zcurate" in name or not other.endswith(partitions.REPORT_ENDING))
+        hint = did_you_mean(name, siblings) or " — check the path"
         raise InputError(f"{path}: no such file — expected a table, a folder of pictures, or - for standard input{hint}")
     if wanted == "folder":
         advice = unpack_advice(path) or f"name its folder, {os.path.dirname(path) or '.'}"
@@ -131,6 +134,8 @@ def check_format(path: str, kind: str | None) -> str:
     Raises:
         InputError: it is None.
     """
+    if kind is None and path.lower().endswith(WORKBOOKS):
+        raise InputError(f"{path}: a workbook — expected a table in a format of its own — save the sheet as CSV, and scan that")
     if kind is None and (advice := unpack_advice(path)):
         raise InputError(f"{path}: an archive — expected a table or a folder of pictures — {advice}")
     if kind is None and image_formats.is_image_name(path):

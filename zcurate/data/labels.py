@@ -301,3 +301,17 @@ def labels_of_task(array: pa.Array, task: Task) -> pa.Array:
         conversion = task.conversion or convert_text(text, forced="number")[1]
         numbers = pa.nulls(len(text), pa.float64()) if conversion is None else conversion.apply(text).cast(pa.float64())
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+
+
+def class_codes(given: pa.Array, task: Task) -> np.ndarray:
+    """Encode given classes, (n,) int64, -1 = unlabelled; all 0 for regression.
+
+    Args:
+        given: (n) labels as written.
+        task: of all rows.
+    """
+    if not task.classes:
+        return np.zeros(len(given), np.int64)
+    spellings = pa.array([*task.classes, *task.variants], pa.string())
+    code = pc.fill_null(pc.index_in(given, value_set=spellings), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.r_[np.arange(len(task.classes)), [task.classes.index(name) for name in task.variants.values()], -1].astype(np.int64)[code]

@@ -122,7 +122,7 @@ def columns_of(data: Any, is_alone: bool) -> tuple[list[Hashable], list[Any], st
     package = "arrow" if package in ("__main__", "builtins", "pyarrow") else package
     if isinstance(data, (pa.Table, pa.RecordBatch)):
         return list(data.schema.names), list(data.columns), "arrow"
-    if hasattr(data, "iloc") and hasattr(data, "columns"):
+    if hasattr(data, "iloc") and hasattr(data, "columns") and not hasattr(data, "compute"):
         return list(data.columns), [data.iloc[:, place] for place in range(len(data.columns))], "pandas"
     if hasattr(data, "iloc") and not is_alone:
         return [name_of_series(data, "x0")], [data], "pandas"
@@ -138,7 +138,7 @@ def columns_of(data: Any, is_alone: bool) -> tuple[list[Hashable], list[Any], st
         return array_columns(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data), package, is_alone)
     if package == "zcurate" and type(data).__name__.startswith("Report"):
         raise UsageError("scan: a zcurate report, not data — expected the data that it is a report of — report.top(100) lists its rows")
-    converter = next((name for name in ("collect", "to_pandas", "to_arrow", "to_table") if callable(getattr(data, name, None))), None)
+    converter = next((name for name in ("toPandas", "collect", "compute", "to_pandas", "to_arrow", "to_table") if callable(getattr(data, name, None))), None)
     hint = f" — pass .{converter}() of it" if converter else ""
     raise UsageError(f"scan: data of type {type(data).__name__} — expected {ACCEPTED}{hint}")
 

@@ -10,13 +10,15 @@ import fnmatch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Roles, Task
+from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
 from zcurate.data.features import FeatureColumn, feature_matrix, forced_kinds, misfit_warnings, read_column
-from zcurate.data.labels import LabelContext, missing_words, read_labels
-from zcurate.data.leakage import is_leak
+from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
+from zcurate.data.leakage import find_leaks, find_target_leaks
+from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
@@ -76,6 +78,20 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     return label
 
 
+def need_groups(table: pa.Table, group: str | None, location: str) -> None:
+    """Check that `--group` tells rows apart: with one group, no member would be trained without the others.
+
+    Raises:
+        InputError: all rows are in one group.
+    """
+    if group is None or table.num_rows < 2:
+        return
+    values = decode_column(table.column(group))
+    if values.null_count == 0 and len(pc.unique(values)) == 1:
+        one = f"'{values[0].as_py()}' in all {table.num_rows} rows"
+        raise InputError(f"{location}: --group {group} is {one} — expected two groups or more — leave it out, or name another column")
+
+
 def read_features(table: pa.Table, names: list[str], options: ScanOptions, notes: FileNotes, location: str) -> list[FeatureColumn]:
     """Convert the candidate columns to their final types and infer their kinds.
 
@@ -91,22 +107,19 @@ def read_features(table: pa.Table, names: list[str], options: ScanOptions, notes
     return [read_column(name, table.column(name), forced.get(name), notes.decimal_comma, missing, location) for name in names]
 
 
-def leak_warnings(columns: list[FeatureColumn], given: pa.Array, task: Task) -> list[str]:
-    """Warn of columns that alone determine the class.
+def leaks_of(columns: list[FeatureColumn], given: pa.Array, task: Task) -> list[Leak]:
+    """Find the columns that give the label away.
 
     Args:
         columns: features.
         given: (N) labels.
         task: of the labels.
     """
+    arrays = {column.name: column.array for column in columns}
+    kinds = [Column(column.name, column.kind) for column in columns if column.kind is not None]
     if not task.classes:
-        return []
-    label = given.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return [
-        f"column '{column.name}' alone determines the label: wrong labels may look right — leave it out with --exclude {column.name}"
-        for column in columns
-        if column.kind is not None and is_leak(column.array, column.kind, label)
-    ]
+        return find_target_leaks(arrays, kinds, given.to_numpy(zero_copy_only=False))
+    return find_leaks(arrays, kinds, class_codes(given, task), task.classes)
 
 
 def dataset(
@@ -139,6 +152,7 @@ def dataset(
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
+    need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
@@ -151,25 +165,15 @@ def dataset(
     labels = read_labels(written, context, label_counts)
     if pictures is None and not features:
         raise nothing_left(left_out, location)
-    warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *leak_warnings(features, labels.given, labels.task)]
+    leaks = leaks_of(features, labels.given, labels.task)
+    warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *(leak.text() for leak in leaks)]
     roles = Roles(label, tuple(Column(column.name, column.kind) for column in features if column.kind), options.id, options.group, tuple(left_out))
     arrays = {column.name: column.array for column in features}
     conversions = {column.name: column.conversion for column in features if column.conversion is not None}
+    missing, given, task = missing_words(options, is_text=True), labels.given, labels.task
     return Dataset(
-        table,
-        roles,
-        labels.task,
-        labels.given,
-        origin,
-        pictures,
-        paths,
-        root,
-        notes.skipped,
-        tuple(warnings),
-        arrays,
-        conversions,
-        missing_words(options, is_text=True),
-    )
+        table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing
+    )  # fmt: skip
 
 
 def label_context(
@@ -212,7 +216,9 @@ def excluded_columns(names: list[str], patterns: tuple[str, ...], location: str)
         UsageError: a pattern matches no column.
     """
     excluded: list[str] = []
-    for pattern in patterns:
+    # A pattern with commas that is no column is a list of patterns.
+    parts = [part for pattern in patterns for part in ([pattern] if pattern in names else pattern.split(","))]
+    for pattern in (part.strip() if part not in names else part for part in parts):
         matches = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)]
         if not matches:
             raise UsageError(f"{location}: --exclude {pattern} matches no column — columns: {listed(names)}{did_you_mean(pattern, names, '--exclude {}')}")

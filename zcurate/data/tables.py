@@ -81,7 +81,9 @@ def common_schema(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool 
         if differ and not loose:
             column = next(column for column in [*schemas[0].names, *part.names] if column in differ)
             problem = "has no column" if column in schemas[0].names else "has a column that others have not,"
-            raise InputError(f"{name}: {problem} '{column}' — expected the columns of {names[0]}: {listed(schemas[0].names, 8)} — fix or remove the part")
+            raise InputError(
+                f"{name}: {problem} '{column}' — expected the columns of {names[0]}: {listed(schemas[0].names, 8)} — fix or remove the part, or scan one file"
+            )
         for field in part:
             kind = pa.string() if field.name in text and not pa.types.is_nested(field.type) else value_type(field.type)
             try:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zcurate import plugins
 from zcurate.config.model_config import BFLOAT16_ROWS, ModelConfig
+from zcurate.encoding.copies import Copies
 from zcurate.encoding.targets import TargetScale
 from zcurate.runtime.device import has_bfloat16
 from zcurate.runtime.store import ArrayStore, BlockSizes, InMemoryStore
@@ -46,6 +47,10 @@ class EncodedRows:
     """(N,) int64, rows with the same key share a fold."""
     n_outputs: int
     """C classes, or 2 (location, log scale) for regression."""
+    row_hash: np.ndarray | None = None
+    """(N,) int64 hash of each row's inputs; None where rows are memory-mapped."""
+    copies: Copies | None = None
+    """Rows that are exact copies of others; None where there are none, or rows are equal by chance."""
     split: np.ndarray | None = None
     """(N,) int64, number of each row's split; None where the input has no splits."""
     x: Tensor | None = None
@@ -62,6 +67,8 @@ class EncodedRows:
     """Of the numbers passed to the model."""
     dense: Tensor | None = None
     """(N, V) float32, standardized vectors and sentence embeddings, which are not binned."""
+    columns: Tensor | None = None
+    """(N, P) float32, all columns of a table with more columns than rows; `dense` then holds the rows' principal coordinates."""
     codes: Tensor | None = None
     """(N, Q) int64, category codes with column offsets."""
     n_codes: int = 0

@@ -22,16 +22,19 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
 from zcurate.data.table import ResidentTable, StreamedTable
 from zcurate.encoding.categorical import as_text, common_values
+from zcurate.encoding.copies import find_copies, find_copies_by_sample, hash_rows, hash_terms
 from zcurate.encoding.dates import all_time_parts
 from zcurate.encoding.encoded import EncodedRows, dtype_for
-from zcurate.encoding.groups import group_codes, hashed_groups, split_codes
+from zcurate.encoding.groups import fold_keys, group_codes, hashed_groups, split_codes
 from zcurate.encoding.images import order_by_content, take_in_order
 from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
 from zcurate.encoding.shuffle import shuffle_rows
 from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
 from zcurate.encoding.text import text_fields
 from zcurate.encoding.vectors import to_matrix
+from zcurate.encoding.wide import encode_wide
 from zcurate.runtime.context import RunContext
+from zcurate.runtime.process_group import SingleProcess
 from zcurate.runtime.store import InMemoryStore
 from zcurate.runtime.threads import run_in_threads
 
@@ -57,15 +60,51 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     arrays = encoder.transform(rows)
     prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
     texts = text_fields(prose, spec, data.n_classes or 2, device) if prose else {}
+    inputs = copy_inputs(arrays, texts, fields.get("images"))
+    row_hash = hash_rows(inputs)
+    copies = find_copies(row_hash, inputs)
+    constant = encoder.fields
+    if spec.principal:
+        # The bins and codes of single columns are used no more.
+        arrays, constant = by_rows(arrays), {}
     if "dense" in texts and "dense" in arrays:
         texts["dense"] = torch.cat([torch.from_numpy(arrays.pop("dense")), texts["dense"]], 1)
-    fields |= {**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}, **texts}
+    fields |= {**constant, **{name: torch.from_numpy(array) for name, array in arrays.items()}, **texts}
     y = fields.pop("y").to(device)
     image_store = run.image_store if device.type == "cpu" else InMemoryStore()
+    fold_key, dtype = fold_keys(group_codes(data, row), copies), dtype_for(spec, len(row), device)
     return EncodedRows(
-        y, row, group_codes(data, row), encoder.n_outputs, split_codes(data, row), target=encoder.target, dtype=dtype_for(spec, len(row), device),
-        image_store=image_store, **on_device(fields, device),
+        y, row, fold_key, encoder.n_outputs, row_hash, copies, split_codes(data, row), target=encoder.target, dtype=dtype, image_store=image_store,
+        **on_device(fields, device),
     )  # fmt: skip
+
+
+def copy_inputs(arrays: dict[str, np.ndarray], texts: dict[str, Any], images: Tensor | None = None) -> list[np.ndarray]:
+    """List the inputs by which rows are compared, (N, ...) each.
+
+    Args:
+        arrays: from `Encoder.transform`.
+        texts: from `text_fields`; of sentence embeddings, whose last digits depend on the batch, only where there are no terms.
+        images: (N, C, H, W) uint8.
+    """
+    inputs = [arrays[name] for name in ("x", "codes", "dense") if name in arrays]
+    if "term" in texts:
+        inputs.append(hash_terms(texts["term"].numpy(), texts["term_start"].numpy())[:, None])
+    elif "dense" in texts:
+        inputs.append(texts["dense"].cpu().numpy())
+    return inputs if images is None else [*inputs, images.numpy()]
+
+
+def by_rows(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Replace the numbers and codes of a table with more columns than rows by `columns` and the rows' principal coordinates.
+
+    Args:
+        arrays: from `Encoder.transform`.
+    """
+    others = {name: array for name, array in arrays.items() if name not in ("x", "codes")}
+    found = encode_wide(arrays.get("x"), arrays.get("codes"))
+    vectors = [others["dense"]] if "dense" in others else []
+    return {**others, "columns": found.columns, "dense": np.concatenate([found.coordinates, *vectors], 1)}
 
 
 def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) -> EncodedRows:
@@ -81,15 +120,18 @@ def encode_streamed(table: StreamedTable, spec: ModelConfig, run: RunContext) ->
 
     def encode_batch(batch: Dataset, first_row: int) -> dict[str, np.ndarray]:
         arrays = encoder.transform(batch)
+        arrays["hash"] = hash_rows(copy_inputs(arrays, {}))
         arrays["row"] = np.arange(first_row, first_row + len(batch.given))
         return arrays | ({"fold_key": hashed_groups(batch)} if grouped else {})
 
     arrays = shuffle_rows(table, encode_batch, run.seed, run.store)
-    row = arrays.pop("row")
-    fold_key = arrays.pop("fold_key") if grouped else row
+    row, row_hash = arrays.pop("row"), arrays.pop("hash")
+    copies = find_copies_by_sample(row_hash, copy_inputs(arrays, {}), run.processes.gathered if run.processes.is_sharded else SingleProcess().gathered)
+    fold_key = arrays.pop("fold_key") if grouped else row if copies is None else copies.key
     fields = on_device({**encoder.fields, **{name: torch.from_numpy(array) for name, array in arrays.items()}}, run.torch_device)
     dtype = dtype_for(spec, table.sample.n_rows, run.torch_device)
-    return EncodedRows(fields.pop("y"), row, fold_key, encoder.n_outputs, target=encoder.target, dtype=dtype, store=run.store, **fields)
+    y, n_outputs = fields.pop("y"), encoder.n_outputs
+    return EncodedRows(y, row, fold_key, n_outputs, copies=copies, target=encoder.target, dtype=dtype, store=run.store, **fields)
 
 
 def on_device(fields: dict[str, Any], device: torch.device) -> dict[str, Any]:

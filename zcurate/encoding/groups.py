@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
 from zcurate.data.values import decode_column, without_missing_words
+from zcurate.encoding.copies import Copies
 
 
 def group_codes(data: Dataset, row: np.ndarray) -> np.ndarray:
@@ -43,6 +44,30 @@ def split_codes(data: Dataset, row: np.ndarray) -> np.ndarray | None:
         return None
     codes = data.splits.take(pa.array(row)).dictionary_encode().indices
     return pc.fill_null(codes.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+
+
+def fold_keys(group: np.ndarray, copies: Copies | None) -> np.ndarray:
+    """Number the sets of rows that must share a fold: groups, joined by the copies that they share.
+
+    Args:
+        group: (M,) int64 from `group_codes`.
+        copies: of these rows; None for none.
+
+    Returns:
+        (M,) int64.
+    """
+    if copies is None:
+        return group
+    _, groups = np.unique(group, return_inverse=True)
+    if len(groups) == groups.max() + 1:
+        return copies.key
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, keys = np.unique(copies.key, return_inverse=True)
+    n = groups.max() + 1 + keys.max() + 1
+    links = coo_array((np.ones(len(keys), bool), (groups, groups.max() + 1 + keys)), shape=(n, n))
+    return connected_components(links, directed=False)[1][groups].astype(np.int64)
 
 
 def hashed_groups(data: Dataset) -> np.ndarray:

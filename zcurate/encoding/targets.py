@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from zcurate.data import labels
 from zcurate.data.dataset import Dataset
 
 MAX_TARGET = 1e6
@@ -76,9 +75,4 @@ def class_codes(data: Dataset) -> np.ndarray:
     Returns:
         (N,) int64, -1 = unlabelled; all 0 for regression.
     """
-    if not data.task.classes:
-        return np.zeros(len(data.given), np.int64)
-    variants = data.task.variants
-    spellings = pa.array([*data.task.classes, *variants])
-    code = pc.fill_null(pc.index_in(data.given, value_set=spellings), -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.r_[np.arange(data.n_classes), [data.task.classes.index(name) for name in variants.values()], -1].astype(np.int64)[code]
+    return labels.class_codes(data.given, data.task)

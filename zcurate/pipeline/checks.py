@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
     from zcurate.data.dataset import Dataset
     from zcurate.judge.judge import Verdicts
+    from zcurate.runtime.progress import Progress
 
 FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
+MAX_NOISE, MAX_NOISE_WIDTH = 0.5, 0.6
+"""Estimated share of wrong labels, and width of its interval, from which task and label column are in doubt."""
 MIN_EPOCHS = 3
 """Epochs needed to judge a training that was cut short."""
 NO_MEDIANS = "torchrun: z_scale = mad — a median cannot be pooled over processes — use z_scale = std, or one process"
@@ -52,10 +55,45 @@ def data_warnings(dataset: Dataset, clues: tuple[str, ...], card: dict[str, Any]
         card: run card, with the number of rows of each class.
     """
     out = [] if signals_for(not dataset.task.classes, clues) else [f"none of the chosen clues applies to {dataset.task.kind}: the default ones are used"]
+    out += doubtful_noise(card)
     rare = [entry["name"] for entry in card["classes"] if entry["rows"] < FEW_ROWS]
     if rare:
         out.append(f"too few rows to judge well (under {FEW_ROWS}): {listed(rare, 5)}")
     return out
+
+
+def doubtful_noise(card: dict[str, Any]) -> list[str]:
+    """Warn where so many labels seem wrong, or so little is known of how many, that task or label column are in doubt.
+
+    Args:
+        card: run card, with `noise_rate`.
+    """
+    rate, column = card["noise_rate"], card["columns"]["label"]
+    if not card["judged"] or None in (rate["estimate"], rate["low"], rate["high"]):
+        return []
+    found = ""
+    if rate["estimate"] > MAX_NOISE:
+        found = f"{rate['estimate']:.0%} of the labels look wrong"
+    elif rate["high"] - rate["low"] > MAX_NOISE_WIDTH:
+        found = f"between {rate['low']:.0%} and {rate['high']:.0%} of the labels look wrong, which is hardly known at all"
+    if not found:
+        return []
+    task = "multiclass" if card["task"]["kind"] == "regression" else "regression" if "whole numbers" in card["task"]["why"] else ""
+    advice = f"try --task {task}, or name" if task else "check the task, or name"
+    return [f"column '{column}': {found} — expected fewer wrong labels than right ones — {advice} another column with --label"]
+
+
+def warn_in_card(card: dict[str, Any], texts: list[str], progress: Progress) -> None:
+    """Show warnings, and keep them in the run card.
+
+    Args:
+        card: run card; its list `warnings` is replaced by a longer one.
+        texts: one line each.
+        progress: shows them.
+    """
+    for text in texts:
+        progress.warn(text)
+    card["warnings"] = [*card["warnings"], *texts]
 
 
 def max_p_incorrect(verdicts: Verdicts) -> float:

@@ -71,6 +71,8 @@ STREAMED_BYTES, STREAMED_ROW_BYTES = 590e6, 9
 """Memory-mapped rows: bytes whatever their number, a forked copy of the process included, and bytes per row."""
 TREES_BYTES, TREES_COPIES, OUTPUT_COPIES = 160e6, 6, 4
 """Worker process for tree models: its libraries, and the copies of its inputs and of its predictions that are in memory in either process."""
+RIDGE_COPIES = 5
+"""Copies of the columns in ridge regression, and in the encoding by rows."""
 NEIGHBOR_BYTES = 90e6
 """Blocks of distances in the neighbor search."""
 
@@ -240,6 +242,8 @@ def n_pairs(n_rows: int) -> int:
 
 def width_of(shape: Shape, spec: ModelConfig) -> int:
     """Inputs of the first layer per row."""
+    if spec.principal:
+        return shape.n_rows + shape.n_dense
     return shape.n_bins + shape.n_dense + spec.embedding * shape.n_categories
 
 
@@ -307,6 +311,7 @@ def ensemble_bytes(spec: ModelConfig, shape: Shape) -> float:
         n_predictions = len(trees.BOOSTED_STAGES) * (sizes.boosted > 0) + (sizes.forest > 0)
         forest = min(trees.TREE_BYTES, trees.N_FOLDS * sizes.forest * trees.tree_bytes(n, shape.n_outputs))
         total = TREES_BYTES + forest + n * 4 * (TREES_COPIES * shape.n_columns + OUTPUT_COPIES * n_predictions * shape.n_outputs)
+    total += ("ridge" in spec.ensemble) * n * 4 * RIDGE_COPIES * shape.n_columns
     return total + ("bayes" in spec.ensemble) * n * 4 * OUTPUT_COPIES * shape.n_outputs
 
 

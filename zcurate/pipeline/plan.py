@@ -9,6 +9,7 @@ from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.config.options import ScanOptions
 from zcurate.config.toml import has_text_extra, nest_loss_settings, parse_model
 from zcurate.data.dataset import Dataset
+from zcurate.encoding.wide import MAX_WIDE_ROWS, is_wide
 from zcurate.errors import UsageError
 from zcurate.evidence.heldout import is_dense
 
@@ -21,6 +22,10 @@ MIN_TREE_ROWS = 300
 LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
 """From this many rows on, one round of two members with larger batches, `LARGE_EPOCHS` epochs at 100 000 rows, and no neighbor search: a member
 trained on half of so many rows is as good as one trained on three quarters of few, and a scan must stay faster than the work it replaces."""
+
+
+WIDE_SIGNALS = ("posterior", "counted_posterior", "heldout_margin")
+"""Signals on more columns than rows: those of training say nothing where every label is memorized."""
 
 
 def choose_text_encoding(wanted: str, data: Dataset) -> str:
@@ -53,10 +58,16 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     settings = nest_loss_settings(settings) | {"name": name, "text": choose_text_encoding(settings.get("text", "auto"), data)}
     if not resident or data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
+    if not resident:
+        settings["principal"] = False
     spec = ModelConfig(**{**default_settings(name, data), **settings})
     if any(width % model.width_multiple for width in spec.hidden):
         multiples = f"multiples of {model.width_multiple}"
         raise UsageError(f"--model {name}: hidden = {list(spec.hidden)} — expected {multiples} — torch's CPU convolutions need them")
+    if spec.principal and not has_more_columns(data):
+        raise UsageError(
+            f"--model {name}: principal = true — expected a table of more columns than rows, of at most {MAX_WIDE_ROWS} rows — leave principal out"
+        )
     n_epochs = options.epochs or spec.epochs or n_epochs_for(data.n_rows, pictures)
     return Plan(spec, model.packed, n_epochs, why)
 
@@ -68,7 +79,14 @@ def choose_model(data: Dataset) -> tuple[str, str]:
     kinds = {column.kind for column in data.roles.features}
     if kinds == {"text"} and data.task.kind != "regression":
         return "linear", "the data are texts"
+    if has_more_columns(data):
+        return "linear", "the table has more columns than rows"
     return "mlp", "the data are a table"
+
+
+def has_more_columns(data: Dataset) -> bool:
+    """Whether a table has more columns of numbers and categories than rows, and is encoded by its rows."""
+    return data.pictures is None and is_wide(data.n_rows, sum(column.kind in ("number", "category", "time") for column in data.roles.features))
 
 
 def default_settings(name: str, data: Dataset) -> dict[str, Any]:
@@ -87,6 +105,8 @@ def default_settings(name: str, data: Dataset) -> dict[str, Any]:
         base = {"rounds": 1, "folds": 2, "batch": batch, "learning_rate": 0.008, "witnesses": ("novelty",), "clues": clues}
     if data.task.kind == "regression":
         base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
+    if has_more_columns(data):
+        base |= {"principal": True} | ({} if data.task.kind == "regression" else {"clues": WIDE_SIGNALS})
     base["ensemble"] = default_ensemble(name, data)
     model = plugins.model_plugin(name)
     base |= model.defaults
@@ -100,6 +120,8 @@ def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
     model = plugins.model_plugin(name)
     if data.task.kind == "regression" or not model.packed:
         return ()
+    if has_more_columns(data):
+        return ("ridge",)
     trees = ("boosted", "forest") if model.trees and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
     return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_duration
 from zcurate.errors import UsageError
-from zcurate.pipeline.checks import NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason
+from zcurate.pipeline.checks import NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
+from zcurate.pipeline.second_look import look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
 from zcurate.runtime.store import temporary_store
@@ -104,7 +105,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         scan_fingerprint = fingerprint(table.sample, options, plan)
         checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
         evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
-        row, target, dtype = rows.row, rows.target, str(rows.dtype).removeprefix("torch.")
+        row, target, copies, dtype = rows.row, rows.target, rows.copies, str(rows.dtype).removeprefix("torch.")
         # What the members saw is needed no more; the judge needs the memory.
         del rows
         if run.store.resident:
@@ -112,6 +113,12 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             leave_if_worker(run.ends_process)
         judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
+        card |= {"n_copies": 0 if copies is None else copies.n}
+        if table.sample.leaks:
+            found = look_without_leaks(table.sample, plan.spec, run)
+            card["leaks"] = {"columns": [list(leak.columns) for leak in table.sample.leaks], **found}
+            warn_in_card(card, second_look_text(table.sample, found, card), run.progress)
+        warn_in_card(card, [] if copies is None else [copies.text()], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
@@ -243,8 +250,7 @@ def describe_scan(
     card = build_run_card(table.sample, options, plan, judged, run, cut_short)
     if not run.store.resident:
         card = count_all_rows(card, judged, evidence.y, run.store)
-    for text in data_warnings(table.sample, plan.spec.judged_by, card):
-        run.progress.warn(text)
+    warn_in_card(card, data_warnings(table.sample, plan.spec.judged_by, card), run.progress)
     if run.store.resident:
         card["heldout"] = {name: round(weight, 3) for name, weight in judged.weights.items()}
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()

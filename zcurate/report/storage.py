@@ -110,8 +110,8 @@ def not_a_report(path: str) -> str:
         what, cure = "a folder", to_list
     elif image_formats.is_image_name(path):
         what, cure = "a picture", "scan the folder that holds the class folders: zcurate scan FOLDER"
-    elif kind is not None and READERS[kind].is_tabular:
-        what, cure = "a table", to_list
+    elif kind is not None:
+        what, cure = ("a table" if READERS[kind].is_tabular else "a file of pictures"), to_list
     else:
         what, cure = "a file of another kind", "check the path"
     return f"{path}: is {what}, not a report — expected one that `zcurate scan` wrote, ending in {ENDING} — {cure}"

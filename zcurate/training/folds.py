@@ -40,7 +40,7 @@ def stratified(fold_key: np.ndarray, y: np.ndarray, n_folds: int, rng: np.random
     return fold
 
 
-def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold: np.ndarray) -> None:
+def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold: np.ndarray, has_groups: bool = False) -> None:
     """Assign rows that are already in random order to folds without sorting all of them.
 
     Groups are assigned by a hash; without groups the rows of each class are assigned round-robin.
@@ -51,9 +51,10 @@ def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold:
         n_folds: F.
         seed: changes the fold of a group.
         fold: (N,) uint8, filled with the folds.
+        has_groups: rows share keys, even if none of the leading ones do.
     """
     leading = fold_key[:LEADING_ROWS]
-    has_groups = len(np.unique(leading)) < len(leading)
+    has_groups = has_groups or len(np.unique(leading)) < len(leading)
     n_assigned = np.full(2 if y.dtype.kind == "f" else int(y.max()) + 2, seed)
     for begin, end in chunk_ranges(len(y), LEADING_ROWS):
         if has_groups:
@@ -67,6 +68,22 @@ def streamed(fold_key: np.ndarray, y: np.ndarray, n_folds: int, seed: int, fold:
         n_assigned += size
 
 
-def auxiliary_folds(encoded: EncodedRows, seed: int) -> np.ndarray:
+def assign(encoded: EncodedRows, y: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign resident rows to folds, (N,) int64; copies are spread by their label as other rows are, and stay together.
+
+    Args:
+        encoded: N rows.
+        y: (N,) labels; targets are spread by their order.
+        n_folds: F.
+        rng: source of the order.
+    """
+    if encoded.copies is None or encoded.fold_key is not encoded.copies.key:
+        return stratified(encoded.fold_key, y, n_folds, rng, encoded.split)
+    _, first, key_of_row = np.unique(encoded.fold_key, return_index=True, return_inverse=True)
+    split = None if encoded.split is None else encoded.split[first]
+    return stratified(np.arange(len(first)), y[first], n_folds, rng, split)[key_of_row]
+
+
+def auxiliary_folds(encoded: EncodedRows, seed: int, n_folds: int = trees.N_FOLDS) -> np.ndarray:
     """Assign rows to the folds of the auxiliary models, (N,) int64."""
-    return stratified(encoded.fold_key, encoded.y.cpu().numpy(), trees.N_FOLDS, np.random.default_rng([seed, AUXILIARY_SEED]), encoded.split)
+    return assign(encoded, encoded.y.cpu().numpy(), n_folds, np.random.default_rng([seed, AUXILIARY_SEED]))

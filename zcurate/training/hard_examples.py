@@ -70,9 +70,12 @@ def blend_rows(encoded: EncodedRows, row: Tensor, other: Tensor, share: float) -
         encoded,
         y=encoded.y[row],
         row=encoded.row[rows],
+        row_hash=None,
+        copies=None,
         fold_key=encoded.fold_key[rows],
         x=average(encoded.x),
         dense=average(encoded.dense),
+        columns=average(encoded.columns),
         codes=None if encoded.codes is None else encoded.codes[row],
         images=images,
     )

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from zcurate.arrays.chunk import chunk_slices
+from zcurate.arrays.chunk import chunk_ranges, chunk_slices
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import Heldout, best_other, given_probability, mean_heldout, take_rows
 from zcurate.evidence.planted import CLASS_KINDS, TARGET_KINDS, Planted
+from zcurate.training.sampler import LEADING_ROWS
 
 PLANT_SHARE, MAX_PLANTED_SINGLE_ROUND = 0.04, 2000
 """Planted errors of a round as a share of the labelled rows; and their largest number if there is no other round with the right labels."""
+
+COPY_ROWS = 1 << 20
+"""Rows among which copies are looked for at a time."""
 
 
 def plant_classes(
@@ -132,22 +136,55 @@ def plant_targets(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
 def plant_round(
     encoded: EncodedRows, y: np.ndarray, candidates: np.ndarray, n_labelled: int, rounds: list[Round], rng: np.random.Generator, max_planted: int
 ) -> Planted:
-    """Plant the errors of the next round, in the unit of the encoded labels.
+    """Plant the errors of the next round, in the unit of the encoded labels: as many rows in all, whether they have copies or not.
 
     Args:
         encoded: N rows.
-        y: (n,) encoded labels of the leading rows.
-        candidates: (M,) int64 rows that may be chosen.
+        y: (N,) encoded labels.
+        candidates: (M,) int64 rows that may be chosen, leading ones where rows are memory-mapped.
         n_labelled: number of labelled rows in all.
         rounds: finished rounds; with none all errors are of kind `uniform`.
         rng: source of every choice.
         max_planted: largest number of errors.
     """
     n = min(max(round(PLANT_SHARE * n_labelled), 12), n_labelled // 8, len(candidates) // 2, max_planted)
+    copies, all_labels = encoded.copies, y
+    if copies is not None:
+        _, of_candidate, size = np.unique(copies.key[candidates], return_inverse=True, return_counts=True)
+        n = max(1, round(n / size[of_candidate].mean()))
+    y = y if encoded.store.resident else y[:LEADING_ROWS]
     if encoded.target is not None:
         targets = encoded.target.back(y)
         planted = plant_targets(targets, candidates, n, rng)
-        return Planted(planted.row, encoded.target.forward(planted.label), planted.kind)
+        planted = Planted(planted.row, encoded.target.forward(planted.label), planted.kind)
+        return planted if copies is None else with_copies(planted, copies.key, all_labels)
     p = mean_heldout([take_rows(one.heldout, slice(len(y))) for one in rounds], y) if rounds else None
     kinds = CLASS_KINDS if rounds else ("uniform",)
-    return plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)
+    planted = plant_classes(y, candidates, encoded.n_outputs, n, kinds, p, rng)
+    return planted if copies is None else with_copies(planted, copies.key, all_labels)
+
+
+def with_copies(planted: Planted, key: np.ndarray, y: np.ndarray) -> Planted:
+    """Plant each error in the row's copies too that have its label, as a record that was copied has the same wrong label everywhere.
+
+    Otherwise the copies would give planted errors away and not the real ones.
+
+    Args:
+        planted: errors.
+        key: (N,) int64, the same for copies.
+        y: (N,) given labels in the unit of the planted ones.
+    """
+    if not len(planted.row):
+        return planted
+    keys, first = np.unique(key[planted.row], return_index=True)
+    rows, source = [], []
+    for begin, end in chunk_ranges(len(key), COPY_ROWS):
+        place = np.minimum(np.searchsorted(keys, key[begin:end]), len(keys) - 1)
+        chosen = first[place]
+        found = np.flatnonzero((keys[place] == key[begin:end]) & (y[begin:end] == y[planted.row[chosen]]))
+        rows.append(begin + found)
+        source.append(chosen[found])
+    row, of = np.concatenate(rows), np.concatenate(source)
+    # In the order of the errors, the kinds one after the other.
+    order = np.lexsort((row, of))
+    return Planted(row[order], planted.label[of[order]], planted.kind[of[order]])

@@ -32,7 +32,7 @@ from zcurate.runtime.store import SharedStore
 from zcurate.training.checkpoint import Checkpoint
 from zcurate.training.dynamics import N_RUN_PARTS, RecordLayout, TrainingDynamics
 from zcurate.training.evaluation import RepresentationObserver, finish, predict_heldout
-from zcurate.training.folds import stratified, streamed
+from zcurate.training.folds import assign, streamed
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
 from zcurate.training.members import BuildModel, MemberGroup, trains_one_by_one
 from zcurate.training.planting import MAX_PLANTED_SINGLE_ROUND, plant_round
@@ -282,12 +282,12 @@ def train(
     for at in range(spec.rounds):
         rng = np.random.default_rng([run.seed, at])
         if store.resident:
-            fold = stratified(encoded.fold_key, np.nan_to_num(y, nan=-1e30), spec.folds, rng, encoded.split)
+            fold = assign(encoded, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
         else:
             fold = store.zeros((encoded.n_rows,), np.uint8)
-            streamed(encoded.fold_key, y, spec.folds, run.seed + at, fold)
-        planted = plant_round(encoded, y[leading], np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
-        free[planted.row] = False
+            streamed(encoded.fold_key, y, spec.folds, run.seed + at, fold, encoded.copies is not None)
+        planted = plant_round(encoded, y, np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
+        free[planted.row[planted.row < len(free)]] = False
         training_labels = store.copy(y)
         training_labels[planted.row] = planted.label
         trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None

@@ -25,6 +25,7 @@ def files(here):
     Image.new("L", (4, 4)).save(here / "p.png")
     (here / "pictures" / "cat").mkdir(parents=True)
     Image.new("L", (4, 4)).save(here / "pictures" / "cat" / "p.png")
+    (here / "p.npz").write_bytes(b"PK")
     (here / "notes").write_text("nothing of the kind")
     return here
 
@@ -36,6 +37,7 @@ KINDS = [
     ("two words.csv", "two words.csv: is a table, not a report", "zcurate scan 'two words.csv'"),
     ("pictures", "pictures: is a folder, not a report", "zcurate scan pictures"),
     ("p.png", "p.png: is a picture, not a report", "zcurate scan FOLDER"),
+    ("p.npz", "p.npz: is a file of pictures, not a report", "zcurate scan p.npz"),
     ("notes", "notes: is a file of another kind, not a report", "check the path"),
 ]
 
@@ -103,3 +105,9 @@ def test_a_binary_format_is_not_written_to_a_terminal(run, here, monkeypatch, fo
     with pytest.raises(UsageError, match=f"--format {form}: is not text for a terminal — .* — add -o report.{form}"):
         report.format_of(ReportOptions(format=form))
     assert report.format_of(ReportOptions(format=form, output="x.bin")) == form
+
+
+def test_info_suggests_reports_too(run, here):
+    small().save("t.zcurate.parquet")
+    assert last(run("info", "t.zcurate.parqet")[2]).endswith("did you mean t.zcurate.parquet?")
+    assert "zcurate.parquet" not in last(run("info", "t.csv")[2])

@@ -103,6 +103,10 @@ def test_a_picture_is_no_data(run, here):
         (["info", "t.csv", "kind"], "zcurate info t.csv --label kind"),
         (["scan", "kind", "t.csv"], "zcurate scan t.csv --label kind"),
         (["scan", "t.csv", "u.csv"], "expected one input, not 2 — name their folder, or put the pattern in quotes: zcurate scan '*.csv'"),
+        (["scan", "t.csv", "label=kind"], "expected options with dashes — zcurate scan t.csv --label kind"),
+        (["scan", "t.csv", "-label", "kind"], "zcurate scan t.csv --label kind"),
+        (["t.csv", "-l", "kind"], "t.csv: a path — expected a command first: explain, info, report, scan, trial — zcurate scan t.csv -l kind"),
+        (["scan", "t.csv", "--exclude", "kind,siez"], "--exclude siez matches no column"),
         (["report", "t", "hard"], "zcurate report t --verdict hard"),
         (["report", "t", "20"], "zcurate report t --top 20"),
         (["scan", "t.csv", "--task", "classification"], "--task multiclass, or --task binary for two classes"),
@@ -131,3 +135,16 @@ def test_shares_and_counts_are_read_as_they_are_typed(run, here, table):
         assert run("scan", table, "-q", *words, cut, value)[0] in (0, 3)
         assert load("t.zcurate.parquet").card["options"][cut[2:]] == {"95%": 0.95, "60%": 0.6, "1_000": 1000}[value]
     assert run("report", "--min-p", "10%", "--top", "1_000")[0] == 0
+
+
+def test_a_path_alone_says_which_command_reads_it(run, here, table):
+    small().save("two words.zcurate.parquet")
+    code, _, err = run("two words.zcurate.parquet", "--top", 3)
+    assert code == 2 and last(err).endswith("zcurate report 'two words.zcurate.parquet' --top 3")
+    assert "No such command 'nothing'" in run("nothing")[2]
+
+
+def test_a_workbook_is_no_table(run, here):
+    (here / "t.xlsx").write_bytes(b"PK")
+    code, _, err = run("scan", "t.xlsx")
+    assert code == 2 and "t.xlsx: a workbook — expected a table in a format of its own — save the sheet as CSV" in last(err)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from zcurate.encoding.copies import hash_rows, hash_terms
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.encoding.targets import TargetScale
 from zcurate.training.detectors import neighbors
@@ -115,15 +116,17 @@ def test_copies_of_images_and_texts_are_found():
     images = np.random.default_rng(0).integers(0, 255, (20, 1, 12, 12)).astype(np.uint8)
     images[4] = images[9]
     y = torch.arange(20) % 2
-    found = neighbors.detect(EncodedRows(y, np.arange(20), np.arange(20), 2, images=torch.from_numpy(images)))
+    found = neighbors.detect(EncodedRows(y, np.arange(20), np.arange(20), 2, hash_rows([images]), images=torch.from_numpy(images)))
     assert np.flatnonzero(~np.isnan(found["copies_other"])).tolist() == [4, 9]
+    term, start = np.array([0, 1, 0, 1, 2]), np.array([0, 2, 4, 5])
     text = EncodedRows(
         torch.tensor([0, 1, 1]),
         np.arange(3),
         np.arange(3),
         2,
-        term=torch.tensor([0, 1, 0, 1, 2]),
-        term_start=torch.tensor([0, 2, 4, 5]),
+        hash_terms(term, start),
+        term=torch.from_numpy(term),
+        term_start=torch.from_numpy(start),
         term_weight=torch.ones(5),
         n_terms=3,
     )

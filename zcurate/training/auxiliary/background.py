@@ -14,7 +14,7 @@ from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.plugins import DETECTORS
 from zcurate.runtime import device
 from zcurate.runtime.context import RunContext
-from zcurate.training.auxiliary import naive_bayes
+from zcurate.training.auxiliary import naive_bayes, ridge
 from zcurate.training.auxiliary.trees import TreeTable
 from zcurate.training.folds import auxiliary_folds
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
@@ -81,6 +81,9 @@ class Background:
         if "bayes" in self.spec.ensemble:
             with self.run.timings("bayes"):
                 found |= naive_bayes_predictions(self.rows, self.run.seed)
+        if "ridge" in self.spec.ensemble:
+            with self.run.timings("ridge"):
+                found |= ridge_predictions(self.rows, self.run.seed)
         return found
 
 
@@ -120,3 +123,19 @@ def naive_bayes_predictions(encoded: EncodedRows, seed: int) -> dict[str, Auxili
         return {}
     term, start, weight = (part.cpu().numpy() for part in (encoded.term, encoded.term_start, encoded.term_weight))
     return naive_bayes.fit_naive_bayes(term, start, weight, encoded.n_terms, encoded.y.cpu().numpy(), auxiliary_folds(encoded, seed), encoded.n_outputs)
+
+
+def ridge_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPredictions]:
+    """Compute the held-out predictions of ridge regression; none unless the table has more columns than rows.
+
+    Args:
+        encoded: N rows of classes.
+        seed: of the scan.
+    """
+    if encoded.columns is None:
+        return {}
+    hard, hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
+    columns = encoded.columns.cpu().numpy()
+    hard_columns = columns[:0] if hard is None or hard.columns is None else hard.columns.cpu().numpy()
+    fold = auxiliary_folds(encoded, seed, ridge.n_folds(encoded.n_rows))
+    return ridge.fit_ridge(columns, encoded.y.cpu().numpy(), fold, encoded.n_outputs, hard_columns, hard_row.cpu().numpy())

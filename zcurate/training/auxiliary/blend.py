@@ -21,6 +21,10 @@ BLEND_ROWS = 8000
 SHARES = (0.25, 0.5, 0.75)
 """Candidate weights of a further kind of model relative to the blend before it."""
 
+REPLACING = ("ridge",)
+"""Kinds that replace the members where they are likelier: on more columns than rows the members memorize every label, and the smallest weight that
+so few rows do not rule out would only add noise."""
+
 
 def blend(evidence: Evidence, predictions: dict[str, AuxiliaryPredictions]) -> tuple[Evidence, dict[str, float]]:
     """Blend the held-out probabilities of the members with those of auxiliary models.
@@ -44,8 +48,12 @@ def blend(evidence: Evidence, predictions: dict[str, AuxiliaryPredictions]) -> t
     weights, loss = {"members": 1.0}, negative_log_likelihood(heldout[rows], y)
     inverse_temperature = noise_model.estimate_noise(heldout[rows], y).inverse_temperature
     for name in most_likely(predictions, rows, y):
-        auxiliary = temper_to(predictions[name], rows, y, inverse_temperature)
-        share, loss = best_share(heldout[rows], auxiliary.rows[rows], y, loss)
+        if name.split()[0] in REPLACING:
+            auxiliary, own_loss = predictions[name], negative_log_likelihood(predictions[name].rows[rows], y)
+            share, loss = (1.0, own_loss) if own_loss.mean() < loss.mean() else (0.0, loss)
+        else:
+            auxiliary = temper_to(predictions[name], rows, y, inverse_temperature)
+            share, loss = best_share(heldout[rows], auxiliary.rows[rows], y, loss)
         if share:
             heldout = mix(heldout, auxiliary.rows, share)
             hard = mix(hard, auxiliary.hard, share) if len(hard) else hard

@@ -195,27 +195,6 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return least.values, best.gather(1, least.indices // GROUP) * GROUP + least.indices % GROUP
 
 
-def hash_inputs(encoded: EncodedRows) -> Tensor:
-    """Hash the inputs of each row, (N,) int64; equal inputs have equal hashes."""
-    total = torch.zeros(encoded.n_rows, dtype=torch.int64, device=encoded.device)
-    generator = torch.Generator(device="cpu").manual_seed(5)
-    for part in (encoded.x, encoded.dense, encoded.codes, encoded.images):
-        if part is None:
-            continue
-        width = part[0].numel()
-        weight = torch.randint(-(2**62), 2**62, (width,), generator=generator).to(total.device)
-        for rows in torch.arange(len(part), device=total.device).split(CHUNK):
-            values = part[rows].reshape(len(rows), width)
-            integers = values.view(torch.int32) if values.dtype == torch.float32 else values
-            total[rows] += ((integers.long() + 1) * weight).sum(1)
-            encoded.release()
-    if encoded.term is not None and encoded.term_start is not None and encoded.n_terms:
-        weight = torch.randint(-(2**62), 2**62, (encoded.n_terms,), generator=generator).to(total.device)
-        row = torch.repeat_interleave(torch.arange(encoded.n_rows, device=total.device), encoded.term_start.diff()[: encoded.n_rows])
-        total.index_add_(0, row, weight[encoded.term[: len(row)]])
-    return total
-
-
 def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
     """Compute the share of each labelled row's copies that have another label.
 
@@ -229,10 +208,10 @@ def exact_copies(encoded: EncodedRows, near: np.ndarray) -> np.ndarray:
         (N,) float64; NaN for rows without copies and for regression.
     """
     share = near.copy()
-    if encoded.regression:
+    if encoded.regression or encoded.row_hash is None:
         return share
     y = encoded.y.cpu().numpy()
-    _, group = np.unique(hash_inputs(encoded).cpu().numpy(), return_inverse=True)
+    _, group = np.unique(encoded.row_hash, return_inverse=True)
     size = np.bincount(group[y >= 0], minlength=group.max() + 1)
     _, same, count = np.unique(group * (y.max() + 2) + y, return_inverse=True, return_counts=True)
     has_copies = (y >= 0) & (size[group] > 1)

@@ -232,7 +232,7 @@ def embedding_rows(table: Tensor, codes: Tensor) -> Tensor:
     """
     if table.is_cuda:
         return F.embedding(codes, table)
-    return table.index_select(0, codes.reshape(-1)).view(*codes.shape, -1)
+    return table.index_select(0, codes.reshape(-1)).view(*codes.shape, table.shape[1])
 
 
 def embedding_gradient(table: Tensor, codes: Tensor, upstream: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ def embedding_gradient(table: Tensor, codes: Tensor, upstream: Tensor) -> Tensor
         codes: (K, B, Q) int64.
         upstream: (K, B, Q x D) float32.
     """
-    rows = upstream.reshape(codes.numel(), -1)
+    rows = upstream.reshape(codes.numel(), table.shape[1])
     if table.is_cuda:
         return torch.ops.aten.embedding_dense_backward(rows, codes.reshape(-1), len(table), -1, False)
     return torch.zeros_like(table).index_add_(0, codes.reshape(-1), rows)
