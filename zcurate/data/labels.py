@@ -102,15 +102,15 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
         raise InputError(f"{where} is empty — 0 of {len(text)} rows have a label — name another with --label COL")
     warnings = missing_warning(as_written(labels), context) if context.is_text and declared is None and context.options.missing is None else []
     numbers, conversion = (None, None) if declared is not None and context.options.task != "regression" else as_targets(text, context)
-    kind, why = context.options.task, "as asked for by --task"
-    if kind == "auto":
-        kind, why, doubt = infer_task(numbers, conversion, counts, context)
-        warnings += doubt
-    if kind == "regression":
-        return regression_labels(text, numbers, conversion, why, warnings, context)
     # The names that an input declares itself are apart by its own words.
     keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
     variants = {} if keep else spelling_variants(counts)
+    kind, why = context.options.task, "as asked for by --task"
+    if kind == "auto":
+        kind, why, doubt = infer_task(numbers, conversion, len(counts) - len(variants), context)
+        warnings += doubt
+    if kind == "regression":
+        return regression_labels(text, numbers, conversion, why, warnings, context)
     classes = [value for value in counts if value not in variants]
     check_classes(classes, n_labelled, numbers is not None, context)
     if kind == "binary" and len(classes) != 2:
@@ -161,16 +161,15 @@ def as_targets(text: pa.Array, context: LabelContext) -> tuple[pa.Array | None, 
     return converted.cast(pa.float64()), conversion
 
 
-def infer_task(numbers: pa.Array | None, conversion: Conversion | None, counts: dict[str, int], context: LabelContext) -> tuple[str, str, list[str]]:
+def infer_task(numbers: pa.Array | None, conversion: Conversion | None, n_values: int, context: LabelContext) -> tuple[str, str, list[str]]:
     """Infer the task, its reason, and what to say where the labels leave it open (DESIGN section 3).
 
     Args:
         numbers: (N) float64 labels; None for text.
         conversion: how text became numbers; None for plain numbers.
-        counts: label -> number of rows.
+        n_values: number of distinct labels, spelling aside.
         context: the feature columns.
     """
-    n_values = len(counts)
     plural = "s" if n_values != 1 else ""
     classes = "binary" if n_values == 2 else "multiclass"
     if context.declared is not None:
