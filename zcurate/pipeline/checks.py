@@ -20,6 +20,8 @@ FEW_ROWS = 10
 """Rows of a class below which its verdicts come with a warning."""
 MAX_NOISE, MAX_NOISE_WIDTH = 0.5, 0.6
 """Estimated share of wrong labels, and width of its interval, from which task and label column are in doubt."""
+MIN_COPIES = 0.001
+"""Share of rows that are copies of others from which a warning says so; the run card counts fewer too."""
 MIN_EPOCHS = 3
 """Epochs needed to judge a training that was cut short."""
 NO_MEDIANS = "torchrun: z_scale = mad — a median cannot be pooled over processes — use z_scale = std, or one process"

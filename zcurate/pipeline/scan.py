@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_duration
 from zcurate.errors import UsageError
-from zcurate.pipeline.checks import NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
+from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
@@ -118,7 +118,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             found = look_without_leaks(table.sample, plan.spec, run)
             card["leaks"] = {"columns": [list(leak.columns) for leak in table.sample.leaks], **found}
             warn_in_card(card, second_look_text(table.sample, found, card), run.progress)
-        warn_in_card(card, [] if copies is None else [copies.text()], run.progress)
+        is_worth_saying = copies is not None and copies.n >= MIN_COPIES * table.sample.n_rows
+        warn_in_card(card, [copies.text()] if copies is not None and is_worth_saying else [], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
