@@ -68,3 +68,25 @@ def test_so_many_wrong_labels_or_so_wide_an_interval_throw_doubt_on_task_and_lab
     found = doubtful_noise(card)
     assert len(found) == bool(expected)
     assert all(part in found[0] for part in expected)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_a_column_that_alone_predicts_almost_without_error_is_named(noise):
+    rng = np.random.default_rng(3)
+    n = 600
+    code = rng.integers(0, 3, n)
+    given = np.where(rng.random(n) < noise, (code + 1) % 3, code)
+    table = pd.DataFrame(rng.normal(code[:, None], 1.5, (n, 4)), columns=list("abcd"))
+    # Distinct numbers in bands that stand for the labels in no order.
+    table["score"] = np.array([20.0, 90.0, 50.0])[given] + rng.random(n) * 3
+    table["label"] = np.array(["ash", "birch", "cedar"])[given]
+    card = zcurate.scan(table, label="label", model="linear").card
+    assert card["leaks"]["columns"] == [["score"]]
+    assert any("'score'" in text and "--exclude score" in text for text in card["warnings"])
+
+
+def test_columns_that_predict_well_only_together_are_no_leak():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(600, 2))
+    table = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": np.where(x.sum(1) > 0, "up", "down")})
+    assert "leaks" not in zcurate.scan(table, label="label", model="linear").card

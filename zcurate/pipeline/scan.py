@@ -18,7 +18,7 @@ from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group,
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
-from zcurate.pipeline.second_look import look_without_leaks, second_look_text
+from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
 from zcurate.runtime.store import temporary_store
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zcurate.config.model_config import Plan
+    from zcurate.data.dataset import Dataset
     from zcurate.data.table import ResidentTable, StreamedTable
     from zcurate.encoding.encoded import EncodedRows
     from zcurate.evidence.evidence import Evidence
@@ -114,14 +115,30 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
         card |= {"n_copies": 0 if copies is None else copies.n}
-        if table.sample.leaks:
-            found = look_without_leaks(table.sample, plan.spec, run)
-            card["leaks"] = {"columns": [list(leak.columns) for leak in table.sample.leaks], **found}
-            warn_in_card(card, second_look_text(table.sample, found, card), run.progress)
+        look_again(table.sample, card, plan, run)
         is_worth_saying = copies is not None and copies.n >= MIN_COPIES * table.sample.n_rows
         warn_in_card(card, [copies.text()] if copies is not None and is_worth_saying else [], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
+
+
+def look_again(data: Dataset, card: dict[str, Any], plan: Plan, run: RunContext) -> None:
+    """Say what is found without the columns that give the label away, and add it to the run card; nothing where there are none.
+
+    Args:
+        data: all rows, or a sample.
+        card: run card.
+        plan: what was trained.
+        run: seed, progress.
+    """
+    leaks = data.leaks or (columns_that_suffice(data, card["skill"]["value"]) if card["judged"] else ())
+    if not leaks:
+        return
+    warn_in_card(card, [] if data.leaks else [leak.text() for leak in leaks], run.progress)
+    data = dataclasses.replace(data, leaks=leaks)
+    found = look_without_leaks(data, plan.spec, run)
+    card["leaks"] = {"columns": [list(leak.columns) for leak in leaks], **found}
+    warn_in_card(card, second_look_text(data, found, card), run.progress)
 
 
 def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, run: RunContext) -> RunContext:

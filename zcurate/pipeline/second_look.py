@@ -10,12 +10,16 @@ from zcurate.runtime.progress import NoProgress
 
 if TYPE_CHECKING:
     from zcurate.config.model_config import ModelConfig
-    from zcurate.data.dataset import Dataset
+    from zcurate.data.dataset import Dataset, Leak
     from zcurate.runtime.context import RunContext
 
 SECOND_LOOK_ROWS = 20_000
 """Rows on which the models without leaking columns are fitted, at most."""
 
+NEAR_PERFECT = 0.995
+"""Held-out balanced accuracy from which one looks for a column that gives the label away; by taste."""
+ONE_COLUMN_ROWS, MIN_CLASS_ROWS = 5_000, 10
+"""Rows on which single columns are tried, at most, and rows of each class that this needs."""
 MAX_OPTIONS = 5
 """Columns that the advice names."""
 
@@ -67,6 +71,43 @@ def look_without_leaks(data: Dataset, spec: ModelConfig, run: RunContext) -> dic
     wrong = noise_model.p_incorrect_under(p, y, noise_model.estimate_noise(p, y))[0]
     recall = [float((most_probable(p)[y == code] == code).mean()) for code in np.unique(y)]
     return {"skill": float(np.mean(recall)), "suspected": round(float((wrong > 0.5).mean()) * data.n_rows)}
+
+
+def columns_that_suffice(data: Dataset, skill: float) -> tuple[Leak, ...]:
+    """Find columns each of which alone predicts the label nearly as well as all do, where the prediction is nearly perfect.
+
+    Args:
+        data: all rows, or a sample.
+        skill: held-out balanced accuracy of the scan.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from sklearn.model_selection import cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    from zcurate.data.dataset import Leak
+    from zcurate.encoding.targets import class_codes
+
+    if data.task.kind == "regression" or data.pictures is not None or skill < NEAR_PERFECT:
+        return ()
+    rows = sample(len(data.given), ONE_COLUMN_ROWS)
+    y = class_codes(data)[rows]
+    if (np.bincount(y[y >= 0], minlength=data.n_classes) < MIN_CLASS_ROWS).any():
+        return ()
+    found = []
+    for column in data.roles.features:
+        array = data.arrays[column.name].take(pa.array(rows))
+        if column.kind in ("text", "vector"):
+            continue
+        codes = array.dictionary_encode().indices if column.kind == "category" else array
+        if pa.types.is_temporal(codes.type):
+            codes = codes.cast(pa.time64("us") if pa.types.is_time(codes.type) else pa.timestamp("us"), safe=False).cast(pa.int64())
+        x = np.nan_to_num(pc.cast(codes, pa.float64(), safe=False).to_numpy(zero_copy_only=False), nan=-1.0)[:, None]
+        tree = DecisionTreeClassifier(max_leaf_nodes=4 * data.n_classes, min_samples_leaf=3, random_state=0)
+        if cross_val_score(tree, x[y >= 0], y[y >= 0], cv=2, scoring="balanced_accuracy").mean() >= NEAR_PERFECT:
+            found.append(Leak((column.name,), "alone predicts the label almost without error"))
+    return tuple(found)
 
 
 def second_look_text(data: Dataset, found: dict[str, Any], card: dict[str, Any]) -> list[str]:
