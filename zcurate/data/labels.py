@@ -25,6 +25,15 @@ MANY_VALUES = 50
 """Whole numbers with more distinct values are taken for a quantity where the columns do not tell; by taste."""
 CLEAR_EVIDENCE = 0.02
 """Difference of the mean log-likelihoods [nats] from which the columns tell whether whole numbers are names or a quantity; chosen on simulated data."""
+NEAR, NAMES_ARE_APART, MIN_UNEQUAL, FEW_LABELS = 0.7, 0.87, 50, 5
+"""`Ordering.nearness` below which labels are a quantity, and below which they may be; pairs that it needs, and labels up to which they stay classes; chosen on
+simulated data, where names have .85 to 1.25."""
+MAX_CHANCE = 0.02
+"""`Ordering.by_chance` up to which the labels may be a quantity."""
+MIN_COVERED = 0.8
+"""`Ordering.covered` above which the order of the labels is not that of a few classes that happen to touch."""
+MIN_ROWS_PER_CLASS = 8
+"""Rows per class below which many classes come with a warning; by taste."""
 MIN_JUDGED_ROWS = 20
 """Labeled rows below which a table is too small to be judged, and classes of single rows are no error."""
 EMPTY = ("",)
@@ -112,7 +121,12 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
     if kind == "regression":
         return regression_labels(text, numbers, conversion, why, warnings, context)
     classes = [value for value in counts if value not in variants]
-    check_classes(classes, n_labelled, numbers is not None, context)
+    advice = "name another with --label COL"
+    if variants:
+        advice = f"--keep-spelling keeps {listed(map(repr, [*variants, *classes]), 3)} apart"
+    elif warnings:
+        advice = "--missing '' makes the words that are taken for missing a class, or name another with --label COL"
+    warnings += check_classes(classes, n_labelled, numbers is not None, context, advice)
     if kind == "binary" and len(classes) != 2:
         raise UsageError(f"{context.location}: --task binary, but column '{context.column}' has {len(classes)} classes — expected two — try --task multiclass")
     if variants:
@@ -180,7 +194,8 @@ def infer_task(numbers: pa.Array | None, conversion: Conversion | None, n_values
     distinct = pc.unique(known)
     few = conversion is not None and n_values <= MIN_JUDGED_ROWS
     if pc.any(pc.and_(pc.is_finite(distinct), pc.not_equal(distinct, pc.floor(distinct)))).as_py() and not few:
-        return "regression", "labels are numbers with a fractional part", []
+        hint = f"column '{context.column}' has only {n_values} values: taken for a quantity — if they name classes, add --task multiclass"
+        return "regression", "labels are numbers with a fractional part", [hint] if n_values <= FEW_LABELS else []
     if n_values <= 2 or few:
         return classes, f"labels are {'text' if few else 'whole numbers'} with {n_values} distinct value{plural}", []
     return infer_from_order(numbers, n_values, classes, context)
@@ -200,8 +215,12 @@ def infer_from_order(numbers: pa.Array, n_values: int, classes: str, context: La
     known = np.isfinite(y)
     if matrix is not None and len(matrix) == len(y) and known.sum() >= MIN_JUDGED_ROWS:
         found = compare_orderings(matrix[known], y[known])
-        if found.evidence > CLEAR_EVIDENCE:
+        is_near = found.n_unequal >= MIN_UNEQUAL and found.by_chance == 0 and found.covered > MIN_COVERED
+        if found.evidence > CLEAR_EVIDENCE or (is_near and found.nearness < NEAR and n_values > FEW_LABELS):
             return "regression", f"{words} that measure something: similar rows have labels next to each other", []
+        if found.by_chance <= MAX_CHANCE and found.covered > MIN_COVERED and found.nearness < NAMES_ARE_APART:
+            hint = f"column '{context.column}': similar rows have labels next to each other — if the numbers measure something, add --task regression"
+            return classes, words, [hint]
         if found.evidence < -CLEAR_EVIDENCE or (found.as_names > CLEAR_EVIDENCE and found.evidence < 0):
             return classes, f"{words} that name classes: similar rows have equal labels, not labels next to each other", []
     if n_values > MANY_VALUES:
@@ -211,25 +230,38 @@ def infer_from_order(numbers: pa.Array, n_values: int, classes: str, context: La
     return classes, words, [doubt] if n_values > 10 else []
 
 
-def check_classes(classes: list[str], n_labelled: int, are_numbers: bool, context: LabelContext) -> None:
-    """Refuse labels that cannot be classes.
+def check_classes(classes: list[str], n_labelled: int, are_numbers: bool, context: LabelContext, one_class_advice: str) -> list[str]:
+    """Refuse labels that cannot be classes, and return what to say of those that hardly can.
+
+    Args:
+        classes: distinct labels.
+        n_labelled: rows with a label.
+        are_numbers: nearly all labels are numbers.
+        context: location and column.
+        one_class_advice: what to do if there is one class.
 
     Raises:
         InputError: one class, more classes than half the rows, or more than `MAX_CLASSES`.
     """
     where = f"{context.location}: column '{context.column}'"
     if len(classes) == 1:
-        raise InputError(f"{where} has one class, {classes[0]} — expected two or more — name another with --label COL")
+        raise InputError(f"{where} has one class, {classes[0]} — expected two or more — {one_class_advice}")
     advice = "try --task regression, or name another with --label COL" if are_numbers else "name another with --label COL"
     if n_labelled > MIN_JUDGED_ROWS and len(classes) > n_labelled / 2:
         raise InputError(f"{where} has {len(classes)} different labels in {n_labelled} rows — expected labels that many rows share — {advice}")
     if len(classes) > MAX_CLASSES:
         raise InputError(f"{where} has {len(classes)} classes in {n_labelled} rows — at most {MAX_CLASSES} can be judged — {advice}")
+    if len(classes) > MANY_VALUES and len(classes) * MIN_ROWS_PER_CLASS > n_labelled:
+        return [
+            f"column '{context.column}' has {len(classes)} classes in {n_labelled} rows: few rows to judge each by — is it the label? --label COL names another"
+        ]
+    return []
 
 
 def spelling_key(value: str) -> str:
     """Return what spellings of one label share: without case, repeated blanks, Unicode composition, and `.0` behind whole numbers."""
-    plain = " ".join(unicodedata.normalize("NFC", value).split()).casefold()
+    visible = re.sub("[\u200b-\u200d\u2060\ufeff]", "", unicodedata.normalize("NFC", value))
+    plain = " ".join(visible.split()).casefold()
     return re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain)
 
 

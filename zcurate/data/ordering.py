@@ -14,6 +14,8 @@ MAX_ROWS, N_NEIGHBORS = 1_500, 12
 """Rows that are compared with each other, and nearest rows of each."""
 PRIOR_WEIGHTS = (0.5, 2.0, 8.0, 40.0, 200.0)
 """Weights of the overall shares of the values against the nearest rows' labels; the best is used."""
+N_SHUFFLES = 200
+"""Random orders of the values."""
 BANDWIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Widths of the kernel over values, in ranks of the values; the best is used."""
 
@@ -26,6 +28,14 @@ class Ordering:
     """Mean log-likelihood of the labels above that of their overall shares [nats], for labels as names."""
     as_quantity: float
     """The same for labels as values of a quantity."""
+    nearness: float
+    """Mean distance in ranks between unequal labels of near rows, as a share of that between unequal labels of any two rows: 1 for names."""
+    n_unequal: int
+    """Pairs of near rows with unequal labels."""
+    by_chance: float
+    """Share of random orders of the values under which unequal labels of near rows are as near to each other."""
+    covered: float
+    """Share of the rows whose value stands near a row with one of the next two values on either side."""
 
     @property
     def evidence(self) -> float:
@@ -59,7 +69,18 @@ def compare_orderings(features: np.ndarray, labels: np.ndarray, seed: int = 0) -
         for weight in PRIOR_WEIGHTS:
             p = (smooth[at, code] + weight * share[code]) / (neighbors.shape[1] + weight)
             best = max(best, float((np.log(p) - base).mean()))
-    return Ordering(as_names, best)
+    pairs = share[:, None] * share[None]
+    usual = float((distance * pairs).sum() / max(1e-12, pairs[distance > 0].sum()))
+    one, other = np.repeat(code, neighbors.shape[1]), neighbors.ravel()
+    one, other = one[one != other], other[one != other]
+    if not len(one):
+        return Ordering(as_names, best, 1.0, 0, 1.0, 0.0)
+    apart = float(np.abs(one - other).mean())
+    rng = np.random.default_rng(seed)
+    # Few classes that touch may lie next to each other by chance.
+    shuffled = [np.abs(order[one] - order[other]).mean() for order in (rng.permutation(len(values)) for _ in range(N_SHUFFLES))]
+    touching = np.unique(np.r_[one[np.abs(one - other) <= 2], other[np.abs(one - other) <= 2]])
+    return Ordering(as_names, best, apart / usual, len(one), float(np.mean(np.array(shuffled) <= apart)), float(share[touching].sum()))
 
 
 def nearest_rows(x: np.ndarray, n_neighbors: int) -> np.ndarray:

@@ -18,6 +18,8 @@ FOOTER = re.compile(r"(?i)\W*((grand|sub|over-?all)[ -]?)?(totals?|sum|mean|aver
 """Matches the first cell of a line of totals, or of a remark, below the data."""
 LAST_ROWS = 5
 """Rows at the end among which totals are looked for."""
+MAX_UNIT_ROWS = 2
+"""Lines below the header that may be no data: units, types, the ids of questions."""
 UNIT_ROWS = 100
 """Rows below the first from which a line of units is told."""
 MIN_SWALLOWED = 4
@@ -57,8 +59,10 @@ def find_furniture(table: pa.Table, label: str | None, refused: set[int]) -> dic
     """
     found: dict[int, str] = {}
     found |= dict.fromkeys(header_rows(table), "the header again")
-    if 0 not in refused and 0 not in found and is_unit_row(table, label):
-        found[0] = "a second header line, such as units"
+    for row in range(MAX_UNIT_ROWS):
+        if row in refused or row in found or not is_unit_row(table.slice(row), label):
+            break
+        found[row] = "a second header line, such as units"
     if label is not None and label in table.column_names and pa.types.is_string(table.column(label).type):
         found |= footers(table, label, refused | set(found))
     return found
@@ -87,7 +91,7 @@ def is_unit_row(table: pa.Table, label: str | None) -> bool:
         if name == label:
             continue
         if not pa.types.is_string(column.type):
-            if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            if (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) and column[0].is_valid:
                 return False
             continue
         head = without_markers(without_missing_words(column.slice(0, UNIT_ROWS + 1).combine_chunks()))

@@ -22,8 +22,12 @@ SEPARATOR_LINE = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 """Matches the first line by which spreadsheets name the delimiter."""
 SAMPLE_RECORDS = 200
 """Records from which the layout is detected."""
+UNIQUE = 0.98
+"""Share of distinct values from which a first column without a name holds row names."""
 TRAILING, ROW_NAMES = "unnamed_trailing", "row_name"
 """Names of a column behind a delimiter at the end of every row, and of one before the first column of the header."""
+MIN_REPEATED = 0.01
+"""Share of a column's values that its cell in the first line must have for that line to be data; by taste."""
 MIN_RECORDS = 5
 """Rows from which the first line can be told from data."""
 
@@ -57,7 +61,7 @@ class CsvLayout:
         return pa.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, escape_char="\\" if self.escaped else False)
 
 
-def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None, ...] = ()) -> CsvLayout:
+def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None, ...] = (), escaped: bool = False) -> CsvLayout:
     """Detect the layout from the beginning of a file.
 
     Args:
@@ -65,6 +69,7 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
         kind: format; `tsv` implies the delimiter.
         location: name of the file, for messages.
         named: columns that options name.
+        escaped: a backslash stands before quotes in quoted cells.
     """
     text = head.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
     # Carriage returns in the first line end lines; elsewhere they may be in cells.
@@ -77,21 +82,22 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
         n_above += 1
     body = "\n".join(lines[n_above:])
     delimiter = separator[1] if separator else detect_delimiter(body, kind)
-    records, begins = read_records(body, delimiter)
+    records, begins = read_records(body, delimiter, escaped)
     if not records:
         return CsvLayout([], delimiter)
     width = row_width(records)
-    n_titles = next((at for at, record in enumerate(records) if len(record) >= width - 1), 0) if width > 2 else 0
+    n_titles = next((at for at, record in enumerate(records) if not is_title(record, width)), 0) if width > 2 else 0
     warnings = []
     if n_titles and not has_header(records[n_titles], records[n_titles + 1 :], named):
         # A header that is too short rather than a title.
         n_titles = 0
     if n_titles:
-        warnings.append(f"{location}: {n_titles} line{'s' if n_titles > 1 else ''} above the header passed over: {','.join(records[0])[:40]}")
+        first = " ".join(filter(None, records[0]))[:40]
+        warnings.append(f"{location}: {n_titles} line{'s' if n_titles > 1 else ''} above the header passed over: {first}")
     records = records[n_titles:]
     skip_lines = n_above + begins[n_titles]
     header, rows = records[0], records[1:]
-    layout = CsvLayout([], delimiter, detect_decimal(rows, delimiter), skip_lines)
+    layout = CsvLayout([], delimiter, detect_decimal(rows, delimiter), skip_lines, escaped=escaped)
     if len(rows) >= MIN_RECORDS and not has_header(header, rows, named):
         warnings.append(f"{location}: no header: columns named c1 to c{width} — expected column names in the first line — add them to name columns")
         layout, header, rows = replace(layout, has_header=False), [f"c{number}" for number in range(1, width + 1)], records
@@ -99,14 +105,19 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
     return replace(layout, names=names, as_text=grouped_columns(names, rows, layout.decimal), warnings=(*warnings, *more))
 
 
-def read_records(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
+def read_records(text: str, delimiter: str, escaped: bool = False) -> tuple[list[list[str]], list[int]]:
     """Parse the first records; blank lines are none.
+
+    Args:
+        text: whole lines.
+        delimiter: between fields.
+        escaped: a backslash stands before quotes in quoted cells.
 
     Returns:
         The records, and how many lines stand before each.
     """
     records, begins, begin = [], [], 0
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, skipinitialspace=True, escapechar="\\" if escaped else None)
     try:
         for record in reader:
             if record:
@@ -119,6 +130,16 @@ def read_records(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]
         # A carriage return in an unquoted cell; the records before it are enough.
         pass
     return records, begins
+
+
+def is_title(record: list[str], width: int) -> bool:
+    """Return whether a record above the header is a title or blank: of fewer fields than the rows, or with one of them filled.
+
+    Args:
+        record: of the first lines.
+        width: fields of most rows.
+    """
+    return len(record) < width - 1 or sum(bool(cell.strip()) for cell in record) <= 1
 
 
 def row_width(records: list[list[str]]) -> int:
@@ -174,11 +195,12 @@ def has_header(header: list[str], rows: list[list[str]], named: tuple[str | None
         rows: the records below it.
         named: columns that options name; one that is in the header, and not below it, settles it.
     """
-    below = [[row[at].strip() for row in rows if len(row) > at] for at in range(len(header))]
+    others = [row for row in rows if row != header]
+    if not others:
+        return not any(re.fullmatch(r"[+-]?[\d.,]+", cell.strip()) for cell in header)
+    below = [[row[at].strip() for row in others if len(row) > at] for at in range(len(header))]
     stripped = [cell.strip() for cell in header]
     if any(name in header and name not in below[header.index(name)] for name in named if name is not None):
-        return True
-    if header in rows and not any(re.fullmatch(r"[+-]?[\d.,]+", cell) for cell in stripped):
         return True
     is_numeric = [bool(cells) and as_numbers(pa.array([cell for cell in cells if cell] or ["x"])) is not None for cells in below]
     numbers = [cell for cell, numeric in zip(stripped, is_numeric, strict=True) if numeric]
@@ -188,10 +210,10 @@ def has_header(header: list[str], rows: list[list[str]], named: tuple[str | None
         whole = [int(cell) for cell in numbers if cell.isdigit()]
         is_sequence = len(whole) == len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(whole))
         is_sequence = is_sequence and not all(cell in cells for cell, cells in zip(stripped, below, strict=True))
-        others = [(cell, cells) for cell, cells, numeric in zip(stripped, below, is_numeric, strict=True) if not numeric]
-        return is_sequence or (bool(others) and len(numbers) < len(header) / 2 and not any(cell in cells for cell, cells in others))
-    repeated = sum(bool(cell) and cell in cells for cell, cells in zip(stripped, below, strict=True))
-    return repeated < max(2, len(header) / 2) or len(header) < 2
+        words = [(cell, cells) for cell, cells, numeric in zip(stripped, below, is_numeric, strict=True) if not numeric]
+        return is_sequence or (bool(words) and len(numbers) < len(header) / 2 and not any(cell in cells for cell, cells in words))
+    # A name of a column hardly ever is a value of it too.
+    return not any(bool(cell) and cells.count(cell) >= max(2, MIN_REPEATED * len(cells)) for cell, cells in zip(stripped, below, strict=True))
 
 
 def fit_names(header: list[str], rows: list[list[str]], width: int, location: str) -> tuple[list[str], list[str]]:
@@ -209,9 +231,10 @@ def fit_names(header: list[str], rows: list[list[str]], width: int, location: st
     warnings = []
     full = [row for row in rows if len(row) == width]
     if len(header) == width - 1 and full:
+        first = [row[0].strip() for row in full]
         if all(not row[-1].strip() for row in full):
             header = [*header, TRAILING]
-        else:
+        elif len(set(first)) >= UNIQUE * len(first):
             header = [ROW_NAMES, *header]
             warnings.append(f"{location}: rows have one field more than the header: the first is taken for row names — column '{ROW_NAMES}'")
     elif len(header) == width + 1 and not header[-1].strip():

@@ -97,7 +97,7 @@ def read_text(text: CsvText, source: Source, options: ScanOptions, location: str
     if facts.has_returns or (facts.has_quotes and (result is None or result[1] or result[0].num_rows != n_expected or furniture.holds_quotes(result[0]))):
         better, layout, n_inside = well_formed_text(text, layout, location)
         if better is not text or layout.escaped:
-            layout = dataclasses.replace(detect_layout(better.head, source.format, location, named), escaped=layout.escaped)
+            layout = detect_layout(better.head, source.format, location, named, layout.escaped)
             result, text = table_of(better, layout, source, options, location), better
             n_expected = facts_of(better.open).n_lines - layout.skip_lines - layout.has_header
     if result is None:

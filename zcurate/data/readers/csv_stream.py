@@ -104,7 +104,7 @@ def stream_format(source: Source, name: str | None) -> StreamFormat:
     whole = delimited_text.whole_text(source, name)
     layout = detect_layout(whole.head, source.format, location)
     better, layout, n_inside = csv_module.well_formed_text(whole, layout, location)
-    layout = dataclasses.replace(detect_layout(better.head, source.format, location), escaped=layout.escaped)
+    layout = detect_layout(better.head, source.format, location, escaped=layout.escaped)
     with better.open() as stream:
         return StreamFormat(layout, "", bytes(stream.read()), better.warnings, n_inside > 0)
 
