@@ -131,3 +131,34 @@ def test_advice_goes_in_no_circle():
         read(labels, task="regression")
     with pytest.raises(UsageError, match="expected numbers — try --task multiclass"):
         read(["a", "b"] * 150, task="regression")
+
+
+@pytest.mark.parametrize("marker", [".", "?", "#N/A"])
+def test_markers_among_classes_that_are_numbers_are_missing_labels(marker):
+    data = read(["0", "1", marker, "1"] * 20)
+    assert (data.task.classes, data.given.null_count) == (("0", "1"), 20)
+    assert f"20 labels '{marker}' among numbers are taken for missing — --missing '' makes them classes" in data.warnings[0]
+    assert marker in read(["0", "1", marker, "1"] * 20, missing="").task.classes
+
+
+def test_the_error_for_one_class_names_what_made_it_one():
+    with pytest.raises(InputError, match="has one class, a — expected two or more — --keep-spelling keeps 'A', 'a' apart"):
+        read(["a", "a", "A"] * 20)
+    with pytest.raises(InputError, match="--missing '' makes the words that are taken for missing a class"):
+        read(["NA", "Grvl"] * 30)
+
+
+def test_points_between_thousands_of_a_target():
+    data = read([("980", "1.250", "12.400", "2.510")[k % 4] for k in range(80)])
+    assert sorted(set(data.given.to_pylist())) == [980.0, 1250.0, 2510.0, 12400.0] or set(data.task.classes) == {"980", "1.250", "12.400", "2.510"}
+
+
+@pytest.mark.parametrize("form", [lambda x: np.clip(x * 15 + 60, 0, 100).astype(int), lambda x: np.round(8 * x)])
+def test_a_quantity_that_one_column_tells_exactly_is_no_name(form):
+    x = RNG.normal(size=800)
+    assert read(form(x), columns={"x": x}).task.kind == "regression"
+
+
+def test_many_classes_of_few_rows_are_doubted():
+    labels = [f"lot {k % 90}" for k in range(400)]
+    assert any("90 classes in 400 rows: few rows to judge each by" in text for text in read(labels, columns={"x": RNG.normal(size=400)}).warnings)

@@ -30,6 +30,14 @@ from zcurate.data.numerals import NumberFormat, infer_number_format
         (["20 °C", "-3 °C"], [20.0, -3.0]),
         (["5 m/s", "7.1 m/s"], [5.0, 7.1]),
         (["1e-3", "2E5"], [0.001, 200000.0]),
+        (["12,34,567", "45,678"], [1234567.0, 45678.0]),
+        (["1\u2019234.50", "12.00"], [1234.5, 12.0]),
+        (["Rs. 500", "Rs. 1,200"], [500.0, 1200.0]),
+        (["MXN 500", "MXN 20"], [500.0, 20.0]),
+        (["500,-", "20,-"], [500.0, 20.0]),
+        (['="1.5"', '="20"'], [1.5, 20.0]),
+        (["50 m²", "120.5 m²"], [50.0, 120.5]),
+        (["3 µg", "4.5 µg"], [3.0, 4.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(written, numbers):
@@ -37,7 +45,14 @@ def test_numbers_are_read_as_people_write_them(written, numbers):
 
 
 @pytest.mark.parametrize(
-    ("written", "odd"), [(["72 kg", "80 kg", "150 lb"], 2), (["12.5", "13.5", "n.b."], 2), (["1,5", "2,5", "1,2,3"], 2), (["3 rooms", "4 rooms", "many"], 2)]
+    ("written", "odd"),
+    [
+        (["72 kg", "80 kg", "150 lb"], 2),
+        (["12.5", "13.5", "n.b."], 2),
+        (["1,5", "2,5", "1,2,3"], 2),
+        (["3 rooms", "4 rooms", "many"], 2),
+        (["125", "13", "125¹"], 2),
+    ],
 )
 def test_a_value_of_another_form_is_missing(written, odd):
     assert infer_number_format(written).parse(pa.array(written))[odd].as_py() is None

@@ -13,7 +13,7 @@ from typing import Any
 from zcurate import plugins
 from zcurate.config.units import check_choice, match_choice, meant_share, parse_count, parse_duration, parse_fraction, parse_share, parse_size
 from zcurate.config.verdicts import VERDICTS
-from zcurate.errors import UsageError
+from zcurate.errors import UsageError, did_you_mean
 
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
@@ -196,7 +196,9 @@ class ScanOptions(Options):
             column, equals, kind = text.rpartition("=")
             if not (column and equals):
                 raise UsageError(f"--kind: {text} names no column and kind — expected COL=KIND — try --kind {text or 'age'}=number")
-            check_choice(kind, KINDS, f"--kind {column}")
+            if kind not in KINDS:
+                hint = did_you_mean(kind, KINDS, f"--kind {column}={{}}")
+                raise UsageError(f"--kind {column}: '{kind}' is not known — expected one of {', '.join(KINDS)}{hint}")
         if self.encoding is not None:
             check_encoding(self.encoding)
         if self.input_format is not None:

@@ -5,6 +5,7 @@ One rule for all formats and for tables that are read batch by batch: the conver
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -12,14 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dates import DurationFormat, infer_date_format
-from zcurate.data.numerals import infer_number_format
+from zcurate.data.numerals import infer_number_format, looks_grouped
 from zcurate.data.values import ArrowFormat, as_numbers, as_times
 from zcurate.data.vectors import infer_vector_format
 
-NEARLY_ALL = 0.95
+NEARLY_ALL = 0.9
 """Share of a column's values that must fit for the others to be exceptions; by taste."""
 FEW_VALUES = 10
 """A column of at least this many values may hold one exception, whatever its share."""
+GROUPED_OR_PLAIN = r"^[+-]?(?:[1-9]\d{0,2}(?:\.\d{3})+|\d{1,3})$"
+"""Regular expression of whole numbers with points between thousands, or of up to three digits."""
 HEAD_VALUES = 64
 """Leading values that rule out most conversions."""
 INFERENCE_ROWS = 5_000
@@ -28,7 +31,8 @@ MARKERS = (
     "?", "??", "-", "--", "---", ".", "..", "...", "*", "**", "–", "—", "_", "none", "nil", "#n/a", "#na", "#n/a n/a", "<na>", "\\n", "n.a.", "n.a",
     "n.d.", "nd", "n/d", "(null)", "(blank)", "(empty)", "[null]", "missing", "unknown", "unk", "undefined", "not available", "not applicable",
     "-nan", "+nan", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "nat", "tbd", "k.a.",
-    "s/o", "na.", "no data", "none.", "empty", "blank", "error",
+    "s/o", "na.", "no data", "none.", "empty", "blank", "error", "0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000", "$ -", "$-", "- $",
+    "€ -", "- €", "£ -", "<lod", "<loq", "bdl", "refused",
 )  # fmt: skip
 """Spellings of missing values among numbers and dates, in lower case; in a column of categories they are categories."""
 
@@ -156,11 +160,25 @@ def convert_text(text: pa.Array, decimal_comma: bool = False, forced: Kind | Non
     """
     if text.null_count == len(text):
         return text, None
-    plain = None if decimal_comma and pc.any(pc.match_substring(text, ".")).as_py() else strict_conversion(text)
+    has_other_form = (decimal_comma and pc.any(pc.match_substring(text, ".")).as_py()) or is_grouped(text)
+    plain = None if has_other_form else strict_conversion(text)
     if plain is not None and (forced is None or plain[0].kind == forced):
         return plain[1], plain[0]
     conversion = infer_conversion(text, decimal_comma, forced)
     return (text, None) if conversion is None else (conversion.apply(text), conversion)
+
+
+def is_grouped(text: pa.Array) -> bool:
+    """Return whether points separate thousands in a column, as in 1.120, 908, 23.450.
+
+    Args:
+        text: (n) string without missing words.
+    """
+    head = text.drop_null().slice(0, HEAD_VALUES)
+    if not len(head) or not pc.all(pc.match_substring_regex(head, GROUPED_OR_PLAIN)).as_py():
+        return False
+    values = [value.lstrip("+-") for value in sample_values(text)]
+    return any("." in value for value in values) and all(re.fullmatch(GROUPED_OR_PLAIN, value) for value in values) and looks_grouped(values)
 
 
 def misfits(text: pa.Array, converted: pa.Array) -> tuple[int, str]:

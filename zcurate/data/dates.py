@@ -10,19 +10,49 @@ import pyarrow.compute as pc
 
 DAY_FIRST = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y", "%d-%m-%y")
 MONTH_FIRST = tuple(order.replace("%d", "%#").replace("%m", "%d").replace("%#", "%m") for order in DAY_FIRST)
-NAMED = ("%d %b %Y", "%d-%b-%Y", "%d %b %y", "%d-%b-%y", "%d/%b/%Y", "%d. %b %Y", "%b %d %Y", "%b-%d-%Y", "%b %Y", "%b-%Y", "%b-%y")
+NAMED = (
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%d %b %y",
+    "%d-%b-%y",
+    "%d/%b/%Y",
+    "%d. %b %Y",
+    "%b %d %Y",
+    "%b-%d-%Y",
+    "%d%b%Y",
+    "%d%b%y",
+    "%Y%m%d",
+    "%b %Y",
+    "%b-%Y",
+    "%b-%y",
+)
 YEAR_FIRST = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m", "%Y/%m", "%m/%Y", "%Y-%b-%d", "%Y %b %d")
 """Formats of dates for `strptime`; `%b` also matches whole names of months."""
 TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 """What may follow a date."""
-ZONE = r"\s*(?:Z|UTC|GMT|(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?)$"
+ZONE = r"\s*(?:Z|UTC|GMT)?(?:(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d{2})?)?$"
 """Regular expression of an offset from UTC behind a time."""
 CLOCK = r"(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<seconds>\d{2}(?:\.\d+)?))?\s?(?P<half>[AaPp])?\.?(?:[Mm]\.?)?"
 DURATION = rf"^(?:(?P<days>-?\d+) days?,? ?)?(?P<minus>-)?\+?{CLOCK}$"
 """Regular expression of a time of day or a duration: 9:05, 9:05 PM, 36:00:00, 2 days 03:04:05."""
 ISO_DURATION = r"^P(?:(?P<days>\d+(?:\.\d+)?)D)?(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?$"
 """Regular expression of a duration of ISO 8601: P1DT2H30M."""
-DATE_LIKE = r"^\D{0,12}\d{1,4}(?:st|nd|rd|th)?(?:[-/., ]+\d{1,2}|[-/., ]*(?:Q|[[:alpha:]]{3}))"
+MONTHS = {
+    "Jan": "enero|ene|janvier|janv|januar|jänner|gennaio|gen|janeiro|januari",
+    "Feb": "febrero|février|févr|fév|februar|febbraio|fevereiro|fev|februari",
+    "Mar": "marzo|mars|märz|mrz|mär|março|maart|mrt",
+    "Apr": "abril|abr|avril|avr|aprile",
+    "May": "mayo|mai|maggio|mag|maio|mei",
+    "Jun": "junio|juin|juni|giugno|giu|junho",
+    "Jul": "julio|juillet|juil|juli|luglio|lug|julho",
+    "Aug": "agosto|ago|août|augustus",
+    "Sep": "septiembre|sept|set|septembre|settembre|setembro",
+    "Oct": "octubre|octobre|oktober|okt|ottobre|ott|outubro|out",
+    "Nov": "noviembre|novembre|novembro",
+    "Dec": "diciembre|dic|décembre|déc|dezember|dez|dicembre|dezembro|december",
+}
+"""English month -> its names in Spanish, French, German, Italian, Portuguese and Dutch."""
+DATE_LIKE = r"^\D{0,24}\d{1,4}(?:st|nd|rd|th)?(?:[-/., ]+\d{1,2}|[-/., ]*(?:Q|\p{L}{3})|[年月]|\d{4}$)"
 """Regular expression of text worth trying as a date."""
 WIDTHS = {"%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[[:alpha:]]{3,9}", ".": r"\."}
 """Part of a format -> regular expression; `strptime` alone reads 20 as a year of four digits."""
@@ -62,10 +92,21 @@ class DateFormat:
 
 def tidy_dates(text: pa.Array) -> pa.Array:
     """Remove weekdays, ordinals, commas and fractions of seconds; write quarters as months and one space before the time."""
-    clean = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?,? +", "")
+    clean = pc.utf8_trim_whitespace(text)
+    if pc.any(pc.match_substring_regex(clean, r"\p{L}{3}")).as_py():
+        for month, names in MONTHS.items():
+            clean = pc.replace_substring_regex(clean, rf"(?i)(^|[^\p{{L}}])(?:{names})\.?($|[^\p{{L}}])", rf"\1{month}\2")
+    clean = pc.replace_substring_regex(clean, r"^(\d{4})年(\d{1,2})月(\d{1,2})日", r"\1-\2-\3")
+    clean = pc.replace_substring_regex(clean, r"^(\d{1,4})\. ?(\d{1,2})\. ?(\d{1,4})\.?", r"\1.\2.\3")
+    clean = pc.replace_substring_regex(clean, r"^(\d{1,2}[-/ ]?[A-Za-z]{3}[-/ ]?\d{2,4}):(\d{2}:)", r"\1 \2")
+    clean = pc.replace_substring_regex(
+        clean, r"^(?:[A-Z][a-z]{2} )?([A-Z][a-z]{2} +\d{1,2}) (\d{2}:\d{2}:\d{2})(?: ([+-]\d{4}|[A-Z]{3}))? (\d{4})$", r"\1 \4 \2\3"
+    )
+    clean = pc.replace_substring_regex(clean, r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?,? +", "")
     clean = pc.replace_substring_regex(clean, r"([[:alpha:]]{3})\.", r"\1")
     clean = pc.replace_substring_regex(clean, r"^(\d{1,2})(?:st|nd|rd|th)\b", r"\1")
     clean = pc.replace_substring_regex(clean, r"([[:alpha:]]) (\d{1,2})(?:st|nd|rd|th)?, ", r"\1 \2 ")
+    clean = pc.replace_substring_regex(clean, r"^(\d{1,2})\.? ([A-Za-z]{3,9}),? (\d)", r"\1 \2 \3")
     clean = pc.replace_substring_regex(clean, r"(:\d{2})[.,]\d+", r"\1")
     clean = pc.replace_substring_regex(clean, r"^(.*\d)(?:T|, ?|\s+)(\d{1,2}:\d{2})", r"\1 \2")
     clean = pc.replace_substring_regex(clean, r"(\d)\s*([AaPp])\.?[Mm]\.?$", r"\1 \2M")
@@ -83,7 +124,7 @@ def without_offset(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     Returns:
         (n) string without offsets; (n) int64 offsets [us], 0 where there is none.
     """
-    has_time = pc.match_substring_regex(text, r"\d:\d{2}.*" + ZONE)
+    has_time = pc.match_substring_regex(text, r"\d:\d{2}.*(?:Z|UTC|GMT|[+-]\d{1,2}:?(?:\d{2})?)$")
     if not pc.any(has_time).as_py():
         return text, pa.array([0] * len(text), pa.int64())
     found = pc.extract_regex(text, ZONE)

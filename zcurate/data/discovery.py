@@ -20,6 +20,28 @@ from zcurate.plugins import READERS
 
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 """Endings of spreadsheet programs' files, which are not read."""
+STATISTICS = (
+    ".dta",
+    ".sav",
+    ".por",
+    ".sas7bdat",
+    ".xpt",
+    ".rds",
+    ".rda",
+    ".rdata",
+    ".pkl",
+    ".pickle",
+    ".db",
+    ".sqlite",
+    ".html",
+    ".h5",
+    ".hdf5",
+    ".mat",
+    ".arff",
+    ".orc",
+    ".avro",
+)
+"""Endings of files of other programs, which are not read."""
 NOTES = (".txt", ".json")
 """Endings of tables that are often notes about the others in the folder."""
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
@@ -142,6 +164,8 @@ def check_format(path: str, kind: str | None) -> str:
         raise InputError(f"{path}: a single picture — expected a folder with a sub-folder of pictures per class, or a manifest — name the folder")
     if kind is None and LABELS_IDX.search(os.path.basename(path)):
         raise InputError(f"{path}: the labels of an IDX data set — expected the file of images, whose name holds 'images-idx3' — name that file")
+    if kind is None and path.lower().endswith(STATISTICS):
+        raise InputError(f"{path}: a file of another program, which is not read — expected CSV, Parquet or JSON — save it as one, with pandas for example")
     if kind is None:
         endings = " ".join(sorted(ending for reader in READERS.values() for ending in reader.endings))
         raise InputError(f"{path}: unknown format — known endings: {endings} — name it with --input-format")

@@ -31,6 +31,10 @@ SHAPE_ROWS = 2_000
 """Strings from which the shape of identifiers is inferred."""
 ID_NAME = re.compile(r"(?i)(^|[^a-z])(id|ids|uuid|guid|key|idx|index|nr|no|code|number)$|[a-z]I[dD]$|^unnamed: ?\d+$|^row_?names?$")
 """Matches names of columns of identifiers."""
+TIME_NAME = re.compile(r"(?i)time|date|stamp|epoch|(^|_)ts$|_at$")
+"""Matches names of columns of times, whose numbers are no keys."""
+EIGHT_DIGITS = (15_000_101, 29_991_231)
+"""Numbers that are days written as year, month and day."""
 HASH = re.compile(r"(?i)\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?|(0x)?[0-9a-f]{16,}")
 """Matches UUIDs and hexadecimal hashes."""
 MAX_NAMED = 4
@@ -109,7 +113,9 @@ def read_column(name: str, column: pa.ChunkedArray, forced: str | None, decimal_
     elif is_list(raw.type):
         array, n_misfits, example = regular_vectors(raw)
     if forced is None:
-        kind, why = column_kind(array, name)
+        # What carries a unit is no running number.
+        has_unit = conversion is not None and bool(getattr(conversion.form, "unit", ""))
+        kind, why = ("number", "") if has_unit and array.null_count < len(array) else column_kind(array, name)
         return FeatureColumn(name, array, kind, why, conversion, n_misfits, example)
     return force_kind(FeatureColumn(name, array, None, "", conversion, n_misfits, example), forced, location)
 
@@ -133,6 +139,8 @@ def force_kind(column: FeatureColumn, forced: str, location: str) -> FeatureColu
             raise misfit_error(column, forced, location)
         return FeatureColumn(column.name, array.cast(pa.string()), forced)  # type: ignore[arg-type]
     kind: ColumnKind = "time" if forced == "date" else forced  # type: ignore[assignment]
+    if forced == "date" and (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        array = times_of_numbers(array)
     fits = {
         "number": pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or pa.types.is_boolean(array.type),
         "time": pa.types.is_temporal(array.type),
@@ -141,6 +149,20 @@ def force_kind(column: FeatureColumn, forced: str, location: str) -> FeatureColu
     if not fits[kind] or array.null_count == len(array):
         raise misfit_error(column, forced, location)
     return FeatureColumn(column.name, array, kind, "", column.conversion, column.n_misfits, column.example)
+
+
+def times_of_numbers(array: pa.Array) -> pa.Array:
+    """Convert numbers to times: days as 20200131, else seconds, milliseconds, microseconds or nanoseconds since 1970.
+
+    Args:
+        array: (N) integers or floats.
+    """
+    whole = array.cast(pa.float64(), safe=False).cast(pa.int64(), safe=False)
+    largest = pc.max(pc.abs(whole)).as_py() or 0
+    if EIGHT_DIGITS[0] <= (pc.min(whole).as_py() or 0) and largest <= EIGHT_DIGITS[1]:
+        return pc.strptime(whole.cast(pa.string()), format="%Y%m%d", unit="us", error_is_null=True)
+    unit = "s" if largest < 1e11 else "ms" if largest < 1e14 else "us" if largest < 1e17 else "ns"
+    return whole.cast(pa.timestamp(unit)).cast(pa.timestamp("us"), safe=False)
 
 
 def misfit_error(column: FeatureColumn, forced: str, location: str) -> UsageError:
@@ -233,7 +255,7 @@ def is_numeric_identifier(values: pa.Array, name: str) -> bool:
     is_sorted = (steps >= 0).mean() > 0.99 or (steps <= 0).mean() > 0.99
     is_dense = np.ptp(numbers) < 2 * len(numbers)
     n_digits = np.floor(np.log10(np.maximum(np.abs(numbers), 1.0)))
-    is_code = n_digits.min() == n_digits.max() and n_digits.max() >= 8
+    is_code = n_digits.min() == n_digits.max() and n_digits.max() >= 8 and not TIME_NAME.search(name)
     return bool(is_sorted or is_dense or is_code or ID_NAME.search(name))
 
 

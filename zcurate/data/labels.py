@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data.conversions import Conversion, convert_text, misfits, without_markers
+from zcurate.data.conversions import Conversion, convert_text, is_grouped, misfits, without_markers
 from zcurate.data.dataset import DeclaredClasses, Task
 from zcurate.data.declared_classes import label_text
 from zcurate.data.ordering import compare_orderings
@@ -114,6 +114,9 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
     # The names that an input declares itself are apart by its own words.
     keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
     variants = {} if keep else spelling_variants(counts)
+    if numbers is not None and conversion is not None and len(counts) <= MIN_JUDGED_ROWS and context.options.task != "regression":
+        text, counts, said = without_label_markers(text, counts, context)
+        warnings, n_labelled = [*warnings, *said], sum(counts.values())
     kind, why = context.options.task, "as asked for by --task"
     if kind == "auto":
         kind, why, doubt = infer_task(numbers, conversion, len(counts) - len(variants), context)
@@ -138,6 +141,25 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
         ordered = [name for name in dict.fromkeys(declared.names) if name in classes]
     task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(ordered), declared, variants, context.missing)
     return Labels(text, task, tuple(warnings))
+
+
+def without_label_markers(text: pa.Array, counts: dict[str, int], context: LabelContext) -> tuple[pa.Array, dict[str, int], list[str]]:
+    """Take markers among labels that are numbers otherwise, such as `?` beside 0 and 1, for missing labels.
+
+    Args:
+        text: (N) labels.
+        counts: label -> number of rows.
+        context: location and column.
+
+    Returns:
+        The labels, their counts, and what to say.
+    """
+    markers = [label for label in counts if without_markers(pa.array([label])).null_count]
+    if not markers or context.options.missing is not None:
+        return text, counts, []
+    n = sum(counts[label] for label in markers)
+    said = f"column '{context.column}': {n} labels {listed(map(repr, markers), 3)} among numbers are taken for missing — --missing '' makes them classes"
+    return without_markers(text), {label: n for label, n in counts.items() if label not in markers}, [said]
 
 
 def count_labels(text: pa.Array) -> dict[str, int]:
@@ -165,7 +187,7 @@ def as_targets(text: pa.Array, context: LabelContext) -> tuple[pa.Array | None, 
     Returns:
         (N) float64 or None; and how they were converted where some do not fit, or have units; None for plain numbers.
     """
-    plain = None if context.decimal_comma else as_numbers(text)
+    plain = None if context.decimal_comma or is_grouped(text) else as_numbers(text)
     if plain is not None:
         return plain, None
     forced = "number" if context.options.task == "regression" else None

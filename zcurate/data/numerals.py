@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-CURRENCY = r"[$€£¥₹₽₩₺₫฿]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|BRL|zł|kr|Rs\.?"
-"""Currency signs and codes, before or after a number."""
-SPACES = "[ \u00a0\u202f]"
-"""Spaces that separate thousands."""
-AFFIXES = re.compile(rf"[+-]?(?P<before>{CURRENCY})?\s*[+-]?[\d.,' \u00a0\u202f]*\d[.,]?(?:[eE][+-]?\d+)?\s*(?P<after>\D*)")
+CURRENCY = (
+    r"[$€£¥₹₽₩₺₫฿₴₦₱₡₸#]|[A-Z]{0,2}\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SGD|HKD|MXN|BRL|ZAR|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|zł|kr\.?|Kč|Rs\.?|Fr\.?|Rp\.?"
+)
+"""Currency signs and codes, and number signs, before or after a number."""
+SPACES, APOSTROPHES = "[ \u00a0\u202f]", "['\u2019]"
+"""Spaces and apostrophes that separate thousands."""
+AFFIXES = re.compile(rf"[+-]?(?P<before>{CURRENCY})?\s*[+-]?[0-9.,'\u2019 \u00a0\u202f]*[0-9][.,]?(?:[eE][+-]?[0-9]+)?\s*(?P<after>[^0-9]*)")
 """Matches currency and unit around a number."""
+GROUPED = {",": r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}", ".": r"[1-9]\d{0,2}(?:\.\d{3})+"}
+"""Separator -> regular expression of whole numbers that it groups."""
 HALF = 0.5
 """A unit must stand behind at least this share of a column's numbers; by taste."""
 
@@ -40,8 +44,10 @@ class NumberFormat:
             (n) float64; null where the text is missing or no number of this format. `<0.01` becomes its limit, 0.01.
         """
         bare = bare_numerals(text, self.unit)
-        separator = SPACES if self.thousands == " " else re.escape(self.thousands)
-        whole = rf"\d{{1,3}}(?:{separator}\d{{3}})+|\d+" if self.thousands else r"\d+"
+        separator = {" ": SPACES, "'": APOSTROPHES}.get(self.thousands, re.escape(self.thousands))
+        # Indian numbers group by two digits: 12,34,567.
+        digits = r"\d{2,3}" if self.thousands == "," else r"\d{3}"
+        whole = rf"\d{{1,3}}(?:{separator}{digits})*{separator}\d{{3}}|\d+" if self.thousands else r"\d+"
         decimal = re.escape(self.decimal)
         fits = pc.match_substring_regex(bare, rf"^[+-]?(?:(?:{whole})(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?$")
         bare = pc.if_else(fits, bare, pa.scalar(None, pa.string()))
@@ -68,8 +74,13 @@ def bare_numerals(text: pa.Array, unit: str) -> pa.Array:
     """
     bare = pc.utf8_trim_whitespace(text)
     if pc.any(pc.invert(pc.string_is_ascii(bare))).as_py():
-        # Full-width digits, Unicode minus signs.
-        bare = pc.replace_substring_regex(pc.utf8_normalize(bare, form="NFKC"), "[\u2212\u2012\u2013\ufe63\uff0d]", "-")
+        # Full-width digits, Unicode minus signs; other forms, such as superscripts, are no digits.
+        is_wide = pc.fill_null(pc.match_substring_regex(bare, "[\uff0b-\uff19]"), False)
+        bare = pc.if_else(is_wide, pc.utf8_normalize(bare, form="NFKC"), bare)
+        bare = pc.replace_substring_regex(bare, "[\u2212\u2012\u2013\ufe63\uff0d]", "-")
+    # ="1.5" is how spreadsheets are made to keep text.
+    bare = pc.replace_substring_regex(bare, r'^="?([^"]*)"?$', r"\1")
+    bare = pc.replace_substring_regex(bare, r"(\d),-{1,2}$", r"\1")
     bare = pc.replace_substring_regex(bare, r"^[<>≤≥~≈]=? ?", "")
     bare = pc.replace_substring_regex(bare, r"^\((.*\d.*)\)$", r"-\1")
     if unit:
@@ -99,7 +110,7 @@ def common_unit(values: list[str]) -> str:
     unit, n = affixes.most_common(1)[0] if affixes else ("", 0)
     if not unit and len(affixes) > 1:
         unit, n = affixes.most_common(2)[1]
-    is_unit = len(unit) <= 12 and unit[-1:] not in ".,'-" and n >= HALF * affixes.total()
+    is_unit = len(unit) <= 12 and (unit[-1:] not in ".,'-" or re.fullmatch(CURRENCY, unit) is not None) and n >= HALF * affixes.total()
     return unit if is_unit else ""
 
 
@@ -114,9 +125,10 @@ def separators(numerals: list[str], decimal_comma: bool) -> tuple[str, str]:
     if both:
         decimal = both.most_common(1)[0][0]
         return decimal, "," if decimal == "." else "."
-    grouped = {mark: sum(bool(re.fullmatch(rf"[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+", numeral)) for numeral in numerals) for mark in ",."}
+    grouped = {mark: sum(bool(re.fullmatch(form, numeral)) for numeral in numerals) for mark, form in GROUPED.items()}
     n_with = {mark: sum(mark in numeral for numeral in numerals) for mark in ",."}
-    spaced = next((mark for mark in ("'", " ") if any(mark in re.sub(SPACES, " ", numeral) for numeral in numerals)), "")
+    plain = [re.sub(SPACES, " ", re.sub(APOSTROPHES, "'", numeral)) for numeral in numerals]
+    spaced = next((mark for mark in ("'", " ") if any(mark in numeral for numeral in plain)), "")
     if n_with[","]:
         # 1,234 is thousands unless the file has decimal commas, or some value has other than three digits behind the comma.
         is_thousands = grouped[","] == n_with[","] and not (decimal_comma or spaced)

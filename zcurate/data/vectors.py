@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from zcurate.data.values import ArrowFormat
 
+MIN_BARE_LENGTH, MIN_WHOLE_LENGTH = 3, 8
+"""Numbers of a vector without brackets, at least: with decimal points, and of whole numbers."""
 VECTOR_START = re.compile(r"\s*(np\.)?(array|tensor)?\s*\(?\s*\[")
 """Matches the beginning of a vector in brackets."""
 
@@ -112,4 +114,7 @@ def infer_vector_format(values: list[str], enough: float) -> VectorFormat | None
     bracketed = sum(VECTOR_START.match(value) is not None for value in values) >= enough * len(values)
     lengths = pc.value_counts(pc.list_value_length(split_vectors(pa.array(values, pa.string()))))
     most = max(lengths.to_pylist(), key=lambda count: count["counts"])
-    return VectorFormat(int(most["values"])) if most["values"] >= (1 if bracketed else 3) else None
+    # Dates, telephone numbers and grouped digits are no vectors.
+    has_fraction = sum(re.search(r"\d\.\d", value) is not None for value in values) >= enough * len(values)
+    least = 1 if bracketed else MIN_BARE_LENGTH if has_fraction else MIN_WHOLE_LENGTH
+    return VectorFormat(int(most["values"])) if most["values"] >= least else None

@@ -64,7 +64,12 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
     import msgspec
 
     # Looser than the command line: a number of seconds, and a single column.
-    hints = typing.get_type_hints(ScanOptions) | {"time_limit": str | float | None, "exclude": tuple[str, ...] | str, "kind": tuple[str, ...] | dict[str, str]}
+    hints = typing.get_type_hints(ScanOptions) | {
+        "time_limit": str | float | None,
+        "exclude": tuple[str, ...] | str,
+        "kind": tuple[str, ...] | dict[str, str],
+        "missing": str | tuple[str, ...] | None,
+    }
     for name, value in settings.items():
         if name not in hints:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(hints), 40)}{did_you_mean(name, hints)}")
@@ -72,6 +77,8 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
             msgspec.convert(float(value) if isinstance(value, float) else value, hints[name])  # `float` for NumPy's float64
         except msgspec.ValidationError as error:
             raise UsageError(f"scan: {name} = {value!r} — expected {type_words(hints[name])}") from error
+    if isinstance(settings.get("missing"), (list, tuple)):
+        settings["missing"] = ",".join(settings["missing"])
     if isinstance(settings.get("kind"), dict):
         settings["kind"] = tuple(f"{column}={kind}" for column, kind in settings["kind"].items())
     if isinstance(settings.get("exclude"), str):

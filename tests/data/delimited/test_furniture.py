@@ -21,6 +21,11 @@ def test_a_line_of_units_is_no_row(units):
     assert find_furniture(table([units, *ROWS]), "label", set()) == {0: "a second header line, such as units"}
 
 
+def test_two_lines_below_the_header_may_be_no_rows():
+    lines = [["How wide?", "How many?", "What?"], ['{"ImportId":"Q0"}', '{"ImportId":"Q1"}', '{"ImportId":"Q2"}']]
+    assert set(find_furniture(table([*lines, *ROWS]), "label", set())) == {0, 1}
+
+
 @pytest.mark.parametrize("first", [["?", "2", "cat"], ["1.5", "two", "cat"], ["", "", "cat"]])
 def test_a_first_row_with_a_stray_word_is_a_row(first):
     assert find_furniture(table([first, *ROWS]), "label", set()) == {}

@@ -22,6 +22,7 @@ def test_a_plain_file():
         (["", ""], 2, ()),
         (["Survey 2020"], 1, ("t.csv: 1 line above the header passed over: Survey 2020",)),
         (["Survey 2020", "", "by us"], 3, ("t.csv: 2 lines above the header passed over: Survey 2020",)),
+        (["Survey 2020,,", ",,"], 2, ("t.csv: 2 lines above the header passed over: Survey 2020",)),
         (["# made by a program"], 1, ("t.csv: 1 line above the header passed over: # made by a program",)),
     ],
 )
@@ -80,3 +81,13 @@ def test_decimal_commas_and_points_between_thousands():
     assert layout(["a;b", *["1,5;2,5"] * 8]).delimiter == ";"
     assert layout(["a,b,label", *["1.120,2.5,x", "908,4.25,y", "12.400,1.5,x"] * 4]).as_text == ("a",)
     assert layout(["a,b,label", *["1.12,2.5,x", "9,4.25,y", "12.4,1.5,x"] * 4]).as_text == ()
+
+
+def test_a_comma_in_every_row_is_no_row_name():
+    found = layout(["label,city,len", *[f"{'ab'[k % 2]},{('Paris, France', 'Rome, Italy')[k % 2]},{k * 0.5}" for k in range(30)]])
+    assert found.names == ["label", "city", "len"]
+
+
+def test_escaped_quotes_do_not_widen_rows():
+    lines = ["len,note,label", *[f'{k}.5,"he said \\"words\\", and left",a' for k in range(30)]]
+    assert layout(lines, escaped=True).names == ["len", "note", "label"]

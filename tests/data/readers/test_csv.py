@@ -92,6 +92,14 @@ def test_line_ends_of_every_system(tmp_path, way, end):
 
 
 @WAYS
+def test_old_macintosh_files_may_hold_line_feeds_in_cells(tmp_path, way):
+    lines = list(ROWS)
+    lines[4] = lines[4].replace("fine", '"one\ntwo"')
+    table, skipped, _ = way(write(tmp_path, [HEADER, *lines], "\r"))
+    assert (len(table["size"]), skipped, table["remark"][4]) == (60, (), "one\ntwo")
+
+
+@WAYS
 def test_line_ends_may_be_mixed(tmp_path, way):
     path = tmp_path / "t.csv"
     path.write_bytes("\r".join([HEADER, *ROWS[:30]]).encode() + b"\n" + "\r\n".join(ROWS[30:]).encode())

@@ -95,7 +95,7 @@ def is_unit_row(table: pa.Table, label: str | None) -> bool:
                 return False
             continue
         head = without_markers(without_missing_words(column.slice(0, UNIT_ROWS + 1).combine_chunks()))
-        below = head.slice(1).drop_null()
+        below = head.slice(MAX_UNIT_ROWS).drop_null()
         if len(below) < 5 or sum(as_numbers(pa.array([value])) is not None for value in below.to_pylist()) < NEARLY_ALL * len(below):
             continue
         if head[0].is_valid and as_numbers(head.slice(0, 1)) is not None:

@@ -89,6 +89,12 @@ def check_quotes(content: bytes, delimiter: str, n_columns: int, location: str) 
     scanner.add(content)
     if scanner.finish():
         return CheckedText(content, n_inside=scanner.n_inside)
+    with_feeds = with_line_feeds(content)
+    if with_feeds is not content:
+        scanner = QuoteScanner(delimiter)
+        scanner.add(with_feeds)
+        if scanner.finish():
+            return CheckedText(with_feeds, n_inside=scanner.n_inside)
     text = np.frombuffer(content, np.uint8)
     quotes = np.flatnonzero(text == QUOTE)
     unescaped = quotes[~is_escaped(text, quotes)]
@@ -98,6 +104,26 @@ def check_quotes(content: bytes, delimiter: str, n_columns: int, location: str) 
         if scanner.finish():
             return CheckedText(content, escaped=True, n_inside=scanner.n_inside)
     return rewritten(content, delimiter, n_columns, location)
+
+
+def with_line_feeds(content: bytes) -> bytes:
+    """Write carriage returns outside quotes as line feeds if they end most lines, as on old Macintosh computers; the content itself if they do not.
+
+    Args:
+        content: UTF-8.
+    """
+    text = np.frombuffer(content, np.uint8)
+    quotes = np.flatnonzero(text == QUOTE)
+    returns = np.flatnonzero(text == RETURN)
+    is_lone = text[np.minimum(returns + 1, len(text) - 1)] != NEWLINE
+    is_lone[returns == len(text) - 1] = True
+    returns = returns[is_lone & (np.searchsorted(quotes, returns) % 2 == 0)]
+    feeds = np.flatnonzero(text == NEWLINE)
+    if not len(returns) or len(returns) <= int((np.searchsorted(quotes, feeds) % 2 == 0).sum()):
+        return content
+    changed = text.copy()
+    changed[returns] = NEWLINE
+    return changed.tobytes()
 
 
 def is_escaped(text: np.ndarray, quotes: np.ndarray) -> np.ndarray:

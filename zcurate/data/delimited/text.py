@@ -24,6 +24,15 @@ BOM = b"\xef\xbb\xbf"
 """Byte-order mark of UTF-8."""
 MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 """Byte-order mark -> encoding."""
+MAGIC = {b"\x1f\x8b": "gzip-compressed", b"PK\x03\x04": "a zip archive or a workbook", b"PAR1": "a Parquet file", b"\x28\xb5\x2f\xfd": "zstd-compressed"}
+"""First bytes of files that are no text -> what they are."""
+MAGIC_ADVICE = {
+    "gzip-compressed": "let the name end in .csv.gz",
+    "zstd-compressed": "let the name end in .csv.zst",
+    "a Parquet file": "try --input-format parquet",
+    "a zip archive or a workbook": "unpack it, or save the sheet as CSV",
+}
+"""What to do with such a file."""
 MANY_VALID = 4
 """With this many times as many valid as invalid characters, text is UTF-8 with stray bytes; by taste."""
 WESTERN = re.compile(r"[A-Za-zÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽž’–]+")
@@ -187,11 +196,19 @@ def detect_encoding(content: bytes, location: str) -> tuple[str, tuple[str, ...]
     marked = next((encoding for mark, encoding in MARKS if content.startswith(mark)), None)
     if marked is not None:
         return marked, ()
-    if b"\0" in content[:HEAD_BYTES]:
-        raise InputError(f"{location}: binary content — expected delimited text — is the ending right? try --input-format, or --encoding utf-16")
+    if kind := next((kind for magic, kind in MAGIC.items() if content.startswith(magic)), None):
+        raise InputError(f"{location}: {kind} — expected delimited text — {MAGIC_ADVICE.get(kind, 'unpack it first')}")
+    head = content[:HEAD_BYTES]
+    if b"\0" in head:
+        places = np.flatnonzero(np.frombuffer(head, np.uint8) == 0) % 2
+        if len(places) > 0.3 * len(head) and len(set(places.tolist())) == 1:
+            encoding = "utf-16-be" if places[0] == 0 else "utf-16-le"
+            return encoding, (f"{location}: no byte-order mark: read as {encoding}, which is a guess — set the encoding with --encoding",)
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        advice = "is the ending right? if it is text, --encoding utf-8 reads it all the same"
+        raise InputError(f"{location} line {line}: binary content, a NUL byte — expected delimited text — {advice}")
     if is_utf8(content):
         return "utf-8", ()
-    head = content[:HEAD_BYTES]
     if sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head) > 0.02 * len(head):
         raise InputError(f"{location}: binary content — expected delimited text — is the ending right? try --input-format")
     lenient = content.decode("utf-8", "surrogateescape")

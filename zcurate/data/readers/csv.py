@@ -25,7 +25,7 @@ from zcurate.data.delimited.layout import CsvLayout, detect_layout
 from zcurate.data.delimited.quotes import check_quotes, swallowed_error
 from zcurate.data.delimited.text import BOM, HEAD_BYTES, CsvText, facts_of, streamed_text, whole_text
 from zcurate.data.source import Source
-from zcurate.errors import InputError, listed
+from zcurate.errors import InputError, UsageError, listed
 from zcurate.runtime.threads import background
 
 BLOCK_BYTES = 1 << 23
@@ -142,10 +142,13 @@ def with_layout_words(check: Callable[[], Any], layout: CsvLayout) -> None:
     """
     try:
         check()
-    except Exception as error:
-        if not layout.warnings:
+    except UsageError as error:
+        notes = [text.partition(": ")[2].partition(" — ")[0] for text in layout.warnings]
+        if len(layout.names) == 1:
+            notes.append("one column: its delimiter is none of , ; | and tab")
+        if not notes:
             raise
-        raise type(error)(f"{error} ({'; '.join(text.partition(': ')[2].partition(' — ')[0] for text in layout.warnings)})") from error
+        raise UsageError(f"{error} ({'; '.join(notes)})") from error
 
 
 def well_formed_text(text: CsvText, layout: CsvLayout, location: str) -> tuple[CsvText, CsvLayout, int]:

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 
 from zcurate.config.options import ScanOptions
@@ -65,11 +66,18 @@ def table_of(content: bytes, location: str, as_written: tuple[str | None, ...] =
             types = [field.type for field in table.schema]
             holds_rows = any(pa.types.is_list(kind) and pa.types.is_struct(kind.value_type) for kind in types)
             is_document = table.num_rows == 1 and (holds_rows or all(map(pa.types.is_nested, types)))
-            if not is_document and not any(pa.types.is_timestamp(table.schema.field(name).type) for name in as_written if name in table.column_names):
+            if not is_document and not any(changes_text(table.column(name)) for name in as_written if name in table.column_names):
                 return table
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
     return from_objects(objects(content, location))
+
+
+def changes_text(column: pa.ChunkedArray) -> bool:
+    """Return whether Arrow's parser may have changed labels or ids: dates were text, and integers of more than 64 bits became floats."""
+    if pa.types.is_timestamp(column.type):
+        return True
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.greater_equal(pc.abs(column), 2.0**53)).as_py())
 
 
 def objects(content: bytes, location: str) -> list[dict[str, Any]]:
