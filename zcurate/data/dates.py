@@ -56,6 +56,8 @@ DATE_LIKE = r"^\D{0,24}\d{1,4}(?:st|nd|rd|th)?(?:[-/., ]+\d{1,2}|[-/., ]*(?:Q|\p
 """Regular expression of text worth trying as a date."""
 WIDTHS = {"%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[[:alpha:]]{3,9}", ".": r"\."}
 """Part of a format -> regular expression; `strptime` alone reads 20 as a year of four digits."""
+HEAD_VALUES = 64
+"""Values on which every format is tried."""
 SECONDS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 """Unit of a duration -> seconds."""
 
@@ -79,10 +81,13 @@ class DateFormat:
             (n) timestamp[us], in UTC where offsets are given; null where the text is missing or no date of this format.
         """
         clean, offset = without_offset(tidy_dates(text))
+        return pc.subtract(self.parse_tidy(clean), pc.cast(offset, pa.duration("us")))
+
+    def parse_tidy(self, clean: pa.Array) -> pa.Array:
+        """Convert text from `tidy_dates` without offsets, (n) timestamp[us]; null where it has another format."""
         pattern = re.sub("%.|[.]", lambda part: WIDTHS[part[0]], self.date)
         clean = pc.if_else(pc.match_substring_regex(clean, f"^{pattern}(?: |$)"), clean, pa.scalar(None, pa.string()))
-        parsed = pc.coalesce(*(pc.strptime(clean, format=self.date + time, unit="us", error_is_null=True) for time in TIMES))
-        return pc.subtract(parsed, pc.cast(offset, pa.duration("us")))
+        return pc.coalesce(*(pc.strptime(clean, format=self.date + time, unit="us", error_is_null=True) for time in TIMES))
 
     def describe(self) -> str:
         """Say in words what may mislead; empty if nothing does."""
@@ -93,9 +98,9 @@ class DateFormat:
 def tidy_dates(text: pa.Array) -> pa.Array:
     """Remove weekdays, ordinals, commas and fractions of seconds; write quarters as months and one space before the time."""
     clean = pc.utf8_trim_whitespace(text)
-    if pc.any(pc.match_substring_regex(clean, r"\p{L}{3}")).as_py():
+    if pc.any(pc.match_substring_regex(clean, rf"(?i)\b(?:{'|'.join(MONTHS.values())})\b")).as_py():
         for month, names in MONTHS.items():
-            clean = pc.replace_substring_regex(clean, rf"(?i)(^|[^\p{{L}}])(?:{names})\.?($|[^\p{{L}}])", rf"\1{month}\2")
+            clean = pc.replace_substring_regex(clean, rf"(?i)\b(?:{names})\b\.?", month)
     clean = pc.replace_substring_regex(clean, r"^(\d{4})年(\d{1,2})月(\d{1,2})日", r"\1-\2-\3")
     clean = pc.replace_substring_regex(clean, r"^(\d{1,4})\. ?(\d{1,2})\. ?(\d{1,4})\.?", r"\1.\2.\3")
     clean = pc.replace_substring_regex(clean, r"^(\d{1,2}[-/ ]?[A-Za-z]{3}[-/ ]?\d{2,4}):(\d{2}:)", r"\1 \2")
@@ -140,6 +145,17 @@ def whole(found: pa.Array, name: str) -> pa.Array:
     return pc.fill_null(pc.if_else(pc.equal(digits, ""), "0", digits).cast(pa.int64()), 0)
 
 
+def count_fits(text: pa.Array, forms: tuple[str, ...]) -> dict[str, int]:
+    """Count the values that each format fits.
+
+    Args:
+        text: (n) string.
+        forms: formats for `strptime`.
+    """
+    clean, _ = without_offset(tidy_dates(text))
+    return {form: len(clean) - DateFormat(form).parse_tidy(clean).null_count for form in forms}
+
+
 def infer_date_format(values: list[str], enough: float) -> DateFormat | None:
     """Infer the format that nearly all values of a column have.
 
@@ -150,15 +166,16 @@ def infer_date_format(values: list[str], enough: float) -> DateFormat | None:
     text = pa.array(values, pa.string())
     if not values or pc.mean(pc.match_substring_regex(text, DATE_LIKE).cast(pa.float64())).as_py() < enough:
         return None
-    fits: dict[str, int] = {}
-    for form in (*YEAR_FIRST, *DAY_FIRST, *MONTH_FIRST, *NAMED):
-        parsed = DateFormat(form).parse(text)
-        fits[form] = len(parsed) - parsed.null_count
+    forms = (*YEAR_FIRST, *DAY_FIRST, *MONTH_FIRST, *NAMED)
+    likely = {form: n for form, n in count_fits(text.take(pa.array(range(0, len(text), -(-len(text) // HEAD_VALUES)))), forms).items() if n}
+    if not likely:
+        return None
+    fits = count_fits(text, tuple(likely))
     best = max(fits, key=lambda form: fits[form])
     if fits[best] < enough * len(values):
         return None
     other = dict(zip((*DAY_FIRST, *MONTH_FIRST), (*MONTH_FIRST, *DAY_FIRST), strict=True)).get(best, "")
-    if not other or fits[other] < fits[best]:
+    if not other or fits.get(other, 0) < fits[best]:
         return DateFormat(best)
     # Slashes are American more often than not.
     return DateFormat(other, best) if "/" in best else DateFormat(best, other)
