@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
-from zcurate.data.conversions import Conversion, convert_text, is_grouped, misfits, without_markers
+from zcurate.data.conversions import HEAD_VALUES, Conversion, convert_text, is_grouped, misfits, without_markers
 from zcurate.data.dataset import DeclaredClasses, Task
 from zcurate.data.declared_classes import label_text
 from zcurate.data.ordering import compare_orderings
@@ -109,7 +109,8 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
     n_labelled = sum(counts.values())
     if n_labelled == 0:
         raise InputError(f"{where} is empty — 0 of {len(text)} rows have a label — name another with --label COL")
-    warnings = missing_warning(as_written(labels), context) if context.is_text and declared is None and context.options.missing is None else []
+    may_be_words = context.is_text and declared is None and context.options.missing is None and text.null_count > 0
+    warnings = missing_warning(as_written(labels), context) if may_be_words else []
     numbers, conversion = (None, None) if declared is not None and context.options.task != "regression" else as_targets(text, context)
     # The names that an input declares itself are apart by its own words.
     keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
@@ -191,6 +192,10 @@ def as_targets(text: pa.Array, context: LabelContext) -> tuple[pa.Array | None, 
     if plain is not None:
         return plain, None
     forced = "number" if context.options.task == "regression" else None
+    # Most labels are words, which their first values tell.
+    head = text.drop_null().slice(0, HEAD_VALUES).to_pylist()
+    if forced is None and not any(character.isdigit() for value in head for character in value):
+        return None, None
     converted, conversion = convert_text(without_markers(text), context.decimal_comma, forced)  # type: ignore[arg-type]
     if conversion is None or conversion.kind != "number":
         return None, None

@@ -20,8 +20,8 @@ DELIMITERS = (",", ";", "\t", "|")
 """Delimiters that are detected."""
 SEPARATOR_LINE = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 """Matches the first line by which spreadsheets name the delimiter."""
-SAMPLE_RECORDS = 200
-"""Records from which the layout is detected."""
+SAMPLE_RECORDS, FEW_RECORDS = 200, 50
+"""Records from which the layout, and the delimiter, are detected."""
 UNIQUE = 0.98
 """Share of distinct values from which a first column without a name holds row names."""
 TRAILING, ROW_NAMES = "unnamed_trailing", "row_name"
@@ -105,13 +105,14 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
     return replace(layout, names=names, as_text=grouped_columns(names, rows, layout.decimal), warnings=(*warnings, *more))
 
 
-def read_records(text: str, delimiter: str, escaped: bool = False) -> tuple[list[list[str]], list[int]]:
+def read_records(text: str, delimiter: str, escaped: bool = False, most: int = SAMPLE_RECORDS) -> tuple[list[list[str]], list[int]]:
     """Parse the first records; blank lines are none.
 
     Args:
         text: whole lines.
         delimiter: between fields.
         escaped: a backslash stands before quotes in quoted cells.
+        most: records to parse.
 
     Returns:
         The records, and how many lines stand before each.
@@ -124,7 +125,7 @@ def read_records(text: str, delimiter: str, escaped: bool = False) -> tuple[list
                 records.append(record)
                 begins.append(begin)
             begin = reader.line_num
-            if len(records) > SAMPLE_RECORDS:
+            if len(records) > most:
                 break
     except csv.Error:
         # A carriage return in an unquoted cell; the records before it are enough.
@@ -158,7 +159,7 @@ def detect_delimiter(text: str, kind: str) -> str:
         return "\t"
     best, most = ",", 0.5
     for delimiter in DELIMITERS:
-        records = list(itertools.islice(read_records(text, delimiter)[0], 50))
+        records = read_records(text, delimiter, most=FEW_RECORDS)[0]
         if not records:
             continue
         width = row_width(records)
