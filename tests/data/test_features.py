@@ -131,3 +131,13 @@ def test_where_nothing_is_left_the_error_says_what_was_left_out_and_how_to_use_i
         read({"key": KEYS["number"]})
     with pytest.raises(InputError, match="there is only the label"):
         read({})
+
+
+@pytest.mark.parametrize("form", ["{}.20×10^3", "{}:07.3", "{}.5|{}.25"])
+def test_numbers_of_an_unknown_form_are_not_left_out_in_silence(form):
+    values = [form.format(k + 10, k) for k in range(N)]
+    found = kinds({"size": values})
+    assert found["size"] in ("text", "number") or any(
+        "left out: size" in text and "--kind size=text" in text for text in read({"x": RNG.normal(size=N), "size": values}).warnings
+    )
+    assert not any("left out" in text for text in read({"x": RNG.normal(size=N), "order_id": [f"2024-{k:05d}" for k in range(N)]}).warnings)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.arrays.sample import HEAD_ROWS, sample
-from zcurate.data.conversions import NEARLY_ALL, Conversion, convert_text, misfits
+from zcurate.data.conversions import HEAD_VALUES, NEARLY_ALL, Conversion, convert_text, misfits
 from zcurate.data.dataset import ColumnKind
 from zcurate.data.values import ArrowFormat, decode_column, without_missing_words
 from zcurate.data.vectors import common_length, fixed_size_lists, is_list, is_vector
@@ -350,45 +350,19 @@ def misfit_warnings(columns: list[FeatureColumn], n_rows: int) -> list[str]:
         for column in columns
         if column.kind is not None and column.conversion is not None and (text := column.conversion.form.describe()) and "first" in text
     ]
-    unread = [column for column in columns if column.kind is None and column.why and not column.why.startswith(QUIET_REASONS)]
+    unread = [column for column in columns if column.kind is None and column.why and (not column.why.startswith(QUIET_REASONS) or looks_numeric(column))]
     if unread:
-        out.append(f"left out: {listed((f'{column.name} ({column.why})' for column in unread), MAX_NAMED)}")
+        named_columns = listed((f"{column.name} ({column.why})" for column in unread), MAX_NAMED)
+        usable = next((column.name for column in unread if pa.types.is_string(column.array.type)), None)
+        out.append(f"left out: {named_columns}" + (f" — --kind {usable}=text or =category uses it all the same" if usable else ""))
     return out
 
 
-def feature_matrix(columns: list[FeatureColumn]) -> np.ndarray | None:
-    """Make a matrix for comparing rows: ranks of numbers, vectors, and indicators of the common categories.
-
-    Args:
-        columns: features.
-
-    Returns:
-        (N, F) float32 without missing values; None if no column has any.
-    """
-    parts: list[np.ndarray] = []
-    for column in columns:
-        array = column.array
-        if column.kind == "number" or column.kind == "time":
-            as_float = array.cast(pa.int64()) if pa.types.is_temporal(array.type) and not pa.types.is_date32(array.type) else array
-            as_float = as_float.cast(pa.int32()) if pa.types.is_date32(array.type) else as_float
-            numbers = as_float.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-            known = np.isfinite(numbers)
-            scaled = np.zeros(len(numbers), np.float32)
-            if known.any():
-                low, middle, high = np.quantile(numbers[known], [0.05, 0.5, 0.95])
-                spread = max(high - low, float(numbers[known].std()), 1e-12)
-                scaled[known] = np.clip((numbers[known] - middle) / spread, -2, 2)
-            parts.append(scaled[:, None])
-        elif column.kind == "category":
-            counted = pc.value_counts(array.drop_null())
-            common = sorted(zip(counted.field("counts").to_pylist(), counted.field("values").to_pylist(), strict=True), reverse=True, key=lambda one: one[0])
-            parts += [pc.fill_null(pc.equal(array, value), False).to_numpy(zero_copy_only=False).astype(np.float32)[:, None] / 2 for _, value in common[:8]]
-        elif column.kind == "vector":
-            parts.append(vector_matrix(array))
-    return np.concatenate(parts, 1) if parts else None
-
-
-def vector_matrix(array: pa.Array) -> np.ndarray:
-    """Return vectors as rows of a matrix, missing ones as zeros, (N, V) float32, scaled to a mean square of one per row."""
-    out = np.nan_to_num(array.fill_null([0.0] * array.type.list_size).flatten().to_numpy(zero_copy_only=False).astype(np.float32)).reshape(len(array), -1)
-    return out / max(1e-12, float(np.sqrt((out * out).sum(1).mean())))
+def looks_numeric(column: FeatureColumn) -> bool:
+    """Return whether a column of text that was left out holds mostly digits under a name that is no key's: numbers or dates of an unknown form."""
+    if not pa.types.is_string(column.array.type) or ID_NAME.search(column.name):
+        return False
+    head = column.array.drop_null().slice(0, HEAD_VALUES).to_pylist()
+    characters = "".join(head)
+    plain = sum(value[:1].isdigit() or value[:1] in "+-$€£¥(" for value in head)
+    return plain >= NEARLY_ALL * len(head) and sum(map(str.isdigit, characters)) >= 0.5 * max(1, len(characters))

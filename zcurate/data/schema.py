@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
-from zcurate.data.features import FeatureColumn, feature_matrix, forced_kinds, misfit_warnings, read_column
+from zcurate.data.feature_matrix import feature_matrix
+from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
 from zcurate.data.values import decode_column

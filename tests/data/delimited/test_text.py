@@ -77,3 +77,9 @@ def test_facts_do_not_depend_on_where_chunks_end(content, facts, size):
     found.finish()
     assert (found.has_quotes, found.has_returns, found.n_lines) == facts
     assert facts_of(lambda: pa.BufferReader(content)) == found or size < len(content)
+
+
+def test_escape_sequences_of_japanese_are_no_ascii():
+    text = text_from(rows(("東京", "大阪")).encode("iso2022_jp"), "t.csv")
+    assert text.head.decode() == rows(("東京", "大阪"))
+    assert "iso2022_jp" in text.warnings[0]

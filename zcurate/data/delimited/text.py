@@ -112,7 +112,7 @@ def streamed_text(source: Source, name: str | None) -> CsvText | None:
         return None
     with local_errors(name), open(name, "rb") as file:
         head, size = file.read(HEAD_BYTES), os.path.getsize(name)
-    if b"\0" in head or b"\n" not in head or not head.strip() or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if b"\0" in head or b"\x1b$" in head or b"\n" not in head or not head.strip() or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None
     try:
         # The head may end within a character.
@@ -207,6 +207,8 @@ def detect_encoding(content: bytes, location: str) -> tuple[str, tuple[str, ...]
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         advice = "is the ending right? if it is text, --encoding utf-8 reads it all the same"
         raise InputError(f"{location} line {line}: binary content, a NUL byte — expected delimited text — {advice}")
+    if b"\x1b$B" in content or b"\x1b$@" in content:
+        return "iso2022_jp", (f"{location}: read as iso2022_jp, by its escape sequences — set the encoding with --encoding",)
     if is_utf8(content):
         return "utf-8", ()
     if sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head) > 0.02 * len(head):
