@@ -5,6 +5,7 @@ import pytest
 from zcurate.config.options import ScanOptions
 from zcurate.data import ordering, schema
 from zcurate.data.dataset import FileNotes, InputInfo
+from zcurate.data.labels import labels_of_task
 from zcurate.encoding.targets import class_codes
 from zcurate.errors import InputError, UsageError
 
@@ -162,3 +163,14 @@ def test_a_quantity_that_one_column_tells_exactly_is_no_name(form):
 def test_many_classes_of_few_rows_are_doubted():
     labels = [f"lot {k % 90}" for k in range(400)]
     assert any("90 classes in 400 rows: few rows to judge each by" in text for text in read(labels, columns={"x": RNG.normal(size=400)}).warnings)
+
+
+def test_markers_in_several_spellings_leave_no_class_behind():
+    data = read(["0", "1", "none", "None", "1"] * 20)
+    assert (data.task.classes, data.task.variants) == (("0", "1"), {})
+    assert set(class_codes(data).tolist()) == {-1, 0, 1}
+
+
+def test_markers_are_missing_in_later_batches_too():
+    task = read(["0", "1", "?", "1"] * 20).task
+    assert labels_of_task(pa.array(["1", "?", "0"]), task).to_pylist() == ["1", None, "0"]

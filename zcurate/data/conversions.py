@@ -6,6 +6,7 @@ One rule for all formats and for tables that are read batch by batch: the conver
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -86,10 +87,9 @@ def strict_conversion(text: pa.Array) -> tuple[Conversion, pa.Array] | None:
     Returns:
         The conversion, and the converted column.
     """
-    kinds: tuple[tuple[Kind, pa.Array | None], ...] = (("number", as_numbers(text)), ("time", None))
-    for kind, converted in kinds:
-        converted = as_times(text) if kind == "time" else converted
-        if converted is not None:
+    converters: tuple[tuple[Kind, Callable[[pa.Array], pa.Array | None]], ...] = (("number", as_numbers), ("time", as_times))
+    for kind, convert in converters:
+        if (converted := convert(text)) is not None:
             return Conversion(kind, ArrowFormat(converted.type)), converted
     form = BooleanFormat()
     if form.parse(text.drop_null().slice(0, HEAD_VALUES)).null_count:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from zcurate.arrays.sample import HEAD_ROWS, sample
 from zcurate.data.conversions import HEAD_VALUES, NEARLY_ALL, Conversion, convert_text, misfits
 from zcurate.data.dataset import ColumnKind
+from zcurate.data.numerals import NumberFormat
 from zcurate.data.values import ArrowFormat, decode_column, without_missing_words
 from zcurate.data.vectors import common_length, fixed_size_lists, is_list, is_vector
 from zcurate.errors import UsageError, did_you_mean, listed
@@ -114,7 +115,7 @@ def read_column(name: str, column: pa.ChunkedArray, forced: str | None, decimal_
         array, n_misfits, example = regular_vectors(raw)
     if forced is None:
         # What carries a unit is no running number.
-        has_unit = conversion is not None and bool(getattr(conversion.form, "unit", ""))
+        has_unit = conversion is not None and isinstance(conversion.form, NumberFormat) and conversion.form.unit != ""
         kind, why = ("number", "") if has_unit and array.null_count < len(array) else column_kind(array, name)
         return FeatureColumn(name, array, kind, why, conversion, n_misfits, example)
     return force_kind(FeatureColumn(name, array, None, "", conversion, n_misfits, example), forced, location)
@@ -348,7 +349,7 @@ def misfit_warnings(columns: list[FeatureColumn], n_rows: int) -> list[str]:
     out += [
         f"column '{column.name}': {text}"
         for column in columns
-        if column.kind is not None and column.conversion is not None and (text := column.conversion.form.describe()) and "first" in text
+        if column.kind == "time" and column.conversion is not None and (text := column.conversion.form.describe())
     ]
     unread = [column for column in columns if column.kind is None and column.why and (not column.why.startswith(QUIET_REASONS) or looks_numeric(column))]
     if unread:

@@ -16,7 +16,7 @@ from zcurate.data.conversions import HEAD_VALUES, Conversion, convert_text, is_g
 from zcurate.data.dataset import DeclaredClasses, Task
 from zcurate.data.declared_classes import label_text
 from zcurate.data.ordering import compare_orderings
-from zcurate.data.values import MISSING_WORDS, as_numbers, as_written
+from zcurate.data.values import MISSING_WORDS, as_numbers, as_written, without_missing_words
 from zcurate.errors import InputError, UsageError, listed
 
 MAX_CLASSES = 1000
@@ -112,12 +112,17 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
     may_be_words = context.is_text and declared is None and context.options.missing is None and text.null_count > 0
     warnings = missing_warning(as_written(labels), context) if may_be_words else []
     numbers, conversion = (None, None) if declared is not None and context.options.task != "regression" else as_targets(text, context)
+    missing = context.missing
+    if numbers is not None and conversion is not None and len(counts) <= MIN_JUDGED_ROWS and context.options.task != "regression":
+        markers = [] if context.options.missing is not None else [label for label in counts if is_marker(label)]
+        if markers:
+            warnings.append(markers_warning(markers, counts, context))
+            missing = (*missing, *(marker.lower() for marker in markers))
+            text, counts = without_missing_words(text, missing), {label: n for label, n in counts.items() if label not in markers}
+            n_labelled = sum(counts.values())
     # The names that an input declares itself are apart by its own words.
     keep = context.options.keep_spelling or (declared is not None and bool(declared.names))
     variants = {} if keep else spelling_variants(counts)
-    if numbers is not None and conversion is not None and len(counts) <= MIN_JUDGED_ROWS and context.options.task != "regression":
-        text, counts, said = without_label_markers(text, counts, context)
-        warnings, n_labelled = [*warnings, *said], sum(counts.values())
     kind, why = context.options.task, "as asked for by --task"
     if kind == "auto":
         kind, why, doubt = infer_task(numbers, conversion, len(counts) - len(variants), context)
@@ -140,27 +145,19 @@ def read_labels(labels: pa.Array, context: LabelContext, counts: dict[str, int] 
     ordered = sorted(classes, key=key)
     if declared is not None and declared.names:
         ordered = [name for name in dict.fromkeys(declared.names) if name in classes]
-    task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(ordered), declared, variants, context.missing)
+    task = Task("binary" if len(classes) == 2 else "multiclass", why, tuple(ordered), declared, variants, missing)
     return Labels(text, task, tuple(warnings))
 
 
-def without_label_markers(text: pa.Array, counts: dict[str, int], context: LabelContext) -> tuple[pa.Array, dict[str, int], list[str]]:
-    """Take markers among labels that are numbers otherwise, such as `?` beside 0 and 1, for missing labels.
+def is_marker(label: str) -> bool:
+    """Return whether a label is a marker of a missing value among numbers, such as `?` beside 0 and 1."""
+    return without_markers(pa.array([label])).null_count == 1
 
-    Args:
-        text: (N) labels.
-        counts: label -> number of rows.
-        context: location and column.
 
-    Returns:
-        The labels, their counts, and what to say.
-    """
-    markers = [label for label in counts if without_markers(pa.array([label])).null_count]
-    if not markers or context.options.missing is not None:
-        return text, counts, []
+def markers_warning(markers: list[str], counts: dict[str, int], context: LabelContext) -> str:
+    """Say which markers among labels that are numbers otherwise were taken for missing labels."""
     n = sum(counts[label] for label in markers)
-    said = f"column '{context.column}': {n} labels {listed(map(repr, markers), 3)} among numbers are taken for missing — --missing '' makes them classes"
-    return without_markers(text), {label: n for label, n in counts.items() if label not in markers}, [said]
+    return f"column '{context.column}': {n} labels {listed(map(repr, markers), 3)} among numbers are taken for missing — --missing '' makes them classes"
 
 
 def count_labels(text: pa.Array) -> dict[str, int]:

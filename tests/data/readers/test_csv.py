@@ -162,3 +162,19 @@ def test_an_encoding_that_is_set(tmp_path, way):
     lines = [line.replace("red", "rouge foncé") for line in ROWS]
     path.write_bytes("\n".join([HEADER, *lines]).encode("mac_roman"))
     assert way(str(path), encoding="mac_roman")[0]["colour"][0] == "rouge foncé"
+
+
+@WAYS
+def test_japanese_in_escape_sequences(tmp_path, way):
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join([HEADER, *(line.replace("red", "赤") for line in ROWS)]).encode("iso2022_jp"))
+    table, _, warnings = way(str(path))
+    assert table["colour"][0] == "赤"
+    assert any("iso2022_jp" in text for text in warnings)
+
+
+@WAYS
+def test_a_byte_order_mark_before_quotes(tmp_path, way):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + "\n".join([",".join(f'"{name}"' for name in HEADER.split(",")), *ROWS]).encode())
+    assert list(way(str(path))[0]) == HEADER.split(",")

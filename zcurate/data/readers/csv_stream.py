@@ -97,8 +97,9 @@ def stream_format(source: Source, name: str | None) -> StreamFormat:
         form = StreamFormat(detect_layout(text, source.format, location), encoding)
         scanner = QuoteScanner(form.layout.delimiter)
         with utf8_stream(source, name, form) as stream:
+            scanner.add(bytes(stream.read(len(delimited_text.BOM))).removeprefix(delimited_text.BOM))
             while chunk := stream.read(CHUNK_BYTES):
-                scanner.add(chunk.removeprefix(delimited_text.BOM) if not scanner.n_quotes and scanner.held == b"\n" else chunk)
+                scanner.add(chunk)
         if scanner.finish():
             return dataclasses.replace(form, has_multiline=scanner.n_inside > 0)
     whole = delimited_text.whole_text(source, name)
@@ -123,8 +124,9 @@ def search_encoding(source: Source, name: str | None, location: str) -> tuple[by
                 head = chunk[: delimited_text.HEAD_BYTES]
                 if source.encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                     encoding, decoder = "utf-16", codecs.getincrementaldecoder("utf-16")()
-                elif source.encoding is None and b"\0" in head:
-                    delimited_text.detect_encoding(head, location)
+                elif source.encoding is None and (b"\0" in head or b"\x1b$" in head) and delimited_text.detect_encoding(head, location)[0] != "utf-8":
+                    encoding = ""
+                    break
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError:
