@@ -76,9 +76,9 @@ def test_the_command_line_overrides_the_file(tmp_path):
     [
         ("hiden = [32]\n", "unknown key 'hiden' .* did you mean hidden"),
         ("hidden = 32\n", "hidden = 32 — expected a list"),
-        ("hidden = [true]\n", "hidden = .True. — expected a list of whole numbers above 0"),
-        ("epochs = 0\n", "epochs = 0 — expected a whole number, 1 or more"),
-        ("folds = 1\n", "folds = 1 — expected a whole number, 2 or more"),
+        ("hidden = [true]\n", "hidden = .True. — expected a list of at most 64 whole numbers from 1 to 16 384"),
+        ("epochs = 0\n", "epochs = 0 — expected a whole number from 1 to 1 000 000"),
+        ("folds = 1\n", "folds = 1 — expected a whole number from 2 to 64"),
         ('learning_rate = "fast"\n', "learning_rate = 'fast' — expected a number"),
         ("augment = 1\n", "augment = 1 — expected true or false"),
         ("clues = 3\n", "clues = 3 — expected a list of clues"),

@@ -22,6 +22,7 @@ from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import refuse_path_as_command
 from zcurate.errors import ZcurateError
 from zcurate.runtime.environment import rank
+from zcurate.runtime.safe_text import redact, shown
 
 INTERRUPTED = "interrupted — no report was written — if there is a checkpoint, --resume continues from it"
 
@@ -80,7 +81,7 @@ def main() -> None:
         exit_with("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", ExitCode.BUG)
     except Exception:
         with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
-            traceback.print_exc(file=file)
+            file.write(redact(traceback.format_exc()))
         exit_with(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", ExitCode.BUG)
 
 
@@ -103,5 +104,5 @@ def program() -> None:
 def exit_with(text: str, code: ExitCode) -> None:
     """Print one line on stderr and exit."""
     if rank() == 0:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{shown(text)}\n")
     sys.exit(code)
