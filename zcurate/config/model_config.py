@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from math import tanh
+from math import isfinite, tanh
 from typing import TYPE_CHECKING, Any, Literal
 
 from zcurate import plugins
@@ -150,9 +150,16 @@ class ModelConfig:
         return SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all settings as nested dictionaries, for the run card and the fingerprint."""
-        settings = dataclasses.asdict(self)
+        """Return all settings as nested dictionaries of JSON values, for the run card and the fingerprint."""
+        settings = spelled(dataclasses.asdict(self))
         return settings if self.loss_settings is not None else {name: value for name, value in settings.items() if name != "loss_settings"}
+
+
+def spelled(settings: Any) -> Any:
+    """Write infinite settings as a TOML file does, `inf`, as JSON has no number for them."""
+    if isinstance(settings, dict):
+        return {name: spelled(value) for name, value in settings.items()}
+    return str(settings) if isinstance(settings, float) and not isfinite(settings) else settings
 
 
 @dataclass(frozen=True)
