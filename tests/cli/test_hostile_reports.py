@@ -88,6 +88,11 @@ def test_a_missing_or_mistyped_name_of_the_card_is_refused(path):
         assert message.startswith("r.zcurate.parquet: ") and "\n" not in message
 
 
+def test_a_judged_report_has_a_threshold():
+    with pytest.raises(ReportError, match="rows are judged without a threshold"):
+        card_schema.read_card(json.dumps(put(complete_card(), ("thresholds", "p_incorrect"), None)).encode(), "r")
+
+
 def test_names_that_an_older_version_did_not_write_get_their_defaults():
     card = {name: value for name, value in complete_card().items() if name not in card_schema.defaults()}
     assert card_schema.read_card(json.dumps(card).encode(), "r") == {**complete_card(), **card_schema.defaults()}
