@@ -1,0 +1,77 @@
+"""The standard streams of the program: closed ones are the null device, stderr never fails, and a reader of stdout may leave at any time."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ForgivingText(io.TextIOWrapper):
+    """Text stream that drops what cannot be written, as after `2> >(head -1)`: no message is worth a lost scan."""
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it; return its length."""
+        try:
+            return super().write(text)
+        except (OSError, ValueError):
+            discard(self.fileno())
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left."""
+        try:
+            super().flush()
+        except (OSError, ValueError):
+            discard(self.fileno())
+
+
+def prepare() -> None:
+    """Make the standard streams usable whatever the program was started with: closed, read-only, or unable to show a text."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            discard(number)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        encoding = sys.stderr.encoding
+        sys.stderr = ForgivingText(sys.stderr.detach(), encoding, "backslashreplace", line_buffering=True)
+
+
+def discard(number: int) -> None:
+    """Point a file descriptor to the null device."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End the block quietly where the reader of stdout has left, as in `| head -1`; what else is written there is dropped."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard(1)
+
+
+def flush() -> OSError | None:
+    """Write what is left for stdout and stderr; return the error where stdout cannot be written, None for a reader that has left."""
+    found = None
+    try:
+        with reader_may_leave():
+            sys.stdout.flush()
+    except OSError as error:
+        discard(1)
+        found = error
+    sys.stderr.flush()
+    return found
