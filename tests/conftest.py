@@ -58,6 +58,14 @@ def blobs_csv(tmp_path):
     return path, set(wrong.tolist())
 
 
+@pytest.fixture
+def memory_protocol(monkeypatch):
+    """Take addresses of fsspec's file system in memory, which stands for a remote one."""
+    from zcurate.data import remote
+
+    monkeypatch.setitem(remote.PROTOCOLS, "memory", "")
+
+
 @pytest.fixture(autouse=True)
 def _broken_pipes_raise():
     """Restore SIGPIPE: `report`, `explain` and `info` change it to end quietly at a closed pipe, which would affect later tests in this process."""

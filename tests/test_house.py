@@ -70,6 +70,61 @@ def test_no_cracks(path):
             assert not re.search(r"\.(item|tolist|cpu)\(", inside), f"{path.name}:{node.lineno} synchronises in a loop"
 
 
+UNSAFE_MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "code", "codeop", "runpy", "yaml"}
+UNSAFE_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "builtins.eval",
+    "builtins.exec",
+    "os.system",
+    "os.popen",
+    "pd.eval",
+    "pandas.eval",
+    "pd.read_pickle",
+    "torch.jit.load",
+}
+SAFE_BY = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False)}
+"""Call -> the argument without which it may run what a file says."""
+
+
+def unsafe_uses(source):
+    """Yield line and text of each import or call that runs code out of data."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            if UNSAFE_MODULES & {module.split(".")[0] for module in modules}:
+                yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            values = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
+            argument, safe = SAFE_BY.get(called, (None, None))
+            if called in UNSAFE_CALLS or values.get("shell") is True or values.get("allow_pickle") is True or (argument and values.get(argument) is not safe):
+                yield node.lineno, ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_runs_code_out_of_data(path):
+    assert not list(unsafe_uses(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle", "from pickle import loads", "import joblib.numpy_pickle", "eval(x)", "exec(x)", "compile(x, 'a', 'exec')", "torch.load(p)", "torch.load(p, weights_only=False)",
+        "np.load(p)", "np.load(p, allow_pickle=True)", "np.lib.npyio.read(p, allow_pickle=True)", "subprocess.run(x, shell=True)", "os.system(x)", "__import__(x)",
+    ],
+)  # fmt: skip
+def test_what_runs_code_out_of_data_is_found(source):
+    assert list(unsafe_uses(source))
+
+
+def test_what_runs_no_code_is_not_found():
+    safe = "model.eval()", "re.compile(x)", "torch.load(p, weights_only=True)", "np.load(p, allow_pickle=False)", "spec.loader.exec_module(m)"
+    assert not [list(unsafe_uses(source)) for source in safe if list(unsafe_uses(source))]
+
+
 FOLDERS = {
     "data/readers": (plugins.READERS, set()),
     "training/models": (plugins.MODELS, {"packed"}),

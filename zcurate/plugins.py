@@ -112,6 +112,8 @@ class Format:
     """Lower-case endings of `--output` that select it."""
     is_binary: bool = False
     """Not text: it is not written to a terminal."""
+    for_spreadsheets: bool = False
+    """Spreadsheet programs open it, and may take its cells for formulas."""
 
 
 CSV = "zcurate.data.readers.csv"
@@ -186,14 +188,14 @@ DETECTORS = Registry(
 FORMATS = Registry(
     "format",
     table=Format("zcurate.report.formats.table:write"),
-    csv=Format("zcurate.report.formats.csv:write", endings=(".csv",)),
-    tsv=Format("zcurate.report.formats.csv:write_tsv", endings=(".tsv",)),
+    csv=Format("zcurate.report.formats.csv:write", endings=(".csv",), for_spreadsheets=True),
+    tsv=Format("zcurate.report.formats.csv:write_tsv", endings=(".tsv",), for_spreadsheets=True),
     json=Format("zcurate.report.formats.json:write_array", endings=(".json",)),
     jsonl=Format("zcurate.report.formats.json:write", endings=(".jsonl",)),
     ids=Format("zcurate.report.formats.ids:write", endings=(".txt",)),
     parquet=Format("zcurate.report.formats.parquet:write", endings=(".parquet",), is_binary=True),
     markdown=Format("zcurate.report.formats.markdown:write", endings=(".md",)),
-    xlsx=Format("zcurate.report.formats.xlsx:write", endings=(".xlsx",), is_binary=True),
+    xlsx=Format("zcurate.report.formats.xlsx:write", endings=(".xlsx",), is_binary=True, for_spreadsheets=True),
 )
 
 

@@ -110,7 +110,7 @@ def test_report_selects_columns_and_writes_files(scanned, run, here):
 
 
 def test_report_joins_the_data(scanned, run, data):
-    code, out, _ = run("report", scanned[0], "--with-data", "--top", "3")
+    code, out, _ = run("report", scanned[0], "--with-data", "--data", data, "--top", "3")
     rows = list(csv.DictReader(io.StringIO(out)))
     source = list(csv.DictReader(io.StringIO(data.read_text())))
     assert code == 0
@@ -123,7 +123,7 @@ def test_report_joins_the_data(scanned, run, data):
 def test_report_refuses_data_that_changed(scanned, run, data):
     with data.open("a") as file:
         file.write("k240,1,1,red,ant\n")
-    code, out, err = run("report", scanned[0], "--with-data")
+    code, out, err = run("report", scanned[0], "--with-data", "--data", data)
     assert (code, out) == (2, "")
     assert "has changed since the scan" in last(err)
 
@@ -406,7 +406,7 @@ def test_report_omits_the_columns_for_explain_unless_named(scanned, run):
 
 
 @pytest.fixture
-def remote(once):
+def remote(once, memory_protocol):
     """The scanned data in fsspec's memory, as a file and as a folder of parts."""
     import fsspec
 
@@ -421,22 +421,24 @@ def remote(once):
 
 
 def test_a_remote_table_is_scanned_and_read_again(remote, run, here, once):
-    code, out, err = run("scan", "memory://bucket/blobs.csv", "--id", "key", "--epochs", 6)
+    address = "memory://bucket/blobs.csv"
+    code, out, err = run("scan", address, "--id", "key", "--epochs", 6)
     assert (code, out) == (0, "")
     assert os.listdir(here) == ["blobs.zcurate.parquet"]
     report = load("blobs.zcurate.parquet")
     assert report.card["input"]["path"] == "memory://bucket/blobs.csv"
     (here / "local.zcurate.parquet").write_bytes(once[1])
     assert report.table.column("verdict").to_pylist() == load("local.zcurate.parquet").table.column("verdict").to_pylist()
-    code, out, _ = run("report", "blobs.zcurate.parquet", "--with-data", "--format", "jsonl", "--top", 3)
+    code, out, _ = run("report", "blobs.zcurate.parquet", "--with-data", "--data", address, "--format", "jsonl", "--top", 3)
     assert code == 0 and {"a", "colour", "decision"} <= set(json.loads(out.splitlines()[0]))
-    assert run("explain", "blobs.zcurate.parquet", "k3", "--json")[0] == 0
+    assert json.loads(run("explain", "blobs.zcurate.parquet", "k3", "--data", address, "--json")[1])["nearest"]
+    assert json.loads(run("explain", "blobs.zcurate.parquet", "k3", "--json")[1])["nearest_missing"].endswith(f"name it: --data {address}")
     remote.pipe("/bucket/blobs.csv", remote.cat("/bucket/blobs.csv").replace(b"red", b"tan"))
-    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
+    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data", "--data", address)
     assert (code, out) == (2, "")
     assert "memory://bucket/blobs.csv has changed since the scan" in last(err)
     remote.rm("/bucket/blobs.csv")
-    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data")
+    code, out, err = run("report", "blobs.zcurate.parquet", "--with-data", "--data", address)
     assert (code, out) == (2, "") and "cannot be read again" in last(err)
 
 
@@ -455,18 +457,23 @@ def test_a_remote_folder_is_scanned_and_its_report_uploaded(remote, run, here):
 
 
 def test_a_missing_remote_file_is_exit_2(remote, run, here):
-    for path, message in (("memory://bucket/gone.csv", "no such file"), ("nosuch://a.csv", "no protocol 'nosuch'")):
+    for path, message in (("memory://bucket/gone.csv", "no such file"), ("nosuch://a.csv", "protocol 'nosuch' is not read")):
         code, out, err = run("scan", path)
         assert (code, out) == (2, "") and message in last(err) and last(err).startswith(f"error: {path}: ")
     assert os.listdir(here) == []
 
 
-def test_a_report_in_parts_is_read_by_every_command(scanned, run, here):
+def test_a_report_in_parts_is_read_by_every_command(scanned, run, here, data):
     from tests.report.parted import save_parts
 
     whole = load(scanned[0])
     save_parts(whole, "parted.zcurate.parquet", 7)
-    for words in (["report", "{}", "--top", "9"], ["info", "{}"], ["explain", "{}", "k3", "--json"], ["report", "{}", "--with-data", "--format", "csv"]):
+    for words in (
+        ["report", "{}", "--top", "9"],
+        ["info", "{}"],
+        ["explain", "{}", "k3", "--json"],
+        ["report", "{}", "--with-data", "--data", str(data), "--format", "csv"],
+    ):
         one = run(*(word.format(scanned[0]) for word in words))
         assert one[0] == 0 and one[1]
         for name in ("parted.zcurate.parquet", "parted.zcurate.parquet/"):

@@ -76,9 +76,9 @@ def test_the_command_line_overrides_the_file(tmp_path):
     [
         ("hiden = [32]\n", "unknown key 'hiden' .* did you mean hidden"),
         ("hidden = 32\n", "hidden = 32 — expected a list"),
-        ("hidden = [true]\n", "hidden = .True. — expected a list of whole numbers above 0"),
-        ("epochs = 0\n", "epochs = 0 — expected a whole number, 1 or more"),
-        ("folds = 1\n", "folds = 1 — expected a whole number, 2 or more"),
+        ("hidden = [true]\n", "hidden = .True. — expected a list of at most 64 whole numbers from 1 to 16 384"),
+        ("epochs = 0\n", "epochs = 0 — expected a whole number from 1 to 1 000 000"),
+        ("folds = 1\n", "folds = 1 — expected a whole number from 2 to 64"),
         ('learning_rate = "fast"\n', "learning_rate = 'fast' — expected a number"),
         ("augment = 1\n", "augment = 1 — expected true or false"),
         ("clues = 3\n", "clues = 3 — expected a list of clues"),
@@ -130,3 +130,38 @@ def test_keyword_arguments_of_another_type_are_refused(settings, message):
 def test_keyword_arguments_may_be_numpy_floats_seconds_and_lists():
     options = options_from({"threshold": np.float64(0.5), "time_limit": 90, "exclude": ["a", "b"]})
     assert (options.threshold, options.time_limit, options.exclude) == (0.5, 90, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rate = inf", "learning_rate = inf — expected a number from 0 to 1000"),
+        ("learning_rate = nan", "learning_rate = nan — expected a number from 0 to 1000"),
+        ("z_threshold = nan", "z_threshold = nan — expected a number, 0 or more"),
+        ("dropout = 1.0", "expected a share from 0 to below 1"),
+        ("warmup = 2.0", "expected a share from 0 to 1"),
+        ("hidden = [100000000]", "expected a list of at most 64 whole numbers from 1 to 16 384"),
+        (f"hidden = [{', '.join(['8'] * 65)}]", "expected a list of at most 64"),
+        ("epochs = 9223372036854775807", "expected a whole number from 1 to 1 000 000"),
+        (f"epochs = {'9' * 5000}", "no TOML|expected a whole number"),
+        ("folds = 1000", "expected a whole number from 2 to 64"),
+        ("batch = 0", "expected a whole number from 1"),
+        (f"a = {'[' * 5000}", "no TOML"),
+        (f"a = {'[' * 5000}{']' * 5000}", "no TOML|unknown key"),
+        ("name = 'mlp'\0", "no TOML"),
+        ("#" * (1 << 21), "expected a few settings in TOML"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path, text, message):
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        toml_module.parse_model(str(tmp_path / "m.toml"))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    for content in (b"\xff\xfe", "name='mlp' # é".encode("latin-1"), b"\x00"):
+        (tmp_path / "m.toml").write_bytes(content)
+        with pytest.raises(UsageError, match="no TOML"):
+            toml_module.parse_model(str(tmp_path / "m.toml"))
+    with pytest.raises(UsageError, match="no such file"):
+        toml_module.parse_model(str(tmp_path / "none.toml"))

@@ -381,7 +381,7 @@ def test_memory_mapped_pictures_are_trained_on_segment_by_segment(few_pictures, 
     assert found.counts()["incorrect"] > 5
 
 
-def test_remote_parquet_is_streamed(parts, small_limit, quick, monkeypatch):
+def test_remote_parquet_is_streamed(parts, small_limit, quick, monkeypatch, memory_protocol):
     folder, table, wrong = parts
     remote = fsspec.filesystem("memory")
     remote.put(str(folder), "/parts", recursive=True)

@@ -410,3 +410,10 @@ def test_unknown_auxiliary_models_are_refused(blobs_csv, tmp_path):
     (tmp_path / "m.toml").write_text('ensemble = "forest"')
     with pytest.raises(UsageError, match="a list of kinds of models"):
         zcurate.scan(str(blobs_csv[0]), model=str(tmp_path / "m.toml"))
+
+
+def test_an_infinite_setting_is_written_as_toml_spells_it(blobs_csv, tmp_path):
+    (tmp_path / "m.toml").write_text("z_threshold = inf\nz_start = inf\nepochs = 2\n")
+    report = zcurate.scan(str(blobs_csv[0]), id="key", model=str(tmp_path / "m.toml"), output=str(tmp_path / "r.zcurate.parquet"))
+    assert report.card["model"]["z"]["z_threshold"] == "inf"
+    assert zcurate.load_report(str(tmp_path / "r.zcurate.parquet")).card["model"]["z"]["z_start"] == "inf"

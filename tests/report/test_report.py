@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import ReportError, UsageError
-from zcurate.report import atomic, build, ranks, report, schema, select, storage, writer
+from zcurate.report import atomic, build, card_schema, ranks, report, schema, select, storage, validation, writer
 from zcurate.report.report import Report
 
 
@@ -35,15 +35,46 @@ def small(n=12, path="/data/a.csv"):
             "p_incorrect": pa.array(p, mask=np.isnan(p)),
             "rank": pa.array(rank, mask=rank == 0),
             "reasons": pa.array([["other_class"] if k % 4 == 0 else [] for k in range(n)], pa.list_(pa.string())),
+            "predicted": pa.array([["cat", "dog"][k % 2] for k in range(n)]),
+            **dict.fromkeys(FLOAT_COLUMNS, pa.array(np.zeros(n, np.float32))),
         }
     )
-    card = {
+    return Report(table, complete_card(n, path))
+
+
+FLOAT_COLUMNS = [name for name, test in validation.REQUIRED.items() if test is validation.is_number and name != "p_incorrect"]
+
+
+def complete_card(n=12, path="/data/a.csv"):
+    """The smallest run card that is read, of a report of n rows."""
+    unknown = {"estimate": None, "low": None, "high": None}
+    return {
         "schema_version": 1,
-        "input": {"path": path, "root": None, "digest": ""},
-        "classes": [{"name": "cat"}, {"name": "dog"}],
+        "zcurate": "0",
+        "device": "cpu",
+        "seed": 0,
+        "versions": {"torch": "2"},
         "options": {"input_format": None},
+        "input": {"path": path, "format": "csv", "root": None, "digest": "", "rows": n},
+        "columns": {"label": "label", "id": None, "group": None, "features": [], "left_out": [], "pictures": None},
+        "task": {"kind": "binary", "why": "two classes"},
+        "model": {"name": "mlp", "why": "small", "n_epochs": [3], "folds": 4},
+        "judged": True,
+        "why_unjudged": "",
+        "skill": {"measure": "accuracy", "value": 0.9, "chance": 0.5},
+        "noise_rate": unknown,
+        "classes": [{"name": name, "rows": n // 2, "incorrect": 0, "hard": 0, "noise_rate": None} for name in ("cat", "dog")],
+        "pairs": [],
+        "thresholds": {"p_incorrect": 0.5},
+        "expected": {"precision": None, "recall": None},
+        "calibration": [],
+        "clues": {},
+        "partial": False,
+        "n_skipped": 0,
+        "skipped": [],
+        "seconds": {"total": 1.0},
+        **card_schema.defaults(),
     }
-    return Report(table, card)
 
 
 def test_a_report_is_saved_in_a_folder_whose_name_is_not_utf_8(tmp_path, monkeypatch):
@@ -245,7 +276,7 @@ def test_only_the_columns_asked_for_are_read(tmp_path):
 def test_the_summary_of_a_long_report_samples_its_rows(tmp_path, monkeypatch):
     whole = small(203)
     z = pa.array(np.arange(203, dtype=np.float32))
-    whole = Report(whole.table.append_column("z_score", z).append_column("mask_frequency", z), whole.card)
+    whole = Report(whole.table.drop_columns(["z_score", "mask_frequency"]).append_column("z_score", z).append_column("mask_frequency", z), whole.card)
     whole.save(str(tmp_path / "a.zcurate.parquet"))
     monkeypatch.setattr(storage, "SUMMARY_ROWS", 50)
     summary = storage.load_summary(str(tmp_path / "a.zcurate.parquet"))

@@ -24,6 +24,7 @@ from zcurate.cli.positional import refuse_path_as_command
 from zcurate.errors import ProcessError, ZcurateError
 from zcurate.runtime import environment, interrupts
 from zcurate.runtime.interrupts import Interrupted
+from zcurate.runtime.safe_text import redact, shown
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE)
 """Errors of the system that say nothing about the program: a full, broken or read-only disk, too many open files."""
@@ -101,7 +102,7 @@ def program() -> None:
         code = stop.exit_code
     code = code if isinstance(code, int) else ExitCode.DONE
     if (error := streams.flush()) is not None and code == ExitCode.DONE:
-        sys.stderr.write(f"error: {unwritable(error)}\n")
+        sys.stderr.write(f"error: {shown(unwritable(error))}\n")
         code = ExitCode.USAGE
     if not {"torch", "pyarrow"} & set(sys.modules):
         sys.exit(code)
@@ -116,12 +117,13 @@ def unwritable(error: OSError) -> str:
 
 def exit_with_trace() -> None:
     """Write the trace of the current exception to a temporary file, or to stderr where that is not possible, and exit."""
+    trace = redact(traceback.format_exc())
     try:
         with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
-            traceback.print_exc(file=file)
+            file.write(trace)
         where = f"in {file.name}"
     except OSError:
-        traceback.print_exc()
+        sys.stderr.write(trace)
         where = "above"
     exit_with(f"error: a bug in zcurate, not in your data — the trace is {where} — please report it", ExitCode.BUG)
 
@@ -134,7 +136,7 @@ def exit_with(text: str, code: int) -> None:
     try:
         if number:
             time.sleep(RANK_PATIENCE)
-        sys.stderr.write(f"rank {number}: {text}\n" if number else f"{text}\n")
+        sys.stderr.write((f"rank {number}: " if number else "") + f"{shown(text)}\n")
     except Interrupted:
         code = code or ExitCode.INTERRUPTED
     sys.exit(code)

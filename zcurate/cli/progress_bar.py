@@ -9,6 +9,7 @@ from typing import Any
 
 from zcurate.config.options import ScanOptions
 from zcurate.runtime.progress import NoProgress, Progress
+from zcurate.runtime.safe_text import shown
 
 
 class LineProgress:
@@ -35,7 +36,7 @@ class LineProgress:
 
     def print_line(self, text: str) -> None:
         """Print one line on stderr."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{shown(text)}\n")
         sys.stderr.flush()
 
 
@@ -58,7 +59,7 @@ class BarProgress(LineProgress):
 
     def print_line(self, text: str) -> None:
         """Print one line above the bar."""
-        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.progress.console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -74,5 +75,5 @@ def progress_for(options: ScanOptions) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True, emoji=False), transient=True) as progress:
         yield BarProgress(options.verbose, progress)

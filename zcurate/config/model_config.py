@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from math import tanh
+from math import isfinite, tanh
 from typing import TYPE_CHECKING, Any, Literal
 
 from zcurate import plugins
 
 if TYPE_CHECKING:
     # `toml.setting_types` resolves these when a TOML file is read; until then msgspec is not imported.
-    from zcurate.config.value_types import FoldCount, NonNegative, PositiveInt, Widths
+    from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, RoundCount, Share, SmallCount, Widths
 
 SECOND_SPLIT_EPOCHS = 3
 AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge"]
@@ -31,7 +31,7 @@ class ZErrorConfig:
     """tau [sigma]: rows with a larger z-score are excluded from the gradient; `inf` keeps every row."""
     z_start: NonNegative = 4.0
     """tau at the end of the warm-up [sigma]; annealed linearly to `z_threshold`."""
-    warmup: NonNegative = 0.1
+    warmup: Share = 0.1
     """Share of the epochs in which every row is kept."""
     z_on: Literal["error", "loss", "logit", "probability", "margin"] = "error"
     """Quantity that is standardized; `error`: log-odds, for regression the signed target error."""
@@ -43,7 +43,7 @@ class ZErrorConfig:
     """`global`: among all rows of the batch; `class`: among those with the same given label."""
     z_side: Literal["high", "both"] = "high"
     """`high`: only errors above the mean are excluded; `both`: |z| (always so for regression on `error`)."""
-    readmit: NonNegative = 0.02
+    readmit: Share = 0.02
     """Probability that a masked row is unmasked, so that an under-fitted group is not masked for ever."""
 
     def threshold(self, progress: float) -> float:
@@ -58,17 +58,17 @@ class ZErrorConfig:
 class DiscrimConfig:
     """Settings of DiscrimLoss; the defaults are those released for CIFAR-10 with 20 to 60 % noise, scaled from 120 epochs to the run (METHODS 2.2)."""
 
-    discrim_a: NonNegative = 0.274
+    discrim_a: Factor = 0.274
     """Half of the rise of the threshold in the second stage."""
-    discrim_p: NonNegative = 0.544
+    discrim_p: Factor = 0.544
     """Steepness of the transition to the second stage [1 / epoch of 120]."""
-    discrim_turn: NonNegative = 0.5
+    discrim_turn: Share = 0.5
     """Share of the run after which the second stage begins."""
-    discrim_suppressed: NonNegative = 3.0
+    discrim_suppressed: Factor = 3.0
     """Epochs of 120 with a reduced loss at the start."""
-    discrim_rate: NonNegative = 2.61
+    discrim_rate: Factor = 2.61
     """Learning rate of each row's log sigma."""
-    discrim_least: NonNegative = 0.0786
+    discrim_least: Factor = 0.0786
     """Lower bound of log sigma."""
 
     def stage(self, progress: float) -> float:
@@ -84,31 +84,31 @@ class ModelConfig:
     """Built-in model, or `file.py:function`."""
     hidden: Widths = (128, 128)
     """Widths of the hidden layers (`mlp`) or channels of the stages (`resnet`)."""
-    bins: PositiveInt = 16
+    bins: SmallCount = 16
     """Quantile bins per numeric column; 1 = plain standardized numbers."""
     principal: bool = False
     """Numbers and categories enter as the principal coordinates of the rows; the default for tables with more columns than rows."""
-    embedding: PositiveInt = 8
+    embedding: SmallCount = 8
     """Width of a category's embedding."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
     """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
-    dropout: NonNegative = 0.0
+    dropout: DropShare = 0.0
     """Share of hidden units dropped in training."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """`adamw`, or `sgd` with Nesterov momentum 0.9."""
-    learning_rate: NonNegative = 0.006
+    learning_rate: Factor = 0.006
     """Peak of the one-cycle schedule."""
-    weight_decay: NonNegative = 0.02
+    weight_decay: Factor = 0.02
     """Decoupled weight decay."""
-    batch: PositiveInt = 256
+    batch: Count = 256
     """Rows per member and step, at most."""
-    epochs: PositiveInt | None = None
+    epochs: Count | None = None
     """Passes over the data; None: by the number of rows."""
     folds: FoldCount = 4
     """Members per round; member k never trains on fold k."""
-    rounds: PositiveInt = 2
+    rounds: RoundCount = 2
     """Rounds of members, each with its own planted errors."""
-    leave_out: NonNegative = 1.0
+    leave_out: Share = 1.0
     """Later rounds exclude rows whose first-round probability of an error exceeds this; 1 excludes none."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the perceptron's matrix products; `auto`: by the hardware and the number of rows."""
@@ -150,9 +150,16 @@ class ModelConfig:
         return SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all settings as nested dictionaries, for the run card and the fingerprint."""
-        settings = dataclasses.asdict(self)
+        """Return all settings as nested dictionaries of JSON values, for the run card and the fingerprint."""
+        settings = spelled(dataclasses.asdict(self))
         return settings if self.loss_settings is not None else {name: value for name, value in settings.items() if name != "loss_settings"}
+
+
+def spelled(settings: Any) -> Any:
+    """Write infinite settings as a TOML file does, `inf`, as JSON has no number for them."""
+    if isinstance(settings, dict):
+        return {name: spelled(value) for name, value in settings.items()}
+    return str(settings) if isinstance(settings, float) and not isfinite(settings) else settings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from zcurate import plugins
-from zcurate.config.units import check_choice, match_choice, meant_share, parse_count, parse_duration, parse_fraction, parse_share, parse_size
+from zcurate.config.units import check_choice, local_path, match_choice, meant_share, parse_count, parse_duration, parse_fraction, parse_share, parse_size
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
@@ -31,8 +31,12 @@ VERDICT_ADVICE |= {"all": "leave --verdict out and try --top N, or name them by 
 """Words for a verdict that are not one of `VERDICTS` -> what to type."""
 FORMAT_WORDS = {"excel": "xlsx", "ndjson": "jsonl"}
 """Other words for an output format."""
+DATA_HELP = "Where the scanned data lie, if not below the report's folder or this one; an address only so."
+SAFE_CELLS_HELP = "In csv, tsv and xlsx, keep spreadsheets from taking text for formulas [default: on, but not in a pipe]."
 MIN_MEMORY = 1_000_000
 """Bytes below which the unit of `--memory` was forgotten."""
+MAX_EPOCHS, MAX_COUNT, MAX_SEED = 1_000_000, 2**31 - 1, 2**53
+"""Largest values of options that count."""
 MAX_PLANTED_SHARE = 0.5
 """Above one half, most labels of a copy would be wrong."""
 
@@ -158,7 +162,7 @@ class ScanOptions(Options):
     id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK", parse=parse_task, values=TASKS)
     model: str = option("auto", model_help, "Model", metavar="SPEC", parse=parse_model_name, values=model_names)
-    output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE")
+    output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE", parse=parse_device, values=DEVICES)
     epochs: int | None = option(None, "Passes over the data [default: by size].", "Model", metavar="N", parse=parse_count)
@@ -210,12 +214,10 @@ class ScanOptions(Options):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise UsageError(f"--{name}: {value:g} is out of range — expected between 0 and 1 — try --{name} {meant_share(value, '0.9')}")
-        for name in ("budget", "epochs"):
+        for name, least, most in (("budget", 1, MAX_COUNT), ("epochs", 1, MAX_EPOCHS), ("seed", 0, MAX_SEED)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name}: {value} is out of range — expected 1 or more")
-        if self.seed < 0:
-            raise UsageError(f"--seed: {self.seed} is out of range — expected 0 or more")
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"--{name}: {str(value)[:40]} is out of range — expected {least} to {most}")
         parse_duration(self.time_limit)
         if (size := parse_size(self.memory)) is not None and size < MIN_MEMORY:
             number = str(self.memory).strip()
@@ -248,6 +250,7 @@ class ExplainOptions(Options):
     """Options of `zcurate explain`."""
 
     by_row: bool = option(False, "Interpret every ROW as a row number, even if the report has ids.", "Select")
+    data: str | None = option(None, DATA_HELP, "Select", metavar="PATH")
     json: bool = option(False, "Print one JSON object per row.", "Show")
 
 
@@ -264,7 +267,11 @@ class ReportOptions(Options):
     format: str = option("auto", report_format_help, "Show", metavar="F", parse=parse_report_format, values=report_formats)
     columns: str | None = option(None, "Columns to show, by comma.", "Show", metavar="C,...")
     with_data: bool = option(False, "Join the input's columns and an empty `decision` column.", "Show")
-    output: str | None = option(None, "Write to FILE instead of stdout; its ending selects the format.", "Show", "--output", "-o", metavar="FILE")
+    data: str | None = option(None, DATA_HELP, "Show", metavar="PATH")
+    output: str | None = option(
+        None, "Write to FILE instead of stdout; its ending selects the format.", "Show", "--output", "-o", metavar="FILE", parse=local_path
+    )
+    safe_cells: bool | None = option(None, SAFE_CELLS_HELP, "Show", "--safe-cells/--no-safe-cells")
     null: bool = option(False, "With --format ids: end each id with NUL, for xargs -0.", "Show", "-0")
 
     def check(self) -> None:

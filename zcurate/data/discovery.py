@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zcurate.config.options import ScanOptions
+from zcurate.config.units import local_path
 from zcurate.data import folder_tree, image_formats, partitions, picture_folder, picture_manifest, remote
 from zcurate.data.file_names import printable
 from zcurate.data.local_files import local_errors
@@ -54,6 +55,7 @@ def stem_of(path: str) -> str:
     """Return the name without folders and known extensions; `stdin` for `-`, the folder's name for a folder or a glob in it."""
     if path == "-":
         return "stdin"
+    path = local_path(path)
     is_remote = remote.is_remote(path)
     is_folder = has_pattern(path) or (path.endswith("/") if is_remote else os.path.isdir(path))
     inner = remote.bare(path) if is_remote else path
@@ -110,6 +112,7 @@ def locate(path: str, wanted: str | None) -> Source:
         InputError: the path does not exist, is empty or has no reader.
         UsageError: standard input without `--input-format`.
     """
+    path = local_path(path)
     if path == "-":
         if wanted is None:
             raise UsageError("-: standard input has no file name that shows its format — expected --input-format — try --input-format csv")

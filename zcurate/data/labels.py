@@ -21,6 +21,8 @@ from zcurate.errors import InputError, UsageError, listed
 
 MAX_CLASSES = 1000
 """Maximum number of classes; a wider softmax per row is out of scope."""
+MAX_NAMES = 200_000
+"""Characters of all names of classes together, at most: the run card repeats them."""
 MANY_VALUES = 50
 """Whole numbers with more distinct values are taken for a quantity where the columns do not tell; by taste."""
 CLEAR_EVIDENCE = 0.02
@@ -275,6 +277,9 @@ def check_classes(classes: list[str], n_labelled: int, are_numbers: bool, contex
         raise InputError(f"{where} has {len(classes)} different labels in {n_labelled} rows — expected labels that many rows share — {advice}")
     if len(classes) > MAX_CLASSES:
         raise InputError(f"{where} has {len(classes)} classes in {n_labelled} rows — at most {MAX_CLASSES} can be judged — {advice}")
+    if sum(map(len, classes)) > MAX_NAMES:
+        longest = max(map(len, classes))
+        raise InputError(f"{where} has {len(classes)} labels of up to {longest} characters — expected names of classes — is it a text? {advice}")
     if len(classes) > MANY_VALUES and len(classes) * MIN_ROWS_PER_CLASS > n_labelled:
         return [
             f"column '{context.column}' has {len(classes)} classes in {n_labelled} rows: few rows to judge each by — is it the label? --label COL names another"

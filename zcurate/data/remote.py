@@ -1,6 +1,7 @@
-"""Remote files through fsspec: `s3://`, `gs://`, `hf://`, `https://`, `memory://` and other protocols.
+"""Remote files through fsspec, of the protocols in `PROTOCOLS` and no others: some of fsspec's read other files, run code or chain addresses.
 
-fsspec is imported only in this module and only for an address with a protocol; the user installs the packages for the protocols.
+fsspec is imported only in this module and only for an address with a protocol; the user installs the packages for the protocols. A `file://` address is
+the path of a local file.
 """
 
 from __future__ import annotations
@@ -14,16 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zcurate.data import partitions
-from zcurate.errors import InputError, UsageError, ZcurateError
+from zcurate.errors import InputError, UsageError, ZcurateError, did_you_mean
 
-PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(?:::|://)")
-"""Matches the beginning of a remote address."""
-PACKAGES = {
-    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp requests", "https": "aiohttp requests",
-    "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "adl": "adlfs", "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol",
-    "github": "requests", "webhdfs": "requests", "oci": "ocifs", "oss": "ossfs", "box": "boxfs", "webdav": "webdav4",
-}  # fmt: skip
-"""Protocol -> packages to install for it."""
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)(://|::.*://)", re.DOTALL)
+"""Matches the beginning of an address, or of a chain of them."""
+PROTOCOLS = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "hf": "huggingface_hub", "https": "aiohttp requests", "http": "aiohttp requests"}
+"""Protocol -> packages to install for it; no others are read or written."""
+OTHER_NAMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "adl": "az", "local": "file", "files": "file"}
+"""Other names of protocols -> the name to type."""
 STAMPS = ("ETag", "etag", "blob_id", "md5Hash", "content_md5", "Content-MD5", "Digest", "crc32c", "CRC", "sha", "LastModified", "last_modified",
           "Last-Modified", "mtime", "updated", "modified", "created")  # fmt: skip
 """Keys of a file's checksum or time in the file systems' listings, checksums first."""
@@ -70,22 +69,31 @@ class Remote:
 
 
 def is_remote(path: str) -> bool:
-    """Return whether a path begins with a protocol."""
-    return PROTOCOL.match(path) is not None
+    """Return whether a path is an address, of whatever protocol."""
+    return ADDRESS.match(path) is not None
 
 
-def protocol_of(path: str) -> str:
-    """Return the protocol, `s3` for `s3://bucket/a.csv`; of a chain, that of the last link."""
-    return path.rpartition("::")[2].partition("://")[0].lower()
+def check_address(path: str) -> None:
+    """Refuse an address that is not of one of the `PROTOCOLS`, and chains of addresses.
+
+    Raises:
+        UsageError: says which are known.
+    """
+    found = ADDRESS.match(path)
+    protocol = "" if found is None else found[1].lower()
+    if "::" in path:
+        raise UsageError(f"{path}: a chain of addresses — expected a single one, of {', '.join(PROTOCOLS)} or file — copy the file first")
+    if protocol not in PROTOCOLS:
+        hint = did_you_mean(OTHER_NAMES.get(protocol, protocol), (*PROTOCOLS, "file"), "{}://")
+        raise UsageError(f"{path}: protocol '{protocol}' is not read — expected {', '.join(PROTOCOLS)} or file{hint or ' — copy the file first'}")
 
 
 def bare(path: str) -> str:
-    """Strip protocol, query and fragment from an address; of a chain, use the first link that has a path."""
-    link = next((link for link in path.split("::") if link.partition("://")[2]), path)
-    if is_web(link):
-        split = urlsplit(link)
+    """Strip protocol, query and fragment from an address."""
+    if is_web(path):
+        split = urlsplit(path)
         return split.netloc + split.path
-    return link.partition("://")[2]
+    return path.partition("://")[2]
 
 
 def is_web(path: str) -> bool:
@@ -121,23 +129,19 @@ def connect(path: str) -> tuple[Any, str]:
     """Open the file system of an address without cached listings; return it with the path in it.
 
     Raises:
-        UsageError: an unknown protocol, or its package is not installed.
+        UsageError: another protocol, a chain, or the protocol's package is not installed.
         InputError: the file system cannot be set up.
     """
+    check_address(path)
     import fsspec.core
 
-    protocol = protocol_of(path)
+    protocol = path.partition("://")[0].lower()
     with remote_errors(path):
         try:
             system, inner = fsspec.core.url_to_fs(path)
         except ImportError as error:
-            package = PACKAGES.get(protocol)
-            advice = f"pip install {package}" if package else str(error)
-            raise UsageError(f"{path}: {protocol}:// needs a package that is not installed — expected {package or 'that package'} — {advice}") from error
-        except ValueError as error:
-            if "rotocol not known" not in str(error):
-                raise
-            raise UsageError(f"{path}: no protocol '{protocol}' — expected s3, gs, hf, https or another of fsspec's — check the address") from error
+            package = PROTOCOLS[protocol]
+            raise UsageError(f"{path}: {protocol}:// needs a package that is not installed — expected {package} — pip install {package}") from error
         system.invalidate_cache()
     return system, str(inner)
 

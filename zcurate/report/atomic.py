@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zcurate.config.units import local_path
 from zcurate.data import discovery, partitions, remote
 from zcurate.errors import InputError, UsageError
 from zcurate.report.schema import ENDING
@@ -22,6 +23,7 @@ def whole_file(path: str) -> Iterator[str]:
     Raises:
         UsageError: `path` cannot be written to; after a failed upload the temporary file stays.
     """
+    path = local_path(path)
     is_remote = remote.is_remote(path)
     handle, temporary = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(path)[1]) if is_remote else temporary_next_to(path)
     os.close(handle)
@@ -55,11 +57,6 @@ def guard(path: str, protected: list[str]) -> None:
         if is_same(local_path(path), local_path(other)):
             kind = "report" if other.rstrip("/").endswith(ENDING) else "input"
             raise UsageError(f"{path}: is the {kind} itself, or a part of it — expected another file to write — name one with -o")
-
-
-def local_path(path: str) -> str:
-    """Turn a `file://` address into a path; other paths and addresses stay."""
-    return remote.bare(path) if remote.is_remote(path) and remote.protocol_of(path) in ("file", "local") else path
 
 
 def is_same(path: str, other: str) -> bool:
@@ -110,8 +107,3 @@ def temporary_next_to(path: str) -> tuple[int, str]:
 def default_path(stem: str) -> str:
     """Name the report of an input, in the current folder."""
     return f"{stem}{ENDING}"
-
-
-def absolute_path(path: str) -> str:
-    """Make a path absolute; `-`, `memory` and addresses stay."""
-    return path if path in ("-", "memory") or remote.is_remote(path) else os.path.abspath(path)

@@ -13,6 +13,7 @@ from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
+from zcurate.report import locations
 from zcurate.report.report import Report
 from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
 from zcurate.report.select import SELECTED_BY, select
@@ -53,7 +54,7 @@ def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     if ids and "path" in table.column_names:
         table = table.set_column(table.column_names.index("path"), "path", pa.array(relative_paths(report, table), pa.binary()))
     if options.with_data:
-        table = join_data(table, input_columns(report))
+        table = join_data(table, reread_input(report, "--with-data", options.data, verbatim=True).table)
     if options.columns is None:
         return table
     wanted = [name.strip() for name in options.columns.split(",") if name.strip()]
@@ -71,50 +72,58 @@ def relative_paths(report: Report, table: pa.Table) -> list[bytes]:
 
     As bytes, since the name of a file may be no text.
     """
-    root = report.card["input"].get("root")
+    root = locations.root_of(report.card)
     found = []
     for row, path in zip(table.column("row").to_pylist(), table.column("path").to_pylist(), strict=True):
         found.append(os.fsencode(str(row) if path is None else path if root is None else os.path.relpath(existing(path, root))))
     return found
 
 
-def input_columns(report: Report) -> pa.Table:
-    """Read the input's own columns again, as written.
-
-    Raises:
-        ReportError: as for `reread_input`.
-    """
-    return reread_input(report, "--with-data", verbatim=True).table
-
-
-def reread_input(report: Report, location: str, verbatim: bool = False) -> Dataset:
-    """Read the input again as the scan read it.
+def reread_input(report: Report, location: str, data: str | None = None, verbatim: bool = False) -> Dataset:
+    """Read the input again as the scan read it, once its hash is known to be that of the scan.
 
     Args:
         report: whose run card names the input, its digest and the options it was read with.
         location: what error messages begin with.
+        data: `--data`: where the input lies; None for where the run card says, if that may be opened (see `locations.may_open`).
         verbatim: keep the values of delimited text as written.
 
     Raises:
-        ReportError: the input was standard input or in memory, is missing, or has changed since the scan.
+        ReportError: the input may not be opened unasked, is missing, or has changed since the scan.
     """
     card = report.card
-    path = card["input"]["path"]
-    if path in ("-", "memory"):
-        origin = "standard input" if path == "-" else "a table in memory"
-        raise ReportError(f"{location}: the scan read {origin} — expected a file, which can be read again — scan a file")
+    path = locations.input_of(report, data, location)
     options = {name: value for name, value in card["options"].items() if name in READ_WITH}
     options |= {name: tuple(options.get(name) or ()) for name in ("exclude", "kind")}
     options["keep_spelling"] = bool(options.get("keep_spelling"))
+    options["root"] = root_for(report, data)
     try:
-        source = dataclasses.replace(discovery.source_of(path, ScanOptions(**options)), verbatim=verbatim)
-        options["root"] = card["input"].get("root") or options.get("root")
+        read_with = ScanOptions(**options)
+        read_with.check()
+        source = dataclasses.replace(discovery.source_of(path, read_with), verbatim=verbatim)
         digest = source.origin().digest
-    except (InputError, OSError) as error:
+    except (InputError, UsageError, OSError) as error:
         raise ReportError(f"{location}: {path} cannot be read again — {error}") from error
     if digest != card["input"]["digest"]:
-        raise ReportError(f"{location}: {path} has changed since the scan — expected the same bytes — scan it again")
-    return readers.read(source, ScanOptions(**options))
+        raise ReportError(f"{location}: {path} has changed since the scan, or is another file — expected the same bytes — scan it again")
+    dataset = readers.read(source, read_with)
+    if dataset.n_rows != card["input"]["rows"]:
+        raise ReportError(f"{location}: {path} has {dataset.n_rows} rows — expected the report's {card['input']['rows']} — scan it again")
+    return dataset
+
+
+def root_for(report: Report, data: str | None) -> str | None:
+    """Return the folder that the input's paths of pictures are relative to, if the run card names one that may be opened; None for the usual ones.
+
+    Args:
+        report: a scan's result.
+        data: `--data`; the folder of what it names may be opened too.
+    """
+    root = locations.root_of(report.card)
+    if root is None or locations.may_open(root, report):
+        return root
+    named = None if data is None else os.path.abspath(data if os.path.isdir(data) else os.path.dirname(data) or ".")
+    return root if named is not None and locations.is_below(root, named) else None
 
 
 def join_data(table: pa.Table, data: pa.Table) -> pa.Table:

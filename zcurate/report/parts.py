@@ -15,7 +15,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import remote
 from zcurate.data.dataset import Dataset
 from zcurate.errors import UsageError
-from zcurate.report.atomic import current_umask, guard, local_path
+from zcurate.report.atomic import current_umask, guard
 from zcurate.report.schema import ENDING
 from zcurate.report.storage import check_output, check_same_scan
 from zcurate.runtime.process_group import ProcessGroup
@@ -99,7 +99,7 @@ def check_folder(folder: str, input_path: str, options: ScanOptions, data: Datas
         raise UsageError(f"{folder}: is a file — expected a folder to write — name another, or delete it")
     if not os.path.isdir(folder):
         return
-    source = os.path.realpath(local_path(input_path))
+    source = os.path.realpath(input_path)
     foreign = [name for name in os.listdir(folder) if not name.endswith((".parquet", ".part"))]
     if foreign or os.path.commonpath([source, os.path.realpath(folder)]) == os.path.realpath(folder):
         content = foreign[0] if foreign else "the input"

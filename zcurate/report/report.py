@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class Report:
     """One row per input row, in the input's order; columns of `COLUMN_DOCS`."""
     card: dict[str, Any]
     """The run card: options, versions, skill and calibration of the scan."""
+    path: str | None = field(default=None, compare=False, kw_only=True)
+    """The file or folder that it was read from; None of a report that was not read."""
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -21,6 +21,7 @@ from zcurate.judge.judge import Verdicts
 from zcurate.judge.thresholds import class_cutoffs
 from zcurate.report.dynamics_columns import bands
 from zcurate.runtime.context import RunContext
+from zcurate.runtime.safe_text import redact_values
 from zcurate.runtime.store import ArrayStore
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judg
     import torch
 
     from zcurate import __version__
-    from zcurate.report.atomic import absolute_path
+    from zcurate.report.locations import recorded_path
     from zcurate.report.schema import SCHEMA_VERSION
     from zcurate.runtime.device import describe
 
@@ -56,17 +57,17 @@ def build_run_card(data: Dataset, options: ScanOptions, plan: Plan, judged: Judg
     return {
         "schema_version": SCHEMA_VERSION,
         "zcurate": __version__,
-        "command": run.command,
-        "options": {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(options).items()},
+        "command": redact_values(run.command),
+        "options": redact_values(dataclasses.asdict(options)),
         "seed": options.seed,
         "device": describe(run.torch_device),
         "versions": versions,
-        "input": {**dataclasses.asdict(data.origin), "path": absolute_path(data.origin.path), "rows": data.n_rows, "root": data.root},
+        "input": {**dataclasses.asdict(data.origin), "path": recorded_path(data.origin.path), "rows": data.n_rows, "root": redact_values(data.root)},
         **describe_data(data),
         "model": {**plan.spec.as_dict(), "n_epochs": [len(one.error) for one in judged.evidence.rounds], "why": plan.why},
         **describe_verdicts(data, judged.evidence, judged.first),
         "partial": cut_short,
-        "warnings": list(data.warnings),
+        "warnings": redact_values(data.warnings),
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zcurate.config.options import ScanOptions
+from zcurate.config.units import local_path
 from zcurate.data import discovery, image_formats, partitions, remote
 from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
 from zcurate.plugins import READERS
-from zcurate.report.atomic import absolute_path, guard, temporary_next_to
+from zcurate.report.atomic import guard, temporary_next_to
+from zcurate.report.card_schema import read_card
 from zcurate.report.comparison import differences
+from zcurate.report.locations import recorded_path
 from zcurate.report.report import Report, ReportSummary
-from zcurate.report.schema import ENDING, METADATA_KEY, SCHEMA_VERSION, VERDICT_ORDER
+from zcurate.report.schema import ENDING, METADATA_KEY, VERDICT_ORDER
+from zcurate.report.validation import check_schema, check_values
 
 SUMMARY_COLUMNS, SUMMARY_ROWS = ("verdict", "p_incorrect", "z_score", "mask_frequency"), 1_000_000
 """Columns, and number of rows at most, that a summary samples from a report."""
@@ -40,11 +45,11 @@ def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
     """
     source = locate(path)
     if len(source.files) == 1 and not source.base:
-        return from_table(read_part(source, source.files[0], is_wanted), path)
+        return dataclasses.replace(read_part(source, source.files[0], is_wanted), path=path)
     problem = partitions.missing(source.files)
     if problem is not None:
         raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")
-    return join_parts([from_table(read_part(source, name, is_wanted), name) for name in source.files], source.files)
+    return dataclasses.replace(join_parts([read_part(source, name, is_wanted) for name in source.files], source.files), path=path)
 
 
 def load_summary(path: str) -> ReportSummary:
@@ -83,6 +88,7 @@ def locate(path: str) -> Source:
     Raises:
         ReportError: there is nothing at the path.
     """
+    path = local_path(path)
     if not remote.is_remote(path) and not os.path.exists(path):
         names = discovery.siblings_of(path, lambda name: name.endswith(ENDING))
         same_stem = next((name for name in names if discovery.stem_of(path.removesuffix(ENDING)) == name.removesuffix(ENDING)), None)
@@ -117,19 +123,32 @@ def not_a_report(path: str) -> str:
     return f"{path}: is {what}, not a report — expected one that `zcurate scan` wrote, ending in {ENDING} — {cure}"
 
 
-def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None) -> pa.Table:
-    """Read the wanted columns of one Parquet file, and its metadata; of one part among several always `row` too.
+def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None) -> Report:
+    """Read the wanted columns of one Parquet file, and its run card; of one part among several always `row` too.
 
     Raises:
-        ReportError: the file is missing or not a Parquet file.
+        ReportError: the file is missing, no Parquet file, or no report.
+    """
+    with parquet_errors(name), source.open_whole(name) as raw, pq.ParquetFile(raw) as file:
+        card = card_in(file.schema_arrow, name)
+        names = file.schema_arrow.names
+        table = file.read(None if is_wanted is None else [one for one in names if is_wanted(one) or (one == "row" and len(source.files) > 1)])
+    check_values(table, card, name)
+    return Report(table.replace_schema_metadata(None), card)
+
+
+@contextmanager
+def parquet_errors(name: str) -> Iterator[None]:
+    """Convert the errors of reading a Parquet file into errors that name the report.
+
+    Raises:
+        ReportError: the file is missing, cannot be read, or is no Parquet file.
     """
     try:
-        with source.open_whole(name) as raw, pq.ParquetFile(raw) as file:
-            names = file.schema_arrow.names
-            return file.read(None if is_wanted is None else [one for one in names if is_wanted(one) or (one == "row" and len(source.files) > 1)])
+        yield
     except InputError as error:
         raise ReportError(str(error)) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise ReportError(not_parquet(name)) from error
 
 
@@ -151,7 +170,7 @@ def join_parts(parts: list[Report], names: tuple[str, ...]) -> Report:
         if first_row != n_rows:
             raise ReportError(f"{name}: begins with row {first_row} — expected row {n_rows} — is a part missing before it, or named out of order?")
         n_rows += len(part)
-    total = card["input"].get("rows", n_rows)
+    total = card["input"]["rows"]
     if n_rows != total:
         raise ReportError(f"{names[-1]}: ends after {n_rows} of {total} rows — expected every part of the report — is a part missing after it?")
     try:
@@ -177,7 +196,7 @@ def card_of(path: str) -> dict[str, Any]:
     Raises:
         ReportError: no such file, or not a report.
     """
-    return from_table(schema_of(path).empty_table(), path).card
+    return card_in(schema_of(path), path)
 
 
 def schema_of(path: str) -> pa.Schema:
@@ -187,26 +206,22 @@ def schema_of(path: str) -> pa.Schema:
         ReportError: no such file, or not a Parquet file.
     """
     source = locate(path)
-    try:
-        with source.remote_errors(path), source.open_mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
-            return file.schema_arrow
-    except (pa.ArrowInvalid, OSError, InputError) as error:
-        raise ReportError(not_parquet(path)) from error
+    with parquet_errors(path), source.remote_errors(path), source.open_mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
+        return file.schema_arrow
 
 
-def from_table(table: pa.Table, path: str) -> Report:
-    """Make a report of a table that has the run card in its metadata.
+def card_in(schema: pa.Schema, path: str) -> dict[str, Any]:
+    """Read the run card in a schema's metadata, and check that the columns are those of a report.
 
     Raises:
-        ReportError: no run card, or one of another schema version.
+        ReportError: no run card, one of another schema, or other columns.
     """
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    raw = (schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         raise ReportError(not_a_report(path))
-    card = json.loads(raw)
-    if card.get("schema_version") != SCHEMA_VERSION:
-        raise ReportError(f"{path}: schema version {card.get('schema_version')} — this zcurate reads {SCHEMA_VERSION} — update zcurate or scan again")
-    return Report(table.replace_schema_metadata(None), card)
+    card = read_card(raw, path)
+    check_schema(schema, card, path)
+    return card
 
 
 def newest(folder: str = ".") -> str:
@@ -264,9 +279,9 @@ def check_same_scan(path: str, input_path: str, options: ScanOptions, data: Data
     try:
         card = card_of(path)
         previous_input = card["input"]["path"]
-    except (ReportError, KeyError):
+    except ReportError:
         raise UsageError(f"{path}: exists and is no report — {cure}") from None
-    if previous_input != absolute_path(input_path):
+    if previous_input != recorded_path(input_path):
         raise UsageError(f"{path}: is a report of {previous_input} — {cure}")
     before, now = differences(card, options, data)
     if before:

@@ -196,12 +196,12 @@ def test_an_id_of_many_rows_is_refused_and_of_few_gives_all():
 
 def test_pictures_go_by_path_as_written_or_relative_to_here(folder, run):
     relative = os.path.relpath(SAMPLES / "digits/images/003.png", folder)
-    code, out, _ = run("explain", "digits.zcurate.parquet", "images/003.png", relative, "4", "--json")
+    code, out, _ = run("explain", "digits.zcurate.parquet", "images/003.png", relative, "4", "--data", SAMPLES / "digits/manifest.csv", "--json")
     found = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert [(facts["row"], facts["path"]) for facts in found] == [(3, "images/003.png"), (4, "images/004.png")]
     assert all(entry["path"].startswith("images/") for entry in found[0]["nearest"]["rows"])
-    code, out, _ = run("explain", "digits.zcurate.parquet", "3")
+    code, out, _ = run("explain", "digits.zcurate.parquet", "3", "--data", SAMPLES / "digits/manifest.csv")
     assert code == 0
     assert "coarse brightness" in out
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ExplainOptions
+from zcurate.runtime.safe_text import visible
 
 REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: the newest here]."
 ROW = "Rows to explain: value of --id, picture path, or row number (from 0)."
@@ -40,10 +40,12 @@ def explain(report: str | None, row: list[str] | None, options: ExplainOptions) 
         if words[0] == report:
             refuse_data(words[0])
         raise
-    found = explain_module.explain_rows(loaded, path, rows)
+    found = explain_module.explain_rows(loaded, path, rows, options.data)
     if options.json:
+        from zcurate.report.formats.json import json_text
+
         for facts in found:
-            sys.stdout.write(json.dumps(facts, allow_nan=False, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_text(facts) + "\n")
         return
     from zcurate.cli.render.row_explanation import print_row
 
@@ -70,7 +72,7 @@ def choose_report(words: list[str]) -> tuple[str, list[str]]:
         if words:
             refuse_data(words[0])
         raise
-    sys.stderr.write(f"{path}\n")
+    sys.stderr.write(f"{visible(path)}\n")
     return path, words
 
 

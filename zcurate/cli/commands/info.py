@@ -12,6 +12,7 @@ from zcurate.cli.completion import complete_data_or_report
 from zcurate.cli.render.numbers import rate_with_interval
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
+from zcurate.runtime.safe_text import visible
 
 PACKAGES = ("torch", "pyarrow", "pandas", "numpy", "typer", "rich", "pillow", "scikit-learn")
 """Packages whose versions are shown."""
@@ -31,7 +32,7 @@ def info(path: str | None, options: ScanOptions) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         for at, line in enumerate(value if isinstance(value, list) else [value]):
-            sys.stdout.write(f"{name if at == 0 else '':<{width}}  {line}\n")
+            sys.stdout.write(f"{name if at == 0 else '':<{width}}  {visible(str(line))}\n")
 
 
 def describe_path(path: str, options: ScanOptions) -> dict[str, Any]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+import stat
 import sys
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ReportOptions
 from zcurate.plugins import FORMATS
+from zcurate.runtime.safe_text import visible
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @with_options(ReportOptions, argument("report", "Report to list: a file, or a folder of its parts [default: the newest here].", "REPORT", complete_report))
@@ -24,26 +31,60 @@ def report(report: str | None, options: ReportOptions) -> None:
 
     startup.start()
     from zcurate.errors import UsageError
-    from zcurate.report import listing
+    from zcurate.report import listing, locations
     from zcurate.report.atomic import guard
     from zcurate.report.storage import load, newest
 
     path = report if report is not None else newest()
     if report is None:
-        sys.stderr.write(f"{path}\n")
+        sys.stderr.write(f"{visible(path)}\n")
     form = format_of(options)
     loaded = load(path, listing.column_filter(options, ids=form == "ids"))
     write = FORMATS.load(form)
     if form == "ids" and options.columns is not None:
         raise UsageError("--columns with --format ids — ids are the column `id`, `path` or `row` — leave one out")
     if options.output not in (None, "-"):
-        guard(str(options.output), [path, loaded.card["input"]["path"]])
+        guard(str(options.output), [path, *locations.known_inputs(loaded, options.data)])
+    options = dataclasses.replace(options, safe_cells=wants_safe_cells(options, form))
+    table = listing.list_rows(loaded, options, ids=form == "ids")
+    if options.safe_cells and FORMATS[form].for_spreadsheets:
+        table = with_safe_cells(table, form)
     if options.output is None or options.output == "-":
-        write(listing.list_rows(loaded, options, ids=form == "ids"), sys.stdout.buffer, options)
+        write(table, sys.stdout.buffer, options)
         sys.stdout.flush()
         return
-    table = listing.list_rows(loaded, options, ids=form == "ids")
     write_file(options.output, lambda stream: write(table, stream, options))
+
+
+def wants_safe_cells(options: ReportOptions, form: str) -> bool:
+    """Return `--safe-cells`; else whether people will see the output or open it in a spreadsheet: on a terminal, and in files for spreadsheets, not in a pipe.
+
+    Args:
+        options: as given.
+        form: output format.
+    """
+    if options.safe_cells is not None:
+        return options.safe_cells
+    if options.output not in (None, "-"):
+        return FORMATS[form].for_spreadsheets
+    if sys.stdout.isatty() or not FORMATS[form].for_spreadsheets:
+        return sys.stdout.isatty()
+    # Without a file descriptor it is no file: the output is captured.
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return False
+
+
+def with_safe_cells(table: pa.Table, form: str) -> pa.Table:
+    """Make the cells safe and say on stderr how many were changed; in a workbook text stays as it is, as it is marked as text."""
+    from zcurate.report.safe_cells import make_safe
+
+    safe, n = make_safe(table)
+    if n:
+        how = "are marked as text" if form == "xlsx" else "were changed (a ' in front, or \\x1b for a control character)"
+        advice = "--no-safe-cells writes them as they are"
+        sys.stderr.write(f"warning: {n} cells that a spreadsheet or a terminal might obey {how} — expected plain text — {advice}\n")
+    return table if form == "xlsx" else safe
 
 
 def format_of(options: ReportOptions) -> str:

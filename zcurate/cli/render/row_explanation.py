@@ -13,6 +13,7 @@ from zcurate.cli.render.charts import ABOVE, BELOW, MARK, SHADES, WIDTH, bar, ch
 from zcurate.cli.render.numbers import percent
 from zcurate.report.explain.explain import format_label
 from zcurate.report.formats.table import COLORS
+from zcurate.runtime.safe_text import visible_values
 
 COLUMNS = 80
 """Width in a pipe."""
@@ -36,7 +37,8 @@ def print_row(facts: dict[str, Any]) -> None:
     Args:
         facts: of `explain_row`.
     """
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
+    console = Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else COLUMNS)
+    facts = visible_values(facts)
     with console.capture() as page:
         for print_section in (print_heading, print_threshold, print_heldout, print_curves, print_clues, print_values, print_neighbors, print_conclusion):
             print_section(facts, console)
@@ -184,7 +186,7 @@ def print_clues(facts: dict[str, Any], console: Console) -> None:
     print_title(console, "Clues", "percentile: share of the rows that look less suspicious")
     table = make_grid("clue", "weight", "percentile", "in words", right=("weight", "percentile"))
     for entry in found:
-        table.add_row(entry["clue"], f"{entry['weight']:.2f}", percent(entry["place"]), Text(clue_words(entry)))
+        table.add_row(Text(entry["clue"]), f"{entry['weight']:.2f}", percent(entry["place"]), Text(clue_words(entry)))
     console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from zcurate.cli.render.charts import histogram
 from zcurate.cli.render.numbers import percent, rate_with_interval
 from zcurate.report.formats.table import COLORS
 from zcurate.report.report import Report
+from zcurate.runtime.safe_text import visible, visible_values
 
 N_BINS = 24
 """Of a histogram."""
@@ -27,8 +29,9 @@ def print_summary(report: Report, path: str, verbose: bool) -> None:
         verbose: also list the columns left out, the skill, the clues' weights and the time of each stage.
     """
     width = None if sys.stderr.isatty() else 80
-    console = Console(file=sys.stderr, highlight=False, width=width)
-    card = report.card
+    console = Console(file=sys.stderr, highlight=False, emoji=False, width=width)
+    report = dataclasses.replace(report, card=visible_values(report.card))
+    card, path = report.card, visible(path)
     console.print(describe_scan(report), markup=False)
     if verbose:
         for line in details(card):

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from zcurate.cli.render.numbers import decimals, percent, percent_range
+from zcurate.runtime.safe_text import visible_values
 
 WIDTH = 80
 """Columns in a pipe."""
@@ -35,7 +36,8 @@ def print_trial(facts: dict[str, Any], verbose: bool) -> None:
         facts: of a `Trial`.
         verbose: also list the planted errors that were missed.
     """
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    console = Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
+    facts = visible_values(facts)
     for line in describe_trial(facts):
         console.print(line, markup=False, soft_wrap=True)
     console.print()

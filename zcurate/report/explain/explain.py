@@ -18,7 +18,7 @@ from zcurate.encoding import targets
 from zcurate.errors import UsageError, ZcurateError, did_you_mean
 from zcurate.judge.reasons import REASONS
 from zcurate.plugins import SIGNALS
-from zcurate.report import attribution, dynamics_columns, listing
+from zcurate.report import attribution, dynamics_columns, listing, locations
 from zcurate.report.explain.similar_rows import SimilarRows, similar_rows
 from zcurate.report.formats.cells import cell_text
 from zcurate.report.formats.json import json_value
@@ -86,7 +86,7 @@ def rows_of_path(report: Report, word: str) -> list[int]:
     """Find the rows whose picture is the file `word`, relative to the current folder or as written in the input."""
     if "path" not in report.table.column_names:
         return []
-    root, paths = report.card["input"].get("root"), report.table.column("path").to_pylist()
+    root, paths = locations.root_of(report.card), report.table.column("path").to_pylist()
     wanted = os.path.abspath(word)
     return [
         row
@@ -106,19 +106,20 @@ def unknown_row_message(report: Report, word: str, keys: list[str], ids_are_numb
     return f"{word}: no such row — expected {column}{also}{hint or ' — `zcurate report` lists them'}"
 
 
-def explain_rows(report: Report, path: str, rows: list[int]) -> list[dict[str, Any]]:
+def explain_rows(report: Report, path: str, rows: list[int], data_path: str | None = None) -> list[dict[str, Any]]:
     """Collect the facts about each row.
 
     Args:
         report: a scan's result.
         path: of the report's file.
         rows: positions in the input.
+        data_path: `--data`: where the input lies; None for where the run card says.
 
     Returns:
         A dict per row; parts that the report lacks are None, `missing` names its missing columns.
     """
     try:
-        data = listing.reread_input(report, "nearest rows")
+        data = listing.reread_input(report, "nearest rows", data_path)
         similar, problem = similar_rows(data, rows), ""
     except ZcurateError as error:
         data, similar, problem = None, None, str(error)
@@ -216,7 +217,7 @@ def curve_facts(report: Report, row: int, values: dict[str, Any], regression: bo
     out: dict[str, Any] = {
         "rows": same_class.num_rows - same_class.column("loss_curve").null_count,
         "planted": planted.get("planted", 0),
-        "later_round": not report.card["partial"] and len(values["loss_curve"]) < report.card["model"]["n_epochs"][0],
+        "later_round": not report.card["partial"] and len(values["loss_curve"]) < max(report.card["model"]["n_epochs"][:1], default=0),
     }
     for name in dynamics_columns.CURVES:
         own = values[f"{name}_curve"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from zcurate.config.options import ReportOptions
 from zcurate.report.formats.cells import CHUNK
+from zcurate.runtime.safe_text import OBEYED
 
 
 def json_value(value: Any, kind: pa.DataType) -> Any:
@@ -46,4 +47,13 @@ def lines(table: pa.Table) -> Iterator[bytes]:
     kinds = {field.name: field.type for field in table.schema}
     for start in range(0, table.num_rows, CHUNK):
         for row in table.slice(start, CHUNK).to_pylist():
-            yield json.dumps({name: json_value(value, kinds[name]) for name, value in row.items()}, ensure_ascii=False).encode()
+            yield json_text({name: json_value(value, kinds[name]) for name, value in row.items()}).encode()
+
+
+def json_text(value: Any) -> str:
+    """Encode as JSON on one line, with the characters that a terminal would obey as `\\u009b`, which means the same.
+
+    Raises:
+        ValueError: NaN or infinity.
+    """
+    return OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, allow_nan=False, ensure_ascii=False))

@@ -14,6 +14,7 @@ from zcurate.config.options import ReportOptions
 from zcurate.judge.reasons import REASONS
 from zcurate.report.formats.cells import cell_text
 from zcurate.report.schema import COLUMN_DOCS
+from zcurate.runtime.safe_text import visible
 
 COLORS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
 """Of verdicts."""
@@ -34,7 +35,7 @@ def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:
         options: `columns`, `with_data`.
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    console = Console(file=text, highlight=False)
+    console = Console(file=text, highlight=False, emoji=False)
     names = list(table.column_names) if options.columns else shown_columns(table)
     if options.with_data and not options.columns:
         own = [name for name in table.column_names if name not in COLUMN_DOCS]
@@ -65,7 +66,7 @@ def render_table(table: pa.Table) -> Table:
         no_wrap = field.name in ("rank", "row", "p_incorrect", "verdict")
         min_width = min(18, max((len(item) for items in table.column("telling").to_pylist() for item in items), default=0)) if field.name == "telling" else None
         heading = HEADINGS.get(field.name, field.name)
-        grid.add_column(heading, justify="right" if is_number else "left", no_wrap=no_wrap, overflow="fold", min_width=min_width)
+        grid.add_column(Text(visible(heading)), justify="right" if is_number else "left", no_wrap=no_wrap, overflow="fold", min_width=min_width)
     for row in table.to_pylist():
         styles = {"verdict": COLORS.get(str(row.get("verdict", "")), "")}
         grid.add_row(*(Text(cell(value, name, table.schema.field(name).type), styles.get(name, "")) for name, value in row.items()))
@@ -77,9 +78,9 @@ def cell(value: Any, name: str, kind: pa.DataType) -> str:
     if value is None:
         return "–"
     if name == "reasons":
-        return REASONS.get(value[0], value[0]) if value else ""
+        return REASONS.get(value[0], visible(str(value[0]))) if value else ""
     if name == "telling":
-        return "\n".join(value)
+        return "\n".join(visible(str(word)) for word in value)
     if pa.types.is_floating(kind):
         return f"{value:.2f}" if name.startswith("p_") else f"{value:.4g}"
-    return cell_text(value, kind)
+    return visible(cell_text(value, kind))

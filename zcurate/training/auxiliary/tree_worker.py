@@ -117,7 +117,7 @@ def to_npz(arrays: dict[str, Any]) -> bytes:
 
 def from_npz(data: bytes) -> dict[str, np.ndarray]:
     """Deserialize the output of `to_npz`."""
-    with np.load(io.BytesIO(data)) as arrays:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
