@@ -35,15 +35,17 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             discard(number)
-    if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    sys.stdin = sys.stdin or reopened(0, "r")
+    sys.stdout = sys.stdout or reopened(1, "w")
+    sys.stderr = sys.stderr or reopened(2, "w")
     if isinstance(sys.stderr, io.TextIOWrapper):
         encoding = sys.stderr.encoding
         sys.stderr = ForgivingText(sys.stderr.detach(), encoding, "backslashreplace", line_buffering=True)
+
+
+def reopened(number: int, mode: str) -> io.TextIOWrapper:
+    """Make a text stream of a file descriptor, which stays open when the stream is closed."""
+    return io.TextIOWrapper(os.fdopen(number, f"{mode}b", closefd=False), "utf-8")
 
 
 def discard(number: int) -> None:

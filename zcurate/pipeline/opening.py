@@ -19,10 +19,34 @@ if TYPE_CHECKING:
     from zcurate.data.preview import Preview
     from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable, StreamedTable
+    from zcurate.report.atomic import OutputFile
     from zcurate.runtime.context import RunContext
 
 
-def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStack) -> tuple[ResidentTable | StreamedTable, RunContext]:
+def claim_output(data: Any, options: ScanOptions, stack: ExitStack) -> OutputFile | None:
+    """Refuse an output that cannot or must not be written, and keep other processes from writing it until the scan is over.
+
+    Args:
+        data: as `inputs.locate_input` returns it.
+        options: `output`.
+        stack: gives the output free when the scan is over.
+
+    Raises:
+        UsageError: the output cannot be written, or another scan is about to write it.
+    """
+    from zcurate.data.source import Source
+    from zcurate.report import atomic, storage
+
+    # Of several processes only one writes, or all write a folder together.
+    if options.output is None or environment.world_size() > 1:
+        return None
+    storage.check_output(options.output, data.path if isinstance(data, Source) else "memory", options)
+    return stack.enter_context(atomic.claimed(options.output))
+
+
+def open_table(
+    data: Any, options: ScanOptions, run: RunContext, stack: ExitStack
+) -> tuple[ResidentTable | StreamedTable, OutputFile | None, RunContext]:  # fmt: skip
     """Open the input, refuse what can be refused before training, and pass its warnings on.
 
     Args:
@@ -32,7 +56,7 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
         stack: closes what was opened when the scan is over.
 
     Returns:
-        The table, and the context with the stores it needs.
+        The table; the claim on `output`, None where there is none or several processes write; and the context with the stores it needs.
 
     Raises:
         UsageError: an option, a column or the output path cannot be used.
@@ -40,26 +64,23 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
     """
     check_first(options)
     from zcurate.data.inputs import locate_input
-    from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable
 
     data = locate_input(data, options)
-    if options.output is not None and environment.world_size() == 1:
-        from zcurate.report.storage import check_output
-
-        check_output(options.output, data.path if isinstance(data, Source) else "memory", options)
+    output = claim_output(data, options, stack)
     # Pictures may be decoded for the preview.
     store = None if options.memory is None else stack.enter_context(temporary_store(sizes=run.block_sizes))
     large = too_large(data, options, run.progress, store)
     if large is None:
-        return ResidentTable(open_dataset(data, options, run)), run
+        return ResidentTable(open_dataset(data, options, run)), output, run
     source, preview = large
     store = store or stack.enter_context(temporary_store(sizes=run.block_sizes))
     if preview.data.pictures is None:
-        return open_streamed(source, preview, options, dataclasses.replace(run, store=store))
+        table, run = open_streamed(source, preview, options, dataclasses.replace(run, store=store))
+        return table, output, run
     known = preview.data if len(preview.data.given) == preview.data.n_rows else None
     dataset = open_dataset(dataclasses.replace(source, store=store), options, run, known)
-    return ResidentTable(dataset), dataclasses.replace(run, image_store=store)
+    return ResidentTable(dataset), output, dataclasses.replace(run, image_store=store)
 
 
 def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None) -> Dataset:

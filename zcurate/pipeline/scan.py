@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zcurate.evidence.evidence import Evidence
     from zcurate.evidence.heldout import AuxiliaryPredictions
     from zcurate.judge.blocks import Judged
+    from zcurate.report.atomic import OutputFile
     from zcurate.report.report import Report
     from zcurate.report.writer import ScanResult
     from zcurate.runtime.context import RunContext
@@ -59,14 +60,14 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
     """
     run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit))
     with ExitStack() as stack:
-        table, run = open_table(data, options, run, stack)
+        table, output, run = open_table(data, options, run, stack)
         if options.resume and not table.sample.origin.digest:
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
         if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
             run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
             return finished
         result, run, checkpoint = examine(table, options, run)
-        report = save_report(result, options, run, summary_only)
+        report = save_report(result, options, output, run, summary_only)
         if checkpoint is not None and not result.card["partial"]:
             checkpoint.clear()
         if not run.store.resident:
@@ -202,15 +203,20 @@ def train_members(
     n_jobs = 2 if trees.process and environment.cpu_count() > 2 else 1
     with keep_freed_blocks(), background_executor(n_jobs) as submit:
         background = Background(submit, rows, plan.spec, run, trees)
-        background.start_auxiliary()
-        if not run.owns_process:
-            background.start_detectors()
-        observer = neighbors.representation_observer(plan.spec.judged_by)
-        evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
-        if cut_short:
-            n_epochs = len(evidence.rounds[0].error)
-            run.progress.warn(f"--time-limit: training was cut short, {n_epochs} of {plan.n_epochs} epochs in the first round — probabilities are less sure")
-        return evidence, background.columns(), background.predictions(), cut_short
+        try:
+            background.start_auxiliary()
+            if not run.owns_process:
+                background.start_detectors()
+            observer = neighbors.representation_observer(plan.spec.judged_by)
+            evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
+            if cut_short:
+                n_epochs = f"{len(evidence.rounds[0].error)} of {plan.n_epochs} epochs"
+                run.progress.warn(f"--time-limit: training was cut short, {n_epochs} in the first round — probabilities are less sure")
+            return evidence, background.columns(), background.predictions(), cut_short
+        except BaseException:
+            # The thread that waits for the trees would be waited for.
+            trees.stop()
+            raise
 
 
 def judge_rows(
@@ -280,12 +286,13 @@ def describe_scan(
     return card
 
 
-def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summary_only: bool) -> Report:
+def save_report(result: ScanResult, options: ScanOptions, output: OutputFile | None, run: RunContext, summary_only: bool) -> Report:
     """Write the report to `output`, where that is set, and return it.
 
     Args:
         result: of the scan.
         options: `output`.
+        output: claim on it; None where there is none yet.
         run: stores, processes.
         summary_only: of a large report that is written, return only its summary.
     """
@@ -294,22 +301,23 @@ def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summa
     is_chunked = not run.store.resident or (result.is_aligned and result.data.n_rows >= run.store.sizes.min_chunked_rows)
     if not is_chunked or (options.output is None and run.store.resident):
         if options.output is not None:
-            result.report.save(options.output)
+            result.report.save(options.output, output)
         return result.report
     if not run.store.resident:
         run.stage("writing")
     if options.output is not None:
-        return write_report(result, options.output, run, summary_only)
+        return write_report(result, options.output, output, run, summary_only)
     with temporary_store() as scratch:
-        return write_report(result, os.path.join(scratch.folder, "report.parquet"), run, False)
+        return write_report(result, os.path.join(scratch.folder, "report.parquet"), None, run, False)
 
 
-def write_report(result: ScanResult, path: str, run: RunContext, summary_only: bool) -> Report:
+def write_report(result: ScanResult, path: str, output: OutputFile | None, run: RunContext, summary_only: bool) -> Report:
     """Write a report chunk by chunk: one file, or with several processes a folder of parts, a part for each split of the input.
 
     Args:
         result: of the scan.
         path: of the report.
+        output: claim on it; None where there is none yet.
         run: stores, processes.
         summary_only: return only the report's summary.
     """
@@ -320,7 +328,7 @@ def write_report(result: ScanResult, path: str, run: RunContext, summary_only: b
 
     chunks = report_chunks(result, run)
     if run.processes.size == 1 or run.store.resident:
-        with atomic.whole_file(path) as temporary:
+        with atomic.whole_file(path, output) as temporary:
             write_chunks((chunk for _, chunk in chunks), temporary, result.card)
     else:
         with parts.written_by_all(path, run.processes) as folder:

@@ -6,7 +6,6 @@ import os
 
 from zcurate.errors import UsageError
 
-
 MAX_DIGITS = 9
 """Digits of a number in the environment, at most."""
 
@@ -100,7 +99,8 @@ def check() -> None:
         whole_number("MASTER_PORT", 0, 1, 65535)
         for name in ("MASTER_ADDR", "MASTER_PORT"):
             if not os.environ.get(name, "").strip():
-                raise UsageError(f"{name}: not set, with WORLD_SIZE={world_size()} — expected both or neither — start with torchrun, or unset RANK and WORLD_SIZE")
+                found = f"not set, with WORLD_SIZE={world_size()}"
+                raise UsageError(f"{name}: {found} — expected both or neither — start with torchrun, or unset RANK and WORLD_SIZE")
 
 
 def allows_bfloat16() -> bool:

@@ -76,7 +76,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
         error, other = receiver.recv()
     except EOFError:
         child.join()
-        raise lost_copy(-(child.exitcode or 0)) from None
+        raise lost_copy(max(0, -(child.exitcode or 0))) from None
     except BaseException:
         child.kill()
         raise

@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from zcurate.runtime import locks
+
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that end the program: Ctrl-C, `kill`, a closed terminal."""
 SIGNALLED = 128
 """Added to a signal's number it is the exit code of a program that the signal ended, as a shell gives it."""
 GRACE_SECONDS = 5.0
 """Time for tidying up. Python's handlers wait for calls into libraries, such as one for a message of another process that may never come."""
-leftovers: set[str] = set()
-"""Files and folders to delete where the program is ended before it could tidy up."""
+leftovers: dict[str, int | None] = {}
+"""Files and folders to delete where the program is ended before it could tidy up -> descriptor of the locked file, None where nothing is locked."""
 
 
 class Interrupted(BaseException):
@@ -72,8 +74,8 @@ def end_after_grace(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in ENDING:
         continue
     time.sleep(GRACE_SECONDS)
-    for path in tuple(leftovers):
-        delete(path)
+    for path, handle in tuple(leftovers.items()):
+        delete_own(path, handle)
     with suppress(OSError):
         os.write(2, f"{Interrupted(number)}\n".encode())
     os._exit(SIGNALLED + number)
@@ -81,11 +83,10 @@ def end_after_grace(reader: int) -> None:
 
 def leave_to_parent() -> None:
     """Undo `install` in a forked copy of the process: Ctrl-C is its parent's affair, and other signals end it as they end any process."""
-    if signal.getsignal(signal.SIGINT) is interrupt:
-        signal.set_wakeup_fd(-1)
-        for number in ENDING:
-            if signal.getsignal(number) is interrupt:
-                signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    for number in ENDING:
+        if signal.getsignal(number) is interrupt:
+            signal.set_wakeup_fd(-1)
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def delete(path: str) -> None:
@@ -97,12 +98,30 @@ def delete(path: str) -> None:
         os.unlink(path)
 
 
+def delete_own(path: str, handle: int | None) -> None:
+    """Delete a file or folder; where it is locked, only if the locked one is still at its path: after it was moved another process may have made its own.
+
+    Args:
+        path: of the file or folder.
+        handle: descriptor of the locked file or folder; None where it is not locked.
+    """
+    if handle is None or locks.is_at(handle, path):
+        delete(path)
+
+
 @contextmanager
-def deleted_at_the_end(path: str) -> Iterator[None]:
-    """Delete a temporary file or folder when the block ends, whatever the end is; one that is gone by then is fine."""
-    leftovers.add(path)
+def deleted_at_the_end(path: str, handle: int | None = None) -> Iterator[None]:
+    """Delete a temporary file or folder when the block ends, whatever the end is; one that is gone by then is fine.
+
+    Args:
+        path: of the file or folder.
+        handle: descriptor of the locked file or folder, which is closed at the end; None where it is not locked.
+    """
+    leftovers[path] = handle
     try:
         yield
     finally:
-        delete(path)
-        leftovers.discard(path)
+        delete_own(path, handle)
+        leftovers.pop(path, None)
+        if handle is not None:
+            os.close(handle)

@@ -60,7 +60,7 @@ def open_reader(source: Source, name: str | None) -> Iterator[Any]:
     Raises:
         InputError: it has disappeared, is truncated, or is not an Arrow file.
     """
-    with arrow_errors(source, name), source.open_unmapped(name) as raw:
+    with arrow_errors(source, name), source.open_seekable(name) as raw:
         start = raw.read(6)
         raw.seek(0)
         if start == b"ARROW1":

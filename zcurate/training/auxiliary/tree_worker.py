@@ -65,10 +65,15 @@ class TreeWorker:
     def __enter__(self) -> TreeWorker:
         return self
 
+    def stop(self) -> None:
+        """End the process; a thread that waits for its predictions gets none."""
+        if self.process is not None:
+            self.process.kill()
+
     def __exit__(self, *error: object) -> None:
         if self.process is None:
             return
-        self.process.kill()
+        self.stop()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             try:
@@ -95,8 +100,8 @@ class TreeWorker:
         if self.process.returncode:
             last_line = errors.decode(errors="replace").strip().rpartition("\n")[2]
             code = self.process.returncode
-            how = f"with code {code}" if code > 0 else f"by signal {-code}"
-            self.failure = f"the process ended {how}" + (f" ({last_line})" if last_line else "")
+            how = f"ended with code {code}" if code > 0 else f"was ended by signal {-code}"
+            self.failure = f"the process {how}" + (f" ({last_line})" if last_line else "")
             return {}
         arrays = from_npz(output)
         names = dict.fromkeys(key.split("/")[0] for key in arrays)
