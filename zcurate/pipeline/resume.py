@@ -90,7 +90,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         return None
     from zcurate.training import checkpoint
 
-    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint)
+    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint, run.progress.warn)
     if not options.resume:
         found.clear()
     elif found.exists():

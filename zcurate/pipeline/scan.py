@@ -113,12 +113,14 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
-        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
+        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
         card |= {"n_copies": 0 if copies is None else copies.n}
         look_again(table.sample, card, plan, run)
         is_worth_saying = copies is not None and copies.n >= MIN_COPIES * table.sample.n_rows
+        without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
         warn_in_card(card, [copies.text()] if copies is not None and is_worth_saying else [], run.progress)
+        warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
@@ -221,7 +223,7 @@ def train_members(
 
 def judge_rows(
     evidence: Evidence, columns: dict[str, np.ndarray], auxiliary: dict[str, AuxiliaryPredictions], plan: Plan, options: ScanOptions,
-    run: RunContext, cut_short: bool, trees_trouble: str,
+    run: RunContext, cut_short: bool,
 ) -> Judged:  # fmt: skip
     """Turn evidence into calibrated verdicts.
 
@@ -233,7 +235,6 @@ def judge_rows(
         options: the cut.
         run: store, processes, timings.
         cut_short: the time limit cut the training short.
-        trees_trouble: why there are no tree models; empty where there are, or none was wanted.
     """
     from zcurate.judge.blocks import JudgeRequest, judge_by_blocks
     from zcurate.judge.thresholds import Cut
@@ -241,8 +242,6 @@ def judge_rows(
     run.stage("judging")
     if len(evidence.y) >= LARGE_ROWS or not run.store.resident:
         memory.trim()
-    if trees_trouble:
-        run.progress.warn(f"tree models failed ({trees_trouble}); verdicts rely on the neural ensemble alone")
     cut = Cut(options.threshold, options.precision, options.budget)
     forbidden = too_short_reason(len(evidence.rounds[0].error), cut_short)
     judged = judge_by_blocks(JudgeRequest(evidence, columns, auxiliary, cut, plan.spec.judged_by, forbidden), run)
