@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class ForgivingText(io.TextIOWrapper):
@@ -26,6 +27,44 @@ class ForgivingText(io.TextIOWrapper):
             super().flush()
         except (OSError, ValueError):
             discard(self.fileno())
+
+
+class Stdout(io.BufferedIOBase):
+    """Standard output as a binary stream that stays open when a library closes it; after the first error what is written is dropped."""
+
+    def __init__(self) -> None:
+        self.stream, self.has_failed = sys.stdout.buffer, False
+
+    def writable(self) -> bool:
+        """Whether bytes can be written: always."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write bytes; return their number.
+
+        Raises:
+            OSError: at the first failure.
+        """
+        n_bytes = memoryview(content).nbytes
+        if not self.has_failed:
+            with self.failing_once():
+                self.stream.write(content)
+        return n_bytes
+
+    def flush(self) -> None:
+        """Write what is left; errors as for `write`."""
+        if not self.has_failed:
+            with self.failing_once():
+                self.stream.flush()
+
+    @contextmanager
+    def failing_once(self) -> Iterator[None]:
+        """Note an error of the block, and raise it."""
+        try:
+            yield
+        except OSError:
+            self.has_failed = True
+            raise
 
 
 def prepare() -> None:
@@ -71,7 +110,7 @@ def flush() -> OSError | None:
     found = None
     try:
         with reader_may_leave():
-            sys.stdout.flush()
+            pass
     except OSError as error:
         discard(1)
         found = error

@@ -21,7 +21,7 @@ from zcurate.data import discovery, image_formats, partitions, picture_manifest,
 from zcurate.errors import InputError, UsageError
 from zcurate.report.schema import ENDING
 from zcurate.runtime import interrupts, locks
-from zcurate.runtime.temporary_folder import temporary_folder
+from zcurate.runtime.temporary_folder import reason, temporary_folder
 
 CLAIM_SECONDS, WRITE_SECONDS = 2.0, 60.0
 """Wait for another process that writes the same file: one that was just killed, whose copies the system still ends; a command that does nothing else."""
@@ -49,9 +49,8 @@ class OutputFile:
             yield self.temporary
             self.publish()
         except OSError as error:
-            raise UsageError(
-                f"{self.path}: cannot be written ({error.strerror or error}) — expected room in a folder that exists — name another with -o"
-            ) from error
+            found = f"{self.path}: cannot be written ({reason(error)})"
+            raise UsageError(f"{found} — expected room in a folder that exists — free some space, or name another with -o") from error
 
     def publish(self) -> None:
         """Move the finished file to its place, with the mode of the file that was there.
@@ -119,7 +118,7 @@ def lock(path: str, temporary: str, patience: float) -> int:
             os.truncate(handle, 0)
             return handle
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another with -o") from error
+        raise UsageError(f"{path}: cannot be written ({reason(error)}) — expected a folder that you may write to — name another with -o") from error
     raise UsageError(f"{path}: another zcurate process is about to write it — expected one at a time — wait for it, or name another with -o")
 
 

@@ -19,6 +19,7 @@ from zcurate.report.storage import check_output, check_same_scan
 from zcurate.runtime import locks
 from zcurate.runtime.interrupts import delete, deleted_at_the_end
 from zcurate.runtime.process_group import ProcessGroup
+from zcurate.runtime.temporary_folder import reason
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def written_by_all(folder: str | None, processes: ProcessGroup) -> Iterator[str]
             handle = empty_folder(temporary)
             problem = None if handle is not None else f"{folder}: another zcurate process writes it — expected one at a time — wait for it, or name another"
         except OSError as error:
-            problem = f"{folder}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another"
+            problem = f"{folder}: cannot be written ({reason(error)}) — expected a folder that you may write to — name another"
     shared, problem = processes.gathered((temporary, problem))[0]
     if problem is not None:
         raise UsageError(problem)
@@ -51,7 +52,7 @@ def written_by_all(folder: str | None, processes: ProcessGroup) -> Iterator[str]
             if handle is not None and folder is not None:
                 exchange(shared, os.path.abspath(folder))
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror or error}) — expected room in a folder that exists — name another") from error
+        raise UsageError(f"{folder}: cannot be written ({reason(error)}) — expected room in a folder that exists — name another") from error
     processes.gathered("in place")
 
 

@@ -18,6 +18,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that holds no more, or of a user who may not store more."""
 
 
+def reason(error: OSError) -> str:
+    """Say in the system's words why something failed; libraries add their own to them."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 @contextmanager
 def folder_errors(folder: str) -> Iterator[None]:
     """Convert the system's errors into errors that name the folder for temporary files.
@@ -34,7 +39,7 @@ def folder_errors(folder: str) -> Iterator[None]:
 def unusable_folder(folder: str, error: OSError) -> str:
     """Write the message for a folder for temporary files that cannot take the rows."""
     if error.errno not in FULL:
-        return f"{folder}: cannot be written ({error.strerror or error}) — expected a folder for temporary files — name another with TMPDIR"
+        return f"{folder}: cannot be written ({reason(error)}) — expected a folder for temporary files — name another with TMPDIR"
     free = ""
     with suppress(OSError):
         free = f", {shutil.disk_usage(folder).free / 1e9:.2f} GB are free"
