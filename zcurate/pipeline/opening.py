@@ -10,6 +10,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError
 from zcurate.pipeline.checks import check_first
 from zcurate.pipeline.plan import LARGE_ROWS
+from zcurate.pipeline.resume import shared_facts
 from zcurate.pipeline.storage_policy import preload_torch, too_large
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.store import MemoryMappedStore, temporary_store
@@ -140,9 +141,10 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
         (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, source.path, options, preview.data)
     if n_processes > 1:
         run.stage("loading torch")
-        from zcurate.runtime import device, process_group
+        from zcurate.runtime import connection, device, process_group
 
-        run = dataclasses.replace(run, processes=process_group.join_sharded(device.pick("cpu")))
+        connection.connect(device.pick("cpu"), shared_facts(preview.data, options))
+        run = dataclasses.replace(run, processes=process_group.ShardedGroup(device.pick("cpu")))
     run.stage("reading")
     startup.load_torch_in_background(run.owns_process)
     if n_processes == 1 and source.is_delimited and not source.base:

@@ -17,7 +17,7 @@ from zcurate.errors import UsageError
 from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
+from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -159,7 +159,7 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
     """
     run.stage("loading torch")
     startup.load_torch(run.owns_process)
-    from zcurate.runtime import device, process_group
+    from zcurate.runtime import connection, device, process_group
     from zcurate.training.members import trains_one_by_one
 
     run = dataclasses.replace(run, device=device.pick(options.device if run.store.resident else "cpu"), n_threads=device.use_threads())
@@ -170,8 +170,10 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
         memory.trim()
     elif n_processes > 1:
         check_process_group(n_processes, options, plan)
+        connection.connect(run.torch_device, shared_facts(table.sample, options, plan))
         if trains_one_by_one(plan.spec, run.torch_device):
-            return dataclasses.replace(run, processes=process_group.join_group(run.torch_device, plan.spec.folds))
+            return dataclasses.replace(run, processes=process_group.DistributedGroup(run.torch_device, plan.spec.folds))
+        connection.disconnect()
         who = "rank 0 runs the scan" if run.ends_process else "every rank runs the whole scan"
         run.progress.warn(f"torchrun: only {table.sample.n_rows} rows: training is not distributed, {who}")
         leave_if_worker(run.ends_process)
