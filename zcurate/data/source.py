@@ -121,8 +121,10 @@ class Source:
                 raise InputError(f"{location}: cannot be read or decompressed ({reason}) — expected a complete file — is the download complete?") from error
         return b"".join(parts)
 
-    def open_mapped(self, file: str | None = None) -> Any:
-        """Open a file for random access, if possible without a copy in memory: memory-mapped, or block by block if remote.
+    def open_seekable(self, file: str | None = None) -> Any:
+        """Open a file for random access, if possible without a copy in memory; it is read block by block.
+
+        A local file is not memory-mapped: the process would be killed where another one truncates it.
 
         Args:
             file: one of `files`; None for the only one.
@@ -137,26 +139,10 @@ class Source:
         if self.remote is not None:
             file_object = self.remote.open(name)
             return pa.PythonFile(file_object, "r") if file_object.seekable() else pa.BufferReader(self.remote.content(name))
-        with local_errors(name):
-            return pa.memory_map(os.fsencode(name)) if os.path.getsize(name) else pa.BufferReader(b"")
-
-    def open_unmapped(self, file: str | None = None) -> Any:
-        """Open a file for random access such that no part of it stays in memory: like `open_mapped`, without the mapping.
-
-        Args:
-            file: one of `files`; None for the only one.
-
-        Raises:
-            InputError: it cannot be opened.
-        """
-        name = self.file_name(file)
-        if self.content is not None or name is None or compression_of(name) or self.remote is not None:
-            return self.open_mapped(file)
-        with local_errors(name):
-            return pa.OSFile(os.fsencode(name))
+        return self.open(name)
 
     def open_whole(self, file: str | None = None) -> Any:
-        """Open a file to read all of it: like `open_mapped`, but a remote file is fetched in one request instead of many.
+        """Open a file to read all of it: like `open_seekable`, but a remote file is fetched in one request instead of many.
 
         Args:
             file: one of `files`; None for the only one.
@@ -164,7 +150,7 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        raw = self.open_mapped(file) if self.remote is None else self.open(file)
+        raw = self.open_seekable(file) if self.remote is None else self.open(file)
         return raw if raw.seekable() else pa.BufferReader(self.read(file))
 
     def open_stream(self, file: str | None = None) -> Any:

@@ -77,7 +77,7 @@ def open_reader(source: Source, name: str | None) -> Iterator[Any]:
     Raises:
         InputError: it has disappeared, is truncated, or is not an Arrow file.
     """
-    with arrow_errors(source, name), source.open_unmapped(name) as raw:
+    with arrow_errors(source, name), source.open_seekable(name) as raw:
         yield open_ipc(raw, name or source.path)
 
 

@@ -36,7 +36,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         InputError: not an archive, no array of images or of labels, or arrays larger than what is there.
     """
     try:
-        with source.open_mapped() as raw:
+        with source.open_seekable() as raw:
             if raw.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
                 raise ValueError("a single array")
             archive = zipfile.ZipFile(raw)
