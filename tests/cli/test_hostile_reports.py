@@ -140,6 +140,8 @@ def test_values_that_contradict_each_other_are_refused(tmp_path):
 
     for rows in (range(1, n + 1), range(0, 2 * n, 2), [-1, *range(n - 1)], [0] * n, [None, *range(1, n)]):
         refuse("successive rows", "row", pa.array(rows, pa.int64()))
+    for rank in (0, -1, n + 1, 2**62):
+        refuse("ranks from", "rank", pa.array([rank] * n))
     refuse("as a verdict", "verdict", pa.array(["\x1b[31mmine"] * n).dictionary_encode())
     refuse("as a verdict", "verdict", pa.array(["incorrect", None] * (n // 2)).dictionary_encode())
     refuse("judged rows without p_incorrect", "p_incorrect", pa.nulls(n, pa.float32()))
