@@ -145,6 +145,8 @@ def test_values_that_contradict_each_other_are_refused(tmp_path):
     refuse("as a verdict", "verdict", pa.array(["\x1b[31mmine"] * n).dictionary_encode())
     refuse("as a verdict", "verdict", pa.array(["incorrect", None] * (n // 2)).dictionary_encode())
     refuse("judged rows without p_incorrect", "p_incorrect", pa.nulls(n, pa.float32()))
+    for name in ("p_incorrect", "p_hard", "p_outlier"):
+        refuse(f"judged rows without {name}", name, pa.array([float("nan")] * n, pa.float32()))
     refuse("lists of 2 values", "clues", pa.array([[0.1, 0.2]] * n, pa.list_(pa.float32())), {**whole.card, "clue_names": ["one"]})
     Report(pa.Table.from_arrays([*whole.table.columns, whole.table.column("row")], names=[*whole.table.column_names, "row"]), whole.card).save(path)
     with pytest.raises(ReportError, match="two columns 'row'"):

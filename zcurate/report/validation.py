@@ -159,7 +159,7 @@ def check_verdicts(table: pa.Table, path: str) -> None:
     judged = is_among(verdict, JUDGED)
     needed = [name for name in ("p_incorrect", "p_hard", "p_outlier", "rank", "given", *REGRESSION_ONLY) if name in table.column_names]
     for name in needed:
-        if table.column(name).null_count and (judged & pc.is_null(table.column(name)).to_numpy()).any():
+        if (judged & pc.is_null(table.column(name), nan_is_null=True).to_numpy()).any():
             raise ReportError(refusal(path, f"judged rows without {name}", "a value in each"))
 
 
