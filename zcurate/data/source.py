@@ -149,8 +149,6 @@ class Source:
         Raises:
             InputError: a file is gone.
         """
-        if self.original is not None:
-            return self.original.state()
         found = []
         for name in self.files if self.remote is None else ():
             with local_errors(name):
@@ -178,7 +176,7 @@ class Source:
 
     def check_state(self, before: tuple[tuple[int, int], ...]) -> None:
         """Refuse an input that has changed; argument and error as for `unchanged`."""
-        for name, old, new in zip((self.original or self).files, before, self.state(), strict=False):
+        for name, old, new in zip(self.files, before, self.state(), strict=False):
             if old != new:
                 raise InputError(f"{printable(name)}: changed while it was read — expected an input that stays as it is — scan it when nothing writes to it")
 
