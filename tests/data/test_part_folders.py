@@ -173,7 +173,7 @@ def test_local_parquet_is_read_without_a_copy_and_not_mapped(tmp_path):
     with where.open_seekable() as raw:
         assert isinstance(raw, pa.OSFile) and raw.seekable()
     tracemalloc.start()
-    with parquet.open_reader(where, None, whole=True) as file:
+    with parquet.open_reader(where, None, whole=True) as (file, _):
         assert file.read().num_rows == 500_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
