@@ -186,7 +186,7 @@ def test_a_file_that_is_truncated_while_it_is_read_is_an_error_and_not_the_end_o
     where = discovery.locate(str(path), None)
 
     def read_while_it_is_truncated():
-        with parquet.open_reader(where, None, whole=True) as file:
+        with parquet.open_reader(where, None, whole=True) as (file, _):
             os.truncate(path, 1000)
             file.read()
 
