@@ -296,7 +296,7 @@ def test_an_input_that_changes_during_the_scan_is_refused(more, parts, small_lim
         return judge_all(*arguments)
 
     monkeypatch.setattr(blocks, "judge_by_blocks", change_input)
-    with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
+    with pytest.raises(InputError, match="changed while it was read — expected an input that stays"):
         scan_memory_mapped(data, epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
     assert not (tmp_path / "r.parquet").exists()
 
