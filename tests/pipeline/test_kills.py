@@ -61,7 +61,7 @@ class Scan:
     def is_at(self, moment):
         if moment == "report":
             return any(path.stat().st_size for path in self.folder.glob(".zcurate-*.part"))
-        return moment == "any" or any((self.folder / f"{REPORT}.checkpoint").glob(".*.part"))
+        return moment == "any" or any((self.folder / f"{REPORT}.checkpoint" / ".part").glob("*"))
 
     def left(self):
         """What should not be there after a finished scan: other files, temporary files, processes."""

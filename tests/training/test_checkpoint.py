@@ -159,9 +159,11 @@ def test_what_is_no_checkpoint_is_told_and_nothing_of_it_is_executed(tmp_path, m
 def test_only_the_checkpoint_s_own_files_are_deleted(tmp_path):
     checkpoint, _ = warned_checkpoint(tmp_path)
     os.makedirs(checkpoint.folder)
-    mine = {"notes.txt", "model.safetensors", "round-1.safetensors.bak", ".part"}
-    for name in mine | {".running.part", ".round-0.part"}:
+    mine = {"notes.txt", "model.safetensors", "round-1.safetensors.bak", ".parts", ".tmpAbCdEf"}
+    for name in mine:
         (tmp_path / "x.checkpoint" / name).write_text("mine")
+    (tmp_path / "x.checkpoint" / ".part").mkdir()
+    (tmp_path / "x.checkpoint" / ".part" / ".tmpAbCdEf").write_text("left by a scan that was killed")
     assert not checkpoint.exists()
     train(checkpoint)
     checkpoint.clear()

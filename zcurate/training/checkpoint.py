@@ -26,14 +26,16 @@ from zcurate.errors import UsageError
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import TopKProbabilities
 from zcurate.evidence.planted import Planted
-from zcurate.runtime.interrupts import deleted_at_the_end
+from zcurate.runtime.interrupts import delete, deleted_at_the_end
 
 FORMAT = 3
 """Of the files; checkpoints of another format are refused."""
 ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
-OWN_FILE = re.compile(r"(running|round-\d+)\.safetensors|\.(running|round-\d+)\.part")
-"""Matches the names of a checkpoint's files, finished or being written."""
+UNFINISHED = ".part"
+"""Folder in that of the checkpoint where a part is written; the library makes temporary files of its own beside a file."""
+OWN_NAME = re.compile(r"(running|round-\d+)\.safetensors|" + re.escape(UNFINISHED))
+"""Matches the names of what a checkpoint makes in its folder."""
 
 
 class BrokenPartError(Exception):
@@ -69,15 +71,17 @@ class Checkpoint:
         """
         if not self.enabled:
             return
-        temporary = os.path.join(self.folder, f".{name}.part")
+        unfinished = os.path.join(self.folder, UNFINISHED)
         contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
         texts = {"facts": json.dumps(facts), "print": json.dumps({"format": FORMAT, **self.fingerprint})}
         try:
-            with suppress(FileExistsError):
-                os.mkdir(self.folder)
-            with deleted_at_the_end(temporary):
-                safetensors.numpy.save_file(contiguous, temporary, texts | {"checksum": checksum(contiguous, texts)})
-                os.replace(temporary, self.file(name))
+            for folder in (self.folder, unfinished):
+                with suppress(FileExistsError):
+                    os.mkdir(folder)
+            with deleted_at_the_end(unfinished):
+                written = os.path.join(unfinished, name)
+                safetensors.numpy.save_file(contiguous, written, texts | {"checksum": checksum(contiguous, texts)})
+                os.replace(written, self.file(name))
         except (OSError, SafetensorError) as error:
             if not self.has_warned:
                 self.warn(f"{self.folder}: the checkpoint cannot be written ({error}): if the scan is interrupted, it starts anew, or from what is there")
@@ -175,20 +179,19 @@ class Checkpoint:
         progress, n_excluded = metadata["best_progress"], metadata["n_excluded"]
         return Round(training_label, planted, columns, predictions, curves, progress, hard_row, hard_heldout, n_excluded)
 
-    def own_files(self) -> list[str]:
-        """Paths of the checkpoint's files; the folder may hold others, which are nobody's business here."""
+    def own_paths(self) -> list[str]:
+        """Paths of what the checkpoint made in its folder; the folder may hold other things, which are nobody's business here."""
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
-        return [os.path.join(self.folder, name) for name in names if OWN_FILE.fullmatch(name)]
+        return [os.path.join(self.folder, name) for name in names if OWN_NAME.fullmatch(name)]
 
     def exists(self) -> bool:
         """Whether any part was saved."""
-        return any(path.endswith(".safetensors") for path in self.own_files())
+        return any(path.endswith(".safetensors") for path in self.own_paths())
 
     def clear(self) -> None:
-        """Delete the checkpoint's files, and the folder where nothing else is in it."""
-        for path in self.own_files():
-            with suppress(OSError):
-                os.unlink(path)
+        """Delete what the checkpoint made, and the folder where nothing else is in it."""
+        for path in self.own_paths():
+            delete(path)
         with suppress(OSError):
             os.rmdir(self.folder)
 
