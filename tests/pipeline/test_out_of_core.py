@@ -271,11 +271,8 @@ def test_rows_stay_in_memory_without_a_limit_and_below_one(parts):
 
 def test_a_machine_with_too_little_memory_is_a_note(parts, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    notes = []
-    progress = NoProgress()
-    monkeypatch.setattr(progress, "note", notes.append)
-    assert storage_policy.too_large(discovery.locate(str(parts[0]), None), ScanOptions(), progress) is not None
-    assert "rows are kept in files" in notes[0]
+    found = storage_policy.too_large(discovery.locate(str(parts[0]), None), ScanOptions(), NoProgress())
+    assert found is not None and "rows are kept in files" in found.note
 
 
 def test_the_files_are_gone_after_errors(parts, small_limit, tmp_path, monkeypatch, quick):

@@ -50,7 +50,9 @@ def parse_size(text: str | int | None, name: str = "--memory") -> int | None:
 
 
 def format_size(n_bytes: float) -> str:
-    """Format bytes as `640 MB` or `3.2 GB`."""
+    """Format bytes as `12 kB`, `640 MB` or `3.2 GB`."""
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:.0f} kB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"
 
 

@@ -74,14 +74,18 @@ def open_table(
     large = too_large(data, options, run.progress, store)
     if large is None:
         return ResidentTable(open_dataset(data, options, run)), output, run
-    source, preview = large
+    source, preview = large.source, large.preview
     store = store or stack.enter_context(temporary_store(sizes=run.block_sizes))
+    table: ResidentTable | StreamedTable
     if preview.data.pictures is None:
         table, run = open_streamed(source, preview, options, dataclasses.replace(run, store=store))
-        return table, output, run
-    known = preview.data if len(preview.data.given) == preview.data.n_rows else None
-    dataset = open_dataset(dataclasses.replace(source, store=store), options, run, known)
-    return ResidentTable(dataset), output, dataclasses.replace(run, image_store=store)
+    else:
+        known = preview.data if len(preview.data.given) == preview.data.n_rows else None
+        table = ResidentTable(open_dataset(dataclasses.replace(source, store=store), options, run, known))
+        run = dataclasses.replace(run, image_store=store)
+    if large.note:
+        run.progress.note(large.note)
+    return table, output, run
 
 
 def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None) -> Dataset:

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import os
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zcurate.config import units
 from zcurate.config.options import ScanOptions
@@ -25,17 +25,28 @@ LARGE_FILE, SNIFFED_BYTES, MANY_PARTS = 1_000_000, 1 << 16, 100
 """Bytes of a file from which torch is imported while it is read; bytes searched at its beginning and end; files counted in a folder."""
 
 
-def too_large(data: Any, options: ScanOptions, progress: Progress, store: MemoryMappedStore | None = None) -> tuple[Source, Preview] | None:
+class LargeInput(NamedTuple):
+    """An input whose rows or pictures are kept in files."""
+
+    source: Source
+    """The input."""
+    preview: Preview
+    """Of its beginning."""
+    note: str
+    """Why they are kept there, for once they are read; empty where `--memory` says so."""
+
+
+def too_large(data: Any, options: ScanOptions, progress: Progress, store: MemoryMappedStore | None = None) -> LargeInput | None:
     """Find out whether a scan needs more memory than `--memory` allows, or than the machine has.
 
     Args:
         data: as `inputs.locate_input` returns it.
         options: `memory` and how to read.
-        progress: receives warnings and notes.
+        progress: receives warnings.
         store: takes the pixels of pictures decoded for the preview; None for memory.
 
     Returns:
-        The input and its preview where it does, and can be streamed; otherwise None.
+        The input where it does, and can be streamed; otherwise None.
 
     Raises:
         UsageError: `--memory` is less than any scan of this input needs.
@@ -71,10 +82,9 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     if why:
         progress.warn(f"the scan needs about {size} of memory and {bound}; rows cannot be kept in files, as {why}")
         return None
-    if not limit:
-        kept = "rows" if found.data.pictures is None else "pictures"
-        progress.note(f"the scan would need about {size} of memory and {bound}: {kept} are kept in files; --memory sets another limit")
-    return source, found
+    kept = "rows" if found.data.pictures is None else "pictures"
+    note = "" if limit else f"the scan would need about {size} of memory and {bound}: {kept} are kept in files; --memory sets another limit"
+    return LargeInput(source, found, note)
 
 
 def may_be_large(source: Source) -> bool:
