@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, RoundCount, Share, SmallCount, Widths
 
 SECOND_SPLIT_EPOCHS = 3
-AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge"]
-"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns."""
+AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge", "probe"]
+"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns,
+logistic regression on vectors."""
 
 BFLOAT16_ROWS = 5000
 """From here on the perceptron's products are taken in bfloat16 where the hardware has it."""

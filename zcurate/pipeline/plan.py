@@ -122,8 +122,9 @@ def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
         return ()
     if has_more_columns(data):
         return ("ridge",)
+    probe = ("probe",) if any(column.kind == "vector" for column in data.roles.features) and data.n_rows >= MIN_TREE_ROWS else ()
     trees = ("boosted", "forest") if model.trees and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
-    return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
+    return (*trees, *probe, "bayes") if any(column.kind == "text" for column in data.roles.features) else (*trees, *probe)
 
 
 def n_epochs_for(n_rows: int, pictures: bool) -> int:
