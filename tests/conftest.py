@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +63,3 @@ def memory_protocol(monkeypatch):
     from zcurate.data import remote
 
     monkeypatch.setitem(remote.PROTOCOLS, "memory", "")
-
-
-@pytest.fixture(autouse=True)
-def _broken_pipes_raise():
-    """Restore SIGPIPE: `report`, `explain` and `info` change it to end quietly at a closed pipe, which would affect later tests in this process."""
-    yield
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)

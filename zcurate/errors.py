@@ -4,6 +4,7 @@ ZcurateError                  first line: location: what was found - what was ex
 +-- UsageError        exit 2  an option, a column, a model spec or an output path is not usable
 +-- InputError        exit 2  a file is missing, empty or not what it claims to be
 +-- ReportError       exit 2  a report is missing, is no report, or belongs to other data
++-- ProcessError      exit 128 + signal  another process that the scan needs has ended
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ class InputError(ZcurateError):
 
 class ReportError(ZcurateError):
     """A report is missing, is no report, or belongs to other data."""
+
+
+class ProcessError(ZcurateError):
+    """Another process that the scan needs has ended."""
+
+    def __init__(self, text: str, number: int = 9) -> None:
+        """An error that ends the program as if it had got the signal itself.
+
+        Args:
+            text: the message.
+            number: of the signal that ended the other process; that of a kill where it is not known.
+        """
+        super().__init__(text)
+        self.exit_code = 128 + number
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -88,6 +88,11 @@ def test_a_missing_or_mistyped_name_of_the_card_is_refused(path):
         assert message.startswith("r.zcurate.parquet: ") and "\n" not in message
 
 
+def test_a_judged_report_has_a_threshold():
+    with pytest.raises(ReportError, match="rows are judged without a threshold"):
+        card_schema.read_card(json.dumps(put(complete_card(), ("thresholds", "p_incorrect"), None)).encode(), "r")
+
+
 def test_names_that_an_older_version_did_not_write_get_their_defaults():
     card = {name: value for name, value in complete_card().items() if name not in card_schema.defaults()}
     assert card_schema.read_card(json.dumps(card).encode(), "r") == {**complete_card(), **card_schema.defaults()}
@@ -135,9 +140,13 @@ def test_values_that_contradict_each_other_are_refused(tmp_path):
 
     for rows in (range(1, n + 1), range(0, 2 * n, 2), [-1, *range(n - 1)], [0] * n, [None, *range(1, n)]):
         refuse("successive rows", "row", pa.array(rows, pa.int64()))
+    for rank in (0, -1, n + 1, 2**62):
+        refuse("ranks from", "rank", pa.array([rank] * n))
     refuse("as a verdict", "verdict", pa.array(["\x1b[31mmine"] * n).dictionary_encode())
     refuse("as a verdict", "verdict", pa.array(["incorrect", None] * (n // 2)).dictionary_encode())
     refuse("judged rows without p_incorrect", "p_incorrect", pa.nulls(n, pa.float32()))
+    for name in ("p_incorrect", "p_hard", "p_outlier"):
+        refuse(f"judged rows without {name}", name, pa.array([float("nan")] * n, pa.float32()))
     refuse("lists of 2 values", "clues", pa.array([[0.1, 0.2]] * n, pa.list_(pa.float32())), {**whole.card, "clue_names": ["one"]})
     Report(pa.Table.from_arrays([*whole.table.columns, whole.table.column("row")], names=[*whole.table.column_names, "row"]), whole.card).save(path)
     with pytest.raises(ReportError, match="two columns 'row'"):

@@ -166,15 +166,29 @@ def test_a_broken_part_is_named(folder):
         read(folder)
 
 
-def test_local_parquet_is_memory_mapped(tmp_path):
+def test_local_parquet_is_read_without_a_copy_and_not_mapped(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), path)
     where = discovery.locate(str(path), None)
-    with where.open_mapped() as raw:
-        assert isinstance(raw, pa.MemoryMappedFile)
+    with where.open_seekable() as raw:
+        assert isinstance(raw, pa.OSFile) and raw.seekable()
     tracemalloc.start()
     with parquet.open_reader(where, None, whole=True) as file:
         assert file.read().num_rows == 500_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < os.path.getsize(path) / 4
+
+
+def test_a_file_that_is_truncated_while_it_is_read_is_an_error_and_not_the_end_of_the_process(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": np.random.default_rng(0).random(500_000)}), path)
+    where = discovery.locate(str(path), None)
+
+    def read_while_it_is_truncated():
+        with parquet.open_reader(where, None, whole=True) as file:
+            os.truncate(path, 1000)
+            file.read()
+
+    with pytest.raises(InputError, match="not a whole Parquet file"):
+        read_while_it_is_truncated()

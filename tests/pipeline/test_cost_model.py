@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from zcurate.config.options import ScanOptions
+from zcurate.config.units import format_size
 from zcurate.data import discovery, inputs, preview
 from zcurate.data.dataset import Dataset
 from zcurate.pipeline import api, cost_model
@@ -95,7 +96,7 @@ def test_the_text_names_its_units(table):
     assert " MB" in text
     assert "128x128" in text
     assert (cost_model.format_duration(4.21), cost_model.format_duration(720), cost_model.format_duration(12_600)) == ("4.2 s", "12 min", "3.5 h")
-    assert (cost_model.format_size(640e6), cost_model.format_size(3.21e9)) == ("640 MB", "3.2 GB")
+    assert (format_size(640e6), format_size(3.21e9)) == ("640 MB", "3.2 GB")
 
 
 @pytest.mark.parametrize(("ending", "is_exact"), [("csv", False), ("csv.gz", False), ("parquet", True), ("feather", True), ("jsonl", False)])

@@ -33,6 +33,7 @@ from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
 from zcurate.pipeline import api, cost_model, plan, scan, storage_policy
 from zcurate.report import ranks, report, storage
+from zcurate.runtime import memory
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.progress import NoProgress
 from zcurate.runtime.store import BlockSizes, InMemoryStore, temporary_store
@@ -270,7 +271,7 @@ def test_rows_stay_in_memory_without_a_limit_and_below_one(parts):
 
 
 def test_a_machine_with_too_little_memory_is_a_note(parts, monkeypatch):
-    monkeypatch.setattr(cost_model, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     notes = []
     progress = NoProgress()
     monkeypatch.setattr(progress, "note", notes.append)

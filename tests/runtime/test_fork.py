@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from tests.encoding.test_encoder import data_of
 from tests.small_runs import encode, train
 from zcurate.config.model_config import ModelConfig
+from zcurate.errors import ProcessError
 from zcurate.runtime import environment, fork
 from zcurate.runtime.progress import NoProgress
 from zcurate.runtime.store import SharedStore
@@ -108,9 +110,31 @@ def test_an_error_in_the_child_is_raised_in_the_parent():
     assert torch.get_num_threads() == 2
 
 
-def test_a_killed_child_is_reported():
-    with pytest.raises(MemoryError, match="ended by signal 9"):
-        train_members(True, failing(lambda: os.kill(os.getpid(), signal.SIGKILL)))
+@pytest.mark.parametrize(("number", "why"), [(signal.SIGKILL, "by signal 9, as the system does when memory runs out"), (signal.SIGTERM, "by signal 15 —")])
+def test_a_child_that_a_signal_ended_is_reported(number, why):
+    with pytest.raises(ProcessError, match=why) as caught:
+        train_members(True, failing(lambda: os.kill(os.getpid(), number)))
+    assert caught.value.exit_code == 128 + number
+
+
+def test_a_child_ends_with_its_parent_even_if_that_is_killed():
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+
+        def work(processes):
+            if processes.member_group == 1:
+                os.write(writer, str(os.getpid()).encode())
+                time.sleep(60)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        fork.run_forked(work)
+    os.waitpid(parent, 0)
+    os.close(writer)
+    os.read(reader, 20)
+    # The pipe is closed once the child is gone too.
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 def interrupted(pids):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 from tests import small_runs
 from tests.conftest import ROOT
@@ -102,18 +103,82 @@ def test_a_checkpoint_of_another_scan_is_refused_with_the_difference(tmp_path, p
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
     found = Checkpoint(str(tmp_path / "x.checkpoint"), {"seed": 1})
-    with pytest.raises(UsageError, match="is of another version: format 1 — expected 2"):
+    with pytest.raises(UsageError, match="is of another version: format 1 — expected 3"):
         found.check({"format": 1, "seed": 1})
-    found.check({"format": 2, "seed": 1})
+    found.check({"format": 3, "seed": 1})
+    os.makedirs(found.folder)
+    save_file({"x": np.zeros(3)}, found.file("running"), {"metadata": "{}", "fingerprint": '{"format": 2, "seed": 1}'})
+    with pytest.raises(UsageError, match="is of another version: format 2 — expected 3"):
+        found.load("running")
 
 
-def test_a_broken_checkpoint_is_refused(tmp_path):
-    checkpoint = Checkpoint(str(tmp_path / "x.checkpoint"), {})
+def warned_checkpoint(folder):
+    warnings = []
+    return Checkpoint(str(folder / "x.checkpoint"), {"rows": 200}, warnings.append), warnings
+
+
+def flipped(content, rng):
+    """The content with one bit changed."""
+    at, changed = rng.integers(len(content)), bytearray(content)
+    changed[at] ^= 1 << rng.integers(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("part", ["running", "round-0", "round-1"])
+def test_a_part_with_a_flipped_bit_is_told_and_trained_again(tmp_path, part, seed):
+    checkpoint, warnings = warned_checkpoint(tmp_path)
+    with pytest.raises(Killed):
+        train(checkpoint, KilledAfter(7))
+    if part == "round-1":
+        train(checkpoint)
+    with open(checkpoint.file(part), "rb") as file:
+        content = flipped(file.read(), np.random.default_rng(seed))
+    with open(checkpoint.file(part), "wb") as file:
+        file.write(content)
+    assert checkpoint.load(part) is None
+    assert_equal(train(checkpoint), train())
+    assert all(f"{part}.safetensors: " in text and "this part is trained again" in text for text in warnings) and warnings
+
+
+PICKLE = b"\x80\x04cposix\nsystem\n(S'touch executed'\ntR."
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", PICKLE, b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"{}"])
+def test_what_is_no_checkpoint_is_told_and_nothing_of_it_is_executed(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    checkpoint, warnings = warned_checkpoint(tmp_path)
     os.makedirs(checkpoint.folder)
     with open(checkpoint.file("running"), "wb") as file:
-        file.write(b"no safetensors")
-    with pytest.raises(UsageError, match="no checkpoint"):
-        checkpoint.load_epoch(0)
+        file.write(content)
+    assert checkpoint.load_epoch(0) is None
+    assert len(warnings) == 1
+    assert os.listdir(tmp_path) == ["x.checkpoint"]
+
+
+def test_only_the_checkpoint_s_own_files_are_deleted(tmp_path):
+    checkpoint, _ = warned_checkpoint(tmp_path)
+    os.makedirs(checkpoint.folder)
+    mine = {"notes.txt", "model.safetensors", "round-1.safetensors.bak", ".part"}
+    for name in mine | {".running.part", ".round-0.part"}:
+        (tmp_path / "x.checkpoint" / name).write_text("mine")
+    assert not checkpoint.exists()
+    train(checkpoint)
+    checkpoint.clear()
+    assert set(os.listdir(checkpoint.folder)) == mine
+    for name in mine:
+        (tmp_path / "x.checkpoint" / name).unlink()
+    checkpoint.clear()
+    assert not os.path.exists(checkpoint.folder)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_warning(tmp_path, monkeypatch):
+    checkpoint, warnings = warned_checkpoint(tmp_path)
+    (tmp_path / "x.checkpoint").write_text("a file of mine")
+    assert_equal(train(checkpoint), train())
+    assert len(warnings) == 1
+    assert "the checkpoint cannot be written" in warnings[0]
+    assert (tmp_path / "x.checkpoint").read_text() == "a file of mine"
 
 
 def test_after_a_time_limit_nothing_is_saved(tmp_path):

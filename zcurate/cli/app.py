@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import io
 import os
-import signal
 import sys
 import tempfile
+import time
 import traceback
 
 import typer
 
 from zcurate import __version__
+from zcurate.cli import streams
 from zcurate.cli.commands.explain import explain
 from zcurate.cli.commands.info import info
 from zcurate.cli.commands.report import report
@@ -20,12 +21,15 @@ from zcurate.cli.commands.scan import scan
 from zcurate.cli.commands.trial import trial
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import refuse_path_as_command
-from zcurate.errors import ZcurateError
-from zcurate.runtime.environment import rank
+from zcurate.errors import ProcessError, ZcurateError
+from zcurate.runtime import environment, interrupts
+from zcurate.runtime.interrupts import Interrupted
 from zcurate.runtime.safe_text import redact, shown
 
-INTERRUPTED = "interrupted — no report was written — if there is a checkpoint, --resume continues from it"
-
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE)
+"""Errors of the system that say nothing about the program: a full, broken or read-only disk, too many open files."""
+RANK_PATIENCE = 3.0
+"""Seconds that a worker rank waits before it prints its error: `torchrun` ends it earlier where another rank met the same one and said so."""
 COMMANDS = (scan, report, explain, trial, info)
 """In the order of the help."""
 EXTRA_WORDS = {"allow_extra_args": True}
@@ -36,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
@@ -56,53 +60,83 @@ def options(version: bool = typer.Option(False, "--version", help="Print the ver
 
 
 def main() -> None:
-    """Run the program and exit with one of the codes of `ExitCode`."""
+    """Run the program and exit with one of the codes of `ExitCode`, or as a shell says of a program that a signal ended."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may have bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
-    if hasattr(signal, "SIGPIPE") and {"report", "explain", "info"} & set(sys.argv[1:2]):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         refuse_path_as_command(sys.argv[1:], {command.__name__ for command in COMMANDS})
         app(prog_name="zcurate")
+    except ProcessError as error:
+        exit_with(f"error: {error}", error.exit_code)
     except ZcurateError as error:
         exit_with(f"error: {error}", ExitCode.USAGE)
-    except KeyboardInterrupt:
-        exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
+    except Interrupted as stop:
+        exit_with(str(stop), stop.exit_code)
     except SystemExit as stop:
-        # typer exits with this code on Ctrl-C and prints nothing.
-        if stop.code == ExitCode.INTERRUPTED:
-            exit_with(INTERRUPTED, ExitCode.INTERRUPTED)
+        # typer exits with 1 where the reader of the output has left.
+        if isinstance(stop.__context__, BrokenPipeError):
+            streams.discard(1)
+            sys.exit(ExitCode.DONE)
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.DONE)
     except MemoryError:
         exit_with("error: out of memory — the data did not fit — try fewer columns or a smaller sample of rows", ExitCode.BUG)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            exit_with_trace()
+        exit_with(f"error: {unwritable(error)}", ExitCode.USAGE)
     except Exception:
-        with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
-            file.write(redact(traceback.format_exc()))
-        exit_with(f"error: a bug in zcurate, not in your data — the trace is in {file.name} — please report it", ExitCode.BUG)
+        exit_with_trace()
 
 
 def program() -> None:
     """Run `main` and exit without finalizing Python: unloading torch and Arrow would take half a second, and their threads may abort meanwhile."""
     code: object = ExitCode.DONE
     try:
+        streams.prepare()
+        interrupts.install()
         main()
     except SystemExit as stop:
         code = stop.code
+    except Interrupted as stop:
+        code = stop.exit_code
+    code = code if isinstance(code, int) else ExitCode.DONE
+    if (error := streams.flush()) is not None and code == ExitCode.DONE:
+        sys.stderr.write(f"error: {shown(unwritable(error))}\n")
+        code = ExitCode.USAGE
     if not {"torch", "pyarrow"} & set(sys.modules):
-        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
-    os._exit(int(code) if isinstance(code, int) else ExitCode.DONE)
+        sys.exit(code)
+    os._exit(code)
 
 
-def exit_with(text: str, code: ExitCode) -> None:
-    """Print one line on stderr and exit."""
-    if rank() == 0:
-        sys.stderr.write(f"{shown(text)}\n")
+def unwritable(error: OSError) -> str:
+    """Write the message for a disk that is full, broken or read-only."""
+    place = f"{error.filename}" if error.filename is not None else "standard output"
+    return f"{place}: {os.strerror(error.errno or 0)} — expected room for what is written — free some space, or write elsewhere"
+
+
+def exit_with_trace() -> None:
+    """Write the trace of the current exception to a temporary file, or to stderr where that is not possible, and exit."""
+    trace = redact(traceback.format_exc())
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="zcurate-trace-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            file.write(trace)
+        where = f"in {file.name}"
+    except OSError:
+        sys.stderr.write(trace)
+        where = "above"
+    exit_with(f"error: a bug in zcurate, not in your data — the trace is {where} — please report it", ExitCode.BUG)
+
+
+def exit_with(text: str, code: int) -> None:
+    """Print one line on stderr and exit. Of several processes the first speaks; another that fails alone says so too, with its rank."""
+    number = environment.claimed_rank()
+    if number and isinstance(sys.exc_info()[1], Interrupted):
+        sys.exit(code)
+    try:
+        if number:
+            time.sleep(RANK_PATIENCE)
+        sys.stderr.write((f"rank {number}: " if number else "") + f"{shown(text)}\n")
+    except Interrupted:
+        code = code or ExitCode.INTERRUPTED
     sys.exit(code)

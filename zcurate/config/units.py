@@ -49,6 +49,11 @@ def parse_size(text: str | int | None, name: str = "--memory") -> int | None:
     return int(float(match[1]) * base ** " kmgt".index(unit[:1] or " "))
 
 
+def format_size(n_bytes: float) -> str:
+    """Format bytes as `640 MB` or `3.2 GB`."""
+    return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"
+
+
 def parse_fraction(text: str | float, name: str) -> float:
     """Parse `95%` or `0.95` as 0.95, without a check of the range.
 

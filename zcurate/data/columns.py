@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from zcurate.data.layouts import plain_column, plain_layout
 from zcurate.errors import UsageError
 
 UNREADABLE = (pa.ArrowException, OverflowError, ValueError, TypeError, NotImplementedError)
@@ -46,37 +47,14 @@ def column_array(values: Any, location: str) -> pa.Array:
 
 
 def one_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Combine the chunks of an Arrow column, and replace the layouts that Arrow has few functions for."""
-    if pa.types.is_dictionary(values.type) and str(values.type.value_type) == "string_view":
-        chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-        values = pa.chunked_array([chunk.dictionary.cast(pa.large_string()).take(chunk.indices) for chunk in chunks], pa.large_string())
-    kind = without_views(values.type)
-    if kind != values.type:
-        values = values.cast(kind)
+    """Combine the chunks of an Arrow column, in a plain layout."""
     if isinstance(values, pa.Array):
-        return values
+        return plain_layout(values)
+    values = plain_column(values)
     if values.num_chunks == 1:
         return values.chunk(0)
     combined = values.combine_chunks()
     return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
-
-
-def without_views(kind: pa.DataType) -> pa.DataType:
-    """Replace views of text and bytes, which polars has, by plain text and bytes, also within lists and structures."""
-    if str(kind) == "string_view":
-        return pa.large_string()
-    if str(kind) == "binary_view":
-        return pa.large_binary()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
-        return type_like(kind, without_views(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(without_views(field.type)) for field in kind])
-    return kind
-
-
-def type_like(kind: pa.DataType, value: pa.DataType) -> pa.DataType:
-    """Return the list type of the same layout with values of another type; the same object where the values have that type already."""
-    return kind if kind.value_type == value else pa.large_list(value) if pa.types.is_large_list(kind) else pa.list_(value)
 
 
 def pandas_array(values: Any) -> pa.Array:
@@ -139,7 +117,9 @@ def sequence_array(values: list[Any]) -> pa.Array:
 
 def text_array(values: list[Any]) -> pa.Array:
     """Write values of mixed types as text; missing ones are null."""
-    return pa.array([None if is_missing(value) else str(value) for value in values], pa.string())
+    # Half of a pair of surrogates is no character that can be written.
+    texts = [None if is_missing(value) else str(value).encode("utf-8", "backslashreplace").decode() for value in values]
+    return pa.array(texts, pa.string())
 
 
 def is_missing(value: Any) -> bool:

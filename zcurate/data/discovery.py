@@ -6,17 +6,16 @@ import dataclasses
 import glob
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import local_path
-from zcurate.data import folder_tree, image_formats, partitions, picture_folder, picture_manifest, remote
+from zcurate.data import folder_tree, image_formats, partitions, picture_folder, picture_manifest, pipes, remote
 from zcurate.data.file_names import printable
 from zcurate.data.local_files import local_errors
 from zcurate.data.source import COMPRESSIONS, Source
-from zcurate.errors import InputError, UsageError, did_you_mean
+from zcurate.errors import InputError, did_you_mean
 from zcurate.plugins import READERS
 
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
@@ -98,30 +97,27 @@ def format_of_ending(ending: str) -> str | None:
 
 def source_of(path: str, options: ScanOptions) -> Source:
     """Find the input and choose its reader, with the options that say how to read it; errors as for `locate`."""
-    return dataclasses.replace(locate(path, options.input_format), encoding=options.encoding, missing=options.missing)
+    source = locate(path, options.input_format, options.memory)
+    if source.remote is None:
+        pipes.check_regular(source.files)
+    return dataclasses.replace(source, encoding=options.encoding, missing=options.missing, memory=options.memory)
 
 
-def locate(path: str, wanted: str | None) -> Source:
-    """Find the input and choose its reader, without reading it.
+def locate(path: str, wanted: str | None, memory: str | None = None) -> Source:
+    """Find the input and choose its reader, without reading it, unless it is standard input or a pipe.
 
     Args:
         path: file, folder, glob, any of these with a protocol, or `-`.
         wanted: `--input-format`, or None.
+        memory: `--memory`, or None.
 
     Raises:
         InputError: the path does not exist, is empty or has no reader.
         UsageError: standard input without `--input-format`.
     """
     path = local_path(path)
-    if path == "-":
-        if wanted is None:
-            raise UsageError("-: standard input has no file name that shows its format — expected --input-format — try --input-format csv")
-        if READERS[wanted].needs_path:
-            raise UsageError(f"-: --input-format {wanted} cannot come from standard input — expected a table — pass a path")
-        content = sys.stdin.buffer.read()
-        if not content:
-            raise InputError("-: standard input is empty — expected a table — check the command before the pipe")
-        return Source(path, (), wanted, content)
+    if path == "-" or pipes.is_pipe(path):
+        return pipes.piped_source(path, wanted or (format_of(path) if path != "-" else None), memory)
     if remote.is_remote(path):
         return remote_source(path, wanted)
     if os.path.isdir(path):

@@ -18,7 +18,7 @@ from zcurate.arrays.sample import HEAD_ROWS, sample
 from zcurate.data.conversions import HEAD_VALUES, NEARLY_ALL, Conversion, convert_text, misfits
 from zcurate.data.dataset import ColumnKind
 from zcurate.data.numerals import NumberFormat
-from zcurate.data.values import ArrowFormat, decode_column, without_missing_words
+from zcurate.data.values import ArrowFormat, decode_column, in_calendar, without_missing_words
 from zcurate.data.vectors import common_length, fixed_size_lists, is_list, is_vector
 from zcurate.errors import UsageError, did_you_mean, listed
 
@@ -113,6 +113,9 @@ def read_column(name: str, column: pa.ChunkedArray, forced: str | None, decimal_
             n_misfits, example = misfits(raw, array)
     elif is_list(raw.type):
         array, n_misfits, example = regular_vectors(raw)
+    elif pa.types.is_temporal(raw.type):
+        array = in_calendar(raw)
+        n_misfits, example = misfits(raw.cast(pa.string()), array) if array is not raw else (0, "")
     if forced is None:
         # What carries a unit is no running number.
         has_unit = conversion is not None and isinstance(conversion.form, NumberFormat) and conversion.form.unit != ""
@@ -204,10 +207,10 @@ def like_sample(array: pa.Array, kind: pa.DataType, conversion: Conversion | Non
         if conversion is not None:
             array = conversion.apply(array)
     if array.type == kind:
-        return array
+        return in_calendar(array)
     if pa.types.is_fixed_size_list(kind):
         return fixed_size_lists(array, kind.list_size)
-    return ArrowFormat(kind).parse(array) if pa.types.is_string(array.type) else array.cast(kind, safe=False)
+    return ArrowFormat(kind).parse(array) if pa.types.is_string(array.type) else in_calendar(array).cast(kind, safe=False)
 
 
 def column_kind(array: pa.Array, name: str = "") -> tuple[ColumnKind | None, str]:

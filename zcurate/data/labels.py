@@ -21,6 +21,8 @@ from zcurate.errors import InputError, UsageError, listed
 
 MAX_CLASSES = 1000
 """Maximum number of classes; a wider softmax per row is out of scope."""
+MAX_TARGET = 1e150
+"""Largest target: variances are computed of them."""
 MAX_NAMES = 200_000
 """Characters of all names of classes together, at most: the run card repeats them."""
 MANY_VALUES = 50
@@ -321,7 +323,7 @@ def regression_labels(text: pa.Array, numbers: pa.Array | None, conversion: Conv
 
     Raises:
         UsageError: the targets are not numbers.
-        InputError: the targets are all equal.
+        InputError: the targets are all equal, or too large to compute with.
     """
     where = f"{context.location}: column '{context.column}'"
     if numbers is None or 2 * (len(numbers) - numbers.null_count) < len(text) - text.null_count:
@@ -340,6 +342,9 @@ def regression_labels(text: pa.Array, numbers: pa.Array | None, conversion: Conv
     numbers = pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
     if len(pc.unique(numbers.drop_null())) < 2:
         raise InputError(f"{where} holds one value — expected a target that varies — name another with --label COL")
+    largest = pc.max(pc.abs(numbers)).as_py()
+    if largest > MAX_TARGET:
+        raise InputError(f"{where} holds {largest:g} — expected targets of at most {MAX_TARGET:g}, whose squares are numbers — divide them by a large number")
     return Labels(numbers, Task("regression", why, declared=context.declared, missing=context.missing, conversion=conversion), tuple(warnings))
 
 

@@ -111,13 +111,15 @@ def head_of_file(name: str) -> tuple[bytes, int]:
             head = file.read(HEAD_BYTES)
             return head, len(head)
         compressed = file.read(HEAD_BYTES // 4)
-    parts, decompressor = [], pa.CompressedInputStream(pa.BufferReader(compressed), compression)
+    parts: list[bytes] = []
+    raw = pa.BufferReader(compressed)
+    decompressor = pa.CompressedInputStream(raw, compression)
     try:
-        while part := decompressor.read(1 << 12):
+        while len(parts) < HEAD_BYTES >> 12 and (part := decompressor.read(1 << 12)):
             parts.append(part)
     except (OSError, pa.ArrowInvalid):
         pass  # the bytes end in the middle of the compressed stream
-    return b"".join(parts), len(compressed)
+    return b"".join(parts), max(1, raw.tell())
 
 
 def preview_folder(source: Source, options: ScanOptions) -> Preview | None:

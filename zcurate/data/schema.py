@@ -19,7 +19,7 @@ from zcurate.data.feature_matrix import feature_matrix
 from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
-from zcurate.data.values import decode_column
+from zcurate.data.values import decode_column, key_text
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 USUAL_LABELS = ("label", "target", "class", "y")
@@ -79,15 +79,29 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     return label
 
 
+def need_ids(table: pa.Table, name: str | None, location: str) -> None:
+    """Check that the column of `--id` holds single values.
+
+    Raises:
+        InputError: it holds lists, structures or the like.
+    """
+    kind = None if name is None else table.schema.field(name).type
+    if kind is not None and (pa.types.is_nested(kind) or pa.types.is_interval(kind)):
+        raise InputError(f"{location}: --id {name} is of type {str(kind)[:60]} — expected single values such as text or numbers — name another column")
+
+
 def need_groups(table: pa.Table, group: str | None, location: str) -> None:
     """Check that `--group` tells rows apart: with one group, no member would be trained without the others.
 
     Raises:
-        InputError: all rows are in one group.
+        InputError: all rows are in one group, or its type cannot be one.
     """
-    if group is None or table.num_rows < 2:
+    if group is None:
         return
     values = decode_column(table.column(group))
+    key_text(values.slice(0, 1), f"--group {group}", location)
+    if table.num_rows < 2:
+        return
     if values.null_count == 0 and len(pc.unique(values)) == 1:
         one = f"'{values[0].as_py()}' in all {table.num_rows} rows"
         raise InputError(f"{location}: --group {group} is {one} — expected two groups or more — leave it out, or name another column")
@@ -153,6 +167,7 @@ def dataset(
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
     label = need_roles(names, options, location)
+    need_ids(table, options.id, location)
     need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
     reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}

@@ -14,6 +14,7 @@ from zcurate.data import folder_tree, partitions, remote
 from zcurate.data import remote as remote_module
 from zcurate.data.dataset import FileNotes, InputInfo
 from zcurate.data.file_names import printable
+from zcurate.data.limits import ExpandingStream, MemoryLimit
 from zcurate.data.local_files import local_errors
 from zcurate.data.remote import Remote
 from zcurate.errors import InputError
@@ -49,6 +50,8 @@ class Source:
     """The remote file system; None for local files."""
     store: MemoryMappedStore | None = field(default=None, repr=False, compare=False)
     """Memory-mapped store for decoded images; None for memory."""
+    memory: str | None = None
+    """`--memory`; None for what the machine has."""
     is_manifest: bool = False
     """The files are manifests inside the folder of pictures at `path`: their file names are relative to themselves."""
     original: Source | None = field(default=None, repr=False, compare=False)
@@ -82,18 +85,46 @@ class Source:
         """
         name = self.file_name(file)
         if self.content is not None:
-            return decompressed(pa.BufferReader(self.content), sniff_compression(self.content[:4]))
+            return decompressed(pa.BufferReader(self.content), sniff_compression(self.content[:4]), self.path)
         if name is None:
             raise InputError(f"{self.path}: no file to read — expected a file — check the path")
         if self.remote is not None:
             content = self.remote.content(name)
             self.digests[name] = len(content), hashlib.blake2b(content, digest_size=16).digest()
-            return decompressed(pa.BufferReader(content), compression_of(name))
+            return decompressed(pa.BufferReader(content), compression_of(name), name)
         with local_errors(name):
-            return decompressed(pa.OSFile(os.fsencode(name)), compression_of(name))
+            return decompressed(pa.OSFile(os.fsencode(name)), compression_of(name), name)
 
-    def open_mapped(self, file: str | None = None) -> Any:
-        """Open a file for random access, if possible without a copy in memory: memory-mapped, or block by block if remote.
+    def read(self, file: str | None = None, copies: float = 1) -> bytes:
+        """Read a whole file, decompressed.
+
+        Args:
+            file: one of `files`; None for the only one.
+            copies: times its size that the memory for what is made of it takes.
+
+        Raises:
+            InputError: it cannot be opened or decompressed, or takes more memory than there is.
+        """
+        location = self.file_name(file) or self.path
+        limit, parts, total = MemoryLimit.of(self.memory), [], 0
+        with self.open(file) as stream:
+            try:
+                if stream.seekable():
+                    limit.check(stream.size() * copies, location, "its contents")
+                    return bytes(stream.read())
+                while chunk := stream.read(CHUNK_BYTES):
+                    parts.append(chunk)
+                    total += len(chunk)
+                    limit.check(total * copies, location, "its contents")
+            except (OSError, EOFError, pa.ArrowInvalid) as error:
+                reason = printable(str(error)).partition("\n")[0][:100]
+                raise InputError(f"{location}: cannot be read or decompressed ({reason}) — expected a complete file — is the download complete?") from error
+        return b"".join(parts)
+
+    def open_seekable(self, file: str | None = None) -> Any:
+        """Open a file for random access, if possible without a copy in memory; it is read block by block.
+
+        A local file is not memory-mapped: the process would be killed where another one truncates it.
 
         Args:
             file: one of `files`; None for the only one.
@@ -104,30 +135,14 @@ class Source:
         name = self.file_name(file)
         if self.content is not None or name is None or compression_of(name):
             raw = self.open(name)
-            return raw if raw.seekable() else pa.BufferReader(raw.read())
+            return raw if raw.seekable() else pa.BufferReader(self.read(name))
         if self.remote is not None:
             file_object = self.remote.open(name)
             return pa.PythonFile(file_object, "r") if file_object.seekable() else pa.BufferReader(self.remote.content(name))
-        with local_errors(name):
-            return pa.memory_map(os.fsencode(name)) if os.path.getsize(name) else pa.BufferReader(b"")
-
-    def open_unmapped(self, file: str | None = None) -> Any:
-        """Open a file for random access such that no part of it stays in memory: like `open_mapped`, without the mapping.
-
-        Args:
-            file: one of `files`; None for the only one.
-
-        Raises:
-            InputError: it cannot be opened.
-        """
-        name = self.file_name(file)
-        if self.content is not None or name is None or compression_of(name) or self.remote is not None:
-            return self.open_mapped(file)
-        with local_errors(name):
-            return pa.OSFile(os.fsencode(name))
+        return self.open(name)
 
     def open_whole(self, file: str | None = None) -> Any:
-        """Open a file to read all of it: like `open_mapped`, but a remote file is fetched in one request instead of many.
+        """Open a file to read all of it: like `open_seekable`, but a remote file is fetched in one request instead of many.
 
         Args:
             file: one of `files`; None for the only one.
@@ -135,8 +150,8 @@ class Source:
         Raises:
             InputError: it cannot be opened.
         """
-        raw = self.open_mapped(file) if self.remote is None else self.open(file)
-        return raw if raw.seekable() else pa.BufferReader(raw.read())
+        raw = self.open_seekable(file) if self.remote is None else self.open(file)
+        return raw if raw.seekable() else pa.BufferReader(self.read(file))
 
     def open_stream(self, file: str | None = None) -> Any:
         """Open a file for one sequential read, decompressed, without a copy in memory.
@@ -150,7 +165,8 @@ class Source:
         name = self.file_name(file)
         if self.remote is None or name is None:
             return self.open(name)
-        return decompressed(pa.PythonFile(self.remote.open(name), "r"), compression_of(name))
+        size = self.remote.sizes[self.files.index(name)] if name in self.files else None
+        return decompressed(pa.PythonFile(self.remote.open(name), "r"), compression_of(name), name, size)
 
     def remote_errors(self, file: str | None) -> AbstractContextManager[None]:
         """Return a context in which exceptions of the remote file system become errors that name the file; for batch-wise reading."""
@@ -195,9 +211,19 @@ def compression_of(name: str) -> str | None:
     return COMPRESSIONS.get(os.path.splitext(remote.bare(name) if remote.is_remote(name) else name)[1].lower())
 
 
-def decompressed(raw: Any, kind: str | None) -> Any:
-    """Wrap a stream in a decompressor; return it unchanged for `kind` None."""
-    return pa.CompressedInputStream(raw, kind) if kind else raw
+def decompressed(raw: Any, kind: str | None, location: str, n_stored: int | None = None) -> Any:
+    """Wrap a stream in a decompressor that ends with an error where the file expands out of proportion; return it unchanged for `kind` None.
+
+    Args:
+        raw: the file.
+        kind: Arrow's name of the compression.
+        location: name of the file, for messages.
+        n_stored: its size [bytes]; None to ask the stream.
+    """
+    if kind is None:
+        return raw
+    n_stored = raw.size() if n_stored is None and raw.seekable() else n_stored
+    return ExpandingStream(pa.CompressedInputStream(raw, kind), n_stored, printable(location))
 
 
 def sniff_compression(head: bytes) -> str | None:

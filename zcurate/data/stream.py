@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from zcurate.data import schema as schema_module
 from zcurate.data import tables
+from zcurate.data.layouts import plain_type
 from zcurate.data.source import Source
 from zcurate.errors import InputError, listed
 from zcurate.plugins import READERS
@@ -95,7 +96,8 @@ def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | 
         heads = {}
         for file in range(group.rank, len(files), group.size):
             with source.remote_errors(files[file]):
-                heads[file] = head(source, files[file], as_text)
+                schema = head(source, files[file], as_text)
+                heads[file] = pa.schema([field.with_type(plain_type(field.type)) for field in schema], schema.metadata)
         return heads
 
     heads = {file: schema for each in gather_or_raise(read_heads, group) for file, schema in each.items()}
@@ -153,7 +155,7 @@ def record_batches(source: Source, schema: pa.Schema, file_schemas: list[pa.Sche
     assert read_batches is not None  # crack: narrows types only
     with source.remote_errors(name):
         for batch in read_batches(source, name, in_file, rows_per_batch, **options):
-            table = tables.with_partition(pa.Table.from_batches([batch]), source.partition(name))
+            table = tables.with_partition(tables.with_plain_layouts(pa.Table.from_batches([batch])), source.partition(name))
             yield from tables.cast_table(table.select(schema.names), schema).to_batches()
 
 

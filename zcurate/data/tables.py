@@ -12,6 +12,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import image_formats, image_paths, images, schema
 from zcurate.data.dataset import Dataset, ExcludedColumn, FileNotes, InputInfo
 from zcurate.data.file_names import printable
+from zcurate.data.layouts import is_odd, plain_column
 from zcurate.data.source import Source
 from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, listed
@@ -119,6 +120,14 @@ def with_unique_names(table: pa.Table) -> pa.Table:
     return table.rename_columns(unique_names(table.column_names)).replace_schema_metadata(table.schema.metadata)
 
 
+def with_plain_layouts(table: pa.Table) -> pa.Table:
+    """Replace the layouts of columns that Arrow has few functions for, see `layouts`."""
+    for position, field in enumerate(table.schema):
+        if is_odd(field.type):
+            table = table.set_column(position, field.name, plain_column(table.column(position)))
+    return table
+
+
 def unique_names(names: list[str]) -> list[str]:
     """Make column names distinct: an empty name becomes `column_N`, repeated names get `.1`, `.2`, ..."""
     unique: dict[str, None] = {}
@@ -213,7 +222,7 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
         UsageError: a column that does not exist.
     """
     location = origin.path
-    table = with_unique_names(table)
+    table = with_plain_layouts(with_unique_names(table))
     if table.num_rows == 0:
         return schema.dataset(table, origin, options)
     reserved = {str(options.label), str(options.id)} | set(schema.excluded_columns(table.column_names, options.exclude, location))
@@ -228,8 +237,8 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
     if is_encoded(column.type):
         content = column.field("bytes") if pa.types.is_struct(column.type) else column
         if pa.types.is_struct(column.type) and column.type.get_field_index("path") >= 0:
-            paths = column.field("path").cast(pa.string())
-            paths = None if paths.null_count == len(paths) else paths
+            paths = decode_column(pa.chunked_array([column.field("path")]))
+            paths = None if paths.null_count == len(paths) or not pa.types.is_string(paths.type) else paths
         without_bytes = pc.fill_null(pc.equal(pc.binary_length(content), 0), True)
         if paths is not None and pc.any(without_bytes).as_py():
             found = image_paths.find_files(pc.if_else(without_bytes, paths, pa.scalar(None, pa.string())).to_pylist(), location, options.root)

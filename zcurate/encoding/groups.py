@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
-from zcurate.data.values import decode_column, without_missing_words
+from zcurate.data.values import decode_column, key_text, without_missing_words
 from zcurate.encoding.copies import Copies
 
 
@@ -78,5 +78,10 @@ def hashed_groups(data: Dataset) -> np.ndarray:
 
 
 def group_column(data: Dataset) -> pa.Array:
-    """Return each row's group as text, (N); null where it is missing or empty."""
-    return without_missing_words(decode_column(data.table.column(str(data.roles.group))).cast(pa.string()), ("",))
+    """Return each row's group as text, (N); null where it is missing or empty.
+
+    Raises:
+        InputError: bytes that are no text.
+    """
+    values = decode_column(data.table.column(str(data.roles.group)))
+    return without_missing_words(key_text(values, f"--group {data.roles.group}", data.origin.path), ("",))

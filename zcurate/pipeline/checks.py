@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError, listed
 from zcurate.plugins import signals_for
+from zcurate.runtime import environment
 
 if TYPE_CHECKING:
     from zcurate.config.model_config import Plan
@@ -114,9 +115,10 @@ def check_first(options: ScanOptions) -> None:
     """Refuse bad options before anything is read or any heavy library is loaded.
 
     Raises:
-        UsageError: an invalid option, an unknown model, no GPU driver for `--device cuda`.
+        UsageError: an invalid option, an unknown model, an environment that cannot be, no GPU driver for `--device cuda`.
     """
     options.check()
+    environment.check()
     from zcurate.config.toml import parse_model
 
     parse_model(options.model)

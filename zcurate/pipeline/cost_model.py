@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from zcurate import plugins
 from zcurate.config.model_config import BFLOAT16_ROWS, MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS, ModelConfig, Plan
+from zcurate.config.units import format_size
 from zcurate.data.dataset import Dataset
 from zcurate.errors import listed
 from zcurate.evidence.heldout import TOP_K, is_dense
@@ -343,14 +344,6 @@ def min_bytes(plan: Plan, shape: Shape) -> int:
     return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
 
 
-def available_bytes() -> int:
-    """Memory of this machine; where it is unknown, more than any scan needs."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 60
-
-
 def estimate_lines(found: Estimate) -> list[str]:
     """Format an estimate as lines of text."""
     model, seconds = found.model, found.seconds
@@ -371,11 +364,6 @@ def format_duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def format_size(n_bytes: float) -> str:
-    """Format bytes as `640 MB` or `3.2 GB`."""
-    return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"
 
 
 def as_json(found: Estimate) -> dict[str, object]:

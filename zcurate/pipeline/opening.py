@@ -10,6 +10,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError
 from zcurate.pipeline.checks import check_first
 from zcurate.pipeline.plan import LARGE_ROWS
+from zcurate.pipeline.resume import shared_facts
 from zcurate.pipeline.storage_policy import preload_torch, too_large
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.store import MemoryMappedStore, temporary_store
@@ -19,10 +20,34 @@ if TYPE_CHECKING:
     from zcurate.data.preview import Preview
     from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable, StreamedTable
+    from zcurate.report.atomic import OutputFile
     from zcurate.runtime.context import RunContext
 
 
-def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStack) -> tuple[ResidentTable | StreamedTable, RunContext]:
+def claim_output(data: Any, options: ScanOptions, stack: ExitStack) -> OutputFile | None:
+    """Refuse an output that cannot or must not be written, and keep other processes from writing it until the scan is over.
+
+    Args:
+        data: as `inputs.locate_input` returns it.
+        options: `output`.
+        stack: gives the output free when the scan is over.
+
+    Raises:
+        UsageError: the output cannot be written, or another scan is about to write it.
+    """
+    from zcurate.data.source import Source
+    from zcurate.report import atomic, storage
+
+    # Of several processes only one writes, or all write a folder together.
+    if options.output is None or environment.world_size() > 1:
+        return None
+    storage.check_output(options.output, data.path if isinstance(data, Source) else "memory", options)
+    return stack.enter_context(atomic.claimed(options.output))
+
+
+def open_table(
+    data: Any, options: ScanOptions, run: RunContext, stack: ExitStack
+) -> tuple[ResidentTable | StreamedTable, OutputFile | None, RunContext]:  # fmt: skip
     """Open the input, refuse what can be refused before training, and pass its warnings on.
 
     Args:
@@ -32,7 +57,7 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
         stack: closes what was opened when the scan is over.
 
     Returns:
-        The table, and the context with the stores it needs.
+        The table; the claim on `output`, None where there is none or several processes write; and the context with the stores it needs.
 
     Raises:
         UsageError: an option, a column or the output path cannot be used.
@@ -40,26 +65,23 @@ def open_table(data: Any, options: ScanOptions, run: RunContext, stack: ExitStac
     """
     check_first(options)
     from zcurate.data.inputs import locate_input
-    from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable
 
     data = locate_input(data, options)
-    if options.output is not None and environment.world_size() == 1:
-        from zcurate.report.storage import check_output
-
-        check_output(options.output, data.path if isinstance(data, Source) else "memory", options)
+    output = claim_output(data, options, stack)
     # Pictures may be decoded for the preview.
     store = None if options.memory is None else stack.enter_context(temporary_store(sizes=run.block_sizes))
     large = too_large(data, options, run.progress, store)
     if large is None:
-        return ResidentTable(open_dataset(data, options, run)), run
+        return ResidentTable(open_dataset(data, options, run)), output, run
     source, preview = large
     store = store or stack.enter_context(temporary_store(sizes=run.block_sizes))
     if preview.data.pictures is None:
-        return open_streamed(source, preview, options, dataclasses.replace(run, store=store))
+        table, run = open_streamed(source, preview, options, dataclasses.replace(run, store=store))
+        return table, output, run
     known = preview.data if len(preview.data.given) == preview.data.n_rows else None
     dataset = open_dataset(dataclasses.replace(source, store=store), options, run, known)
-    return ResidentTable(dataset), dataclasses.replace(run, image_store=store)
+    return ResidentTable(dataset), output, dataclasses.replace(run, image_store=store)
 
 
 def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None) -> Dataset:
@@ -119,9 +141,10 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
         (storage.check_output if n_processes == 1 else parts.check_parts_output)(options.output, source.path, options, preview.data)
     if n_processes > 1:
         run.stage("loading torch")
-        from zcurate.runtime import device, process_group
+        from zcurate.runtime import connection, device, process_group
 
-        run = dataclasses.replace(run, processes=process_group.join_sharded(device.pick("cpu")))
+        connection.connect(device.pick("cpu"), shared_facts(preview.data, options))
+        run = dataclasses.replace(run, processes=process_group.ShardedGroup(device.pick("cpu")))
     run.stage("reading")
     startup.load_torch_in_background(run.owns_process)
     if n_processes == 1 and source.is_delimited and not source.base:

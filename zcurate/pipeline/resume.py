@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MIN_VISITS, MIN_PICTURE_VISITS = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints even without `--resume`: about half a minute on two cores."""
+MAX_SHARED_LABELS = 100_000
+"""Labels that processes of one scan compare."""
 CUTS = ("threshold", "precision", "budget")
 """Options that change the verdicts but not the evidence: a finished report with another cut has to be judged anew."""
 
@@ -67,6 +69,23 @@ def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str,
     return plain
 
 
+def shared_facts(dataset: Dataset, options: ScanOptions, plan: Plan | None = None) -> dict[str, Any]:
+    """Describe what all processes of one scan must have in common.
+
+    Args:
+        dataset: all rows, or a preview of an input that is kept in files.
+        options: every setting.
+        plan: what will be trained; None before it is known.
+    """
+    labels = hashlib.blake2b(repr(dataset.given.slice(0, MAX_SHARED_LABELS).to_pylist()).encode(), digest_size=8)
+    facts = {"rows": dataset.n_rows, "bytes": dataset.origin.n_bytes, "columns": dataset.table.num_columns, "labels (hash)": labels.hexdigest()}
+    # Copies of a folder of pictures on several machines differ in the times of their files, which are in the digest.
+    facts |= {} if plan is None or dataset.origin.format == "folder" else {"content (hash)": dataset.origin.digest}
+    chosen = {name: str(getattr(options, name)) for name in ("label", "task", "group", "exclude", "seed", "device", "epochs", "memory")}
+    model = {} if plan is None else {"model": json.dumps(plan.spec.as_dict() | {"n_epochs": plan.n_epochs}, sort_keys=True, default=str)}
+    return {"rows kept": "in files" if plan is None else "in memory", **facts, **chosen, **model}
+
+
 def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: dict[str, Any], run: RunContext) -> Checkpoint | None:
     """Open the checkpoint next to the report, where `--resume` is set or the training is long; None for no checkpoint.
 
@@ -90,7 +109,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         return None
     from zcurate.training import checkpoint
 
-    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint)
+    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint, run.progress.warn)
     if not options.resume:
         found.clear()
     elif found.exists():

@@ -17,7 +17,7 @@ from zcurate.errors import UsageError
 from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report
+from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zcurate.evidence.evidence import Evidence
     from zcurate.evidence.heldout import AuxiliaryPredictions
     from zcurate.judge.blocks import Judged
+    from zcurate.report.atomic import OutputFile
     from zcurate.report.report import Report
     from zcurate.report.writer import ScanResult
     from zcurate.runtime.context import RunContext
@@ -59,14 +60,14 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
     """
     run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit))
     with ExitStack() as stack:
-        table, run = open_table(data, options, run, stack)
+        table, output, run = open_table(data, options, run, stack)
         if options.resume and not table.sample.origin.digest:
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
         if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
             run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
             return finished
         result, run, checkpoint = examine(table, options, run)
-        report = save_report(result, options, run, summary_only)
+        report = save_report(result, options, output, run, summary_only)
         if checkpoint is not None and not result.card["partial"]:
             checkpoint.clear()
         if not run.store.resident:
@@ -112,12 +113,14 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
-        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short, trees.failure)
+        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short)
         card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
         card |= {"n_copies": 0 if copies is None else copies.n}
         look_again(table.sample, card, plan, run)
         is_worth_saying = copies is not None and copies.n >= MIN_COPIES * table.sample.n_rows
+        without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
         warn_in_card(card, [copies.text()] if copies is not None and is_worth_saying else [], run.progress)
+        warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
 
@@ -156,7 +159,7 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
     """
     run.stage("loading torch")
     startup.load_torch(run.owns_process)
-    from zcurate.runtime import device, process_group
+    from zcurate.runtime import connection, device, process_group
     from zcurate.training.members import trains_one_by_one
 
     run = dataclasses.replace(run, device=device.pick(options.device if run.store.resident else "cpu"), n_threads=device.use_threads())
@@ -167,8 +170,10 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
         memory.trim()
     elif n_processes > 1:
         check_process_group(n_processes, options, plan)
+        connection.connect(run.torch_device, shared_facts(table.sample, options, plan))
         if trains_one_by_one(plan.spec, run.torch_device):
-            return dataclasses.replace(run, processes=process_group.join_group(run.torch_device, plan.spec.folds))
+            return dataclasses.replace(run, processes=process_group.DistributedGroup(run.torch_device, plan.spec.folds))
+        connection.disconnect()
         who = "rank 0 runs the scan" if run.ends_process else "every rank runs the whole scan"
         run.progress.warn(f"torchrun: only {table.sample.n_rows} rows: training is not distributed, {who}")
         leave_if_worker(run.ends_process)
@@ -202,20 +207,25 @@ def train_members(
     n_jobs = 2 if trees.process and environment.cpu_count() > 2 else 1
     with keep_freed_blocks(), background_executor(n_jobs) as submit:
         background = Background(submit, rows, plan.spec, run, trees)
-        background.start_auxiliary()
-        if not run.owns_process:
-            background.start_detectors()
-        observer = neighbors.representation_observer(plan.spec.judged_by)
-        evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
-        if cut_short:
-            n_epochs = len(evidence.rounds[0].error)
-            run.progress.warn(f"--time-limit: training was cut short, {n_epochs} of {plan.n_epochs} epochs in the first round — probabilities are less sure")
-        return evidence, background.columns(), background.predictions(), cut_short
+        try:
+            background.start_auxiliary()
+            if not run.owns_process:
+                background.start_detectors()
+            observer = neighbors.representation_observer(plan.spec.judged_by)
+            evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
+            if cut_short:
+                n_epochs = f"{len(evidence.rounds[0].error)} of {plan.n_epochs} epochs"
+                run.progress.warn(f"--time-limit: training was cut short, {n_epochs} in the first round — probabilities are less sure")
+            return evidence, background.columns(), background.predictions(), cut_short
+        except BaseException:
+            # The thread that waits for the trees would be waited for.
+            trees.stop()
+            raise
 
 
 def judge_rows(
     evidence: Evidence, columns: dict[str, np.ndarray], auxiliary: dict[str, AuxiliaryPredictions], plan: Plan, options: ScanOptions,
-    run: RunContext, cut_short: bool, trees_trouble: str,
+    run: RunContext, cut_short: bool,
 ) -> Judged:  # fmt: skip
     """Turn evidence into calibrated verdicts.
 
@@ -227,7 +237,6 @@ def judge_rows(
         options: the cut.
         run: store, processes, timings.
         cut_short: the time limit cut the training short.
-        trees_trouble: why there are no tree models; empty where there are, or none was wanted.
     """
     from zcurate.judge.blocks import JudgeRequest, judge_by_blocks
     from zcurate.judge.thresholds import Cut
@@ -235,8 +244,6 @@ def judge_rows(
     run.stage("judging")
     if len(evidence.y) >= LARGE_ROWS or not run.store.resident:
         memory.trim()
-    if trees_trouble:
-        run.progress.warn(f"tree models failed ({trees_trouble}); verdicts rely on the neural ensemble alone")
     cut = Cut(options.threshold, options.precision, options.budget)
     forbidden = too_short_reason(len(evidence.rounds[0].error), cut_short)
     judged = judge_by_blocks(JudgeRequest(evidence, columns, auxiliary, cut, plan.spec.judged_by, forbidden), run)
@@ -280,12 +287,13 @@ def describe_scan(
     return card
 
 
-def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summary_only: bool) -> Report:
+def save_report(result: ScanResult, options: ScanOptions, output: OutputFile | None, run: RunContext, summary_only: bool) -> Report:
     """Write the report to `output`, where that is set, and return it.
 
     Args:
         result: of the scan.
         options: `output`.
+        output: claim on it; None where there is none yet.
         run: stores, processes.
         summary_only: of a large report that is written, return only its summary.
     """
@@ -294,22 +302,23 @@ def save_report(result: ScanResult, options: ScanOptions, run: RunContext, summa
     is_chunked = not run.store.resident or (result.is_aligned and result.data.n_rows >= run.store.sizes.min_chunked_rows)
     if not is_chunked or (options.output is None and run.store.resident):
         if options.output is not None:
-            result.report.save(options.output)
+            result.report.save(options.output, output)
         return result.report
     if not run.store.resident:
         run.stage("writing")
     if options.output is not None:
-        return write_report(result, options.output, run, summary_only)
+        return write_report(result, options.output, output, run, summary_only)
     with temporary_store() as scratch:
-        return write_report(result, os.path.join(scratch.folder, "report.parquet"), run, False)
+        return write_report(result, os.path.join(scratch.folder, "report.parquet"), None, run, False)
 
 
-def write_report(result: ScanResult, path: str, run: RunContext, summary_only: bool) -> Report:
+def write_report(result: ScanResult, path: str, output: OutputFile | None, run: RunContext, summary_only: bool) -> Report:
     """Write a report chunk by chunk: one file, or with several processes a folder of parts, a part for each split of the input.
 
     Args:
         result: of the scan.
         path: of the report.
+        output: claim on it; None where there is none yet.
         run: stores, processes.
         summary_only: return only the report's summary.
     """
@@ -320,7 +329,7 @@ def write_report(result: ScanResult, path: str, run: RunContext, summary_only: b
 
     chunks = report_chunks(result, run)
     if run.processes.size == 1 or run.store.resident:
-        with atomic.whole_file(path) as temporary:
+        with atomic.whole_file(path, output) as temporary:
             write_chunks((chunk for _, chunk in chunks), temporary, result.card)
     else:
         with parts.written_by_all(path, run.processes) as folder:

@@ -20,6 +20,8 @@ NEAR_PERFECT = 0.995
 """Held-out balanced accuracy from which one looks for a column that gives the label away; by taste."""
 ONE_COLUMN_ROWS, MIN_CLASS_ROWS = 5_000, 10
 """Rows on which single columns are tried, at most, and rows of each class that this needs."""
+MAX_FLOAT32 = 3.4e38
+"""Largest number that trees are fitted to."""
 MAX_OPTIONS = 5
 """Columns that the advice names."""
 
@@ -103,7 +105,9 @@ def columns_that_suffice(data: Dataset, skill: float) -> tuple[Leak, ...]:
         codes = array.dictionary_encode().indices if column.kind == "category" else array
         if pa.types.is_temporal(codes.type):
             codes = codes.cast(pa.time64("us") if pa.types.is_time(codes.type) else pa.timestamp("us"), safe=False).cast(pa.int64())
-        x = np.nan_to_num(pc.cast(codes, pa.float64(), safe=False).to_numpy(zero_copy_only=False), nan=-1.0)[:, None]
+        numbers = np.nan_to_num(pc.cast(codes, pa.float64(), safe=False).to_numpy(zero_copy_only=False), nan=-1.0)
+        # scikit-learn's trees compute with float32.
+        x = np.clip(numbers, -MAX_FLOAT32, MAX_FLOAT32)[:, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=4 * data.n_classes, min_samples_leaf=3, random_state=0)
         if cross_val_score(tree, x[y >= 0], y[y >= 0], cv=2, scoring="balanced_accuracy").mean() >= NEAR_PERFECT:
             found.append(Leak((column.name,), "alone predicts the label almost without error"))

@@ -14,7 +14,7 @@ from zcurate.config import units
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError
 from zcurate.pipeline.checks import check_first
-from zcurate.runtime import environment, startup
+from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     shape = cost_model.shape_of(found.data, plan.spec)
     local_shape = dataclasses.replace(shape, n_rows=ceil(shape.n_rows / environment.world_size()))
     in_memory, streamed = cost_model.peak_bytes(plan, shape), cost_model.min_bytes(plan, local_shape)
-    allowed = limit or cost_model.available_bytes() // environment.local_world_size()
+    allowed = limit or memory.available_bytes() // environment.local_world_size()
     if in_memory <= allowed:
         return None
-    bound = f"--memory {options.memory}" if limit else f"this machine has {cost_model.format_size(allowed)}"
+    bound = f"--memory {options.memory}" if limit else f"this machine has {units.format_size(allowed)}"
     why = profile.why_not_streamed(found, source)
     if limit and (why or streamed > allowed):
         n_bytes = in_memory if why else min(in_memory, streamed)
-        needed = f"the scan needs about {cost_model.format_size(n_bytes)}" + (f", as {why}" if why else " even with rows in files")
+        needed = f"the scan needs about {units.format_size(n_bytes)}" + (f", as {why}" if why else " even with rows in files")
         raise UsageError(f"{bound}: {needed} — expected at least that much — try --memory {ceil(n_bytes / 1e8) * 100}MB")
-    size = cost_model.format_size(in_memory)
+    size = units.format_size(in_memory)
     if why:
         progress.warn(f"the scan needs about {size} of memory and {bound}; rows cannot be kept in files, as {why}")
         return None
@@ -84,7 +84,6 @@ def may_be_large(path: str) -> bool:
     Args:
         path: of a file or folder, or a glob.
     """
-    from zcurate.pipeline import cost_model
 
     try:
         if os.path.isdir(path):
@@ -95,7 +94,7 @@ def may_be_large(path: str) -> bool:
             size = sum(os.path.getsize(name) for name in glob.glob(path, recursive=True)) if not os.path.isfile(path) else os.path.getsize(path)
     except OSError:
         return False
-    return size > cost_model.available_bytes() / 40
+    return size > memory.available_bytes() / 40
 
 
 def preload_torch(data: Any, named: tuple[str | None, ...], owns_process: bool) -> None:

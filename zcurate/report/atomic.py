@@ -1,46 +1,142 @@
-"""Write files atomically, and never over the input."""
+"""Write files atomically, one process at a time, and never over the input.
+
+A file is written beside its place under a name that follows from its own, `.zcurate-<hash>.part`, and then renamed. The temporary file is locked from the
+moment a command means to write: a second command is told, and what a killed one left is taken over by the next one that writes the same file.
+"""
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 from zcurate.config.units import local_path
-from zcurate.data import discovery, partitions, remote
+from zcurate.data import discovery, image_formats, partitions, picture_manifest, remote
 from zcurate.errors import InputError, UsageError
 from zcurate.report.schema import ENDING
+from zcurate.runtime import interrupts, locks
+from zcurate.runtime.temporary_folder import reason, temporary_folder
+
+CLAIM_SECONDS, WRITE_SECONDS = 2.0, 60.0
+"""Wait for another process that writes the same file: one that was just killed, whose copies the system still ends; a command that does nothing else."""
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that this process alone may write."""
+
+    path: str
+    """As the user typed it."""
+    target: str
+    """What is replaced: the file that a link leads to, or an address."""
+    temporary: str
+    """What is filled; `target` itself for a device or a pipe."""
+
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """Yield the path of the file to fill, and put it in its place at the end.
+
+        Raises:
+            UsageError: the disk is full, or the folder cannot be written to any more.
+        """
+        try:
+            yield self.temporary
+            self.publish()
+        except OSError as error:
+            found = f"{self.path}: cannot be written ({reason(error)})"
+            raise UsageError(f"{found} — expected room in a folder that exists — free some space, or name another with -o") from error
+
+    def publish(self) -> None:
+        """Move the finished file to its place, with the mode of the file that was there.
+
+        Raises:
+            UsageError: it cannot be uploaded; it is kept then.
+        """
+        if self.temporary == self.target:
+            return
+        if not remote.is_remote(self.target):
+            exists = os.path.exists(self.target)
+            os.chmod(self.temporary, stat.S_IMODE(os.stat(self.target).st_mode) if exists else 0o666 & ~current_umask())
+            os.replace(self.temporary, self.target)
+            return
+        try:
+            remote.put(self.temporary, self.target)
+        except InputError as error:
+            handle, kept = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(self.temporary)[1])
+            os.close(handle)
+            shutil.move(self.temporary, kept)
+            raise UsageError(f"{error} — the file that was to be uploaded is kept in {kept}") from error
 
 
 @contextmanager
-def whole_file(path: str) -> Iterator[str]:
+def claimed(path: str, patience: float = CLAIM_SECONDS) -> Iterator[OutputFile]:
+    """Keep other processes from writing a file, from before it is known what to write; what was not written is deleted.
+
+    Args:
+        path: of the file, or an address, which is not locked.
+        patience: seconds to wait for another process.
+
+    Raises:
+        UsageError: it cannot be written to, or another process is about to write it.
+    """
+    path = local_path(path)
+    if remote.is_remote(path):
+        with temporary_folder() as folder:
+            yield OutputFile(path, path, os.path.join(folder, f"upload{os.path.splitext(path)[1]}"))
+        return
+    check_place(path)
+    # A link stays: the file that it leads to is replaced.
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        yield OutputFile(path, target, target)
+        return
+    temporary = temporary_name(target, ".part")
+    with interrupts.deleted_at_the_end(temporary, lock(path, temporary, patience)):
+        yield OutputFile(path, target, temporary)
+
+
+def lock(path: str, temporary: str, patience: float) -> int:
+    """Make and lock an empty temporary file; return its descriptor.
+
+    Args:
+        path: of the file that it will become, for messages.
+        temporary: its path.
+        patience: seconds to wait for another process.
+
+    Raises:
+        UsageError: the folder cannot be written to, or another process holds the file.
+    """
+    try:
+        handle = locks.lock_file(temporary, patience)
+        if handle is not None:
+            os.truncate(handle, 0)
+            return handle
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({reason(error)}) — expected a folder that you may write to — name another with -o") from error
+    raise UsageError(f"{path}: another zcurate process is about to write it — expected one at a time — wait for it, or name another with -o")
+
+
+@contextmanager
+def whole_file(path: str, claim: OutputFile | None = None) -> Iterator[str]:
     """Yield the path of a temporary file to fill, and move it to `path` at the end.
 
     A local file is written in the same folder and renamed; a remote one is written to the local temporary folder and uploaded.
 
+    Args:
+        path: of the file, or an address.
+        claim: on it; None to wait for one.
+
     Raises:
         UsageError: `path` cannot be written to; after a failed upload the temporary file stays.
     """
-    path = local_path(path)
-    is_remote = remote.is_remote(path)
-    handle, temporary = tempfile.mkstemp(prefix="zcurate-", suffix=os.path.splitext(path)[1]) if is_remote else temporary_next_to(path)
-    os.close(handle)
-    try:
+    with nullcontext(claim) if claim is not None else claimed(path, WRITE_SECONDS) as output, output.writing() as temporary:
         yield temporary
-        if not is_remote:
-            os.chmod(temporary, 0o666 & ~current_umask())
-            os.replace(temporary, path)
-            return
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    try:
-        remote.put(temporary, path)
-    except InputError as error:
-        raise UsageError(f"{error} — the file that was to be uploaded is kept in {temporary}") from error
-    os.unlink(temporary)
 
 
 def guard(path: str, protected: list[str]) -> None:
@@ -66,10 +162,26 @@ def is_same(path: str, other: str) -> bool:
         return path == other.rstrip("/") or inside
     if not os.path.exists(path):
         return False
+    if other == "-":
+        return is_standard_input(path)
     if os.path.isdir(other):
-        return any(os.path.samefile(path, part) for part in parts_in(other))
+        is_picture = image_formats.is_image_name(path) or os.path.basename(path).lower() in picture_manifest.FORMATS
+        return (is_picture and is_below(path, other)) or any(os.path.samefile(path, part) for part in parts_in(other))
     matches = glob.glob(other, recursive=True) if discovery.has_pattern(other) else []
     return any(os.path.samefile(path, one) for one in [other, *matches] if os.path.exists(one))
+
+
+def is_standard_input(path: str) -> bool:
+    """Return whether a file is what standard input reads."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(0))
+    except OSError:
+        return False
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether an existing file is in a folder or its sub-folders, wherever links lead."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ""))
 
 
 def parts_in(folder: str) -> list[str]:
@@ -87,21 +199,28 @@ def current_umask() -> int:
     return mask
 
 
-def temporary_next_to(path: str) -> tuple[int, str]:
-    """Open a temporary file in the folder of `path`; return its handle and its path.
+def check_place(path: str) -> None:
+    """Refuse a path where no file can be.
 
     Raises:
-        UsageError: the folder is missing or cannot be written to.
+        UsageError: the folder is missing, or the path is a folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"{path}: no folder {folder} — expected an existing folder — create it or name another with -o")
     if os.path.isdir(path):
         raise UsageError(f"{path}: is a folder — expected a file to write — try -o {os.path.join(path, 'report' + ENDING)}")
-    try:
-        return tempfile.mkstemp(prefix=".zcurate-", suffix=".part", dir=folder)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another with -o") from error
+
+
+def temporary_name(target: str, ending: str) -> str:
+    """Name the temporary file beside a file, always the same one: a name of any length is possible, and what was left is found again.
+
+    Args:
+        target: path of the file.
+        ending: of the temporary name.
+    """
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".zcurate-{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}{ending}")
 
 
 def default_path(stem: str) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
+from zcurate.data.values import in_calendar
 from zcurate.encoding.targets import TargetScale, class_codes
 from zcurate.evidence.evidence import Evidence, given_view
 from zcurate.evidence.heldout import entropies, given_probability, margins
@@ -57,7 +58,7 @@ def build_report(
     def input_columns() -> dict[str, pa.Array]:
         fields: dict[str, pa.Array] = {"row": pa.array(np.arange(n))}
         if data.roles.id is not None:
-            fields["id"] = data.table.column(data.roles.id).combine_chunks()
+            fields["id"] = writable_ids(data.table.column(data.roles.id).combine_chunks())
         if data.paths is not None:
             fields["path"] = data.paths
         if data.splits is not None:
@@ -119,6 +120,15 @@ class RowScatter:
         out = self.put(values, np.nan, np.float64)
         missing = np.isnan(out)
         return pa.array(np.where(missing, 0, out).round().astype(np.int32), mask=missing if missing.any() else None)
+
+
+def writable_ids(ids: pa.Array) -> pa.Array:
+    """Write ids that are times as text where one is outside the years that Python knows; other ids stay as they are.
+
+    Args:
+        ids: (N) or in chunks.
+    """
+    return ids if in_calendar(ids) is ids else ids.cast(pa.string())
 
 
 def verdict_column(scatter: RowScatter, code: np.ndarray) -> pa.Array:

@@ -216,6 +216,10 @@ class RunCard(msgspec.Struct):
     n_copies_disagree: Count = 0
     heldout: dict[str, float] = {}
 
+    def __post_init__(self) -> None:
+        if self.judged and self.thresholds.p_incorrect is None:
+            raise ValueError("rows are judged without a threshold")
+
 
 def read_card(raw: bytes, path: str) -> dict[str, Any]:
     """Decode and check a run card.

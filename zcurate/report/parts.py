@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import remote
 from zcurate.data.dataset import Dataset
 from zcurate.errors import UsageError
-from zcurate.report.atomic import current_umask, guard
+from zcurate.report.atomic import current_umask, guard, temporary_name
 from zcurate.report.schema import ENDING
 from zcurate.report.storage import check_output, check_same_scan
+from zcurate.runtime import locks
+from zcurate.runtime.interrupts import delete, deleted_at_the_end
 from zcurate.runtime.process_group import ProcessGroup
+from zcurate.runtime.temporary_folder import reason
 
 
 @contextmanager
@@ -32,43 +33,64 @@ def written_by_all(folder: str | None, processes: ProcessGroup) -> Iterator[str]
     Raises:
         UsageError: the folder cannot be written.
     """
-    temporary, problem = None, None
+    temporary, handle, problem = None, None, None
     if processes.rank == 0:
         assert folder is not None  # crack: narrows types only
+        temporary = temporary_name(os.path.abspath(folder), ".parts")
         try:
-            temporary = tempfile.mkdtemp(prefix=".zcurate-", suffix=".part", dir=os.path.dirname(os.path.abspath(folder)))
-            os.chmod(temporary, 0o777 & ~current_umask())
+            handle = empty_folder(temporary)
+            problem = None if handle is not None else f"{folder}: another zcurate process writes it — expected one at a time — wait for it, or name another"
         except OSError as error:
-            problem = f"{folder}: cannot be written ({error.strerror}) — expected a folder that you may write to — name another"
+            problem = f"{folder}: cannot be written ({reason(error)}) — expected a folder that you may write to — name another"
     shared, problem = processes.gathered((temporary, problem))[0]
     if problem is not None:
         raise UsageError(problem)
     try:
-        yield shared
-        processes.gathered("written")
-        if temporary is not None and folder is not None:
-            exchange(temporary, folder)
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with nullcontext() if handle is None else deleted_at_the_end(shared, handle):
+            yield shared
+            processes.gathered("written")
+            if handle is not None and folder is not None:
+                exchange(shared, os.path.abspath(folder))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({reason(error)}) — expected room in a folder that exists — name another") from error
     processes.gathered("in place")
+
+
+def empty_folder(path: str) -> int | None:
+    """Make and lock an empty folder; what a killed process left there is deleted.
+
+    Args:
+        path: of the folder.
+
+    Returns:
+        The file descriptor, which holds the lock; None where another process holds it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    handle = locks.lock_folder(path)
+    if handle is not None:
+        for entry in os.scandir(path):
+            delete(entry.path)
+        os.chmod(path, 0o777 & ~current_umask())
+    return handle
 
 
 def exchange(new: str, folder: str) -> None:
     """Replace a folder, or a report in one file, by a finished folder; restore the old one if that fails."""
-    if not os.path.exists(folder):
-        os.rename(new, folder)
-        return
-    backup = tempfile.mkdtemp(prefix=".zcurate-", suffix=".old", dir=os.path.dirname(os.path.abspath(folder)))
-    old = os.path.join(backup, "report")
-    os.rename(folder, old)
+    old = temporary_name(folder, ".old")
+    if os.path.exists(folder):
+        delete(old)
+        os.rename(folder, old)
     try:
         os.rename(new, folder)
     except BaseException:
-        os.rename(old, folder)
+        if os.path.exists(old):
+            os.rename(old, folder)
         raise
-    finally:
-        shutil.rmtree(backup)
+    delete(old)
 
 
 def check_parts_output(path: str, input_path: str, options: ScanOptions, data: Dataset | None = None) -> None:

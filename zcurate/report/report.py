@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zcurate.config.options import ReportOptions
-from zcurate.report.atomic import whole_file
+from zcurate.report.atomic import OutputFile, whole_file
 from zcurate.report.schema import METADATA_KEY, VERDICT_ORDER, parquet_options
 
 
@@ -69,14 +69,18 @@ class Report:
         table = self.table.replace_schema_metadata({METADATA_KEY: json.dumps(self.card, allow_nan=False).encode()})
         pq.write_table(table, where, **parquet_options(table.schema))
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, claim: OutputFile | None = None) -> None:
         """Write as Parquet atomically; see `whole_file`.
+
+        Args:
+            path: of the file, or an address.
+            claim: on it; None to wait for one.
 
         Raises:
             UsageError: the path cannot be written to.
         """
         # Arrow takes a path that is not UTF-8 as bytes only.
-        with whole_file(path) as temporary, pa.OSFile(os.fsencode(temporary), "wb") as stream:
+        with whole_file(path, claim) as temporary, pa.OSFile(os.fsencode(temporary), "wb") as stream:
             self.write(stream)
 
 

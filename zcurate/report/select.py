@@ -65,7 +65,7 @@ def is_among(column: pa.ChunkedArray, words: tuple[str, ...]) -> np.ndarray:
 def floats(column: pa.ChunkedArray) -> np.ndarray:
     """Read a column as (N,) float64, null as NaN."""
     parts = [np.zeros(0)]
-    for chunk in column.cast(pa.float64()).chunks:
+    for chunk in column.cast(pa.float64(), safe=False).chunks:
         valid = read_buffer(chunk.is_valid().cast(pa.uint8()), np.uint8).astype(bool)
         parts.append(np.where(valid, read_buffer(chunk, np.float64), np.nan))
     return np.concatenate(parts)

@@ -21,7 +21,7 @@ from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
 from zcurate.plugins import READERS
-from zcurate.report.atomic import guard, temporary_next_to
+from zcurate.report.atomic import check_place, guard
 from zcurate.report.card_schema import read_card
 from zcurate.report.comparison import differences
 from zcurate.report.locations import recorded_path
@@ -66,7 +66,7 @@ def load_summary(path: str) -> ReportSummary:
     samples, stride = list[pa.Table](), max(1, -(-n_rows // SUMMARY_ROWS))
     n_of, n_below, n_read = Counter[str](), 0, 0
     for name in source.files:
-        with source.open_mapped(name) as raw, pq.ParquetFile(raw) as file:
+        with source.open_seekable(name) as raw, pq.ParquetFile(raw) as file:
             for batch in file.iter_batches(columns=list(SUMMARY_COLUMNS), batch_size=SUMMARY_ROWS // 16):
                 part = Report(pa.Table.from_batches([batch]), card)
                 n_of.update(part.counts())
@@ -78,7 +78,7 @@ def load_summary(path: str) -> ReportSummary:
 
 def n_rows_of(source: Source, name: str) -> int:
     """Return the number of rows of one file of a report."""
-    with source.open_mapped(name) as raw:
+    with source.open_seekable(name) as raw:
         return int(pq.read_metadata(raw).num_rows)
 
 
@@ -206,7 +206,7 @@ def schema_of(path: str) -> pa.Schema:
         ReportError: no such file, or not a Parquet file.
     """
     source = locate(path)
-    with parquet_errors(path), source.remote_errors(path), source.open_mapped(source.files[0]) as raw, pq.ParquetFile(raw) as file:
+    with parquet_errors(path), source.remote_errors(path), source.open_seekable(source.files[0]) as raw, pq.ParquetFile(raw) as file:
         return file.schema_arrow
 
 
@@ -237,7 +237,7 @@ def newest(folder: str = ".") -> str:
 
 
 def check_output(path: str, input_path: str, options: ScanOptions, data: Dataset | None = None) -> None:
-    """Refuse to overwrite anything but a report of the same scan, and check before the scan that the path can be written.
+    """Refuse to overwrite anything but a report of the same scan.
 
     Args:
         path: report to write.
@@ -246,8 +246,9 @@ def check_output(path: str, input_path: str, options: ScanOptions, data: Dataset
         data: of the scan; None before it is read.
 
     Raises:
-        UsageError: it would overwrite something else, or cannot be written.
+        UsageError: it would overwrite something else, or no file can be there.
     """
+    path = local_path(path)
     guard(path, [input_path])
     if not path.endswith((".parquet", ".pq")):
         raise UsageError(f"{path}: a report is a Parquet file — expected a name ending in {ENDING} — other formats: zcurate report --format F")
@@ -255,9 +256,9 @@ def check_output(path: str, input_path: str, options: ScanOptions, data: Dataset
         raise UsageError(f"{path}: a web address — expected a writable path or address, such as s3://bucket/name{ENDING} — name another with -o")
     is_remote = remote.is_remote(path)
     if not is_remote:
-        handle, temporary = temporary_next_to(path)
-        os.close(handle)
-        os.unlink(temporary)
+        check_place(path)
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UsageError(f"{path}: is a pipe or a device — expected a file to write — name another with -o, or write to standard output with -o -")
     if not (remote.exists(path) if is_remote else os.path.exists(path)) or options.force:
         return
     check_same_scan(path, input_path, options, data)

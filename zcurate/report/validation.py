@@ -115,6 +115,10 @@ def check_values(table: pa.Table, card: dict[str, Any], path: str) -> None:
     names = table.column_names
     if "row" in names and table.num_rows:
         check_rows(table.column("row"), card["input"]["rows"], path)
+    if "rank" in names:
+        least, most = pc.min_max(table.column("rank")).as_py().values()
+        if least is not None and not 1 <= least <= most <= card["input"]["rows"]:
+            raise ReportError(refusal(path, f"ranks from {least} to {most}", f"1 to {card['input']['rows']}"))
     if "verdict" in names:
         check_verdicts(table, path)
     if "clues" in names:
@@ -155,7 +159,7 @@ def check_verdicts(table: pa.Table, path: str) -> None:
     judged = is_among(verdict, JUDGED)
     needed = [name for name in ("p_incorrect", "p_hard", "p_outlier", "rank", "given", *REGRESSION_ONLY) if name in table.column_names]
     for name in needed:
-        if table.column(name).null_count and (judged & pc.is_null(table.column(name)).to_numpy()).any():
+        if (judged & pc.is_null(table.column(name), nan_is_null=True).to_numpy()).any():
             raise ReportError(refusal(path, f"judged rows without {name}", "a value in each"))
 
 

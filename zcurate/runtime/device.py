@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from zcurate.errors import UsageError
@@ -24,7 +22,7 @@ def pick(wanted: str) -> torch.device:
         raise UsageError("--device cuda: torch finds no usable GPU — expected an NVIDIA GPU and a CUDA build of torch — try --device cpu")
     if not available or wanted == "cpu":
         return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    device = torch.device("cuda", environment.local_rank())
     torch.cuda.set_device(device)
     return device
 

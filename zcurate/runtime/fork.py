@@ -7,13 +7,16 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-from zcurate.runtime import memory
+from zcurate.errors import ProcessError
+from zcurate.runtime import interrupts, memory
 from zcurate.runtime.process_group import SingleProcess
 
 T = TypeVar("T")
@@ -52,7 +55,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
 
     Raises:
         BaseException: what `work` raised in this process, or in the copy (as RuntimeError with its traceback).
-        MemoryError: the copy was killed.
+        ProcessError: the copy was ended by a signal.
     """
     import torch
 
@@ -73,7 +76,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
         error, other = receiver.recv()
     except EOFError:
         child.join()
-        raise MemoryError(f"a forked copy of the process was ended by signal {-(child.exitcode or 0)}") from None
+        raise lost_copy(max(0, -(child.exitcode or 0))) from None
     except BaseException:
         child.kill()
         raise
@@ -96,6 +99,7 @@ def run_child(work: Callable[[ForkedMember], T], receiver: Connection, sender: C
         parent: process number of the parent.
     """
     receiver.close()
+    interrupts.leave_to_parent()
     die_with_parent(parent)
     result: T | None = None
     error: BaseException | None = None
@@ -119,12 +123,33 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not torch.cuda.is_available()
 
 
+def lost_copy(number: int) -> ProcessError:
+    """Make the error for a forked copy that is gone.
+
+    Args:
+        number: of the signal that ended it.
+    """
+    why = ", as the system does when memory runs out" if number == signal.SIGKILL else ""
+    place = f"a copy of the process, which shares its work, was ended by signal {number}{why}"
+    return ProcessError(f"{place} — expected it to finish its part — scan again" + (" with less memory in use" if why else ""), number)
+
+
 def die_with_parent(parent: int) -> None:
-    """Have the system end this process when its parent is gone.
+    """Have this process end when its parent is gone, however the parent ended.
 
     Args:
         parent: its process number.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=watch_parent, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
+
+
+def watch_parent(parent: int) -> None:
+    """End this process within a second of its parent's end, where the system does not do so."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,9 +1,10 @@
-"""Control of when the allocators return freed memory to the system."""
+"""How much memory there is, and when the allocators return freed memory to the system."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,3 +39,11 @@ def trim() -> None:
     pyarrow.default_memory_pool().release_unused()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def available_bytes() -> int:
+    """Memory of this machine; where it is unknown, more than any scan needs."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 60

@@ -6,14 +6,13 @@ the input is sharded, the shards that it read itself. A `SingleProcess` communic
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from zcurate.runtime import environment
-from zcurate.runtime.environment import world_size
+from zcurate.runtime.connection import connect, disconnect, needs_all
 
 if TYPE_CHECKING:
     import torch
@@ -53,10 +52,6 @@ def leave_if_worker(is_last: bool) -> None:
     if environment.rank() > 0:
         raise WorkerDone
     environment.claim_cpus()
-
-
-TIMEOUT = datetime.timedelta(minutes=30)
-"""Longest wait for another process, which may still be reading."""
 
 
 class SingleProcess:
@@ -136,7 +131,7 @@ class DistributedGroup(SingleProcess):
     """
 
     def __init__(self, device: torch.device, n_members: int) -> None:
-        """Join the process group.
+        """Share the work with the connected processes; connect to them first where that has not been done.
 
         Args:
             device: of the tensors.
@@ -145,7 +140,8 @@ class DistributedGroup(SingleProcess):
         from torch import distributed
 
         self.distributed, self.device = distributed, device
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        if not distributed.is_initialized():
+            connect(device, {})
         n_processes = distributed.get_world_size()
         self.n_member_groups = n_member_groups(n_processes, n_members)
         self.size = n_processes // self.n_member_groups
@@ -154,6 +150,7 @@ class DistributedGroup(SingleProcess):
         across = [distributed.new_group(list(range(at, n_processes, self.size))) for at in range(self.size)]
         self.rows, self.across = rows[self.member_group], across[self.rank]
 
+    @needs_all
     def summed(self, x: Tensor) -> Tensor:
         """Sum a tensor over the processes that share a member's rows."""
         if self.size == 1:
@@ -162,6 +159,7 @@ class DistributedGroup(SingleProcess):
         self.distributed.all_reduce(out, group=self.rows)
         return out
 
+    @needs_all
     def stacked(self, x: Tensor) -> Tensor:
         """Stack the tensors of the P processes that share a member's rows, (P, *shape), in order of rank.
 
@@ -174,6 +172,7 @@ class DistributedGroup(SingleProcess):
         self.distributed.all_gather(out, x.contiguous(), group=self.rows)
         return torch.stack(out)
 
+    @needs_all
     def reduce_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Sum the gradients over the processes that share a member's rows, in place, in one message."""
         import torch
@@ -186,6 +185,7 @@ class DistributedGroup(SingleProcess):
         for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(total.view_as(gradient))
 
+    @needs_all
     def merge_records(self, x: Tensor, dim: int, take_max: bool = False) -> Tensor:
         """Merge what all processes recorded: concatenate rows, of which they may have different numbers; sum over members.
 
@@ -208,6 +208,7 @@ class DistributedGroup(SingleProcess):
             self.distributed.all_reduce(x, operations.MAX if take_max else operations.SUM, group=self.across)
         return x
 
+    @needs_all
     def broadcast_flag(self, value: bool) -> bool:
         """The value in rank 0."""
         import torch
@@ -216,6 +217,7 @@ class DistributedGroup(SingleProcess):
         self.distributed.broadcast(flag, 0)
         return bool(flag[0])
 
+    @needs_all
     def gathered(self, thing: Any) -> list[Any]:
         """Gather a small object from every process, in order of rank."""
         out: list[Any] = [None] * self.distributed.get_world_size()
@@ -229,13 +231,22 @@ class DistributedGroup(SingleProcess):
         own_rank = self.distributed.get_rank()
         for rank, (n, dtype) in enumerate(self.gathered((len(x), x.dtype.str))):
             buffer = torch.from_numpy(np.ascontiguousarray(x) if rank == own_rank else np.empty(n, dtype)).to(self.device)
-            self.distributed.broadcast(buffer, rank)
+            self.broadcast(buffer, rank)
             yield buffer.cpu().numpy()
+
+    @needs_all
+    def broadcast(self, x: Tensor, rank: int) -> None:
+        """Fill a tensor with that of one process.
+
+        Args:
+            x: of the same shape in every process.
+            rank: of that process.
+        """
+        self.distributed.broadcast(x, rank)
 
     def leave(self) -> None:
         """Leave the process group once every process has arrived here."""
-        self.distributed.barrier()
-        self.distributed.destroy_process_group()
+        disconnect()
 
 
 class ShardedGroup(DistributedGroup):
@@ -244,7 +255,7 @@ class ShardedGroup(DistributedGroup):
     is_sharded = True
 
     def __init__(self, device: torch.device) -> None:
-        """Join the process group.
+        """Share the work with the connected processes.
 
         Args:
             device: of the tensors.
@@ -263,22 +274,3 @@ class ShardedGroup(DistributedGroup):
 def n_member_groups(n_processes: int, n_members: int) -> int:
     """Number of equally large groups of processes that share the members: at most one per member, and a divisor of the number of processes."""
     return max(n for n in range(1, min(n_members, n_processes) + 1) if n_processes % n == 0)
-
-
-def join_group(device: torch.device, n_members: int) -> SingleProcess:
-    """Join the processes that `torchrun` started, each of which holds all rows; without them the process stays single.
-
-    Args:
-        device: of the tensors.
-        n_members: of a round.
-    """
-    return DistributedGroup(device, n_members) if world_size() > 1 else SingleProcess()
-
-
-def join_sharded(device: torch.device) -> SingleProcess:
-    """Join the processes that `torchrun` started, each of which reads its own part of the input; without them the process stays single.
-
-    Args:
-        device: of the tensors.
-    """
-    return ShardedGroup(device) if world_size() > 1 else SingleProcess()

@@ -6,10 +6,9 @@ with the number of rows.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,11 +19,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from zcurate.errors import UsageError
+from zcurate.runtime.temporary_folder import FULL, folder_errors, temporary_folder, unusable_folder
 
 PAGE_BYTES, MAX_TOUCHED_BYTES = 1 << 16, 1 << 28
 """Bytes that one access to a file may map, and bytes after which they are handed back."""
 COPY_ROWS = 1 << 20
 """Rows copied at a time."""
+ZEROS_BYTES = 1 << 24
+"""Zeros written at a time where the system cannot reserve space."""
 
 RowWriter = Callable[[int, np.ndarray], None]
 """Writes rows at a position of one array."""
@@ -152,18 +154,15 @@ class MemoryMappedStore:
         """A new array of zeros in a file; one without elements is in memory.
 
         Raises:
-            UsageError: the disk is full.
+            UsageError: the disk is full, or the folder is gone.
         """
         if 0 in shape:
             return np.zeros(shape, dtype)
         # A forked copy of the process makes files of its own.
         path = os.path.join(self.folder, f"{os.getpid()}-{len(self.arrays):04d}")
-        n_bytes = prod(shape) * np.dtype(dtype).itemsize
-        free = shutil.disk_usage(self.folder).free
-        if n_bytes > free:
-            what = f"{n_bytes / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free"
-            raise UsageError(f"{self.folder}: {what} — expected space for the rows — name a larger folder with TMPDIR, or scan with more --memory")
-        self.arrays.append(np.memmap(path, dtype, "w+", shape=shape))
+        with folder_errors(self.folder):
+            reserve(path, prod(shape) * np.dtype(dtype).itemsize)
+            self.arrays.append(np.memmap(path, dtype, "r+", shape=shape))
         return self.arrays[-1]
 
     def copy(self, values: np.ndarray, dtype: DTypeLike | None = None, change: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
@@ -192,7 +191,7 @@ class MemoryMappedStore:
             yield lambda at, values: array.__setitem__(slice(at, at + len(values)), values)
             return
         row_bytes = array.itemsize * prod(array.shape[1:])
-        with open(str(array.filename), "r+b") as file:
+        with folder_errors(self.folder), open(str(array.filename), "r+b") as file:
 
             def write(at: int, values: np.ndarray) -> None:
                 file.seek(at * row_bytes)
@@ -220,22 +219,44 @@ class MemoryMappedStore:
                 one._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
+def reserve(path: str, n_bytes: int) -> None:
+    """Make a file of zeros that has its space on the disk: writing to a mapping without it ends the process where the disk is full.
+
+    Args:
+        path: of the file.
+        n_bytes: its size, at least 1.
+
+    Raises:
+        OSError: there is not enough space.
+    """
+    with open(path, "wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+        zeros = bytes(min(n_bytes, ZEROS_BYTES))
+        while (left := n_bytes - file.tell()) > 0:
+            file.write(zeros[:left])
+
+
 @contextmanager
 def temporary_store(parent: str | None = None, sizes: BlockSizes | None = None) -> Iterator[MemoryMappedStore]:
     """A temporary memory-mapped store, deleted on exit.
 
     Args:
-        parent: an existing folder to put it in; None for the system's folder for temporary files.
+        parent: as for `temporary_folder`.
         sizes: how much is worked on at a time.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UsageError: the folder cannot be written to, or the disk is full.
     """
-    try:
-        folder = tempfile.mkdtemp(prefix="zcurate-rows-", dir=parent)
-    except OSError as error:
-        raise UsageError(f"{parent or tempfile.gettempdir()}: cannot be written ({error.strerror}) — expected space for the rows — set TMPDIR") from error
-    try:
-        yield MemoryMappedStore(folder, sizes)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder(parent) as folder:
+        try:
+            yield MemoryMappedStore(folder, sizes)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise UsageError(unusable_folder(folder, error)) from error

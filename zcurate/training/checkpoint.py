@@ -1,35 +1,45 @@
 """Checkpoints of a scan: its finished rounds, and the running round after each epoch.
 
-A checkpoint is a folder of safetensors files next to the report; each file is written atomically. Everything that a random choice depends
-on is saved or follows from the seed, so that a resumed scan ends in the same report to the last bit.
+A checkpoint is a folder of safetensors files next to the report; each file is written atomically and carries a checksum. Everything that a random choice
+depends on is saved or follows from the seed, so that a resumed scan ends in the same report to the last bit. A part that is not as it was written is
+trained again. Files are read as numbers and plain JSON, never as code.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
+import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from zcurate.errors import UsageError
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import TopKProbabilities
 from zcurate.evidence.planted import Planted
+from zcurate.runtime.interrupts import deleted_at_the_end
 
-FORMAT = 2
+FORMAT = 3
 """Of the files; checkpoints of another format are refused."""
 ENDING = ".checkpoint"
 """Suffix of the folder's name after that of the report."""
 ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
+OWN_FILE = re.compile(r"(running|round-\d+)\.safetensors|\.(running|round-\d+)\.part")
+"""Matches the names of a checkpoint's files, finished or being written."""
+
+
+class BrokenPartError(Exception):
+    """A part of a checkpoint is not as it was written."""
 
 
 @dataclass
@@ -40,33 +50,40 @@ class Checkpoint:
     """Path; created by the first `save`."""
     fingerprint: dict[str, Any]
     """Everything that the scan depends on; a checkpoint with another fingerprint is refused."""
+    warn: Callable[[str], None] = field(default=lambda text: None)
+    """Shows a warning: a part is broken, or cannot be written."""
     enabled: bool = field(default=True)
     """False once the time limit has cut training short: later states differ from those of a complete run and are not saved."""
+    has_warned: bool = field(default=False)
+    """The user knows that parts cannot be written."""
 
     def file(self, name: str) -> str:
         """Return the path of one part."""
         return os.path.join(self.folder, f"{name}.safetensors")
 
-    def save(self, name: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-        """Write one part to a temporary file and rename it.
+    def save(self, name: str, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Write one part to a temporary file and rename it; a part that cannot be written is a warning, as the scan can do without.
 
         Args:
             name: of the part.
             arrays: of any shape and number type.
-            metadata: plain JSON values stored with the arrays.
+            facts: plain JSON values stored with the arrays.
         """
         if not self.enabled:
             return
-        os.makedirs(self.folder, exist_ok=True)
         temporary = os.path.join(self.folder, f".{name}.part")
         contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
+        texts = {"facts": json.dumps(facts), "print": json.dumps({"format": FORMAT, **self.fingerprint})}
         try:
-            save_file(contiguous, temporary, {"metadata": json.dumps(metadata), "fingerprint": json.dumps({"format": FORMAT, **self.fingerprint})})
-            os.replace(temporary, self.file(name))
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+            with suppress(FileExistsError):
+                os.mkdir(self.folder)
+            with deleted_at_the_end(temporary):
+                safetensors.numpy.save_file(contiguous, temporary, texts | {"checksum": checksum(contiguous, texts)})
+                os.replace(temporary, self.file(name))
+        except (OSError, SafetensorError) as error:
+            if not self.has_warned:
+                self.warn(f"{self.folder}: the checkpoint cannot be written ({error}): if the scan is interrupted, it starts anew, or from what is there")
+            self.has_warned = True
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """Read one part.
@@ -75,21 +92,21 @@ class Checkpoint:
             name: of the part.
 
         Returns:
-            Arrays and metadata as they were saved; None if the part does not exist.
+            Arrays and facts as they were saved; None if the part does not exist, or is broken, which is a warning.
 
         Raises:
-            UsageError: the part belongs to other data or options, or is broken.
+            UsageError: the part belongs to other data or options, or another version.
         """
         path = self.file(name)
         if not os.path.exists(path):
             return None
         try:
-            with safe_open(path, "np") as file:
-                header = file.metadata() or {}
-                self.check(json.loads(header.get("fingerprint", "{}")))
-                return {key: file.get_tensor(key) for key in file.keys()}, json.loads(header["metadata"])  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise UsageError(f"--resume: {path}: no checkpoint ({error}) — expected one that zcurate wrote — delete {self.folder}") from error
+            arrays, facts, saved = read_part(path)
+        except BrokenPartError as error:
+            self.warn(f"--resume: {path}: {error} — expected it as it was written — this part is trained again")
+            return None
+        self.check(saved)
+        return arrays, facts
 
     def check(self, saved: dict[str, Any]) -> None:
         """Refuse a checkpoint of another version, or of other data or options.
@@ -160,13 +177,67 @@ class Checkpoint:
         progress, n_excluded = metadata["best_progress"], metadata["n_excluded"]
         return Round(training_label, planted, columns, predictions, curves, progress, hard_row, hard_heldout, n_excluded)
 
+    def own_files(self) -> list[str]:
+        """Paths of the checkpoint's files; the folder may hold others, which are nobody's business here."""
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        return [os.path.join(self.folder, name) for name in names if OWN_FILE.fullmatch(name)]
+
     def exists(self) -> bool:
         """Whether any part was saved."""
-        return os.path.isdir(self.folder) and any(name.endswith(".safetensors") for name in os.listdir(self.folder))
+        return any(path.endswith(".safetensors") for path in self.own_files())
 
     def clear(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the checkpoint's files, and the folder where nothing else is in it."""
+        for path in self.own_files():
+            with suppress(OSError):
+                os.unlink(path)
+        with suppress(OSError):
+            os.rmdir(self.folder)
+
+
+def read_part(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
+    """Read one part.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Its arrays, facts, and the fingerprint of its scan.
+
+    Raises:
+        BrokenPartError: it cannot be read, or is not as it was written.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        arrays = safetensors.numpy.load(content)
+        texts = dict(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {})
+        if "fingerprint" in texts and "print" not in texts:
+            # Written by an earlier version, without a checksum.
+            return arrays, {}, dict(json.loads(texts["fingerprint"]))
+        expected = texts.pop("checksum", "")
+        found = checksum(arrays, texts)
+        facts, saved = (dict(json.loads(texts[name])) for name in ("facts", "print"))
+    except Exception as error:  # The library raises what it likes for bytes that are no checkpoint.
+        raise BrokenPartError(f"cannot be read ({shorten(error)})") from error
+    if found != expected:
+        raise BrokenPartError("its checksum is wrong")
+    return arrays, facts, saved
+
+
+def checksum(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> str:
+    """Hash arrays with their names, types and shapes, and texts with theirs.
+
+    Args:
+        arrays: contiguous.
+        texts: any.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        digest.update(f"{name}\0{arrays[name].dtype.str}\0{arrays[name].shape}\0".encode())
+        digest.update(arrays[name].reshape(-1).view(np.uint8).data)
+    digest.update(json.dumps(texts, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def shorten(value: Any) -> str:

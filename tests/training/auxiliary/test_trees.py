@@ -88,7 +88,7 @@ def test_a_killed_process_is_reported():
     with TreeWorker(("forest",)) as worker:
         worker.process.kill()
         assert worker.predict(table()) == {}
-    assert worker.failure == "the process ended with code -9"
+    assert worker.failure == "the process was ended by signal 9"
 
 
 def test_an_error_in_the_process_is_reported():

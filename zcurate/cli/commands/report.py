@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
@@ -50,8 +50,11 @@ def report(report: str | None, options: ReportOptions) -> None:
     if options.safe_cells and FORMATS[form].for_spreadsheets:
         table = with_safe_cells(table, form)
     if options.output is None or options.output == "-":
-        write(table, sys.stdout.buffer, options)
-        sys.stdout.flush()
+        from zcurate.cli.streams import Stdout
+
+        stdout = Stdout()
+        write(table, cast("BinaryIO", stdout), options)
+        stdout.flush()
         return
     write_file(options.output, lambda stream: write(table, stream, options))
 

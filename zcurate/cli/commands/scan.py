@@ -12,6 +12,7 @@ import typer
 from zcurate.cli.completion import complete_data
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import need_data
+from zcurate.cli.streams import reader_may_leave
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_share
@@ -58,7 +59,8 @@ def scan(data: str | None, options: ScanOptions) -> None:
             report = run_scan(data, scan_options, run, summary_only=not to_stdout)
         except WorkerDone:
             return
-    print_results(report, options)
+    with reader_may_leave():
+        print_results(report, options)
     code = exit_code_of(report, options)
     if code is ExitCode.PARTIAL and not report.card["partial"] and not options.quiet:
         unreadable = f"{report.card['n_skipped']} of {len(report)} rows could not be read, more than --max-bad {options.max_bad}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from typing import Any
 
 import typer
 
@@ -12,6 +13,7 @@ from zcurate.cli.commands.scan import exit_code_of
 from zcurate.cli.completion import complete_data
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import need_data
+from zcurate.cli.streams import reader_may_leave
 from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import TrialOptions
 from zcurate.runtime.environment import rank
@@ -42,12 +44,8 @@ def trial(data: str | None, options: TrialOptions) -> None:
     with progress_for(options) as progress:
         run = RunContext(progress=progress, owns_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
         result = run_trial(data, options, run)
-    if options.json:
-        sys.stdout.write(json.dumps(result.facts, allow_nan=False) + "\n")
-    elif result.facts["judged"] and rank() == 0:
-        from zcurate.cli.render.trial_tables import print_trial
-
-        print_trial(result.facts, options.verbose)
+    with reader_may_leave():
+        print_result(result.facts, options)
     if not result.facts["judged"] and not options.quiet:
         sys.stderr.write(f"could not judge: {result.facts['why_unjudged']}\n")
     code = max(exit_code_of(report, options) for report in result.reports)
@@ -55,3 +53,13 @@ def trial(data: str | None, options: TrialOptions) -> None:
         code = ExitCode.UNJUDGED
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
+
+
+def print_result(facts: dict[str, Any], options: TrialOptions) -> None:
+    """Print the result on stdout, as tables or with `--json`; nothing in worker ranks."""
+    if options.json:
+        sys.stdout.write(json.dumps(facts, allow_nan=False) + "\n")
+    elif facts["judged"] and rank() == 0:
+        from zcurate.cli.render.trial_tables import print_trial
+
+        print_trial(facts, options.verbose)

@@ -127,13 +127,19 @@ def with_line_feeds(content: bytes) -> bytes:
 
 
 def is_escaped(text: np.ndarray, quotes: np.ndarray) -> np.ndarray:
-    """Return whether each quote stands behind an odd number of backslashes, (Q,) bool."""
-    n = np.zeros(len(quotes), np.int64)
-    open_ = np.ones(len(quotes), bool)
-    for back in range(1, 9):
-        open_ &= (quotes >= back) & (text[np.maximum(quotes - back, 0)] == BACKSLASH)
-        n += open_
-    return n % 2 == 1
+    """Return whether each quote stands behind an odd number of backslashes, (Q,) bool.
+
+    Args:
+        text: (n) uint8.
+        quotes: (Q,) positions.
+    """
+    backslashes = np.flatnonzero(text == BACKSLASH)
+    if not len(backslashes):
+        return np.zeros(len(quotes), bool)
+    is_first = np.concatenate([[True], np.diff(backslashes) != 1])
+    run_begin = np.maximum.accumulate(np.where(is_first, backslashes, 0))
+    before = np.maximum(np.searchsorted(backslashes, quotes) - 1, 0)
+    return (backslashes[before] == quotes - 1) & ((quotes - run_begin[before]) % 2 == 1)
 
 
 def swallowed_error(line: int, n_lines: int, location: str) -> InputError:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.data.local_files import local_errors
-from zcurate.data.source import Source, compression_of
+from zcurate.data.source import CHUNK_BYTES, Source, compression_of
 from zcurate.errors import InputError
 
 HEAD_BYTES = 1 << 16
@@ -41,6 +41,8 @@ MAX_ACCENTED = 0.4
 """Share of accented letters in the words that hold any, at most, for Western European text; by taste."""
 UNLIKELY = ["utf_16_be", "utf_16_le", "utf_16", "utf_32", "utf_7", "hp_roman8", "cp1006", "mac_latin2", "mac_turkish", "hz", "cp500", "cp037", "cp1140"]
 """Encodings that no delimited text without a byte-order mark has."""
+TEXT_COPIES = 3
+"""Times its size that text in memory takes: itself, its copy as it is checked, and the table."""
 GUESS_BYTES = 1 << 18
 """Bytes with characters beyond ASCII from which an encoding is guessed."""
 
@@ -128,12 +130,7 @@ def whole_text(source: Source, name: str | None) -> CsvText:
     Raises:
         InputError: it cannot be decompressed, is empty, or is binary.
     """
-    location = name or source.path
-    try:
-        content = source.open(name).read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{location}: cannot be decompressed ({error}) — expected a complete file — download or compress it again") from error
-    return text_from(content, location, source.encoding)
+    return text_from(source.read(name, TEXT_COPIES), name or source.path, source.encoding)
 
 
 def text_from(content: bytes, location: str, encoding: str | None = None) -> CsvText:
@@ -173,8 +170,10 @@ def decoded(content: bytes, encoding: str, location: str) -> tuple[bytes, tuple[
 
 def is_utf8(content: bytes) -> bool:
     """Return whether bytes are valid UTF-8."""
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(content)
     try:
-        content.decode("utf-8")
+        for begin in range(0, len(content), CHUNK_BYTES):
+            decoder.decode(view[begin : begin + CHUNK_BYTES], final=begin + CHUNK_BYTES >= len(content))
     except UnicodeDecodeError:
         return False
     return True

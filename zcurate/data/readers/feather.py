@@ -1,4 +1,7 @@
-"""Reader of Feather and Arrow IPC, file or stream format. Every column keeps its type; Feather version 1 is read as a whole."""
+"""Reader of Feather (version 2) and Arrow IPC, file or stream format. Every column keeps its type.
+
+Feather version 1 is refused: Arrow trusts every address in such a file, so that a broken one ends the process.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.feather
 
 from zcurate.config.options import ScanOptions
 from zcurate.data import tables as tables_module
 from zcurate.data.dataset import Dataset
 from zcurate.data.source import Source
 from zcurate.errors import InputError
+
+FILE_MAGIC, VERSION_1_MAGIC = b"ARROW1", b"FEA1"
+"""First bytes of a Feather or Arrow IPC file, and of one of Feather version 1; a stream has none."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
@@ -25,7 +30,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     tables: list[pa.Table] = []
     for name in source.files or (None,):
         with arrow_errors(source, name):
-            table = table_of(source.open(name).read())
+            table = open_ipc(pa.BufferReader(source.open(name).read()), name or source.path).read_all()
             # Arrow trusts the offsets and the text of a file until they are used.
             table.validate(full=True)
             tables.append(table)
@@ -46,29 +51,34 @@ def arrow_errors(source: Source, name: str | None) -> Iterator[None]:
         raise InputError(f"{name or source.path}: not a whole Feather or Arrow file — {first_line} — is the download complete?") from error
 
 
-def table_of(content: bytes) -> pa.Table:
-    """Read a Feather or Arrow IPC file, or else an Arrow IPC stream."""
-    if content[:6] in (b"ARROW1", b"FEA1\x00\x00") or content[:4] == b"FEA1":
-        return pyarrow.feather.read_table(pa.BufferReader(content))
-    return pa.ipc.open_stream(pa.BufferReader(content)).read_all()
+def open_ipc(raw: Any, location: str) -> Any:
+    """Open an Arrow IPC file, or else a stream.
+
+    Args:
+        raw: the file, at its beginning.
+        location: its name, for messages.
+
+    Raises:
+        InputError: Feather version 1.
+        ArrowInvalid: neither.
+    """
+    start = raw.read(len(FILE_MAGIC))
+    raw.seek(0)
+    if start.startswith(VERSION_1_MAGIC):
+        advice = "in R: arrow::write_feather(arrow::read_feather(FILE), FILE); in Python: pandas.read_feather(FILE).to_feather(FILE)"
+        raise InputError(f"{location}: Feather version 1, which is not read — expected version 2 or Arrow IPC — rewrite it, {advice}")
+    return pa.ipc.open_file(raw) if start == FILE_MAGIC else pa.ipc.open_stream(raw)
 
 
 @contextmanager
 def open_reader(source: Source, name: str | None) -> Iterator[Any]:
-    """Open an Arrow reader of one file, in file or stream format; Feather version 1 is read as a whole.
+    """Open an Arrow reader of one file, in file or stream format.
 
     Raises:
         InputError: it has disappeared, is truncated, or is not an Arrow file.
     """
-    with arrow_errors(source, name), source.open_unmapped(name) as raw:
-        start = raw.read(6)
-        raw.seek(0)
-        if start == b"ARROW1":
-            yield pa.ipc.open_file(raw)
-        elif start[:4] == b"FEA1":
-            yield pyarrow.feather.read_table(raw).to_reader()
-        else:
-            yield pa.ipc.open_stream(raw)
+    with arrow_errors(source, name), source.open_seekable(name) as raw:
+        yield open_ipc(raw, name or source.path)
 
 
 def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:

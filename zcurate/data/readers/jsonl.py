@@ -15,6 +15,9 @@ import pyarrow.json
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema, tables
 from zcurate.data.dataset import Dataset
+from zcurate.data.delimited.text import TEXT_COPIES, is_utf8
+from zcurate.data.json_text import check_json
+from zcurate.data.limits import MemoryLimit
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
@@ -28,36 +31,33 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     Raises:
         InputError: a line is not a JSON object.
     """
-    parts = []
+    parts, limit = [], MemoryLimit.of(source.memory)
     for name in source.files or (None,):
-        try:
-            content = source.open(name).read()
-        except OSError as error:
-            raise InputError(f"{name or source.path}: cannot be read ({error}) — is the file complete?") from error
-        parts.append(table_of(content, name or source.path, (options.label, options.id, options.group, *schema.USUAL_LABELS)))
+        content = source.read(name, TEXT_COPIES)
+        parts.append(table_of(content, name or source.path, limit, (options.label, options.id, options.group, *schema.USUAL_LABELS)))
     return tables.dataset(tables.join_parts(parts, source, loose=True), source.origin(), options, store=source.store)
 
 
-def table_of(content: bytes, location: str, as_written: tuple[str | None, ...] = ()) -> pa.Table:
+def table_of(content: bytes, location: str, limit: MemoryLimit, as_written: tuple[str | None, ...] = ()) -> pa.Table:
     """Parse a file into a table with Arrow, or object by object if types are mixed.
 
     Args:
         content: the file's bytes.
         location: its name, for messages.
+        limit: of the memory.
         as_written: columns whose text must not be parsed as a date.
 
     Raises:
-        InputError: a line is not a JSON object.
+        InputError: a line is not a JSON object, or nested too deeply; more keys than fit into memory.
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         content = content.decode("utf-16", "replace").encode()
     content = content.removeprefix(b"\xef\xbb\xbf")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
+    if not is_utf8(content):
         content = content.decode("cp1252", "replace").encode()
     if not content.strip():
         raise InputError(f"{location}: the file is empty — expected a JSON object per line — is this the right file?")
+    check_json(content, limit, location)
     # Arrow's parser crashes on a bare `null`.
     if content.lstrip().startswith(b"{"):
         try:
@@ -172,5 +172,10 @@ def from_objects(rows: list[dict[str, Any]]) -> pa.Table:
             arrays.append(pa.array(values))
         except (pa.ArrowException, OverflowError, UnicodeError, ValueError, TypeError):
             texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-            arrays.append(pa.array([text and text.encode("utf-8", "backslashreplace").decode() for text in texts], pa.string()))
-    return pa.table(arrays, names=names)
+            arrays.append(pa.array([text and writable(text) for text in texts], pa.string()))
+    return pa.table(arrays, names=list(map(writable, names)))
+
+
+def writable(text: str) -> str:
+    """Write half pairs of surrogates, which are no characters, as escape sequences."""
+    return text.encode("utf-8", "backslashreplace").decode()

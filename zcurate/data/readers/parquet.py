@@ -1,6 +1,6 @@
 """Reader of Parquet: one file, a folder of parts, or a glob; also images in a column of bytes.
 
-Every column keeps its type, and folders like `year=2020` add partition columns. Local files are memory-mapped. Parts with different columns or
+Every column keeps its type, and folders like `year=2020` add partition columns. Parts with different columns or
 incompatible types are an error that names the part.
 """
 
@@ -55,11 +55,10 @@ def open_reader(source: Source, name: str | None, whole: bool = False, batchwise
         InputError: it has disappeared, is truncated, is not Parquet, or is a report.
     """
     fetch = source.remote is not None and whole
-    open_file = source.open_unmapped if batchwise else source.open_mapped
     # Without these two settings Arrow keeps the bytes of a whole row group in memory.
     settings: dict[str, Any] = {"buffer_size": BUFFER_BYTES, "pre_buffer": False} if batchwise else {}
     try:
-        with pa.BufferReader(source.open(name).read()) if fetch else open_file(name) as raw, pq.ParquetFile(raw, **settings) as file:
+        with pa.BufferReader(source.open(name).read()) if fetch else source.open_seekable(name) as raw, pq.ParquetFile(raw, **settings) as file:
             if REPORT_KEY in (file.schema_arrow.metadata or {}):
                 path = source.path if source.base == source.path else name or source.path
                 to_list = f"zcurate report {shlex.quote(path)}"

@@ -17,6 +17,7 @@ import numpy as np
 
 from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.runtime import environment
+from zcurate.runtime.fork import die_with_parent
 from zcurate.training.auxiliary.trees import KINDS, TreeTable, fit_trees
 
 START_CODE = (
@@ -46,7 +47,7 @@ class TreeWorker:
             self.failure = "no Python interpreter to start a process with"
             return None
         package_folder = str(Path(__file__).resolve().parents[3])
-        command = [sys.executable, "-P", "-c", START_CODE, package_folder, str(spare_threads()), *self.kinds]
+        command = [sys.executable, "-P", "-c", START_CODE, package_folder, str(os.getpid()), str(spare_threads()), *self.kinds]
         try:
             # In its own session Ctrl-C does not interrupt the process; it ends when its standard input is closed.
             return subprocess.Popen(
@@ -64,10 +65,15 @@ class TreeWorker:
     def __enter__(self) -> TreeWorker:
         return self
 
+    def stop(self) -> None:
+        """End the process; a thread that waits for its predictions gets none."""
+        if self.process is not None:
+            self.process.kill()
+
     def __exit__(self, *error: object) -> None:
         if self.process is None:
             return
-        self.process.kill()
+        self.stop()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             try:
@@ -93,7 +99,9 @@ class TreeWorker:
             return {}
         if self.process.returncode:
             last_line = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            self.failure = f"the process ended with code {self.process.returncode}" + (f" ({last_line})" if last_line else "")
+            code = self.process.returncode
+            how = f"ended with code {code}" if code > 0 else f"was ended by signal {-code}"
+            self.failure = f"the process {how}" + (f" ({last_line})" if last_line else "")
             return {}
         arrays = from_npz(output)
         names = dict.fromkeys(key.split("/")[0] for key in arrays)
@@ -121,8 +129,9 @@ def from_npz(data: bytes) -> dict[str, np.ndarray]:
 def serve() -> None:
     """Run the worker: read a table from standard input, write predictions to standard output.
 
-    The command-line arguments are the number of threads and the kinds of models.
+    The command-line arguments are the number of the parent process, with which this one ends, the number of threads and the kinds of models.
     """
+    die_with_parent(int(sys.argv[1]))
     # scikit-learn would import pandas, which is not needed and takes a quarter of its import time.
     sys.modules["pandas"] = None  # type: ignore[assignment]
     import sklearn.ensemble  # noqa: F401  imported while the parent still prepares the table
@@ -130,5 +139,5 @@ def serve() -> None:
     del sys.modules["pandas"]
     arrays = from_npz(sys.stdin.buffer.read())
     n_classes, seed = int(arrays.pop("n_classes")), int(arrays.pop("seed"))
-    predictions = fit_trees(TreeTable(n_classes=n_classes, seed=seed, **arrays), sys.argv[2:], int(sys.argv[1]))
+    predictions = fit_trees(TreeTable(n_classes=n_classes, seed=seed, **arrays), sys.argv[3:], int(sys.argv[2]))
     sys.stdout.buffer.write(to_npz({f"{name}/{part}": array for name, of_model in predictions.items() for part, array in of_model._asdict().items()}))
