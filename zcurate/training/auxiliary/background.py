@@ -151,10 +151,11 @@ def probe_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPre
         encoded: N rows of classes.
         seed: of the scan.
     """
-    features = encoded.dense
+    features = encoded.dense if encoded.features is None else encoded.features
     if features is None or not probe.is_fitted(features.shape[1], encoded.n_rows):
         return {}
     hard, hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
-    of_hard = features[:0] if hard is None or hard.dense is None else hard.dense
+    of_hard = None if hard is None else hard.dense if encoded.features is None else hard.features
+    of_hard = features[:0] if of_hard is None else of_hard
     fold = auxiliary_folds(encoded, seed)
     return probe.fit_probe(features.cpu(), encoded.y.cpu().numpy(), fold, encoded.n_outputs, of_hard.cpu(), hard_row.cpu().numpy())
