@@ -126,6 +126,17 @@ def test_a_missing_or_mistyped_column_is_refused(name, tmp_path):
             storage.load(path, lambda column: column == "verdict")
 
 
+def test_columns_that_come_together_and_all_rows_are_needed(tmp_path):
+    whole, path = small(), str(tmp_path / "r.zcurate.parquet")
+    curve = pa.array([[0.5]] * len(whole), pa.list_(pa.float32()))
+    write(path, whole.table.append_column("loss_curve", curve).append_column("z_curve", curve), GOOD)
+    with pytest.raises(ReportError, match="no column 'margin_curve' beside 'loss_curve'"):
+        storage.load(path)
+    write(path, whole.table.slice(0, 5), GOOD)
+    with pytest.raises(ReportError, match="holds 5 of 12 rows"):
+        storage.load(path)
+
+
 def test_values_that_contradict_each_other_are_refused(tmp_path):
     whole, path = small(), str(tmp_path / "r.zcurate.parquet")
     n = len(whole)

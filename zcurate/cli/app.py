@@ -21,7 +21,7 @@ from zcurate.cli.commands.scan import scan
 from zcurate.cli.commands.trial import trial
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import refuse_path_as_command
-from zcurate.errors import ProcessError, ZcurateError
+from zcurate.errors import ProcessError, UsageError, ZcurateError
 from zcurate.runtime import environment, interrupts
 from zcurate.runtime.interrupts import Interrupted
 from zcurate.runtime.safe_text import redact, shown
@@ -65,6 +65,7 @@ def main() -> None:
         # Names of files may have bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        refuse_missing_folder()
         refuse_path_as_command(sys.argv[1:], {command.__name__ for command in COMMANDS})
         app(prog_name="zcurate")
     except ProcessError as error:
@@ -107,6 +108,18 @@ def program() -> None:
     if not {"torch", "pyarrow"} & set(sys.modules):
         sys.exit(code)
     os._exit(code)
+
+
+def refuse_missing_folder() -> None:
+    """Refuse to run in a folder that has been deleted: relative paths mean nothing there, and torch cannot be loaded.
+
+    Raises:
+        UsageError: it is gone.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UsageError("the current folder: was deleted — expected a folder that exists — change to another") from error
 
 
 def unwritable(error: OSError) -> str:

@@ -61,6 +61,7 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
         InputError: no usable labels, or a broken file.
         UsageError: a column that does not exist; fewer splits than processes.
     """
+    state = source.state()
     roles, location, group = preview.data.roles, source.path, others or process_group.SingleProcess()
     as_text = roles.verbatim_columns() if source.is_delimited else ()
     common, file_schemas = stream.layout(source, as_text, others)
@@ -100,7 +101,7 @@ def profile_table(source: Source, preview: Preview, options: ScanOptions, others
     data = dataclasses.replace(data, n_total_rows=int(begins[-1]))
     categories = {column.name: dict(counts.strings.get(column.name, {})) for column in data.roles.features if column.kind == "category"}
     assigned = [AssignedSplit(splits[number], number, int(begins[number]), counts.rows[number]) for number in local]
-    return StreamedTable(source, common, file_schemas, data, categories, assigned, len(splits))
+    return StreamedTable(source, common, file_schemas, data, categories, assigned, len(splits), state)
 
 
 def sample_dataset(sample: pa.Table, counts: ProfileCounts, notes: FileNotes, origin: InputInfo, options: ScanOptions) -> Dataset:

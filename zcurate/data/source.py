@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,6 +172,43 @@ class Source:
     def remote_errors(self, file: str | None) -> AbstractContextManager[None]:
         """Return a context in which exceptions of the remote file system become errors that name the file; for batch-wise reading."""
         return nullcontext() if self.remote is None else remote_module.remote_errors(file or self.path)
+
+    def state(self) -> tuple[tuple[int, int], ...]:
+        """Return size and time of each local file, which tell whether another program has changed it.
+
+        Raises:
+            InputError: a file is gone.
+        """
+        found = []
+        for name in self.files if self.remote is None else ():
+            with local_errors(name):
+                status = os.stat(name)
+            found.append((status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+    @contextmanager
+    def unchanged(self, before: tuple[tuple[int, int], ...]) -> Iterator[None]:
+        """Refuse, at the end of the block, an input that another program has changed: its rows may be of two versions.
+
+        Args:
+            before: its `state` before it was first read.
+
+        Raises:
+            InputError: names the first file that has changed, or is gone.
+        """
+        try:
+            yield
+        except Exception:
+            # What a reader says of a file that is being rewritten leads nowhere.
+            self.check_state(before)
+            raise
+        self.check_state(before)
+
+    def check_state(self, before: tuple[tuple[int, int], ...]) -> None:
+        """Refuse an input that has changed; argument and error as for `unchanged`."""
+        for name, old, new in zip(self.files, before, self.state(), strict=False):
+            if old != new:
+                raise InputError(f"{printable(name)}: changed while it was read — expected an input that stays as it is — scan it when nothing writes to it")
 
     def origin(self) -> InputInfo:
         """Return path, format, size and hash of the input, for the run card."""

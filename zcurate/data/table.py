@@ -52,6 +52,8 @@ class StreamedTable:
     """What this process reads, in the input's order: all splits, or those with number rank, rank + size, ..."""
     n_splits: int
     """Number of splits of the input."""
+    state: tuple[tuple[int, int], ...] = ()
+    """`Source.state` before the input was first read."""
 
     @property
     def n_local_rows(self) -> int:
@@ -68,10 +70,15 @@ class StreamedTable:
         return np.concatenate([np.zeros(0, np.int64), *local])
 
     def batches(self, wanted: list[str], split: AssignedSplit | None = None) -> Iterator[pa.RecordBatch]:
-        """Read some columns batch by batch in the input's order, of one split or of all that this process reads."""
+        """Read some columns batch by batch in the input's order, of one split or of all that this process reads.
+
+        Raises:
+            InputError: the input has changed since it was first read.
+        """
         schema = pa.schema([self.schema.field(name) for name in wanted])
-        for assigned in self.splits if split is None else [split]:
-            yield from stream.record_batches(self.source, schema, self.file_schemas, BATCH_ROWS, assigned.split)
+        with self.source.unchanged(self.state):
+            for assigned in self.splits if split is None else [split]:
+                yield from stream.record_batches(self.source, schema, self.file_schemas, BATCH_ROWS, assigned.split)
 
     def columns(self) -> list[str]:
         """Return the columns that a scan reads: label, features, id and group."""

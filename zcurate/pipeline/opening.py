@@ -147,10 +147,11 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
         run = dataclasses.replace(run, processes=process_group.ShardedGroup(device.pick("cpu")))
     run.stage("reading")
     startup.load_torch_in_background(run.owns_process)
-    if n_processes == 1 and source.is_delimited and not source.base:
-        assert isinstance(run.store, MemoryMappedStore)  # crack: narrows types only
-        source = csv_stream.cache_as_arrow(source, preview.data.roles.verbatim_columns(), run.store.folder)
-    table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)
+    with source.unchanged(source.state()):
+        if n_processes == 1 and source.is_delimited and not source.base:
+            assert isinstance(run.store, MemoryMappedStore)  # crack: narrows types only
+            source = csv_stream.cache_as_arrow(source, preview.data.roles.verbatim_columns(), run.store.folder)
+        table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)
     for text in table.sample.warnings:
         run.progress.warn(text)
     return table, run

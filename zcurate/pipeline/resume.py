@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from zcurate import __version__, plugins
@@ -22,6 +23,8 @@ MIN_VISITS, MIN_PICTURE_VISITS = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints even without `--resume`: about half a minute on two cores."""
 MAX_SHARED_LABELS = 100_000
 """Labels that processes of one scan compare."""
+ENDING = ".checkpoint"
+"""Suffix of the checkpoint's folder after the report's name."""
 CUTS = ("threshold", "precision", "budget")
 """Options that change the verdicts but not the evidence: a finished report with another cut has to be judged anew."""
 
@@ -86,6 +89,15 @@ def shared_facts(dataset: Dataset, options: ScanOptions, plan: Plan | None = Non
     return {"rows kept": "in files" if plan is None else "in memory", **facts, **chosen, **model}
 
 
+def clear_checkpoint(options: ScanOptions) -> None:
+    """Delete the checkpoint next to a finished report, which a scan that was killed between the two steps has left."""
+    folder = f"{options.output}{ENDING}"
+    if os.path.isdir(folder):
+        from zcurate.training.checkpoint import Checkpoint
+
+        Checkpoint(folder, {}).clear()
+
+
 def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: dict[str, Any], run: RunContext) -> Checkpoint | None:
     """Open the checkpoint next to the report, where `--resume` is set or the training is long; None for no checkpoint.
 
@@ -109,7 +121,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         return None
     from zcurate.training import checkpoint
 
-    found = checkpoint.Checkpoint(f"{options.output}{checkpoint.ENDING}", fingerprint, run.progress.warn)
+    found = checkpoint.Checkpoint(f"{options.output}{ENDING}", fingerprint, run.progress.warn)
     if not options.resume:
         found.clear()
     elif found.exists():

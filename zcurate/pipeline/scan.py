@@ -17,7 +17,7 @@ from zcurate.errors import UsageError
 from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import checkpoint_for, fingerprint, finished_report, shared_facts
+from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -65,6 +65,7 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
         if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
             run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
+            clear_checkpoint(options)
             return finished
         result, run, checkpoint = examine(table, options, run)
         report = save_report(result, options, output, run, summary_only)

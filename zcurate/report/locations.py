@@ -27,12 +27,15 @@ def recorded_path(path: str) -> str:
         path: as the user typed it; `-` and `memory` stay.
     """
     path = local_path(path)
-    return path if path in UNNAMED else redact(path if remote.is_remote(path) else os.path.abspath(path))
+    if path in UNNAMED or remote.is_remote(path):
+        return path if path in UNNAMED else redact(path)
+    # Where the locale is not UTF-8 Python decodes names of files otherwise.
+    return redact(os.fsencode(os.path.abspath(path)).decode("utf-8", "surrogateescape"))
 
 
 def expanded(path: str) -> str:
     """Turn a path of a run card into one of this machine."""
-    home = home_folder()
+    path, home = os.fsdecode(path.encode("utf-8", "surrogateescape")), home_folder()
     return home + path[1:] if home is not None and (path == "~" or path.startswith("~/")) else path
 
 

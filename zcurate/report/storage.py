@@ -45,7 +45,11 @@ def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
     """
     source = locate(path)
     if len(source.files) == 1 and not source.base:
-        return dataclasses.replace(read_part(source, source.files[0], is_wanted), path=path)
+        whole = read_part(source, source.files[0], is_wanted)
+        if len(whole) != whole.card["input"]["rows"]:
+            total = whole.card["input"]["rows"]
+            raise ReportError(f"{path}: holds {len(whole)} of {total} rows — expected every row of the input — name the folder of its parts, or scan again")
+        return dataclasses.replace(whole, path=path)
     problem = partitions.missing(source.files)
     if problem is not None:
         raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")

@@ -66,6 +66,8 @@ OPTIONAL: dict[str, Test] = {
     **dict.fromkeys(REGRESSION_ONLY, is_number),
 }
 """Columns of some reports."""
+TOGETHER = ({"top_classes", "top_probabilities"}, {"loss_curve", "margin_curve", "z_curve"})
+"""Optional columns that are written together."""
 JUDGED = ("incorrect", "hard", "outlier", "clean")
 """Verdicts of rows that have probabilities."""
 
@@ -89,6 +91,10 @@ def check_schema(schema: pa.Schema, card: dict[str, Any], path: str) -> None:
     for name in (*REQUIRED, *(REGRESSION_ONLY if regression else ())):
         if name not in names:
             raise ReportError(refusal(path, f"no column '{name}'", "every column of a report"))
+    for together in TOGETHER:
+        if 0 < len(together & set(names)) < len(together):
+            missing = min(together - set(names))
+            raise ReportError(refusal(path, f"no column '{missing}' beside '{min(together & set(names))}'", "all of them or none"))
     for name, test in {**REQUIRED, **OPTIONAL}.items():
         if name in names and not test(schema.field(name).type):
             raise ReportError(refusal(path, f"column '{name}' is {str(schema.field(name).type)[:60]}", "the type that `zcurate scan` writes"))

@@ -40,16 +40,17 @@ def needs_all(method: Callable[P, R]) -> Callable[P, R]:
             if type(error) is not RuntimeError and not isinstance(error, distributed.DistError):
                 raise
             raise ProcessError(
-                f"torchrun: another process is gone or does not answer ({first_line(error)}) — expected all of them to stay until the end — "
+                f"torchrun: another process is gone or does not answer ({first_words(error)}) — expected all of them to stay until the end — "
                 "see what it printed, then start again"
             ) from error
 
     return call
 
 
-def first_line(error: Exception) -> str:
-    """The beginning of a library's message, without the place in its source."""
-    return str(error).strip().partition("\n")[0].rpartition("] ")[2][:120]
+def first_words(error: Exception) -> str:
+    """The first sentence of a library's message, without the place in its source."""
+    line = str(error).strip().partition("\n")[0]
+    return (line.rpartition("] ")[2] if line.startswith("[") else line).partition(". ")[0][:120]
 
 
 @functools.cache
@@ -87,7 +88,7 @@ def connect(device: torch.device, facts: dict[str, Any]) -> None:
             world_size=environment.world_size(),
         )
     except (RuntimeError, ValueError) as error:
-        place = f"{environment.world_size()} processes do not find each other ({first_line(error)})"
+        place = f"{environment.world_size()} processes do not find each other ({first_words(error)})"
         raise UsageError(f"torchrun: {place} — expected all of them at MASTER_ADDR and MASTER_PORT — start again, or with another --master-port") from error
     agree(facts)
 

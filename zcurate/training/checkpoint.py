@@ -30,8 +30,6 @@ from zcurate.runtime.interrupts import deleted_at_the_end
 
 FORMAT = 3
 """Of the files; checkpoints of another format are refused."""
-ENDING = ".checkpoint"
-"""Suffix of the folder's name after that of the report."""
 ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
 OWN_FILE = re.compile(r"(running|round-\d+)\.safetensors|\.(running|round-\d+)\.part")

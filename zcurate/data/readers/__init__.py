@@ -57,6 +57,11 @@ class StreamingModule(Protocol):
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
-    """Read an input with the reader of its format; arguments and errors as for `ReaderModule.read`."""
+    """Read an input with the reader of its format; arguments and errors as for `ReaderModule.read`.
+
+    Raises:
+        InputError: also for an input that changes while it is read.
+    """
     reader: ReaderModule = READERS.load(source.format)
-    return reader.read(source, options)
+    with source.unchanged(source.state()):
+        return reader.read(source, options)
