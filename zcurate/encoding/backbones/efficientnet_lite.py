@@ -41,9 +41,17 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(1, 3, 1, 1, 16), Stage(2, 3, 2, 6, 24), Stage(2, 5, 2, 6, 40), Stage(3, 3, 2, 6, 80), Stage(3, 5, 1, 6, 112), Stage(4, 5, 2, 6, 192), Stage(1, 3, 1, 6, 320),
-)  # fmt: skip
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+"""Of Lite0; the width and depth of larger ones are multiples."""
 STEM = 32
+"""Channels of the first convolution."""
 
 
 class Convolution(nn.Module):
@@ -133,7 +141,9 @@ def load(dtype: torch.dtype = torch.float32) -> EfficientNetLite:
         raise UsageError(f"--features lite0: {path} has the SHA-256 {digest[:16]}... — expected {SHA256[:16]}... — {advice}")
     network = EfficientNetLite().eval().requires_grad_(False)
     network.load_state_dict(folded(torch.load(path, map_location="cpu", weights_only=True)))
-    return network.to(dtype=dtype, memory_format=torch.channels_last)
+    network.to(dtype)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:

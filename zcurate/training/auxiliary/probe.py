@@ -47,10 +47,10 @@ class Fit:
             optimizer.zero_grad()
             losses = torch.nn.functional.cross_entropy(torch.addmm(self.bias, x, self.weight), y, reduction="none")
             value = (share * losses).sum() / total + penalty / 2 * self.weight.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return value
 
-        optimizer.step(loss)  # type: ignore[arg-type]
+        optimizer.step(loss)
         self.n_fits += 1
 
     def predict(self, x: Tensor) -> np.ndarray:
