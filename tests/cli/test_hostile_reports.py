@@ -12,6 +12,7 @@ import pytest
 
 from tests.report.test_report import complete_card, small
 from zcurate.config.options import ReportOptions, ScanOptions
+from zcurate.data import limits
 from zcurate.errors import ReportError, UsageError
 from zcurate.report import card_schema, listing, locations, storage, validation
 from zcurate.report.report import Report
@@ -162,6 +163,19 @@ def test_values_that_contradict_each_other_are_refused(tmp_path):
     Report(pa.Table.from_arrays([*whole.table.columns, whole.table.column("row")], names=[*whole.table.column_names, "row"]), whole.card).save(path)
     with pytest.raises(ReportError, match="two columns 'row'"):
         storage.load(path)
+
+
+def test_a_report_that_expands_beyond_the_memory_is_refused(tmp_path, monkeypatch):
+    whole, path = small(1000), str(tmp_path / "r.zcurate.parquet")
+    at = whole.table.column_names.index("given")
+    write(path, whole.table.set_column(at, "given", pa.array(["x" * 20_000] * 1000)), json.dumps(whole.card).encode())
+    assert os.path.getsize(path) < 100_000
+    storage.load(path)
+    monkeypatch.setattr(limits.memory, "available_bytes", lambda: 1)
+    monkeypatch.setattr(limits, "FREE_BYTES", 10_000_000)
+    with pytest.raises(ReportError, match="its columns take 20 MB of memory or more"):
+        storage.load(path)
+    assert len(storage.load(path, lambda name: name == "verdict")) == 1000
 
 
 ADDRESSES = [

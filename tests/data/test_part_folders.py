@@ -173,7 +173,7 @@ def test_local_parquet_is_read_without_a_copy_and_not_mapped(tmp_path):
     with where.open_seekable() as raw:
         assert isinstance(raw, pa.OSFile) and raw.seekable()
     tracemalloc.start()
-    with parquet.open_reader(where, None, whole=True) as file:
+    with parquet.open_reader(where, None, whole=True) as (file, _):
         assert file.read().num_rows == 500_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -186,7 +186,7 @@ def test_a_file_that_is_truncated_while_it_is_read_is_an_error_and_not_the_end_o
     where = discovery.locate(str(path), None)
 
     def read_while_it_is_truncated():
-        with parquet.open_reader(where, None, whole=True) as file:
+        with parquet.open_reader(where, None, whole=True) as (file, _):
             os.truncate(path, 1000)
             file.read()
 

@@ -146,7 +146,7 @@ def test_rows_are_counted_without_the_data(tmp_path):
     written(tmp_path)
     assert stream.row_counts(located(tmp_path / "parts")) == [10, 20]
     assert stream.row_counts(located(tmp_path / "a.feather")) == [30]
-    assert stream.row_counts(located(tmp_path / "a.arrows")) == [None]
+    assert stream.row_counts(located(tmp_path / "a.arrows")) == [30]
     assert stream.row_counts(located(tmp_path / "a.csv")) == [None]
     assert stream.row_counts(located(tmp_path / "a.jsonl")) == [None]
 

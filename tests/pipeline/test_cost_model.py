@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import format_size
-from zcurate.data import discovery, inputs, preview
+from zcurate.data import discovery, inputs, preview, sizes
 from zcurate.data.dataset import Dataset
 from zcurate.pipeline import api, cost_model
 from zcurate.pipeline import plan as plan_module
@@ -102,8 +102,8 @@ def test_the_text_names_its_units(table):
 @pytest.mark.parametrize(("ending", "is_exact"), [("csv", False), ("csv.gz", False), ("parquet", True), ("feather", True), ("jsonl", False)])
 def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, ending, is_exact):
     data, path = example_table(6000), tmp_path / f"data.{ending}"
-    for name, value in (("SMALL_BYTES", 1000), ("HEAD_BYTES", 100_000), ("HEAD_ROWS", 500)):
-        monkeypatch.setattr(preview, name, value)
+    for module, name, value in ((sizes, "SMALL_BYTES", 1000), (sizes, "HEAD_BYTES", 100_000), (preview, "HEAD_ROWS", 500)):
+        monkeypatch.setattr(module, name, value)
     if ending.startswith("csv"):
         with pa.output_stream(str(path), compression="gzip" if ending.endswith("gz") else None) as stream:
             pyarrow.csv.write_csv(data, stream)
@@ -122,8 +122,8 @@ def test_of_a_large_input_only_the_beginning_is_read(tmp_path, monkeypatch, endi
 def test_a_preview_of_one_class_is_not_an_error(tmp_path, monkeypatch):
     data = example_table(6000).sort_by("label")
     pq.write_table(data, tmp_path / "sorted.parquet")
-    for name, value in (("SMALL_BYTES", 1000), ("HEAD_ROWS", 500)):
-        monkeypatch.setattr(preview, name, value)
+    for module, name, value in ((sizes, "SMALL_BYTES", 1000), (preview, "HEAD_ROWS", 500)):
+        monkeypatch.setattr(module, name, value)
     assert api.estimate_scan(tmp_path / "sorted.parquet", ScanOptions()).n_rows == 6000
 
 

@@ -27,7 +27,7 @@ from tests.runtime.test_process_group import run_processes
 from tests.small_runs import SMALL_BLOCKS, encode, scan_memory_mapped
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import VERDICTS
-from zcurate.data import conversions, discovery, features, images, inputs, preview, profile, table
+from zcurate.data import conversions, discovery, features, images, inputs, preview, profile, reservoir, sizes, table
 from zcurate.encoding import encoder
 from zcurate.errors import InputError, UsageError
 from zcurate.judge import blocks
@@ -241,9 +241,8 @@ def test_a_value_that_does_not_fit_its_sampled_type_is_missing():
     assert vectors.to_pylist() == [[1.0, 2.0], None]
 
 
-def test_a_sample_is_even_and_in_order(monkeypatch):
-    monkeypatch.setattr(profile, "SAMPLE_ROWS", 1000)
-    rng, sample = np.random.default_rng(0), profile.ReservoirSample()
+def test_a_sample_is_even_and_in_order():
+    rng, sample = np.random.default_rng(0), reservoir.ReservoirSample(1000)
     for begin in range(0, 50_000, 500):
         sample.add(pa.table({"at": np.arange(begin, begin + 500)}), rng)
     at = sample.table().column("at").to_numpy()
@@ -297,7 +296,7 @@ def test_an_input_that_changes_during_the_scan_is_refused(more, parts, small_lim
         return judge_all(*arguments)
 
     monkeypatch.setattr(blocks, "judge_by_blocks", change_input)
-    with pytest.raises(InputError, match="data: other rows than when the scan began — expected"):
+    with pytest.raises(InputError, match="changed while it was read — expected an input that stays"):
         scan_memory_mapped(data, epochs=3, model=quick, output=str(tmp_path / "r.parquet"))
     assert not (tmp_path / "r.parquet").exists()
 
@@ -339,7 +338,7 @@ def test_text_found_after_the_preview_is_refused_out_of_core(tmp_path):
     pq.write_table(table, tmp_path / "t.parquet")
     source, options = discovery.locate(str(tmp_path / "t.parquet"), None), ScanOptions()
     with pytest.raises(InputError, match="column 't' is text"):
-        profile.profile_table(source, preview.preview_input(source, options), options)
+        profile.refuse_text(profile.profile_table(source, preview.preview_input(source, options), options).sample)
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +385,7 @@ def test_remote_parquet_is_streamed(parts, small_limit, quick, monkeypatch, memo
     folder, table, wrong = parts
     remote = fsspec.filesystem("memory")
     remote.put(str(folder), "/parts", recursive=True)
-    monkeypatch.setattr(preview, "SMALL_BYTES", 1000)
+    monkeypatch.setattr(sizes, "SMALL_BYTES", 1000)
     found = scan_memory_mapped("memory://parts/", epochs=10, model=quick, label="label", id="key")
     remote.rm("/parts", recursive=True)
     assert found.card["in_pieces"] and found.table.column("id").to_pylist() == table.column("key").to_pylist()

@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import discovery, readers, tables
+from zcurate.data import discovery, preview, profile, readers, sizes, tables
 from zcurate.data.dataset import Dataset, InputInfo
 from zcurate.data.memory import read_memory
 from zcurate.data.source import Source
+from zcurate.plugins import READERS
 
 
 def is_path(data: Any) -> bool:
@@ -47,3 +48,22 @@ def read_input(data: Any, options: ScanOptions) -> Dataset:
     table = read_memory(data)
     dataset = tables.dataset(table.table, InputInfo("memory", table.kind), options)
     return dataclasses.replace(dataset, warnings=table.warnings + dataset.warnings)
+
+
+def describe_input(path: str, options: ScanOptions) -> Dataset:
+    """Read an input as far as needed to describe it: all of it, or of a table that may not fit into memory a sample, with exact counts.
+
+    Args:
+        path: of the input.
+        options: column roles and task.
+
+    Raises:
+        InputError: the input cannot be read.
+        UsageError: a column that does not exist.
+    """
+    source = discovery.source_of(path, options)
+    is_local_table = source.content is None and source.remote is None and READERS[source.format].streams
+    if not is_local_table or not sizes.is_large(source):
+        return readers.read(source, options)
+    found = preview.preview_input(source, options)
+    return found.data if profile.why_not_streamed(found, source, allow_text=True) else profile.profile_table(source, found, options).sample

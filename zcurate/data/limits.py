@@ -13,7 +13,7 @@ from zcurate.runtime import environment, memory
 MAX_EXPANSION = 200
 """Times its compressed size to which a file may expand: text takes a tenth to a fiftieth of its size at the most, what is made to fill the memory far less."""
 FREE_BYTES = 256 << 20
-"""Bytes to which any file may expand."""
+"""Bytes that any input may take: less than the libraries that read it."""
 MAX_COLUMNS = 100_000
 """Columns of a table; more are a file that is no table, or would take hours."""
 
@@ -36,6 +36,11 @@ class MemoryLimit:
         limit = memory.available_bytes() // environment.local_world_size()
         return cls(limit, f"the {format_size(limit)} of this machine")
 
+    @property
+    def allowed(self) -> int:
+        """Bytes that may be read in any case."""
+        return max(self.n_bytes, FREE_BYTES)
+
     def check(self, n_bytes: float, location: str, what: str, advice: str = "raise --memory, or read fewer rows or columns") -> None:
         """Refuse what takes more.
 
@@ -48,7 +53,7 @@ class MemoryLimit:
         Raises:
             InputError: it does.
         """
-        if n_bytes > self.n_bytes:
+        if n_bytes > self.allowed:
             raise InputError(f"{location}: {what} take {format_size(n_bytes)} of memory or more — expected at most {self.words} — {advice}")
 
 

@@ -11,20 +11,18 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import picture_folder, picture_manifest, readers, stream, tables
+from zcurate.data import picture_folder, picture_manifest, readers, sizes, stream, tables
 from zcurate.data.dataset import Dataset, InputInfo
 from zcurate.data.readers import image_folder
-from zcurate.data.source import COMPRESSIONS, Source
+from zcurate.data.reservoir import ReservoirSample
+from zcurate.data.source import Source
 from zcurate.errors import InputError
 from zcurate.plugins import READERS
 
-SMALL_BYTES = 16_000_000
-"""Size up to which an input is read in full [bytes]."""
-HEAD_BYTES = 1 << 22
-"""Bytes of text in a preview."""
 HEAD_ROWS = 20_000
 """Rows of a table in a preview."""
 MAX_IMAGES = 512
@@ -58,19 +56,14 @@ def preview_input(source: Source, options: ScanOptions) -> Preview:
         preview = preview_parts
     result = None
     has_cheap_head = source.content is None and (source.remote is None or preview is preview_parts)
-    if preview is not None and has_cheap_head and (source.format == "folder" or input_bytes(source) > SMALL_BYTES):
+    if preview is not None and has_cheap_head and (source.format == "folder" or sizes.table_bytes(source) > sizes.SMALL_BYTES):
         try:
             result = preview(source, options)
         except InputError:
-            result = None  # the leading rows alone may lack a class or a label; reading the whole input reports what is really wrong
+            # The leading rows alone may lack a class or a label; all of them tell what is really wrong.
+            if reader.streams and sizes.is_large(source):
+                result = preview_spread(source, options)
     return result or Preview(readers.read(source, options), True)
-
-
-def input_bytes(source: Source) -> int:
-    """Return the size of all files as stored [bytes]; remote files of unknown size count 0."""
-    if source.remote is not None:
-        return sum(size or 0 for size in source.remote.sizes)
-    return sum(os.path.getsize(name) for name in source.files)
 
 
 def preview_parts(source: Source, options: ScanOptions) -> Preview | None:
@@ -86,40 +79,40 @@ def preview_parts(source: Source, options: ScanOptions) -> Preview | None:
         if n_read >= HEAD_ROWS:
             break
     table = pa.Table.from_batches(head).slice(0, HEAD_ROWS)
-    return scaled_to(tables.dataset(table, InputInfo(source.path, source.format, input_bytes(source)), options), total, True)
+    return scaled_to(tables.dataset(table, InputInfo(source.path, source.format, sizes.stored_bytes(source)), options), total, True)
 
 
 def preview_text(source: Source, options: ScanOptions) -> Preview | None:
     """Preview the leading lines and estimate the number of all from their bytes; None for a JSON array and for text without line ends."""
     first = source.files[0]
-    head, n_stored = head_of_file(first)
+    head, n_stored = sizes.head_of_file(first)
     end = head.rfind(b"\n") + 1
     if end == 0 or head.lstrip()[:1] == b"[":
         return None
     ratio = len(head) / n_stored
     sample = readers.read(dataclasses.replace(source, path=first, files=(), content=head[:end]), options)
-    total = round(input_bytes(source) * ratio * sample.n_rows / end)
-    sample = dataclasses.replace(sample, origin=InputInfo(source.path, source.format, input_bytes(source)))
+    total = round(sizes.stored_bytes(source) * ratio * sample.n_rows / end)
+    sample = dataclasses.replace(sample, origin=InputInfo(source.path, source.format, sizes.stored_bytes(source)))
     return scaled_to(sample, max(total, sample.n_rows), False)
 
 
-def head_of_file(name: str) -> tuple[bytes, int]:
-    """Return a file's first bytes, decompressed, and how many stored bytes they take."""
-    compression = COMPRESSIONS.get(os.path.splitext(name)[1].lower())
-    with open(name, "rb") as file:
-        if compression is None:
-            head = file.read(HEAD_BYTES)
-            return head, len(head)
-        compressed = file.read(HEAD_BYTES // 4)
-    parts: list[bytes] = []
-    raw = pa.BufferReader(compressed)
-    decompressor = pa.CompressedInputStream(raw, compression)
-    try:
-        while len(parts) < HEAD_BYTES >> 12 and (part := decompressor.read(1 << 12)):
-            parts.append(part)
-    except (OSError, pa.ArrowInvalid):
-        pass  # the bytes end in the middle of the compressed stream
-    return b"".join(parts), max(1, raw.tell())
+def preview_spread(source: Source, options: ScanOptions) -> Preview:
+    """Preview rows drawn from all of a table that is read batch by batch, and count all.
+
+    Args:
+        source: the input.
+        options: column roles and task.
+
+    Raises:
+        InputError: no usable labels, or a broken file.
+    """
+    drawn, rng, total = ReservoirSample(HEAD_ROWS), np.random.default_rng(0), 0
+    for batch in stream.batches(source):
+        drawn.add(pa.Table.from_batches([batch]), rng)
+        total += batch.num_rows
+    if not total:
+        raise InputError(f"{source.path}: no rows — expected a header and data — is this the right file?")
+    return scaled_to(tables.dataset(drawn.table(), InputInfo(source.path, source.format, sizes.stored_bytes(source)), options), total, True)
 
 
 def preview_folder(source: Source, options: ScanOptions) -> Preview | None:

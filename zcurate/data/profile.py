@@ -20,6 +20,7 @@ from zcurate.data import declared_classes, schema, stream, values
 from zcurate.data.dataset import Dataset, DeclaredClasses, FileNotes, InputInfo, Roles
 from zcurate.data.labels import missing_words
 from zcurate.data.preview import Preview
+from zcurate.data.reservoir import ReservoirSample
 from zcurate.data.source import Source
 from zcurate.data.stream import InputSplit
 from zcurate.data.table import BATCH_ROWS, AssignedSplit, StreamedTable
@@ -34,8 +35,8 @@ MAX_DISTINCT = 200_000
 """Maximum number of distinct numeric labels, and of distinct strings of a column, that are counted."""
 
 
-def why_not_streamed(preview: Preview, source: Source) -> str:
-    """Return why an input cannot be scanned batch by batch; empty if it can."""
+def why_not_streamed(preview: Preview, source: Source, allow_text: bool = False) -> str:
+    """Return why an input cannot be scanned, or for `allow_text` only profiled, batch by batch; empty if it can."""
     if source.content is not None:
         return "standard input is read as a whole"
     if preview.data.pictures is not None:
@@ -45,7 +46,7 @@ def why_not_streamed(preview: Preview, source: Source) -> str:
     if source.remote is not None and READERS[source.format].stream_function("n_rows") is None:
         return f"{source.format} at an address is read as a whole"
     text = [column.name for column in preview.data.roles.features if column.kind == "text"]
-    return f"column '{text[0]}' is text, whose words are counted in memory" if text else ""
+    return f"column '{text[0]}' is text, whose words are counted in memory" if text and not allow_text else ""
 
 
 def profile_table(source: Source, preview: Preview, options: ScanOptions, others: ProcessGroup | None = None) -> StreamedTable:
@@ -115,14 +116,21 @@ def sample_dataset(sample: pa.Table, counts: ProfileCounts, notes: FileNotes, or
         options: column roles and task.
 
     Raises:
-        InputError: no usable labels, a column is text, or none is left.
+        InputError: no usable labels, or no column is left.
     """
-    data = schema.dataset(sample, origin, options, notes=notes, label_counts=dict(counts.labels))
+    return schema.dataset(sample, origin, options, notes=notes, label_counts=dict(counts.labels))
+
+
+def refuse_text(data: Dataset) -> None:
+    """Refuse a column of text, whose words are counted in memory, where rows are not kept there.
+
+    Raises:
+        InputError: names the column.
+    """
     text = [column.name for column in data.roles.features if column.kind == "text"]
     if text:
         advice = f"try --exclude {text[0]} or --kind {text[0]}=category, or more --memory"
-        raise InputError(f"{origin.path}: column '{text[0]}' is text — expected none where rows are read batch by batch — {advice}")
-    return data
+        raise InputError(f"{data.origin.path}: column '{text[0]}' is text — expected none where rows are read batch by batch — {advice}")
 
 
 @dataclass
@@ -146,7 +154,7 @@ class ProfileCounts:
     def empty(cls, schema: pa.Schema, roles: Roles, missing: tuple[str, ...]) -> ProfileCounts:
         """Create counts for the string columns of a schema, except the label."""
         strings = [field.name for field in schema if pa.types.is_string(field.type) and field.name != roles.label]
-        return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(), {}, missing)
+        return cls({}, Counter(), {name: Counter() for name in strings}, ReservoirSample(SAMPLE_ROWS), {}, missing)
 
     def add(self, batch: pa.RecordBatch, label: str, declared: DeclaredClasses | None) -> None:
         """Count the values of a batch.
@@ -204,39 +212,3 @@ def count_values(array: pa.Array, counts: Counter[str], always: Callable[[str], 
     for value, n in zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True):
         if value in counts or len(counts) < MAX_DISTINCT or always(value):
             counts[value] += n
-
-
-class ReservoirSample:
-    """Uniform sample of a stream of unknown length: the rows with the smallest random keys."""
-
-    def __init__(self) -> None:
-        self.tables: list[pa.Table] = []
-        self.keys: list[np.ndarray] = []
-        self.limit = 2.0
-
-    def add(self, table: pa.Table, rng: np.random.Generator) -> None:
-        """Draw keys for the rows of a batch and add those below the limit.
-
-        Args:
-            table: (n) rows.
-            rng: source of the keys.
-        """
-        keys = rng.random(table.num_rows)
-        rows = np.flatnonzero(keys < self.limit)
-        self.tables.append(table.take(pa.array(rows)))
-        self.keys.append(keys[rows])
-        if sum(map(len, self.keys)) > 3 * SAMPLE_ROWS:
-            self.cut()
-
-    def cut(self) -> None:
-        """Reduce the sample to the `SAMPLE_ROWS` smallest keys."""
-        keys = np.concatenate(self.keys)
-        if len(keys) > SAMPLE_ROWS:
-            self.limit = float(np.partition(keys, SAMPLE_ROWS)[SAMPLE_ROWS])
-        rows = np.flatnonzero(keys < self.limit)
-        self.tables, self.keys = [pa.concat_tables(self.tables).take(pa.array(rows)).combine_chunks()], [keys[rows]]
-
-    def table(self) -> pa.Table:
-        """Return the sampled rows in input order."""
-        self.cut()
-        return self.tables[0]

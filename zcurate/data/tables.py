@@ -9,14 +9,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
+from zcurate.config.units import format_size
 from zcurate.data import image_formats, image_paths, images, schema
 from zcurate.data.dataset import Dataset, ExcludedColumn, FileNotes, InputInfo
 from zcurate.data.file_names import printable
-from zcurate.data.layouts import is_odd, plain_column
+from zcurate.data.layouts import is_odd, plain_bytes, plain_column, plain_type
+from zcurate.data.limits import MemoryLimit
 from zcurate.data.source import Source
 from zcurate.data.values import decode_column
 from zcurate.errors import InputError, UsageError, listed
 from zcurate.runtime.store import MemoryMappedStore
+
+MAX_TEXT_BYTES = 2**31 - 1
+"""Text of a column in memory, at most: Arrow's offsets have 32 bits."""
 
 
 def join_parts(tables: list[pa.Table], source: Source, loose: bool = False) -> pa.Table:
@@ -118,6 +123,27 @@ def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
 def with_unique_names(table: pa.Table) -> pa.Table:
     """Make the column names of a table distinct; its metadata stay."""
     return table.rename_columns(unique_names(table.column_names)).replace_schema_metadata(table.schema.metadata)
+
+
+def check_size(table: pa.Table, limit: MemoryLimit, location: str) -> None:
+    """Refuse a table that takes more memory than there is once dictionaries and runs are decoded, or a column with more text than Arrow keeps in one array.
+
+    Args:
+        table: the input.
+        limit: of the memory.
+        location: the input, for messages.
+
+    Raises:
+        InputError: names the column, or the memory.
+    """
+    total = 0
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        n_bytes = plain_bytes(column)
+        if n_bytes > MAX_TEXT_BYTES and is_text(plain_type(column.type)):
+            found = f"{location}: column '{name}' holds {format_size(n_bytes)} of text"
+            raise InputError(f"{found} — expected at most {format_size(MAX_TEXT_BYTES)} in memory — read fewer rows, or a file without this column")
+        total += n_bytes
+    limit.check(total, location, f"{table.num_rows} rows")
 
 
 def with_plain_layouts(table: pa.Table) -> pa.Table:
@@ -222,7 +248,9 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
         UsageError: a column that does not exist.
     """
     location = origin.path
-    table = with_plain_layouts(with_unique_names(table))
+    table = with_unique_names(table)
+    check_size(table, MemoryLimit.of(options.memory), location)
+    table = with_plain_layouts(table)
     if table.num_rows == 0:
         return schema.dataset(table, origin, options)
     reserved = {str(options.label), str(options.id)} | set(schema.excluded_columns(table.column_names, options.exclude, location))

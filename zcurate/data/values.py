@@ -25,6 +25,8 @@ def decode_column(column: pa.ChunkedArray) -> pa.Array:
     # `combine_chunks` copies even a single chunk.
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
+        if array.num_chunks > 1:
+            raise InputError("a column holds more values than fit into one array — expected less than 2 GB of text — read fewer rows")
         array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
     array = plain_layout(array)
     while pa.types.is_dictionary(array.type):

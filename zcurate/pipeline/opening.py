@@ -152,6 +152,7 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
             assert isinstance(run.store, MemoryMappedStore)  # crack: narrows types only
             source = csv_stream.cache_as_arrow(source, preview.data.roles.verbatim_columns(), run.store.folder)
         table = profile.profile_table(source, preview, options, run.processes if n_processes > 1 else None)
+        profile.refuse_text(table.sample)
     for text in table.sample.warnings:
         run.progress.warn(text)
     return table, run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import itertools
 import os
 from math import ceil
@@ -45,7 +44,7 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     limit = units.parse_size(options.memory)
     from zcurate.data.source import Source
 
-    if not isinstance(data, Source) or (limit is None and not may_be_large(data.path)):
+    if not isinstance(data, Source) or (limit is None and not may_be_large(data)):
         return None
     from zcurate.data import preview, profile
     from zcurate.pipeline import cost_model
@@ -78,23 +77,25 @@ def too_large(data: Any, options: ScanOptions, progress: Progress, store: Memory
     return source, found
 
 
-def may_be_large(path: str) -> bool:
-    """Whether a local input may not fit into memory: it takes over a fortieth of it on disk, so that most inputs need no preview.
+def may_be_large(source: Source) -> bool:
+    """Whether a local input may not fit into memory, so that it is worth a preview.
 
     Args:
-        path: of a file or folder, or a glob.
+        source: the input.
     """
+    from zcurate.data import sizes
 
+    if source.remote is not None:
+        return False
+    if source.format != "folder":
+        return sizes.is_large(source)
+    files = (os.path.join(folder, name) for folder, _, names in os.walk(source.path) for name in names)
     try:
-        if os.path.isdir(path):
-            files = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-            # A link may lead nowhere.
-            size = sum(os.path.getsize(name) for name in files if os.path.isfile(name))
-        else:
-            size = sum(os.path.getsize(name) for name in glob.glob(path, recursive=True)) if not os.path.isfile(path) else os.path.getsize(path)
+        # A link may lead nowhere.
+        n_bytes = sum(os.path.getsize(name) for name in files if os.path.isfile(name))
     except OSError:
         return False
-    return size > memory.available_bytes() / 40
+    return n_bytes > sizes.LARGE_SHARE * memory.available_bytes()
 
 
 def preload_torch(data: Any, named: tuple[str | None, ...], owns_process: bool) -> None:

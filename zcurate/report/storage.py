@@ -18,6 +18,8 @@ from zcurate.config.options import ScanOptions
 from zcurate.config.units import local_path
 from zcurate.data import discovery, image_formats, partitions, remote
 from zcurate.data.dataset import Dataset
+from zcurate.data.limits import MemoryLimit
+from zcurate.data.parquet_sizes import group_bytes
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
 from zcurate.plugins import READERS
@@ -131,12 +133,15 @@ def read_part(source: Source, name: str, is_wanted: Callable[[str], bool] | None
     """Read the wanted columns of one Parquet file, and its run card; of one part among several always `row` too.
 
     Raises:
-        ReportError: the file is missing, no Parquet file, or no report.
+        ReportError: the file is missing, no Parquet file, no report, or takes more memory than the machine has.
     """
     with parquet_errors(name), source.open_whole(name) as raw, pq.ParquetFile(raw) as file:
         card = card_in(file.schema_arrow, name)
-        names = file.schema_arrow.names
-        table = file.read(None if is_wanted is None else [one for one in names if is_wanted(one) or (one == "row" and len(source.files) > 1)])
+        names = [one for one in file.schema_arrow.names if is_wanted is None or is_wanted(one) or (one == "row" and len(source.files) > 1)]
+        limit = MemoryLimit.of(None)
+        n_bytes = sum(group_bytes(file, raw, group, limit.allowed, names) for group in range(file.metadata.num_row_groups))
+        limit.check(n_bytes, name, "its columns", "is it a report of your own?")
+        table = file.read(names)
     check_values(table, card, name)
     return Report(table.replace_schema_metadata(None), card)
 

@@ -64,10 +64,10 @@ def versions() -> dict[str, Any]:
 
 def describe_data(path: str, options: ScanOptions) -> dict[str, Any]:
     """Describe data as a scan would read them."""
-    from zcurate.data.inputs import read_input
+    from zcurate.data.inputs import describe_input
 
     options.check()
-    data = read_input(path, options)
+    data = describe_input(path, options)
     facts: dict[str, Any] = {"rows": data.n_rows, "format": data.origin.format, "label": data.roles.label, "task": f"{data.task.kind}: {data.task.why}"}
     if data.task.classes:
         more = f" ... ({len(data.task.classes)})" if len(data.task.classes) > 10 else ""

@@ -14,25 +14,34 @@ import pyarrow as pa
 from zcurate.config.options import ScanOptions
 from zcurate.data import tables as tables_module
 from zcurate.data.dataset import Dataset
+from zcurate.data.file_names import printable
+from zcurate.data.ipc_sizes import MAGIC, BatchSize, batch_sizes
+from zcurate.data.layouts import checked_schema
+from zcurate.data.limits import MemoryLimit
 from zcurate.data.source import Source
 from zcurate.errors import InputError
 
-FILE_MAGIC, VERSION_1_MAGIC = b"ARROW1", b"FEA1"
-"""First bytes of a Feather or Arrow IPC file, and of one of Feather version 1; a stream has none."""
+VERSION_1_MAGIC = b"FEA1"
+"""First bytes of a file of Feather version 1."""
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
     """Read all files in the order of their names.
 
     Raises:
-        InputError: a file has disappeared, is truncated, is not an Arrow file, or does not fit the others.
+        InputError: a file has disappeared, is truncated, is not an Arrow file, or does not fit the others; all of them take more memory than there is.
     """
     tables: list[pa.Table] = []
+    limit, n_bytes = MemoryLimit.of(source.memory), 0
     for name in source.files or (None,):
         with arrow_errors(source, name):
-            table = open_ipc(pa.BufferReader(source.open(name).read()), name or source.path).read_all()
+            raw = pa.BufferReader(source.read(name))
+            n_bytes += sum(max(batch.n_bytes, batch.n_rows) for batch in checked_batches(raw, name or source.path))
+            limit.check(n_bytes, name or source.path, "the rows")
+            table = open_ipc(raw).read_all()
             # Arrow trusts the offsets and the text of a file until they are used.
             table.validate(full=True)
+            checked_schema(table.schema)
             tables.append(table)
     return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
 
@@ -46,28 +55,35 @@ def arrow_errors(source: Source, name: str | None) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
-        first_line = str(error).partition("\n")[0][:120]
+    except (pa.ArrowException, OSError, MemoryError, ValueError, OverflowError) as error:
+        first_line = printable(str(error)).partition("\n")[0][:120]
         raise InputError(f"{name or source.path}: not a whole Feather or Arrow file — {first_line} — is the download complete?") from error
 
 
-def open_ipc(raw: Any, location: str) -> Any:
-    """Open an Arrow IPC file, or else a stream.
+def checked_batches(raw: Any, location: str) -> list[BatchSize]:
+    """Return the sizes of the batches of an Arrow IPC file or stream; nothing of them is read.
 
     Args:
-        raw: the file, at its beginning.
+        raw: the file.
         location: its name, for messages.
 
     Raises:
         InputError: Feather version 1.
-        ArrowInvalid: neither.
+        ArrowInvalid: sizes that the file does not hold.
     """
-    start = raw.read(len(FILE_MAGIC))
+    start = raw.read(len(VERSION_1_MAGIC))
     raw.seek(0)
-    if start.startswith(VERSION_1_MAGIC):
+    if start == VERSION_1_MAGIC:
         advice = "in R: arrow::write_feather(arrow::read_feather(FILE), FILE); in Python: pandas.read_feather(FILE).to_feather(FILE)"
         raise InputError(f"{location}: Feather version 1, which is not read — expected version 2 or Arrow IPC — rewrite it, {advice}")
-    return pa.ipc.open_file(raw) if start == FILE_MAGIC else pa.ipc.open_stream(raw)
+    return batch_sizes(raw)
+
+
+def open_ipc(raw: Any) -> Any:
+    """Open an Arrow IPC file, or else a stream, at its beginning."""
+    start = raw.read(len(MAGIC))
+    raw.seek(0)
+    return pa.ipc.open_file(raw) if start == MAGIC else pa.ipc.open_stream(raw)
 
 
 @contextmanager
@@ -75,22 +91,31 @@ def open_reader(source: Source, name: str | None) -> Iterator[Any]:
     """Open an Arrow reader of one file, in file or stream format.
 
     Raises:
-        InputError: it has disappeared, is truncated, or is not an Arrow file.
+        InputError: it has disappeared, is truncated, is not an Arrow file, or has a batch that does not fit into memory.
     """
     with arrow_errors(source, name), source.open_seekable(name) as raw:
-        yield open_ipc(raw, name or source.path)
+        location = name or source.path
+        largest = max((batch.n_bytes for batch in checked_batches(raw, location)), default=0)
+        MemoryLimit.of(source.memory).check(largest, location, "the rows of one batch", "write it in smaller batches")
+        yield open_ipc(raw)
 
 
 def head(source: Source, name: str | None, as_text: tuple[str, ...]) -> pa.Schema:
     """Return one file's schema."""
     with open_reader(source, name) as reader:
-        return reader.schema
+        return checked_schema(reader.schema)
 
 
-def n_rows(source: Source, name: str | None) -> int | None:
-    """Return one file's number of rows from its footer; None for a stream."""
-    with open_reader(source, name) as reader:
-        return int(reader.count_rows()) if isinstance(reader, pa.ipc.RecordBatchFileReader) else None
+def table_bytes(source: Source, name: str | None) -> float:
+    """Return the memory that one file's rows take, from its metadata."""
+    with arrow_errors(source, name), source.open_seekable(name) as raw:
+        return float(sum(max(batch.n_bytes, batch.n_rows) for batch in checked_batches(raw, name or source.path)))
+
+
+def n_rows(source: Source, name: str | None) -> int:
+    """Return one file's number of rows from its metadata."""
+    with arrow_errors(source, name), source.open_seekable(name) as raw:
+        return sum(batch.n_rows for batch in checked_batches(raw, name or source.path))
 
 
 def batches(source: Source, name: str | None, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
