@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, RoundCount, Share, SmallCount, Widths
 
 SECOND_SPLIT_EPOCHS = 3
-AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge"]
-"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns."""
+AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge", "probe"]
+"""Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns,
+logistic regression on vectors."""
 
 BFLOAT16_ROWS = 5000
 """From here on the perceptron's products are taken in bfloat16 where the hardware has it."""
@@ -90,6 +91,8 @@ class ModelConfig:
     """Numbers and categories enter as the principal coordinates of the rows; the default for tables with more columns than rows."""
     embedding: SmallCount = 8
     """Width of a category's embedding."""
+    features: Literal["none", "lite0"] = "none"
+    """Pre-trained network that encodes pictures; the default is chosen by `pipeline.plan.choose_features`."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
     """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
     dropout: DropShare = 0.0

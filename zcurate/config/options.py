@@ -16,6 +16,7 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
 TASKS = ("auto", "binary", "multiclass", "regression")
+FEATURES = ("auto", "lite0", "none")
 DEVICES = ("auto", "cpu", "cuda")
 KINDS = ("number", "category", "text", "date", "vector", "id")
 DEVICE_WORDS = {"gpu": "cuda", "nvidia": "cuda", "cuda:0": "cuda", "gpu:0": "cuda", "cpu:0": "cpu"}
@@ -162,6 +163,9 @@ class ScanOptions(Options):
     id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK", parse=parse_task, values=TASKS)
     model: str = option("auto", model_help, "Model", metavar="SPEC", parse=parse_model_name, values=model_names)
+    features: str = option(
+        "auto", "Pictures are encoded by lite0 (a pre-trained network) or none [default: lite0 from 24 pixels on].", "Model", metavar="F", values=FEATURES
+    )
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE", parse=parse_device, values=DEVICES)
@@ -195,6 +199,7 @@ class ScanOptions(Options):
             UsageError: naming the option, the value and what was expected.
         """
         check_choice(self.task, TASKS, "--task", TASK_ADVICE)
+        check_choice(self.features, FEATURES, "--features")
         check_choice(self.device, DEVICES, "--device", DEVICE_ADVICE)
         for text in self.kind:
             column, equals, kind = text.rpartition("=")

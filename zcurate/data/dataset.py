@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from zcurate.data.conversions import Conversion
+
+if TYPE_CHECKING:
+    from zcurate.data.images import Originals
 
 ColumnKind = Literal["number", "time", "category", "text", "vector"]
 TaskKind = Literal["binary", "multiclass", "regression"]
@@ -210,6 +213,8 @@ class Dataset:
     """Memory that decoding the largest picture took, about; 0 for tables."""
     passed_over: dict[str, int] = field(default_factory=dict)
     """File name ending -> number of files in the input's folder that were not read."""
+    originals: Originals | None = field(default=None, repr=False, compare=False)
+    """The images before they were reduced to training size; None for tables."""
 
     @property
     def n_rows(self) -> int:

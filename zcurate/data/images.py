@@ -42,6 +42,23 @@ OpenImage = Callable[[int], BinaryIO]
 
 
 @dataclass(frozen=True)
+class Originals:
+    """The pictures before they are reduced to training size, decoded again when they are needed."""
+
+    side: int
+    """Median longest side of a sample [pixels]."""
+    load: Callable[[int], np.ndarray]
+    """Row -> (H, W) or (H, W, 3) uint8; raises ValueError or OSError if it cannot be read."""
+
+    def at(self, row: int, side: int) -> np.ndarray:
+        """Decode a picture in color, scaled into a square and padded like `fit_to_square`, (3, side, side) uint8; zeros if it cannot be read."""
+        try:
+            return fit_to_square(self.load(row), side, 3, smooth=True)
+        except (ValueError, OSError):
+            return np.zeros((3, side, side), np.uint8)
+
+
+@dataclass(frozen=True)
 class Images:
     """Decoded images of N rows."""
 
@@ -49,6 +66,8 @@ class Images:
     """(N, C, H, W) uint8, C = 1 or 3; zeros for an image that could not be read."""
     skipped: tuple[SkippedRow, ...]
     """Rows that could not be read, with the reason."""
+    originals: Originals
+    """The same before they were reduced."""
     decoding_bytes: int = 0
     """Memory that decoding the largest image takes, about."""
 
@@ -103,13 +122,14 @@ class Survey:
         return int(np.clip(np.median(self.sides), *SIZES)), 3 if self.has_color else 1
 
 
-def fit_to_square(array: np.ndarray, side: int, channels: int) -> np.ndarray:
+def fit_to_square(array: np.ndarray, side: int, channels: int, smooth: bool = False) -> np.ndarray:
     """Scale an image into a square and pad it with the median color of its border.
 
     Args:
         array: (H, W) or (H, W, 3) uint8.
         side: pixels.
         channels: 1 or 3.
+        smooth: scale by cubic interpolation, which a pre-trained network expects.
 
     Returns:
         (C, side, side) uint8.
@@ -125,7 +145,8 @@ def fit_to_square(array: np.ndarray, side: int, channels: int) -> np.ndarray:
         scale = side / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         border = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]])
-        scaled = np.asarray(Image.fromarray(array).resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR))
+        method = Image.Resampling.BICUBIC if smooth else Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+        scaled = np.asarray(Image.fromarray(array).resize(size, method))
         padded = np.empty((side, side, *array.shape[2:]), np.uint8)
         padded[:] = np.median(border, axis=0).astype(np.uint8)
         top, left = (side - size[1]) // 2, (side - size[0]) // 2
@@ -178,10 +199,13 @@ def from_files(n_rows: int, open_image: OpenImage, location: str, store: MemoryM
             with open_image(row) as stream:
                 return decode(stream, look)
 
-        return dataclasses.replace(collect(n_rows, load_row, shape, pool, store), decoding_bytes=survey.decoding_bytes)
+        found = collect(n_rows, load_row, shape, pool, store, int(np.median(survey.sides)))
+        return dataclasses.replace(found, decoding_bytes=survey.decoding_bytes)
 
 
-def collect(n_rows: int, load_row: Callable[[int], np.ndarray], shape: tuple[int, int], pool: Executor, store: MemoryMappedStore | None) -> Images:
+def collect(
+    n_rows: int, load_row: Callable[[int], np.ndarray], shape: tuple[int, int], pool: Executor, store: MemoryMappedStore | None, original_side: int
+) -> Images:
     """Load all images at training size.
 
     Args:
@@ -190,6 +214,7 @@ def collect(n_rows: int, load_row: Callable[[int], np.ndarray], shape: tuple[int
         shape: training side and channels.
         pool: threads to load them in.
         store: memory-mapped store for the pixels; None for memory.
+        original_side: median longest side [pixels].
     """
     side, channels = shape
     skipped: dict[int, str] = {}
@@ -207,7 +232,7 @@ def collect(n_rows: int, load_row: Callable[[int], np.ndarray], shape: tuple[int
         list(pool.map(fill, range(begin, end), chunksize=min(64, max(1, n_rows // 16))))
         if store is not None:
             store.release()
-    return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)))
+    return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)), Originals(original_side, load_row))
 
 
 def reason_of(error: ValueError | OSError) -> str:
@@ -296,7 +321,7 @@ def from_array(images: np.ndarray, location: str) -> Images:
 
     side = int(np.clip(max(images.shape[1:3]), *SIZES))
     with decoding_threads() as pool:
-        found = collect(len(images), load_row, (side, 3 if images.ndim == 4 else 1), pool, None)
+        found = collect(len(images), load_row, (side, 3 if images.ndim == 4 else 1), pool, None, max(images.shape[1:3]))
     if len(found.skipped) == len(images):
         raise InputError(f"{location}: no pixel of {len(images)} pictures is a finite number — expected numbers — check how the array was made")
     return found

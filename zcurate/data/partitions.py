@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 REPORT_ENDING = ".zcurate.parquet"
+OWN_ENDINGS = (REPORT_ENDING, f"{REPORT_ENDING}.features")
+"""Endings of what zcurate writes, which is never part of the data: reports, and the features of pictures beside them."""
 """Extension of reports; a report in a folder of data is not a part."""
 REPORT_KEY = b"zcurate"
 """Key of a report's run card in the metadata of its Parquet files."""
@@ -43,7 +45,7 @@ def basename(path: str) -> str:
 def is_data(path: str) -> bool:
     """Return whether a file may be a part: not hidden, not `_SUCCESS` or `_metadata`, not a report."""
     name = basename(path)
-    return not name.startswith((".", "_")) and not name.endswith(REPORT_ENDING)
+    return not name.startswith((".", "_")) and not name.endswith(OWN_ENDINGS)
 
 
 def partition(path: str, base: str) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from zcurate.data import folder_tree, image_formats
 from zcurate.data.file_names import printable
 from zcurate.data.folder_tree import FileOf, Tree
-from zcurate.data.partitions import REPORT_ENDING
+from zcurate.data.partitions import OWN_ENDINGS
 from zcurate.data.splits import is_split
 from zcurate.errors import InputError, listed
 
@@ -90,7 +90,7 @@ def sort_files(tree: Tree) -> tuple[list[FileOf], Counter[str]]:
             pictures.append(file)
         elif is_picture:
             passed[f"hidden {image_formats.ending_of(file.name)}"] += not file.name.startswith("._")
-        elif folder_tree.is_furniture(file.name) or file.name.endswith(REPORT_ENDING):
+        elif folder_tree.is_furniture(file.name) or file.name.endswith(OWN_ENDINGS):
             continue
         elif not image_formats.ending_of(file.name) and image_formats.is_image_content(os.path.join(tree.root, file.path)):
             pictures.append(file)

@@ -276,7 +276,7 @@ def folder_digest(path: str) -> tuple[int, str]:
     """
     digest, size = hashlib.blake2b(digest_size=16), 0
     for file in folder_tree.walk(path).all_files():
-        if file.name.endswith(partitions.REPORT_ENDING):
+        if file.name.endswith(partitions.OWN_ENDINGS):
             continue
         name = os.path.join(path, file.path)
         status = os.stat(name, follow_symlinks=os.path.exists(name))

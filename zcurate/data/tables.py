@@ -283,7 +283,7 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
     warnings = (*(() if found is None else found.warnings), *images.skipped_warning(unread, table.num_rows))
     notes = (notes or FileNotes()).joined(FileNotes(unread, warnings))
     data = schema.dataset(table, origin, options, decoded.pixels, paths, notes, root)
-    return dataclasses.replace(data, decoding_bytes=decoded.decoding_bytes)
+    return dataclasses.replace(data, decoding_bytes=decoded.decoding_bytes, originals=decoded.originals)
 
 
 def without_web_images(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: FileNotes | None, addresses: list[str]) -> Dataset:

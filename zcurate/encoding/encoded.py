@@ -67,6 +67,8 @@ class EncodedRows:
     """Of the numbers passed to the model."""
     dense: Tensor | None = None
     """(N, V) float32, standardized vectors and sentence embeddings, which are not binned."""
+    features: Tensor | None = None
+    """(N, V) float32, standardized features of the pictures by a pre-trained network."""
     columns: Tensor | None = None
     """(N, P) float32, all columns of a table with more columns than rows; `dense` then holds the rows' principal coordinates."""
     codes: Tensor | None = None

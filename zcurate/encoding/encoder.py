@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from zcurate import plugins
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
@@ -28,6 +29,7 @@ from zcurate.encoding.encoded import EncodedRows, dtype_for
 from zcurate.encoding.groups import fold_keys, group_codes, hashed_groups, split_codes
 from zcurate.encoding.images import order_by_content, take_in_order
 from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, number_columns, subtract_median
+from zcurate.encoding.picture_features import picture_features, standardized
 from zcurate.encoding.shuffle import shuffle_rows
 from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
 from zcurate.encoding.text import text_fields
@@ -52,15 +54,17 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     data, device = table.sample, run.torch_device
     row = np.flatnonzero(data.readable()).astype(np.int64)
     fields: dict[str, Any] = {}
+    pixels = None
     if data.pictures is not None:
         row = order_by_content(data, row, run.image_store)
-        fields["images"] = torch.from_numpy(take_in_order(data.pictures, row, run.image_store))
+        pixels = torch.from_numpy(take_in_order(data.pictures, row, run.image_store))
+        fields = picture_fields(data, row, pixels, spec, run)
     rows = take_rows(data, row)
     encoder = Encoder.fit(rows, {}, spec)
     arrays = encoder.transform(rows)
     prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
     texts = text_fields(prose, spec, data.n_classes or 2, device) if prose else {}
-    inputs = copy_inputs(arrays, texts, fields.get("images"))
+    inputs = copy_inputs(arrays, texts, pixels)
     row_hash = hash_rows(inputs)
     copies = find_copies(row_hash, inputs)
     constant = encoder.fields
@@ -77,6 +81,24 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
         y, row, fold_key, encoder.n_outputs, row_hash, copies, split_codes(data, row), target=encoder.target, dtype=dtype, image_store=image_store,
         **on_device(fields, device),
     )  # fmt: skip
+
+
+def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelConfig, run: RunContext) -> dict[str, Any]:
+    """Return what the members get of pictures: their pixels, or their features by a pre-trained network; and the features where there are any.
+
+    Args:
+        data: N pictures.
+        row: (M,) int64 readable ones, in the order of the encoded rows.
+        pixels: (M, C, H, W) uint8.
+        spec: `name`, `features`.
+        run: device, progress, where features are kept.
+    """
+    takes_pixels = plugins.model_plugin(spec.name).inputs != "table"
+    fields: dict[str, Any] = {"images": pixels} if takes_pixels else {}
+    if spec.features != "none":
+        features = torch.from_numpy(standardized(picture_features(data, run)[row]))
+        fields |= {"features": features} if takes_pixels else {"features": features, "dense": features}
+    return fields
 
 
 def copy_inputs(arrays: dict[str, np.ndarray], texts: dict[str, Any], images: Tensor | None = None) -> list[np.ndarray]:

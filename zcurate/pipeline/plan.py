@@ -9,6 +9,7 @@ from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.config.options import ScanOptions
 from zcurate.config.toml import has_text_extra, nest_loss_settings, parse_model
 from zcurate.data.dataset import Dataset
+from zcurate.encoding import backbones
 from zcurate.encoding.wide import MAX_WIDE_ROWS, is_wide
 from zcurate.errors import UsageError
 from zcurate.evidence.heldout import is_dense
@@ -24,6 +25,8 @@ LARGE_ROWS, LARGE_EPOCHS = 50_000, 7
 trained on half of so many rows is as good as one trained on three quarters of few, and a scan must stay faster than the work it replaces."""
 
 
+PROBE = ("probe",)
+"""Auxiliary model of pictures with features."""
 WIDE_SIGNALS = ("posterior", "counted_posterior", "heldout_margin")
 """Signals on more columns than rows: those of training say nothing where every label is memorized."""
 
@@ -49,18 +52,20 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     settings = parse_model(options.model)
     name = settings.pop("name", "auto")
     why = "as asked for by --model"
+    features = choose_features(options, data, settings.pop("features", None), resident)
     if name == "auto":
-        name, why = choose_model(data)
+        name, why = choose_model(data, features)
     pictures = data.pictures is not None
     model = plugins.model_plugin(name)
-    if model.inputs != "any" and (model.inputs == "images") != pictures:
+    takes_features = features != "none" and model.inputs == "table"
+    if model.inputs != "any" and (model.inputs == "images") != pictures and not takes_features:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
-    settings = nest_loss_settings(settings) | {"name": name, "text": choose_text_encoding(settings.get("text", "auto"), data)}
+    settings = nest_loss_settings(settings) | {"name": name, "text": choose_text_encoding(settings.get("text", "auto"), data), "features": features}
     if not resident or data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
     if not resident:
         settings["principal"] = False
-    spec = ModelConfig(**{**default_settings(name, data), **settings})
+    spec = ModelConfig(**{**default_settings(name, data, features), **settings})
     if any(width % model.width_multiple for width in spec.hidden):
         multiples = f"multiples of {model.width_multiple}"
         raise UsageError(f"--model {name}: hidden = {list(spec.hidden)} — expected {multiples} — torch's CPU convolutions need them")
@@ -68,14 +73,39 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
         raise UsageError(
             f"--model {name}: principal = true — expected a table of more columns than rows, of at most {MAX_WIDE_ROWS} rows — leave principal out"
         )
-    n_epochs = options.epochs or spec.epochs or n_epochs_for(data.n_rows, pictures)
+    n_epochs = options.epochs or spec.epochs or n_epochs_for(data.n_rows, pictures and not takes_features)
     return Plan(spec, model.packed, n_epochs, why)
 
 
-def choose_model(data: Dataset) -> tuple[str, str]:
+def choose_features(options: ScanOptions, data: Dataset, in_spec: str | None, resident: bool) -> str:
+    """Choose the pre-trained network that encodes pictures; `none` for tables, small pictures, and where its weights are not installed.
+
+    Args:
+        options: `features`.
+        data: N rows.
+        in_spec: of the TOML file, or None.
+        resident: the pictures are in memory.
+
+    Raises:
+        UsageError: features of a table, or of pictures that are read piece by piece.
+    """
+    wanted = options.features if options.features != "auto" else in_spec or "auto"
+    possible = data.pictures is not None and data.originals is not None and resident and data.task.kind != "regression"
+    if wanted == "lite0" and not possible:
+        what = "pictures" if data.pictures is None else "classes of pictures in memory"
+        raise UsageError(f"--features lite0: is for {what} — expected none — leave it out")
+    if wanted != "auto":
+        return wanted
+    return "lite0" if possible and data.originals is not None and data.originals.side >= backbones.MIN_SIDE and backbones.has_lite0() else "none"
+
+
+def choose_model(data: Dataset, features: str = "none") -> tuple[str, str]:
     """Choose the model for this data, and give the reason."""
     if data.pictures is not None:
-        return "resnet", "the data are pictures"
+        # Of grey pictures (drawings, scans, spectrograms) networks for photographs say less than one that is trained on them.
+        if features != "none" and data.pictures.shape[1] == 3:
+            return "mlp", f"the data are pictures in color, with features by {features}"
+        return "resnet", "the data are pictures" + (f", with features by {features} beside it" if features != "none" else "")
     kinds = {column.kind for column in data.roles.features}
     if kinds == {"text"} and data.task.kind != "regression":
         return "linear", "the data are texts"
@@ -89,14 +119,15 @@ def has_more_columns(data: Dataset) -> bool:
     return data.pictures is None and is_wide(data.n_rows, sum(column.kind in ("number", "category", "time") for column in data.roles.features))
 
 
-def default_settings(name: str, data: Dataset) -> dict[str, Any]:
+def default_settings(name: str, data: Dataset, features: str = "none") -> dict[str, Any]:
     """Default settings by model and size of the data, chosen on the tuning half of the bench (tests/bench/README.md)."""
     small = data.n_rows < 2500
-    if data.pictures is not None:
+    model = plugins.model_plugin(name)
+    if data.pictures is not None and model.inputs != "table":
         side = data.pictures.shape[-1]
         widths = (16, 32, 64) if side < 24 else (16, 32, 64, 128)
         batch = 64 if data.n_rows < 5000 else 128
-        return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2}
+        return {"hidden": widths, "learning_rate": 0.01, "weight_decay": 0.05, "batch": batch, "rounds": 2, "ensemble": PROBE if features != "none" else ()}
     rounds = 4 if small else 3 if data.n_rows < 8000 else 2
     base: dict[str, Any] = {"rounds": rounds}
     if data.n_rows >= LARGE_ROWS:
@@ -107,8 +138,7 @@ def default_settings(name: str, data: Dataset) -> dict[str, Any]:
         base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
     if has_more_columns(data):
         base |= {"principal": True} | ({} if data.task.kind == "regression" else {"clues": WIDE_SIGNALS})
-    base["ensemble"] = default_ensemble(name, data)
-    model = plugins.model_plugin(name)
+    base["ensemble"] = PROBE if features != "none" else default_ensemble(name, data)
     base |= model.defaults
     if model.max_epochs is not None:
         base["epochs"] = min(model.max_epochs, n_epochs_for(data.n_rows, False))
@@ -122,8 +152,9 @@ def default_ensemble(name: str, data: Dataset) -> tuple[str, ...]:
         return ()
     if has_more_columns(data):
         return ("ridge",)
+    probe = ("probe",) if any(column.kind == "vector" for column in data.roles.features) and data.n_rows >= MIN_TREE_ROWS else ()
     trees = ("boosted", "forest") if model.trees and MIN_TREE_ROWS <= data.n_rows < LARGE_ROWS else ()
-    return (*trees, "bayes") if any(column.kind == "text" for column in data.roles.features) else trees
+    return (*trees, *probe, "bayes") if any(column.kind == "text" for column in data.roles.features) else (*trees, *probe)
 
 
 def n_epochs_for(n_rows: int, pictures: bool) -> int:

@@ -94,6 +94,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     from zcurate.training.auxiliary import tree_worker
 
     plan = make_plan(options, table.sample, run.store.resident)
+    run = dataclasses.replace(run, features_file=features_file(options))
     # The worker process loads its libraries while torch is loaded here.
     with tree_worker.TreeWorker(plan.spec.ensemble) as trees:
         run = start_torch(table, options, plan, run)
@@ -124,6 +125,13 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
     return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
+
+
+def features_file(options: ScanOptions) -> str | None:
+    """Return the file beside a local report in which the features of its pictures are kept; None without a report."""
+    from zcurate.data import remote
+
+    return None if options.output is None or remote.is_remote(options.output) else f"{options.output}.features"
 
 
 def look_again(data: Dataset, card: dict[str, Any], plan: Plan, run: RunContext) -> None:

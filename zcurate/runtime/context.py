@@ -43,6 +43,8 @@ class RunContext:
     """The process is the command's own: it may fork, freeze the garbage collector, shorten torch's import. False in a user's own program."""
     ends_process: bool = False
     """Nothing but this scan's report is still to come: worker ranks may leave once their part is done."""
+    features_file: str | None = None
+    """Keeps the features of pictures for later scans; None to keep none."""
     command: str | None = None
     """What the user typed; text for the run card and nothing else."""
 

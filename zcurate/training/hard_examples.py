@@ -75,6 +75,7 @@ def blend_rows(encoded: EncodedRows, row: Tensor, other: Tensor, share: float) -
         fold_key=encoded.fold_key[rows],
         x=average(encoded.x),
         dense=average(encoded.dense),
+        features=average(encoded.features),
         columns=average(encoded.columns),
         codes=None if encoded.codes is None else encoded.codes[row],
         images=images,

@@ -150,7 +150,7 @@ def test_the_process_ends_with_the_block_without_predictions():
 
 
 def test_the_model_config_lists_every_kind():
-    assert (*trees.KINDS, "bayes", "ridge") == get_args(AuxiliaryModel)
+    assert (*trees.KINDS, "bayes", "ridge", "probe") == get_args(AuxiliaryModel)
 
 
 def test_no_process_is_started_without_tree_models():

@@ -47,7 +47,8 @@ def read(source: Source, options: ScanOptions) -> Dataset:
         raise InputError(f"{source.path}: {len(images)} images but {len(labels)} labels in {labels_path} — expected as many — check the pair")
     decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
-    return schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
+    data = schema.dataset(pa.table({"label": pa.array(labels)}), source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
+    return dataclasses.replace(data, originals=decoded.originals)
 
 
 def array_of(source: Source) -> np.ndarray:

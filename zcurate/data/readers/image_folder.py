@@ -55,7 +55,9 @@ def dataset_of(listing: Listing, source: Source, origin: InputInfo, options: Sca
     data = schema.dataset(table, origin, with_label, decoded.pixels, paths, FileNotes(skipped), os.path.abspath(source.path))
     warnings = (*data.warnings, *listing.warnings, *images.skipped_warning(skipped, len(paths)))
     splits = None if listing.splits is None else pa.array(listing.splits, pa.string())
-    return dataclasses.replace(data, splits=splits, decoding_bytes=decoded.decoding_bytes, passed_over=listing.passed_over, warnings=warnings)
+    return dataclasses.replace(
+        data, splits=splits, decoding_bytes=decoded.decoding_bytes, originals=decoded.originals, passed_over=listing.passed_over, warnings=warnings
+    )
 
 
 def read_manifests(manifests: tuple[str, ...], source: Source, options: ScanOptions) -> Dataset:

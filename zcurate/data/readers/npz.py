@@ -5,6 +5,7 @@ Recognizes `images`/`labels`, `x`/`y`, `X`/`y`, `data`/`target`, `x_train`/`y_tr
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from math import prod
 from typing import Any
@@ -59,7 +60,8 @@ def read(source: Source, options: ScanOptions) -> Dataset:
     decoded = images_module.from_array(images, source.path)
     with_label = ScanOptions(**{**options.__dict__, "label": "label"})
     table = pa.table({"label": numpy_array(labels, "labels")})
-    return schema.dataset(table, source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
+    data = schema.dataset(table, source.origin(), with_label, decoded.pixels, None, FileNotes(decoded.skipped))
+    return dataclasses.replace(data, originals=decoded.originals)
 
 
 def pick(archive: zipfile.ZipFile, wanted: str | None, usual: tuple[str, ...], content: str, source: Source) -> np.ndarray:

@@ -14,7 +14,7 @@ from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.plugins import DETECTORS
 from zcurate.runtime import device
 from zcurate.runtime.context import RunContext
-from zcurate.training.auxiliary import naive_bayes, ridge
+from zcurate.training.auxiliary import naive_bayes, probe, ridge
 from zcurate.training.auxiliary.trees import TreeTable
 from zcurate.training.folds import auxiliary_folds
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
@@ -84,6 +84,9 @@ class Background:
         if "ridge" in self.spec.ensemble:
             with self.run.timings("ridge"):
                 found |= ridge_predictions(self.rows, self.run.seed)
+        if "probe" in self.spec.ensemble:
+            with self.run.timings("probe"):
+                found |= probe_predictions(self.rows, self.run.seed)
         return found
 
 
@@ -139,3 +142,20 @@ def ridge_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPre
     hard_columns = columns[:0] if hard is None or hard.columns is None else hard.columns.cpu().numpy()
     fold = auxiliary_folds(encoded, seed, ridge.n_folds(encoded.n_rows))
     return ridge.fit_ridge(columns, encoded.y.cpu().numpy(), fold, encoded.n_outputs, hard_columns, hard_row.cpu().numpy())
+
+
+def probe_predictions(encoded: EncodedRows, seed: int) -> dict[str, AuxiliaryPredictions]:
+    """Compute the held-out predictions of the linear probe; none without wide vectors.
+
+    Args:
+        encoded: N rows of classes.
+        seed: of the scan.
+    """
+    features = encoded.dense if encoded.features is None else encoded.features
+    if features is None or not probe.is_fitted(features.shape[1], encoded.n_rows):
+        return {}
+    hard, hard_row = make_hard_examples(encoded, device.generator(encoded.device, seed, HARD_SEED))
+    of_hard = None if hard is None else hard.dense if encoded.features is None else hard.features
+    of_hard = features[:0] if of_hard is None else of_hard
+    fold = auxiliary_folds(encoded, seed)
+    return probe.fit_probe(features.cpu(), encoded.y.cpu().numpy(), fold, encoded.n_outputs, of_hard.cpu(), hard_row.cpu().numpy())
