@@ -7,6 +7,7 @@ disagree with the wrong ones, and fall below every limit here as soon as some pe
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -28,6 +29,8 @@ MAX_CHANGES, MAX_CHANGES_OF_CHANCE = 0.015, 0.05
 """Changes of the label along a sorted column, as a share of the rows and of the changes in random order, up to which the column follows the label."""
 SCREEN_ROWS, SCREEN_CHANGES = 1000, 0.5
 """Rows on which columns are sorted first, and the share of the changes in random order above which they are no further looked at."""
+MAX_OTHERS = 200
+"""Other columns in which rows of the same value are compared, at most."""
 MAX_VALUES = 50
 """Values of a column that may be a function of the label, at most."""
 MIN_RANK_CORRELATION = 0.9995
@@ -49,14 +52,13 @@ def find_leaks(arrays: dict[str, pa.Array], columns: list[Column], label: np.nda
     found = []
     for column in columns:
         array = arrays[column.name]
-        others = {name: other for name, other in arrays.items() if name != column.name}
-        if is_leak(array, column.kind, label) and differ_elsewhere(array, others, label):
+        if is_leak(array, column.kind, label) and differ_elsewhere(column.name, arrays, label):
             found.append(Leak((column.name,), "alone determines the label"))
         elif column.kind == "category" and spelled_like(array, classes, label):
             found.append(Leak((column.name,), "repeats most labels"))
         elif column.kind in ("number", "time") and (n_runs := label_runs(array, label)):
             found.append(Leak((column.name,), f"follows the labels: sorted by it, they fall into {n_runs} runs"))
-        elif names_rows(array, column.kind, label) and differ_elsewhere(array, others, label):
+        elif names_rows(array, column.kind, label) and differ_elsewhere(column.name, arrays, label):
             found.append(Leak((column.name,), "has one label for each of its many values", column.name))
     known = {name for leak in found for name in leak.columns}
     joint = functions_of_label({column.name: arrays[column.name] for column in columns if column.name not in known and is_short(column)}, label)
@@ -271,27 +273,30 @@ def n_mixed_left_out(codes: np.ndarray, label: np.ndarray) -> int:
     return int(((own < size[codes]) & ((own < largest[codes]) | (own - 1 <= size[codes] - own))).sum())
 
 
-def differ_elsewhere(array: pa.Array, others: dict[str, pa.Array], label: np.ndarray) -> bool:
+def differ_elsewhere(name: str, arrays: dict[str, pa.Array], label: np.ndarray) -> bool:
     """Return whether enough rows of the same value differ in another column; if not they are copies, which share every value.
 
     Args:
-        array: (N) the column.
-        others: (N) the other feature columns.
+        name: of the column.
+        arrays: (N) feature columns.
         label: (N,) int64 given classes, -1 for missing.
     """
+    others = list(itertools.islice((other for key, other in arrays.items() if key != name), MAX_OTHERS))
     if not others:
         return True
-    codes = value_codes(array)
+    codes = value_codes(arrays[name])
     rows = np.random.default_rng(0).permutation(np.flatnonzero((codes >= 0) & (label >= 0)))[:MAX_FIT_ROWS]
     rows = rows[np.argsort(codes[rows], kind="stable")]
     same = np.flatnonzero(codes[rows][1:] == codes[rows][:-1])[:SCREEN_ROWS]
-    first, second = rows[same], rows[same + 1]
-    differs = np.zeros(len(same), bool)
-    for other in others.values():
+    first, second = pa.array(rows[same]), pa.array(rows[same + 1])
+    differs, enough = np.zeros(len(same), bool), min(MIN_PAIRS, len(same))
+    for other in others:
+        if differs.sum() >= enough:
+            break
         if not pa.types.is_nested(other.type):
-            pair = [pc.fill_null(other.take(pa.array(part)).cast(pa.string()), "") for part in (first, second)]
+            pair = [pc.fill_null(other.take(part).cast(pa.string()), "") for part in (first, second)]
             differs |= pc.not_equal(*pair).to_numpy(zero_copy_only=False)
-    return int(differs.sum()) >= min(MIN_PAIRS, len(same))
+    return int(differs.sum()) >= enough
 
 
 def functions_of_label(arrays: dict[str, pa.Array], label: np.ndarray) -> tuple[str, ...]:

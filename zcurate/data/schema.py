@@ -231,12 +231,12 @@ def excluded_columns(names: list[str], patterns: tuple[str, ...], location: str)
     Raises:
         UsageError: a pattern matches no column.
     """
-    excluded: list[str] = []
+    excluded: dict[str, None] = {}
     # A pattern with commas that is no column is a list of patterns.
     parts = [part for pattern in patterns for part in ([pattern] if pattern in names else pattern.split(","))]
     for pattern in (part.strip() if part not in names else part for part in parts):
         matches = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)]
         if not matches:
             raise UsageError(f"{location}: --exclude {pattern} matches no column — columns: {listed(names)}{did_you_mean(pattern, names, '--exclude {}')}")
-        excluded += [name for name in matches if name not in excluded]
-    return excluded
+        excluded |= dict.fromkeys(matches)
+    return list(excluded)

@@ -6,6 +6,7 @@ All batches have one schema, and memory holds one batch at a time, whatever the 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -104,7 +105,7 @@ def layout(source: Source, as_text: tuple[str, ...] = (), group: ProcessGroup | 
     schemas, file_schemas = [], []
     for file, name in enumerate(files):
         schema = heads[file]
-        twice = next((column for number, column in enumerate(schema.names) if column in schema.names[:number]), None)
+        twice = next((column for column, n in Counter(schema.names).items() if n > 1), None)
         if twice is not None:
             raise InputError(f"{name or source.path}: column '{twice}' exists twice — expected distinct names to read batch by batch — rename one")
         file_schemas.append(schema)
@@ -149,7 +150,8 @@ def record_batches(source: Source, schema: pa.Schema, file_schemas: list[pa.Sche
     """
     name = (source.files or (None,))[split.file]
     own = file_schemas[split.file]
-    in_file = pa.schema([own.field(field.name) for field in schema if field.name in own.names])
+    in_own = set(own.names)
+    in_file = pa.schema([own.field(field.name) for field in schema if field.name in in_own])
     options = {} if split.group is None else {"group": split.group}
     read_batches = READERS[source.format].stream_function("batches")
     assert read_batches is not None  # crack: narrows types only

@@ -81,7 +81,7 @@ def common_schema(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool 
         InputError: the schemas differ; names the first part that does not fit, and its column.
     """
     text = {field.name for schema in schemas for field in schema if is_text(field.type)}
-    common = pa.schema([])
+    common: dict[str, pa.DataType] = {}
     for number, (part, name) in enumerate(zip(schemas, names, strict=True)):
         differ = set(part.names) ^ set(schemas[0].names)
         if differ and not loose:
@@ -92,12 +92,16 @@ def common_schema(schemas: list[pa.Schema], names: tuple[str, ...], loose: bool 
             )
         for field in part:
             kind = pa.string() if field.name in text and not pa.types.is_nested(field.type) else value_type(field.type)
+            before = common.setdefault(field.name, kind)
+            if before == kind:
+                continue
+            pair = [pa.schema([pa.field(field.name, one)]) for one in (before, kind)]
             try:
-                common = pa.unify_schemas([common, pa.schema([pa.field(field.name, kind)])], promote_options="permissive")
+                common[field.name] = pa.unify_schemas(pair, promote_options="permissive").field(0).type
             except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                expected = f"{common.field(field.name).type} as in {names[0] if number == 1 else 'the parts before'}"
+                expected = f"{before} as in {names[0] if number == 1 else 'the parts before'}"
                 raise InputError(f"{name}: column '{field.name}' is {field.type} — expected {expected} — make the parts' columns agree") from error
-    return common
+    return pa.schema(list(common.items()))
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:
@@ -112,12 +116,13 @@ def cast_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
         table: the table.
         schema: from `common_schema`; may contain more columns.
     """
-    for position, field in enumerate(table.schema):
+    columns = []
+    for column, field in zip(table.columns, table.schema, strict=True):
         wanted = schema.field(field.name).type
         if field.type != wanted:
-            column = table.column(position).cast(field.type.value_type) if pa.types.is_dictionary(field.type) else table.column(position)
-            table = table.set_column(position, field.name, column.cast(wanted))
-    return table
+            column = (column.cast(field.type.value_type) if pa.types.is_dictionary(field.type) else column).cast(wanted)
+        columns.append(column)
+    return pa.table(columns, pa.schema([schema.field(field.name) for field in table.schema], table.schema.metadata))
 
 
 def with_unique_names(table: pa.Table) -> pa.Table:
@@ -148,10 +153,10 @@ def check_size(table: pa.Table, limit: MemoryLimit, location: str) -> None:
 
 def with_plain_layouts(table: pa.Table) -> pa.Table:
     """Replace the layouts of columns that Arrow has few functions for, see `layouts`."""
-    for position, field in enumerate(table.schema):
-        if is_odd(field.type):
-            table = table.set_column(position, field.name, plain_column(table.column(position)))
-    return table
+    if not any(is_odd(field.type) for field in table.schema):
+        return table
+    columns = [plain_column(column) for column in table.columns]
+    return pa.table(columns, pa.schema([pa.field(name, column.type) for name, column in zip(table.column_names, columns, strict=True)], table.schema.metadata))
 
 
 def unique_names(names: list[str]) -> list[str]:

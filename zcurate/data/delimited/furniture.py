@@ -39,11 +39,9 @@ def without_trailing(table: pa.Table) -> pa.Table:
 
 def without_blanks(table: pa.Table) -> pa.Table:
     """Replace empty text by null."""
-    for at, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            column = table.column(at)
-            table = table.set_column(at, field, pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column))
-    return table
+    missing = pa.scalar(None, pa.string())
+    columns = [pc.if_else(pc.equal(column, ""), missing, column) if pa.types.is_string(column.type) else column for column in table.columns]
+    return pa.table(columns, table.schema)
 
 
 def find_furniture(table: pa.Table, label: str | None, refused: set[int]) -> dict[int, str]:

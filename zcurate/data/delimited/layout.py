@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from zcurate.data import tables
+from zcurate.data.limits import check_columns
 from zcurate.data.numerals import infer_number_format, looks_grouped
 from zcurate.data.values import as_numbers
 
@@ -70,6 +71,9 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
         location: name of the file, for messages.
         named: columns that options name.
         escaped: a backslash stands before quotes in quoted cells.
+
+    Raises:
+        InputError: more columns than can be used.
     """
     text = head.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
     # Carriage returns in the first line end lines; elsewhere they may be in cells.
@@ -80,6 +84,8 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
     n_above = 1 if separator else 0
     while n_above < len(lines) - 1 and not lines[n_above].strip():
         n_above += 1
+    if '"' not in lines[n_above]:
+        check_columns(max(map(lines[n_above].count, DELIMITERS)), location)
     body = "\n".join(lines[n_above:])
     delimiter = separator[1] if separator else detect_delimiter(body, kind)
     records, begins = read_records(body, delimiter, escaped)
@@ -101,6 +107,7 @@ def detect_layout(head: bytes, kind: str, location: str, named: tuple[str | None
     if len(rows) >= MIN_RECORDS and not has_header(header, rows, named):
         warnings.append(f"{location}: no header: columns named c1 to c{width} — expected column names in the first line — add them to name columns")
         layout, header, rows = replace(layout, has_header=False), [f"c{number}" for number in range(1, width + 1)], records
+    check_columns(max(width, len(header)), location)
     names, more = fit_names(header, rows, width, location)
     return replace(layout, names=names, as_text=grouped_columns(names, rows, layout.decimal), warnings=(*warnings, *more))
 

@@ -16,8 +16,8 @@ from zcurate.data.local_files import local_errors
 from zcurate.data.source import CHUNK_BYTES, Source, compression_of
 from zcurate.errors import InputError
 
-HEAD_BYTES = 1 << 16
-"""Bytes from which layout and encoding are detected."""
+HEAD_BYTES, HEAD_LINES, MAX_HEAD_BYTES = 1 << 16, 12, 1 << 24
+"""Bytes from which layout and encoding are detected; more, up to the last number, where they hold fewer lines."""
 SEARCH_BYTES = 1 << 18
 """Bytes searched at a time; they fit into the cache."""
 BOM = b"\xef\xbb\xbf"
@@ -54,7 +54,7 @@ class CsvText:
     open: Callable[[], Any]
     """Opens a stream of its bytes in UTF-8 from the beginning."""
     head: bytes
-    """Its first `HEAD_BYTES` bytes."""
+    """Its first bytes, see `head_length`."""
     size: int
     """Total size [bytes]."""
     checked: bool
@@ -108,12 +108,26 @@ def facts_of(open_text: Callable[[], Any]) -> TextFacts:
     return facts
 
 
+def head_length(content: bytes) -> int:
+    """Return how many of the first bytes of a text to detect its layout from: enough for a few lines, also of thousands of columns.
+
+    Args:
+        content: the text, or its beginning; the result is larger than that where it is too short to tell.
+    """
+    length = HEAD_BYTES
+    while length < MAX_HEAD_BYTES and length <= len(content) and content.count(b"\n", 0, length) + content.count(b"\r", 0, length) < HEAD_LINES:
+        length *= 4
+    return length
+
+
 def streamed_text(source: Source, name: str | None) -> CsvText | None:
     """Return the text of a local file whose head is UTF-8 with line feeds; None for a file that must be read and converted as a whole."""
     if source.content is not None or source.remote is not None or name is None or compression_of(name) or source.encoding:
         return None
     with local_errors(name), open(name, "rb") as file:
         head, size = file.read(HEAD_BYTES), os.path.getsize(name)
+        while len(head) < size and head_length(head) > len(head):
+            head += file.read(head_length(head) - len(head))
     if b"\0" in head or b"\x1b$" in head or b"\n" not in head or not head.strip() or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None
     try:
@@ -153,7 +167,7 @@ def text_from(content: bytes, location: str, encoding: str | None = None) -> Csv
         content, more = decoded(content, encoding, location)
         warnings += more
     content = content.removeprefix(BOM)
-    return CsvText(lambda: pa.BufferReader(content), content[:HEAD_BYTES], len(content), checked=True, warnings=warnings)
+    return CsvText(lambda: pa.BufferReader(content), content[: head_length(content)], len(content), checked=True, warnings=warnings)
 
 
 def decoded(content: bytes, encoding: str, location: str) -> tuple[bytes, tuple[str, ...]]:

@@ -23,13 +23,15 @@ from zcurate.data.dataset import Dataset, FileNotes, SkippedRow
 from zcurate.data.delimited import furniture
 from zcurate.data.delimited.layout import CsvLayout, detect_layout
 from zcurate.data.delimited.quotes import check_quotes, swallowed_error
-from zcurate.data.delimited.text import BOM, HEAD_BYTES, CsvText, facts_of, streamed_text, whole_text
+from zcurate.data.delimited.text import BOM, CsvText, facts_of, head_length, streamed_text, whole_text
 from zcurate.data.source import Source
 from zcurate.errors import InputError, UsageError, listed
 from zcurate.runtime.threads import background
 
 BLOCK_BYTES = 1 << 23
 """Size of the parser's blocks."""
+MAX_PASSES = 32
+"""Passes over the text, each because the values of one column do not fit its type, after which all columns are read as text."""
 NULLS = ["", "NA", "N/A", "n/a", "na", "Na", "null", "NULL", "Null", "NaN", "nan", "NAN"]
 """Spellings of missing values in columns of numbers."""
 
@@ -175,7 +177,7 @@ def well_formed_text(text: CsvText, layout: CsvLayout, location: str) -> tuple[C
         return text, dataclasses.replace(layout, escaped=checked.escaped), checked.n_inside
     better = checked.content
     warnings = tuple(dict.fromkeys((*text.warnings, *checked.warnings)))
-    return CsvText(lambda: pa.BufferReader(better), better[:HEAD_BYTES], len(better), True, warnings), layout, checked.n_inside
+    return CsvText(lambda: pa.BufferReader(better), better[: head_length(better)], len(better), True, warnings), layout, checked.n_inside
 
 
 def table_of(text: CsvText, layout: CsvLayout, source: Source, options: ScanOptions, location: str) -> tuple[pa.Table, list[SkippedRow]]:
@@ -268,8 +270,8 @@ def parse(text: CsvText, layout: CsvLayout, types: dict[str, pa.DataType], nulls
         InputError: the text does not form a table.
         UnicodeError: as for `table_of`.
     """
-    names, types, threads, block_bytes = layout.names, dict(types), True, max(BLOCK_BYTES, text.size // 64)
-    for _ in range(2 * len(names) + 34):
+    names, types, threads, block_bytes, n_changed = layout.names, dict(types), True, max(BLOCK_BYTES, text.size // 64), 0
+    while True:
         refused: list[tuple[int, str]] = []
 
         def refuse(row: pa.csv.InvalidRow, refused: list[tuple[int, str]] = refused) -> str:
@@ -292,7 +294,9 @@ def parse(text: CsvText, layout: CsvLayout, types: dict[str, pa.DataType], nulls
                 raise UnicodeError(str(error)) from error
             match = re.search(r"CSV column #(\d+)", str(error))
             if match and int(match[1]) < len(names) and types.get(names[int(match[1])]) != pa.string():
-                types[names[int(match[1])]] = pa.string()
+                n_changed += 1
+                # Each column costs another pass.
+                types |= dict.fromkeys(names if n_changed > MAX_PASSES else [names[int(match[1])]], pa.string())
                 continue
             if "straddling" in str(error) and block_bytes < text.size:
                 block_bytes = min(4 * block_bytes, text.size + 1)
@@ -305,7 +309,6 @@ def parse(text: CsvText, layout: CsvLayout, types: dict[str, pa.DataType], nulls
             raise UnicodeError("a column's text is not UTF-8")
         # As one chunk each column is one array without a second copy.
         return table.combine_chunks(), refused
-    raise InputError(f"{location}: no column types fit its values — expected delimited text — check delimiter and quotes")
 
 
 def with_null_rows(table: pa.Table, refused: list[tuple[int, str]]) -> pa.Table:
