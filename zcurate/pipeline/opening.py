@@ -14,6 +14,7 @@ from zcurate.pipeline.resume import shared_facts
 from zcurate.pipeline.storage_policy import preload_torch, too_large
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.store import MemoryMappedStore, temporary_store
+from zcurate.runtime.temporary_folder import delete_ownerless
 
 if TYPE_CHECKING:
     from zcurate.data.dataset import Dataset
@@ -64,6 +65,7 @@ def open_table(
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)
+    delete_ownerless()
     from zcurate.data.inputs import locate_input
     from zcurate.data.table import ResidentTable
 

@@ -66,7 +66,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
     torch.set_num_threads(1)
     memory.trim()
     child = context.Process(target=run_child, args=(work, receiver, sender, os.getpid()), daemon=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), interrupts.held_back():
         # Python warns of every fork of a process with threads; the caller makes sure that none of them has taken a lock.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
@@ -76,7 +76,7 @@ def run_forked(work: Callable[[ForkedMember], T]) -> tuple[T, T]:
         error, other = receiver.recv()
     except EOFError:
         child.join()
-        raise lost_copy(max(0, -(child.exitcode or 0))) from None
+        raise lost_copy(child.exitcode or 0) from None
     except BaseException:
         child.kill()
         raise
@@ -123,15 +123,18 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not torch.cuda.is_available()
 
 
-def lost_copy(number: int) -> ProcessError:
+def lost_copy(code: int) -> ProcessError:
     """Make the error for a forked copy that is gone.
 
     Args:
-        number: of the signal that ended it.
+        code: its exit code; negative is the signal that ended it.
     """
-    why = ", as the system does when memory runs out" if number == signal.SIGKILL else ""
-    place = f"a copy of the process, which shares its work, was ended by signal {number}{why}"
-    return ProcessError(f"{place} — expected it to finish its part — scan again" + (" with less memory in use" if why else ""), number)
+    is_killed = code == -signal.SIGKILL
+    how = f"by signal {-code}" if code < 0 else f"with code {code}"
+    why = ", as the system does when memory runs out" if is_killed else ""
+    what = f"a copy of the process, which shares its work, was ended {how}{why}"
+    cure = "scan again with less memory in use" if is_killed else "scan again"
+    return ProcessError(f"{what} — expected it to finish its part — {cure}", -code if code < 0 else signal.SIGKILL)
 
 
 def die_with_parent(parent: int) -> None:

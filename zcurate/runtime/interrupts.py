@@ -74,19 +74,38 @@ def end_after_grace(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in ENDING:
         continue
     time.sleep(GRACE_SECONDS)
-    for path, handle in tuple(leftovers.items()):
-        delete_own(path, handle)
+    delete_leftovers()
     with suppress(OSError):
         os.write(2, f"{Interrupted(number)}\n".encode())
     os._exit(SIGNALLED + number)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold the signals back while the process is forked, until both processes know what to do with them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_to_parent() -> None:
-    """Undo `install` in a forked copy of the process: Ctrl-C is its parent's affair, and other signals end it as they end any process."""
+    """Undo `install` in a forked copy of the process: Ctrl-C is its parent's affair, and other signals end it as they end any process.
+
+    Signals that were `held_back` arrive now.
+    """
     for number in ENDING:
         if signal.getsignal(number) is interrupt:
             signal.set_wakeup_fd(-1)
             signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def delete_leftovers() -> None:
+    """Delete what should have been deleted by now: a signal may arrive just while that is done."""
+    for path, handle in tuple(leftovers.items()):
+        delete_own(path, handle)
 
 
 def delete(path: str) -> None:

@@ -71,13 +71,13 @@ def temporary_folder(parent: str | None = None) -> Iterator[str]:
         yield folder
 
 
-def delete_ownerless(parent: str) -> None:
+def delete_ownerless(parent: str | None = None) -> None:
     """Delete this user's temporary folders that no process holds.
 
     Args:
-        parent: folder that holds them.
+        parent: folder that holds them; None for the system's folder for temporary files.
     """
-    with suppress(OSError), os.scandir(parent) as entries:
+    with suppress(OSError), os.scandir(parent or tempfile.gettempdir()) as entries:
         for entry in entries:
             if not entry.name.startswith(PREFIX) or not entry.is_dir(follow_symlinks=False):
                 continue

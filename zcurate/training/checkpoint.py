@@ -75,10 +75,10 @@ class Checkpoint:
         contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
         texts = {"facts": json.dumps(facts), "print": json.dumps({"format": FORMAT, **self.fingerprint})}
         try:
-            for folder in (self.folder, unfinished):
-                with suppress(FileExistsError):
-                    os.mkdir(folder)
             with deleted_at_the_end(unfinished):
+                for folder in (self.folder, unfinished):
+                    with suppress(FileExistsError):
+                        os.mkdir(folder)
                 written = os.path.join(unfinished, name)
                 safetensors.numpy.save_file(contiguous, written, texts | {"checksum": checksum(contiguous, texts)})
                 os.replace(written, self.file(name))
