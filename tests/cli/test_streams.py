@@ -102,10 +102,8 @@ def test_a_terminal_without_umlauts_shows_them_escaped(folder, settings):
     assert "is the input itself" in found.stderr
 
 
-def test_a_deleted_folder_is_refused(folder, tmp_path):
+def test_a_deleted_folder_is_refused(tmp_path):
     (tmp_path / "gone").mkdir()
-    found = zcurate(tmp_path, "--version", redirect="", OLDPWD="x")
-    assert found.returncode == 0
     command = f"cd gone && rmdir ../gone && exec {sys.executable} -m zcurate scan {PENGUINS} --label species"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2

@@ -101,6 +101,7 @@ def program() -> None:
         code = stop.code
     except Interrupted as stop:
         code = stop.exit_code
+    interrupts.delete_leftovers()
     code = code if isinstance(code, int) else ExitCode.DONE
     if (error := streams.flush()) is not None and code == ExitCode.DONE:
         sys.stderr.write(f"error: {shown(unwritable(error))}\n")

@@ -74,8 +74,7 @@ def end_after_grace(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in ENDING:
         continue
     time.sleep(GRACE_SECONDS)
-    for path, handle in tuple(leftovers.items()):
-        delete_own(path, handle)
+    delete_leftovers()
     with suppress(OSError):
         os.write(2, f"{Interrupted(number)}\n".encode())
     os._exit(SIGNALLED + number)
@@ -101,6 +100,12 @@ def leave_to_parent() -> None:
             signal.set_wakeup_fd(-1)
             signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def delete_leftovers() -> None:
+    """Delete what should have been deleted by now: a signal may arrive just while that is done."""
+    for path, handle in tuple(leftovers.items()):
+        delete_own(path, handle)
 
 
 def delete(path: str) -> None:
