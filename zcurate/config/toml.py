@@ -54,7 +54,7 @@ def check_model_name(name: str, location: str) -> None:
     Raises:
         UsageError: the message names the known models and the nearest.
     """
-    known = ("auto", *plugins.MODELS)
+    known = ("auto", *plugins.MODELS, "none")
     if name not in known and ".py:" not in name:
         hint = did_you_mean(name, known)
         raise UsageError(f"{location}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")

@@ -213,6 +213,12 @@ class Dataset:
     """Memory that decoding the largest picture took, about; 0 for tables."""
     passed_over: dict[str, int] = field(default_factory=dict)
     """File name ending -> number of files in the input's folder that were not read."""
+    features: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """(N, V) float32 features of pictures that the user brought; None where there are none."""
+    probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """(N, C) float32 class probabilities of another model that the user brought; None where there are none."""
+    row_arrays: dict[str, str] = field(default_factory=dict)
+    """`features`, `probabilities` -> hash of what the user brought; `columns` -> how columns of probabilities were matched to classes."""
     originals: Originals | None = field(default=None, repr=False, compare=False)
     """The images before they were reduced to training size; None for tables."""
 

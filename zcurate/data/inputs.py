@@ -9,6 +9,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import discovery, preview, profile, readers, sizes, tables
 from zcurate.data.dataset import Dataset, InputInfo
 from zcurate.data.memory import read_memory
+from zcurate.data.row_arrays import RowArrays, attach
 from zcurate.data.source import Source
 from zcurate.plugins import READERS
 
@@ -31,12 +32,13 @@ def locate_input(data: Any, options: ScanOptions) -> Any:
     return discovery.source_of(str(data), options) if is_path(data) else data
 
 
-def read_input(data: Any, options: ScanOptions) -> Dataset:
-    """Read any input into a `Dataset`.
+def read_input(data: Any, options: ScanOptions, arrays: RowArrays | None = None) -> Dataset:
+    """Read any input into a `Dataset`, with the features and probabilities that the user brings for its rows.
 
     Args:
         data: path, `Source`, or a table in memory (see `memory.ACCEPTED`).
-        options: column roles and task.
+        options: column roles and task, features, probabilities.
+        arrays: those passed in Python; None for none.
 
     Raises:
         InputError: the input cannot be read.
@@ -44,10 +46,10 @@ def read_input(data: Any, options: ScanOptions) -> Dataset:
     """
     data = locate_input(data, options)
     if isinstance(data, Source):
-        return readers.read(data, options)
+        return attach(readers.read(data, options), options, arrays or RowArrays())
     table = read_memory(data)
     dataset = tables.dataset(table.table, InputInfo("memory", table.kind), options)
-    return dataclasses.replace(dataset, warnings=table.warnings + dataset.warnings)
+    return attach(dataclasses.replace(dataset, warnings=table.warnings + dataset.warnings), options, arrays or RowArrays())
 
 
 def describe_input(path: str, options: ScanOptions) -> Dataset:

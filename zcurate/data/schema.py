@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
@@ -19,6 +20,7 @@ from zcurate.data.feature_matrix import feature_matrix
 from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
+from zcurate.data.named_columns import named_columns
 from zcurate.data.values import decode_column, key_text
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
@@ -117,9 +119,26 @@ def read_features(table: pa.Table, names: list[str], options: ScanOptions, notes
         notes: of the reader.
         location: the input, for messages.
     """
+    named_columns(table.column_names, options.features, "--features", location)
     forced = forced_kinds(table.column_names, options.kind, location)
     missing = missing_words(options, is_text=True)
     return [read_column(name, table.column(name), forced.get(name), notes.decimal_comma, missing, location) for name in names]
+
+
+def brought_columns(names: list[str], options: ScanOptions, pictures: bool, location: str) -> dict[str, str]:
+    """Find the columns that hold what the user brings for each row, which no model is trained on as columns: name -> what it holds.
+
+    Args:
+        names: all columns.
+        options: `features`, `probabilities`.
+        pictures: the input's rows are pictures.
+        location: the input, for messages.
+
+    Raises:
+        UsageError: there is no such column.
+    """
+    found = dict.fromkeys(named_columns(names, options.probabilities, "--probabilities", location), "class probabilities")
+    return found | (dict.fromkeys(named_columns(names, options.features, "--features", location), "features of the pictures") if pictures else {})
 
 
 def leaks_of(columns: list[FeatureColumn], given: pa.Array, task: Task) -> list[Leak]:
@@ -170,16 +189,18 @@ def dataset(
     need_ids(table, options.id, location)
     need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
-    reserved = {label, *excluded} | {name for name in (options.id, options.group) if name}
+    brought = brought_columns(names, options, pictures is not None, location)
+    reserved = {label, *excluded, *brought} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     columns = read_features(table, candidates, options, notes, location)
     features = [column for column in columns if column.kind is not None]
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
+    left_out += [ExcludedColumn(name, why) for name, why in brought.items()]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
     written, declared = label_column(table, label)
     context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
     labels = read_labels(written, context, label_counts)
-    if pictures is None and not features:
+    if pictures is None and not features and not is_array(options.features) and options.probabilities is None:
         raise nothing_left(left_out, location)
     leaks = leaks_of(features, labels.given, labels.task)
     warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *(leak.text() for leak in leaks)]

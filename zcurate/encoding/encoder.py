@@ -84,7 +84,7 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
 
 
 def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelConfig, run: RunContext) -> dict[str, Any]:
-    """Return what the members get of pictures: their pixels, or their features by a pre-trained network; and the features where there are any.
+    """Return what the members get of pictures: their pixels, or their features by a pre-trained network or of the user; and the features where there are any.
 
     Args:
         data: N pictures.
@@ -96,7 +96,8 @@ def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelCo
     takes_pixels = plugins.model_plugin(spec.name).inputs != "table"
     fields: dict[str, Any] = {"images": pixels} if takes_pixels else {}
     if spec.features != "none":
-        features = torch.from_numpy(standardized(picture_features(data, run)[row]))
+        found = picture_features(data, spec.features, run.download, run) if data.features is None else data.features
+        features = torch.from_numpy(standardized(found[row]))
         fields |= {"features": features} if takes_pixels else {"features": features, "dense": features}
     return fields
 

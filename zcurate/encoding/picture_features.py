@@ -2,123 +2,95 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from zcurate.arrays.chunk import chunk_ranges
 from zcurate.data.dataset import Dataset
-from zcurate.encoding.backbones import efficientnet_lite
+from zcurate.encoding import backbones
+from zcurate.encoding.backbones import Network
+from zcurate.encoding.kept_features import content_digest, keep, read_kept
+from zcurate.errors import UsageError
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.device import has_bfloat16
 from zcurate.runtime.threads import prefetch
 
-SIDE = 128
-"""Side at which pictures are shown to the network [pixels]."""
 PICTURES = 64
 """Pictures of one forward pass; also decoded ahead of it."""
 
 
-def picture_features(data: Dataset, run: RunContext) -> np.ndarray:
+def picture_features(data: Dataset, name: str, download: bool, run: RunContext) -> np.ndarray:
     """Compute the features of every picture, or read those that an earlier scan of the same pictures kept.
 
     Args:
         data: N pictures; those that cannot be read get the features of a black one.
+        name: of the network, as `--features` has it.
+        download: fetch its weights where they are not here.
         run: device, progress, and the file in which features are kept.
 
     Returns:
-        (N, 1280) float32.
+        (N, V) float32.
 
     Raises:
-        UsageError: the network's weights are not installed.
+        UsageError: the network or its weights are not here, or it makes no features.
     """
-    key = f"lite0 {SIDE} {efficientnet_lite.SHA256[:16]} {data.n_rows} {content_digest(data)}"
-    kept = None if run.features_file is None else read_kept(run.features_file, key)
+    network = backbones.load(name, download)
+    identity, pictures = f"{network.identity} {network.side}", content_digest(data)
+    kept = None if run.features_file is None else read_kept(run.features_file, pictures, identity)
     if kept is None:
-        kept = compute(data, run).astype(np.float16)
+        kept = compute(data, network, name, run).astype(np.float16)
         if run.features_file is not None:
-            keep(run.features_file, key, kept)
+            keep(run.features_file, pictures, identity, kept)
     return kept.astype(np.float32)
 
 
-def content_digest(data: Dataset) -> str:
-    """Hash the pictures as they are at training size, with the identity of the input."""
-    assert data.pictures is not None  # crack: narrows types only
-    digest = hashlib.blake2b(data.origin.digest.encode(), digest_size=16)
-    for begin, end in chunk_ranges(len(data.pictures), 4096):
-        digest.update(np.ascontiguousarray(data.pictures[begin:end]).data)
-    return digest.hexdigest()
+def compute(data: Dataset, network: Network, name: str, run: RunContext) -> np.ndarray:
+    """Compute the features of every picture, (N, V) float32; pictures are decoded ahead in other threads.
 
+    Args:
+        data: N pictures.
+        network: to be applied.
+        name: of the network, for messages.
+        run: device, progress.
 
-def compute(data: Dataset, run: RunContext) -> np.ndarray:
-    """Compute the features of every picture, (N, 1280) float32; pictures are decoded ahead in other threads."""
-    device = run.torch_device
-    dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
-    network = efficientnet_lite.load(dtype).to(device)
-    features, done = np.empty((data.n_rows, efficientnet_lite.N_FEATURES), np.float32), 0
+    Raises:
+        UsageError: the network fails, or makes no features.
+    """
+    device, apply = run.torch_device, network.apply
+    dtype = torch.bfloat16 if network.bfloat16 and has_bfloat16(device) else torch.float32
+    if isinstance(apply, torch.nn.Module):
+        apply = apply.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    features, done = np.empty((0, 0), np.float32), 0
     with torch.inference_mode():
-        for pixels in prefetch(batches(data)):
+        for pixels in prefetch(batches(data, network.side)):
             inputs = torch.from_numpy(pixels).to(device).to(dtype, memory_format=torch.channels_last)
-            features[done : done + len(pixels)] = network(inputs).float().cpu().numpy()
+            try:
+                found = apply(inputs).float().cpu().numpy()
+            except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+                reason = str(error).partition("\n")[0][:160]
+                raise UsageError(f"--features {name}: fails on pictures of {network.side}x{network.side} — {reason} — expected features of each") from error
+            if found.ndim != 2 or len(found) != len(pixels) or not np.isfinite(found).all():
+                shape = "x".join(map(str, found.shape)) or "one number"
+                raise UsageError(f"--features {name}: makes {shape} of {len(pixels)} pictures — expected finite ones, a row for each picture")
+            if not done:
+                features = np.empty((data.n_rows, found.shape[1]), np.float32)
+            features[done : done + len(pixels)] = found
             done += len(pixels)
             run.progress.step(done, data.n_rows)
     return features
 
 
-def batches(data: Dataset) -> Iterator[np.ndarray]:
-    """Yield pictures as (B, 3, SIDE, SIDE) uint8, in order."""
+def batches(data: Dataset, side: int) -> Iterator[np.ndarray]:
+    """Yield pictures as (B, 3, side, side) uint8, in order."""
     originals = data.originals
     assert originals is not None  # crack: narrows types only
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for begin, end in chunk_ranges(data.n_rows, PICTURES):
-            yield np.stack(list(pool.map(lambda row: originals.at(row, SIDE), range(begin, end))))
-
-
-def read_kept(path: str, key: str) -> np.ndarray | None:
-    """Read the features of an earlier scan, (N, 1280) float16; None where there are none of the same pictures.
-
-    Args:
-        path: of the file.
-        key: what the features are of.
-    """
-    try:
-        with safe_open(path, "numpy") as file:
-            if (file.metadata() or {}).get("key") != key:
-                return None
-            features = file.get_tensor("features")
-            digest = (file.metadata() or {}).get("digest")
-    except (OSError, SafetensorError, ValueError):
-        return None
-    return features if digest == array_digest(features) else None
-
-
-def keep(path: str, key: str, features: np.ndarray) -> None:
-    """Keep features for later scans; a folder that cannot be written to is no fault.
-
-    Args:
-        path: of the file.
-        key: what the features are of.
-        features: (N, 1280) float16.
-    """
-    temporary = f"{path}.part"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(save({"features": features}, {"key": key, "digest": array_digest(features)}))
-        os.replace(temporary, path)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def array_digest(array: np.ndarray) -> str:
-    """Hash the values of an array."""
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
+            yield np.stack(list(pool.map(lambda row: originals.at(row, side), range(begin, end))))
 
 
 def standardized(features: np.ndarray) -> np.ndarray:

@@ -99,6 +99,11 @@ class Evidence:
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether there was a model to train: otherwise no error was planted, and the held-out predictions are the user's."""
+        return len(self.rounds[0].error) > 0
+
     def with_columns(self, columns: dict[str, np.ndarray]) -> Evidence:
         """Return the evidence with a detector's columns, (N,) each, added."""
         return dataclasses.replace(self, columns={**self.columns, **columns})
@@ -279,6 +284,8 @@ def describe_by_heldout(evidence: Evidence, rows: np.ndarray) -> Evidence:
         evidence: N rows of one round. Its arrays are overwritten in place; the previous values move to `Round.planted_dynamics`.
         rows: (P,) int64.
     """
+    if not len(rows):
+        return evidence
     (before,) = evidence.rounds
     before = dataclasses.replace(before, planted_dynamics=before.dynamics_of_planted())
     label = evidence.y[rows]

@@ -30,7 +30,7 @@ class AuxiliaryPredictions(NamedTuple):
     rows: np.ndarray
     """(N, C) float32 held-out probabilities."""
     hard: np.ndarray
-    """(H, C) float32 probabilities of the last round's hard examples."""
+    """(H, C) float32 probabilities of the last round's hard examples; (0, C) of a model that is not here to predict them."""
 
 
 def is_dense(n_rows: int, n_classes: int) -> bool:

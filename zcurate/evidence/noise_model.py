@@ -263,6 +263,8 @@ def p_incorrect_under(heldout: Heldout, y: np.ndarray, model: NoiseModel, suppor
     known = min(1.0, max(0.0, (model.explained_share + model.reliability + model.inverse_temperature - BLURRED_INVERSE_TEMPERATURE) / 2))
     from_transition = p_wrong(heldout, y, model.transition, model.inverse_temperature)
     from_confusion = p_wrong(heldout, y, model.confusion, CONFUSION_INVERSE_TEMPERATURE) * support
+    if not (y >= 0).any():
+        return from_transition, 0.0, 0.0
     low, high = sorted((float(np.nanmean(from_transition)), float(np.nanmean(from_confusion))))
     return known * from_transition + (1 - known) * from_confusion, low, high
 

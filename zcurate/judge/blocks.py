@@ -18,6 +18,7 @@ from zcurate.evidence.heldout import AuxiliaryPredictions, Heldout, TopKProbabil
 from zcurate.evidence.planted import Planted
 from zcurate.judge.judge import Verdicts, judge, select_rounds
 from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.plugins import HELDOUT_SIGNALS
 from zcurate.runtime import environment
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.fork import can_fork, run_forked
@@ -25,6 +26,8 @@ from zcurate.runtime.process_group import SingleProcess
 from zcurate.runtime.store import PAGE_BYTES, ArrayStore
 from zcurate.training.auxiliary.blend import blend
 
+OTHERS_SHARE = 0.75
+"""Share of the user's probabilities in the blend from which rows are judged by held-out predictions alone; by taste."""
 ARRAYS = ("code", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "reasons")
 """Fields of `Verdicts` with a value per row."""
 
@@ -109,7 +112,9 @@ def judge_block(evidence: Evidence, request: JudgeRequest, run: RunContext) -> t
     evidence = select_rounds(evidence)
     with run.timings("blend"):
         evidence, weights = blend(evidence, request.auxiliary)
-    return evidence, judge(evidence, request.cut, request.clues, request.forbidden, run.timings), weights
+    # What the members learned says little of the rows where the user's model takes their place.
+    clues = HELDOUT_SIGNALS if weights.get("probabilities", 0.0) >= OTHERS_SHARE else request.clues
+    return evidence, judge(evidence, request.cut, clues, request.forbidden, run.timings), weights
 
 
 def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:

@@ -11,7 +11,9 @@ MAX_PASSES, FEW_BLOCKS = 50, 1000
 
 
 def isotonic_curve(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Fit an isotonic regression of y on x and evaluate it, interpolating linearly between the weighted centers of its blocks.
+    """Fit an isotonic regression of y on x and evaluate it: constant within its blocks, linear from the end of one to the beginning of the next.
+
+    The mean over `x` is that of `y`; interpolation between the centers of blocks would not keep it where few blocks are large.
 
     Args:
         x: (n,) float64.
@@ -23,10 +25,9 @@ def isotonic_curve(x: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndar
         (m,) float64, non-decreasing in `at`.
     """
     order = argsort(x)
-    sorted_weight = weight[order]
-    starts, level = pool_adjacent(y[order], sorted_weight)
-    center = np.add.reduceat(sorted_weight * x[order], starts) / np.add.reduceat(sorted_weight, starts)
-    return np.interp(at, center, level)
+    starts, level = pool_adjacent(y[order], weight[order])
+    ends = np.append(starts[1:], len(x)) - 1
+    return np.interp(at, x[order[np.stack([starts, ends], 1).ravel()]], np.repeat(level, 2))
 
 
 def pool_adjacent(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
+from zcurate.config.array_source import IN_MEMORY
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.pipeline.checks import check_first
@@ -18,18 +19,24 @@ if TYPE_CHECKING:
     from zcurate.report.report import Report
 
 
-def scan(data: Any, y: Any = None, *, progress: Progress | None = None, command: str | None = None, **settings: Any) -> Report:
+def scan(
+    data: Any, y: Any = None, *, features: Any = None, probabilities: Any = None, progress: Progress | None = None, command: str | None = None, **settings: Any
+) -> Report:  # fmt: skip
     """Find the wrong labels in a table or a folder of images.
 
         scan("train.csv", label="species")
         scan(frame, label="species", exclude=["notes"])
         scan(X, y)
+        scan(X, y, probabilities=model_probabilities, model="none")
 
     Args:
         data: path of a file, folder or glob; an address; `-` for standard input. Or a table in memory: a pandas or polars data frame, an Arrow table,
             anything with Arrow's C stream interface, a dictionary of columns, a list of records (dictionaries), or a structured NumPy array. With `y` also
             a 2-D array or a list of rows, whose columns are named x0, x1, ... Of a pandas frame the index is not read.
         y: labels, one for each row of a table in memory: an array, a series or a list; None where they are a column of the data.
+        features: as `--features`, or an (N, V) array of numbers, one row for each row of the data: an embedding, say.
+        probabilities: as `--probabilities`, or (N, C) out-of-sample class probabilities: an array whose columns are the classes in sorted order, or a data
+            frame whose columns are named as the classes.
         progress: receives stages, steps and warnings; silent by default.
         command: text for the run card, such as the command line.
         **settings: the options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`). Columns are named as in
@@ -44,6 +51,7 @@ def scan(data: Any, y: Any = None, *, progress: Progress | None = None, command:
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     from zcurate.data.inputs import is_path
+    from zcurate.data.row_arrays import RowArrays
 
     if not is_path(data):
         from zcurate.data.memory import prepare
@@ -52,7 +60,10 @@ def scan(data: Any, y: Any = None, *, progress: Progress | None = None, command:
     elif y is not None:
         hint = f" — did you mean label={y!r}?" if isinstance(y, str) else ""
         raise UsageError(f"scan: y with the path {str(data)!r} — expected the name of a column of labels — pass label='...'{hint}")
-    return run_scan(data, options_from(settings), RunContext(progress=progress or NoProgress(), command=command))
+    arrays = {"features": features, "probabilities": probabilities}
+    settings |= {name: str(one) if is_path(one) else IN_MEMORY for name, one in arrays.items() if one is not None}
+    run = RunContext(progress=progress or NoProgress(), command=command)
+    return run_scan(data, options_from(settings), run, arrays=RowArrays(**{name: None if is_path(one) else one for name, one in arrays.items()}))
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:

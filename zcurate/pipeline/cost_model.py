@@ -278,6 +278,8 @@ def resnet_flops(widths: tuple[int, ...], picture: tuple[int, int, int], n_outpu
 def training_seconds(plan: Plan, shape: Shape, machine: Machine) -> float:
     """Seconds of all rounds: each member's passes over its training rows, and its held-out predictions."""
     spec, n = plan.spec, shape.n_rows
+    if not spec.is_trained:
+        return 0.0
     passes = sum(plan.n_epochs if at == 0 else max(3.0, plan.n_epochs * LATER_ROUNDS) for at in range(spec.rounds))
     heldout_passes = spec.rounds if n >= LARGE_ROWS else passes
     forward_flops, training_flops = row_flops(plan, shape)
@@ -332,7 +334,7 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     neighbors = NEIGHBOR_BYTES * min(1.0, n / MAX_NEIGHBOR_KEYS) if "neighbours" in spec.witnesses else 0
     batch_rows, copies = max(spec.batch, inference_batch_rows(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
     base = BASE_BYTES + shape.decoding_bytes
-    return int(base + ensemble_bytes(spec, shape) + n * row_bytes + min(batch_rows, n / spec.folds) * copies * 4 * inputs + neighbors)
+    return int(base + ensemble_bytes(spec, shape) + n * row_bytes + min(batch_rows, n / max(1, spec.folds)) * copies * 4 * inputs + neighbors)
 
 
 def min_bytes(plan: Plan, shape: Shape) -> int:
@@ -341,7 +343,7 @@ def min_bytes(plan: Plan, shape: Shape) -> int:
         file_bytes = shape.n_bytes if shape.format not in ("folder", "csv", "tsv") else 0
         return int(peak_bytes(plan, shape) - 2 * shape.n_rows * int(np.prod(shape.picture)) + MAPPED_BYTES + file_bytes)
     width = width_of(shape, plan.spec) + sum(plan.spec.hidden)
-    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / plan.spec.folds) * BATCH_COPIES * 4 * width)
+    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / max(1, plan.spec.folds)) * BATCH_COPIES * 4 * width)
 
 
 def estimate_lines(found: Estimate) -> list[str]:

@@ -19,6 +19,7 @@ from zcurate.runtime.temporary_folder import delete_ownerless
 if TYPE_CHECKING:
     from zcurate.data.dataset import Dataset
     from zcurate.data.preview import Preview
+    from zcurate.data.row_arrays import RowArrays
     from zcurate.data.source import Source
     from zcurate.data.table import ResidentTable, StreamedTable
     from zcurate.report.atomic import OutputFile
@@ -47,7 +48,7 @@ def claim_output(data: Any, options: ScanOptions, stack: ExitStack) -> OutputFil
 
 
 def open_table(
-    data: Any, options: ScanOptions, run: RunContext, stack: ExitStack
+    data: Any, options: ScanOptions, run: RunContext, stack: ExitStack, arrays: RowArrays | None = None
 ) -> tuple[ResidentTable | StreamedTable, OutputFile | None, RunContext]:  # fmt: skip
     """Open the input, refuse what can be refused before training, and pass its warnings on.
 
@@ -56,6 +57,7 @@ def open_table(
         options: every setting.
         run: progress, block sizes.
         stack: closes what was opened when the scan is over.
+        arrays: features and probabilities passed in Python; None for none.
 
     Returns:
         The table; the claim on `output`, None where there is none or several processes write; and the context with the stores it needs.
@@ -75,7 +77,7 @@ def open_table(
     store = None if options.memory is None else stack.enter_context(temporary_store(sizes=run.block_sizes))
     large = too_large(data, options, run.progress, store)
     if large is None:
-        return ResidentTable(open_dataset(data, options, run)), output, run
+        return ResidentTable(open_dataset(data, options, run, arrays=arrays)), output, run
     source, preview = large.source, large.preview
     store = store or stack.enter_context(temporary_store(sizes=run.block_sizes))
     table: ResidentTable | StreamedTable
@@ -83,14 +85,14 @@ def open_table(
         table, run = open_streamed(source, preview, options, dataclasses.replace(run, store=store))
     else:
         known = preview.data if len(preview.data.given) == preview.data.n_rows else None
-        table = ResidentTable(open_dataset(dataclasses.replace(source, store=store), options, run, known))
+        table = ResidentTable(open_dataset(dataclasses.replace(source, store=store), options, run, known, arrays))
         run = dataclasses.replace(run, image_store=store)
     if large.note:
         run.progress.note(large.note)
     return table, output, run
 
 
-def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None) -> Dataset:
+def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Dataset | None = None, arrays: RowArrays | None = None) -> Dataset:
     """Read the input into memory.
 
     Args:
@@ -98,6 +100,7 @@ def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Datase
         options: every setting.
         run: progress.
         known: the input, where it has been read.
+        arrays: features and probabilities passed in Python; None for none.
 
     Raises:
         UsageError: an option, a column or the output path cannot be used.
@@ -109,7 +112,7 @@ def open_dataset(data: Any, options: ScanOptions, run: RunContext, known: Datase
     if known is None:
         from zcurate.data.inputs import read_input
 
-        known = read_input(data, options)
+        known = read_input(data, options, arrays)
     if known.n_rows >= LARGE_ROWS:
         # Arrow keeps what it parsed the text in, more than the table takes.
         memory.trim()

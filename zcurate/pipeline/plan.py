@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from zcurate import plugins
-from zcurate.config.model_config import ModelConfig, Plan
+from zcurate.config.array_source import is_array, is_backbone
+from zcurate.config.model_config import NO_MODEL, ModelConfig, Plan
 from zcurate.config.options import ScanOptions
 from zcurate.config.toml import has_text_extra, nest_loss_settings, parse_model
 from zcurate.data.dataset import Dataset
@@ -27,8 +28,6 @@ trained on half of so many rows is as good as one trained on three quarters of f
 
 PROBE = ("probe",)
 """Auxiliary model of pictures with features."""
-WIDE_SIGNALS = ("posterior", "counted_posterior", "heldout_margin")
-"""Signals on more columns than rows: those of training say nothing where every label is memorized."""
 
 
 def choose_text_encoding(wanted: str, data: Dataset) -> str:
@@ -53,8 +52,12 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     name = settings.pop("name", "auto")
     why = "as asked for by --model"
     features = choose_features(options, data, settings.pop("features", None), resident)
+    if options.probabilities is not None:
+        check_probabilities(options, data, resident)
     if name == "auto":
-        name, why = choose_model(data, features)
+        name, why = choose_model(data, features, options.probabilities is not None)
+    if name == NO_MODEL:
+        return plan_without_model(options, why)
     pictures = data.pictures is not None
     model = plugins.model_plugin(name)
     takes_features = features != "none" and model.inputs == "table"
@@ -77,36 +80,88 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     return Plan(spec, model.packed, n_epochs, why)
 
 
+def plan_without_model(options: ScanOptions, why: str) -> Plan:
+    """Plan a scan in which the user's probabilities are the only model.
+
+    Args:
+        options: `probabilities`.
+        why: there is no model.
+
+    Raises:
+        UsageError: there are no probabilities.
+    """
+    if options.probabilities is None:
+        raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
+    spec = ModelConfig(name=NO_MODEL, hidden=(), folds=0, rounds=1, ensemble=(), witnesses=(), clues=plugins.HELDOUT_SIGNALS)
+    return Plan(spec, False, 0, why)
+
+
+def check_probabilities(options: ScanOptions, data: Dataset, resident: bool) -> None:
+    """Refuse the user's probabilities where there is no place for them.
+
+    Args:
+        options: `probabilities`, `model`.
+        data: N rows.
+        resident: all rows are in memory.
+
+    Raises:
+        UsageError: rows are read piece by piece, or too many classes are to be blended.
+    """
+    if not resident:
+        raise UsageError("--probabilities: rows that do not fit into memory are kept in files — expected all of them in memory — raise --memory")
+    if options.model != NO_MODEL and not is_dense(data.n_rows, data.n_classes):
+        raise UsageError(f"--probabilities: {data.n_classes} classes of {data.n_rows} rows are too many to blend — try --model none")
+
+
 def choose_features(options: ScanOptions, data: Dataset, in_spec: str | None, resident: bool) -> str:
-    """Choose the pre-trained network that encodes pictures; `none` for tables, small pictures, and where its weights are not installed.
+    """Choose what encodes pictures: a pre-trained network, or features that the user brought; `none` for tables and small pictures.
 
     Args:
         options: `features`.
         data: N rows.
         in_spec: of the TOML file, or None.
-        resident: the pictures are in memory.
+        resident: all rows are in memory.
 
     Raises:
-        UsageError: features of a table, or of pictures that are read piece by piece.
+        UsageError: a network for a table, or features of rows that are read piece by piece.
     """
     wanted = options.features if options.features != "auto" else in_spec or "auto"
     possible = data.pictures is not None and data.originals is not None and resident and data.task.kind != "regression"
-    if wanted == "lite0" and not possible:
-        what = "pictures" if data.pictures is None else "classes of pictures in memory"
-        raise UsageError(f"--features lite0: is for {what} — expected none — leave it out")
-    if wanted != "auto":
+    if wanted == "auto":
+        return "lite0" if possible and data.originals is not None and data.originals.side >= backbones.MIN_SIDE and backbones.is_installed("lite0") else "none"
+    if wanted == "none":
         return wanted
-    return "lite0" if possible and data.originals is not None and data.originals.side >= backbones.MIN_SIDE and backbones.has_lite0() else "none"
+    if is_array(wanted) and not resident:
+        raise UsageError(f"--features {wanted}: rows that do not fit into memory are kept in files — expected all of them in memory — raise --memory")
+    if data.pictures is None and not is_backbone(wanted):
+        # One of the table's columns of vectors.
+        return "none"
+    if not possible:
+        what = "pictures" if data.pictures is None else "classes of pictures in memory"
+        raise UsageError(f"--features {wanted}: is for {what} — expected none — leave it out")
+    if wanted == in_spec and (".py:" in wanted or not is_backbone(wanted)):
+        raise UsageError(f"features = '{wanted}': no network — expected one such as timm:NAME, lite0 or none — to name a file or column: --features {wanted}")
+    if is_backbone(wanted):
+        backbones.check(wanted)
+    return wanted
 
 
-def choose_model(data: Dataset, features: str = "none") -> tuple[str, str]:
-    """Choose the model for this data, and give the reason."""
+def choose_model(data: Dataset, features: str = "none", has_probabilities: bool = False) -> tuple[str, str]:
+    """Choose the model for this data, and give the reason.
+
+    Args:
+        data: N rows, or a preview of them.
+        features: what encodes pictures.
+        has_probabilities: the user brings those of another model.
+    """
     if data.pictures is not None:
         # Of grey pictures (drawings, scans, spectrograms) networks for photographs say less than one that is trained on them.
         if features != "none" and data.pictures.shape[1] == 3:
             return "mlp", f"the data are pictures in color, with features by {features}"
         return "resnet", "the data are pictures" + (f", with features by {features} beside it" if features != "none" else "")
     kinds = {column.kind for column in data.roles.features}
+    if not kinds and has_probabilities:
+        return NO_MODEL, "there is no column to learn from"
     if kinds == {"text"} and data.task.kind != "regression":
         return "linear", "the data are texts"
     if has_more_columns(data):
@@ -137,7 +192,7 @@ def default_settings(name: str, data: Dataset, features: str = "none") -> dict[s
     if data.task.kind == "regression":
         base |= {"bins": 32, "batch": max(base.get("batch", 256), 512 if data.n_rows >= 8000 else 256)}
     if has_more_columns(data):
-        base |= {"principal": True} | ({} if data.task.kind == "regression" else {"clues": WIDE_SIGNALS})
+        base |= {"principal": True} | ({} if data.task.kind == "regression" else {"clues": plugins.HELDOUT_SIGNALS})
     base["ensemble"] = PROBE if features != "none" else default_ensemble(name, data)
     base |= model.defaults
     if model.max_epochs is not None:

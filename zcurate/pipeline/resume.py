@@ -66,7 +66,7 @@ def fingerprint(dataset: Dataset, options: ScanOptions, plan: Plan) -> dict[str,
     if ".py:" in plan.spec.name:
         with open(plan.spec.name.rpartition(":")[0], "rb") as file:
             model["source"] = hashlib.blake2b(file.read(), digest_size=16).hexdigest()
-    data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes}
+    data = {"rows": dataset.n_rows, "input": dataset.origin.digest, "bytes": dataset.origin.n_bytes} | dataset.row_arrays
     versions = {"zcurate": __version__, "torch": importlib.metadata.version("torch"), "python": platform.python_version(), "threads": environment.cpu_count()}
     plain: dict[str, Any] = json.loads(json.dumps({**data, **chosen, "model": model, **versions}))
     return plain

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     from zcurate.config.model_config import Plan
     from zcurate.data.dataset import Dataset
+    from zcurate.data.row_arrays import RowArrays
     from zcurate.data.table import ResidentTable, StreamedTable
     from zcurate.encoding.encoded import EncodedRows
     from zcurate.evidence.evidence import Evidence
     from zcurate.evidence.heldout import AuxiliaryPredictions
     from zcurate.judge.blocks import Judged
+    from zcurate.pipeline.gathered import Gathered
     from zcurate.report.atomic import OutputFile
     from zcurate.report.report import Report
     from zcurate.report.writer import ScanResult
@@ -41,13 +43,14 @@ if TYPE_CHECKING:
     from zcurate.training.checkpoint import Checkpoint
 
 
-def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: bool = False) -> Report:
+def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: bool = False, arrays: RowArrays | None = None) -> Report:
     """Read, encode, train, judge and write one report.
 
     Args:
         data: as for `zcurate.scan`.
         options: every setting.
         run: progress, and what the process may do.
+        arrays: features and probabilities passed in Python; None for none.
         summary_only: of a large report that is written, return only its summary.
 
     Returns:
@@ -58,9 +61,9 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
         InputError: the data are missing, unreadable, or have fewer than two classes.
         WorkerDone: this worker rank is no longer needed.
     """
-    run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit))
+    run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit), download=options.download)
     with ExitStack() as stack:
-        table, output, run = open_table(data, options, run, stack)
+        table, output, run = open_table(data, options, run, stack, arrays)
         if options.resume and not table.sample.origin.digest:
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
         if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
@@ -77,7 +80,7 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
 
 
 def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: RunContext) -> tuple[ScanResult, RunContext, Checkpoint | None]:
-    """Train on a table and judge every row; nothing is read or written but checkpoints.
+    """Gather evidence about a table and judge every row; nothing is read or written but checkpoints.
 
     Args:
         table: the input.
@@ -91,6 +94,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         UsageError: the model does not fit the data, or the device is not available.
         WorkerDone: this worker rank is no longer needed.
     """
+    from zcurate.pipeline.gathered import take_probabilities
+    from zcurate.report.writer import ScanResult
     from zcurate.training.auxiliary import tree_worker
 
     plan = make_plan(options, table.sample, run.store.resident)
@@ -98,40 +103,68 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     # The worker process loads its libraries while torch is loaded here.
     with tree_worker.TreeWorker(plan.spec.ensemble) as trees:
         run = start_torch(table, options, plan, run)
-        from zcurate.encoding.encoder import encode
-        from zcurate.report.writer import ScanResult
-
-        run.stage("encoding")
-        rows = encode(table, plan.spec, run)
-        if not run.store.resident:
-            memory.trim()
-        run.stage("training")
-        scan_fingerprint = fingerprint(table.sample, options, plan)
-        checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
-        evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
-        row, target, copies, dtype = rows.row, rows.target, rows.copies, str(rows.dtype).removeprefix("torch.")
-        # What the members saw is needed no more; the judge needs the memory.
-        del rows
+        found = learn(table, options, plan, run, trees) if plan.spec.is_trained else take_probabilities(table.sample)
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
-        judged = judge_rows(evidence, columns, auxiliary, plan, options, run, cut_short)
-        card = describe_scan(table, options, plan, judged, evidence, row, run, cut_short)
-        card |= {"n_copies": 0 if copies is None else copies.n}
+        judged = judge_rows(found, plan, options, run)
+        card = describe_scan(table, options, plan, judged, found, run)
         look_again(table.sample, card, plan, run)
-        is_worth_saying = copies is not None and copies.n >= MIN_COPIES * table.sample.n_rows
         without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
-        warn_in_card(card, [copies.text()] if copies is not None and is_worth_saying else [], run.progress)
+        warn_in_card(card, list(found.warnings), run.progress)
         warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
-        card |= {"dtype": dtype} | ({"print": scan_fingerprint} if run.store.resident else {})
-    return ScanResult(table, row, evidence, columns, judged, card, target, plan), run, checkpoint
+        card |= {"print": found.fingerprint} if found.fingerprint is not None and run.store.resident else {}
+    return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan), run, found.checkpoint
+
+
+def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, run: RunContext, trees: TreeWorker) -> Gathered:
+    """Encode a table and train on it.
+
+    Args:
+        table: the input.
+        options: every setting.
+        plan: what is trained.
+        run: progress, stores, processes.
+        trees: worker process for tree models.
+    """
+    from zcurate.encoding.encoder import encode
+    from zcurate.evidence.heldout import AuxiliaryPredictions
+    from zcurate.pipeline.gathered import Gathered
+
+    run.stage("encoding")
+    rows = encode(table, plan.spec, run)
+    if not run.store.resident:
+        memory.trim()
+    run.stage("training")
+    scan_fingerprint = fingerprint(table.sample, options, plan)
+    checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
+    evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
+    if table.sample.probabilities is not None:
+        p = table.sample.probabilities[rows.row]
+        auxiliary["probabilities"] = AuxiliaryPredictions(p, p[:0])
+    n_copies = 0 if rows.copies is None else rows.copies.n
+    is_worth_saying = rows.copies is not None and n_copies >= MIN_COPIES * table.sample.n_rows
+    return Gathered(
+        rows.row,
+        evidence,
+        columns,
+        auxiliary,
+        rows.target,
+        n_copies,
+        str(rows.dtype).removeprefix("torch."),
+        cut_short,
+        checkpoint,
+        scan_fingerprint,
+        (rows.copies.text(),) if rows.copies is not None and is_worth_saying else (),
+    )
 
 
 def features_file(options: ScanOptions) -> str | None:
     """Return the file beside a local report in which the features of its pictures are kept; None without a report."""
     from zcurate.data import remote
+    from zcurate.encoding.kept_features import ENDING
 
-    return None if options.output is None or remote.is_remote(options.output) else f"{options.output}.features"
+    return None if options.output is None or remote.is_remote(options.output) else f"{options.output}{ENDING}"
 
 
 def look_again(data: Dataset, card: dict[str, Any], plan: Plan, run: RunContext) -> None:
@@ -177,6 +210,8 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
         if n_processes > 1 and plan.spec.z.z_scale == "mad":
             raise UsageError(NO_MEDIANS)
         memory.trim()
+    elif n_processes > 1 and not plan.spec.is_trained:
+        leave_if_worker(run.ends_process)
     elif n_processes > 1:
         check_process_group(n_processes, options, plan)
         connection.connect(run.torch_device, shared_facts(table.sample, options, plan))
@@ -232,30 +267,24 @@ def train_members(
             raise
 
 
-def judge_rows(
-    evidence: Evidence, columns: dict[str, np.ndarray], auxiliary: dict[str, AuxiliaryPredictions], plan: Plan, options: ScanOptions,
-    run: RunContext, cut_short: bool,
-) -> Judged:  # fmt: skip
+def judge_rows(found: Gathered, plan: Plan, options: ScanOptions, run: RunContext) -> Judged:
     """Turn evidence into calibrated verdicts.
 
     Args:
-        evidence: the rounds.
-        columns: of the detectors.
-        auxiliary: held-out predictions of auxiliary models.
+        found: evidence about each row.
         plan: `clues`.
         options: the cut.
         run: store, processes, timings.
-        cut_short: the time limit cut the training short.
     """
     from zcurate.judge.blocks import JudgeRequest, judge_by_blocks
     from zcurate.judge.thresholds import Cut
 
     run.stage("judging")
-    if len(evidence.y) >= LARGE_ROWS or not run.store.resident:
+    if len(found.evidence.y) >= LARGE_ROWS or not run.store.resident:
         memory.trim()
     cut = Cut(options.threshold, options.precision, options.budget)
-    forbidden = too_short_reason(len(evidence.rounds[0].error), cut_short)
-    judged = judge_by_blocks(JudgeRequest(evidence, columns, auxiliary, cut, plan.spec.judged_by, forbidden), run)
+    forbidden = too_short_reason(len(found.evidence.rounds[0].error), found.cut_short)
+    judged = judge_by_blocks(JudgeRequest(found.evidence, found.columns, found.auxiliary, cut, plan.spec.judged_by, forbidden), run)
     verdicts = judged.verdicts
     if options.precision is not None and verdicts.threshold >= 1:
         surest = max_p_incorrect(verdicts)
@@ -264,8 +293,7 @@ def judge_rows(
 
 
 def describe_scan(
-    table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, judged: Judged, evidence: Evidence, row: np.ndarray, run: RunContext,
-    cut_short: bool,
+    table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, judged: Judged, found: Gathered, run: RunContext
 ) -> dict[str, Any]:  # fmt: skip
     """Make the run card and pass warnings about the data on.
 
@@ -274,24 +302,24 @@ def describe_scan(
         options: every setting.
         plan: what was trained.
         judged: verdicts.
-        evidence: the rounds.
-        row: (M,) position in the input of each encoded row.
+        found: evidence about each row.
         run: device, processes, timings, command.
-        cut_short: the time limit cut the training short.
     """
     from zcurate.report.run_card import build_run_card, count_all_rows, pool_cards
 
-    card = build_run_card(table.sample, options, plan, judged, run, cut_short)
+    card = build_run_card(table.sample, options, plan, judged, run, found.cut_short)
     if not run.store.resident:
-        card = count_all_rows(card, judged, evidence.y, run.store)
+        card = count_all_rows(card, judged, found.evidence.y, run.store)
     warn_in_card(card, data_warnings(table.sample, plan.spec.judged_by, card), run.progress)
     if run.store.resident:
-        card["heldout"] = {name: round(weight, 3) for name, weight in judged.weights.items()}
+        weights = judged.weights if plan.spec.is_trained else {"probabilities": 1.0}
+        card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
+    card |= {"n_copies": found.n_copies, "dtype": found.dtype, "row_arrays": table.sample.row_arrays}
     card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}
     if run.processes.is_sharded:
-        cards, n_rows = zip(*run.processes.gathered((card, len(row))), strict=True)
+        cards, n_rows = zip(*run.processes.gathered((card, len(found.row))), strict=True)
         card = run.processes.gathered(pool_cards(list(cards), list(n_rows)))[0]
     return card
 

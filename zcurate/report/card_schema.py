@@ -179,6 +179,8 @@ class ReadOptions(msgspec.Struct):
     missing: str | None = None
     keep_spelling: bool | None = False
     encoding: str | None = None
+    features: str | None = "auto"
+    probabilities: str | None = None
 
 
 class RunCard(msgspec.Struct):
@@ -215,6 +217,7 @@ class RunCard(msgspec.Struct):
     warnings: list[str] = []
     n_copies_disagree: Count = 0
     heldout: dict[str, float] = {}
+    row_arrays: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if self.judged and self.thresholds.p_incorrect is None:

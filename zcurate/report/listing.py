@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from zcurate.config.array_source import IN_MEMORY, column_named
 from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
@@ -95,6 +96,8 @@ def reread_input(report: Report, location: str, data: str | None = None, verbati
     path = locations.input_of(report, data, location)
     options = {name: value for name, value in card["options"].items() if name in READ_WITH}
     options |= {name: tuple(options.get(name) or ()) for name in ("exclude", "kind")}
+    # Columns that held features or probabilities are none of the input's; files that a report names are not opened.
+    options |= {name: column_named(card["options"].get(name)) or default for name, default in (("features", "auto"), ("probabilities", IN_MEMORY))}
     options["keep_spelling"] = bool(options.get("keep_spelling"))
     options["root"] = root_for(report, data)
     try:

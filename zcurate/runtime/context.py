@@ -45,6 +45,8 @@ class RunContext:
     """Nothing but this scan's report is still to come: worker ranks may leave once their part is done."""
     features_file: str | None = None
     """Keeps the features of pictures for later scans; None to keep none."""
+    download: bool = False
+    """Weights of pre-trained networks may be downloaded."""
     command: str | None = None
     """What the user typed; text for the run card and nothing else."""
 

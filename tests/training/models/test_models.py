@@ -13,8 +13,8 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.errors import UsageError
 from zcurate.plugins import MODELS
+from zcurate.runtime.user_code import load_function
 from zcurate.training.models import builder
-from zcurate.training.models.custom import load_function
 from zcurate.training.models.packed import dropout
 
 
@@ -124,14 +124,14 @@ def test_a_missing_function_is_refused_with_the_nearest_name(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("def network(shape, n_outputs):\n    return None\n")
     with pytest.raises(UsageError, match=r"no function 'netwrk' .* did you mean network\?"):
-        load_function(f"{path}:netwrk")
+        load_function(f"{path}:netwrk", "--model")
 
 
 def test_a_file_that_fails_to_run_is_refused_with_the_error(tmp_path):
     path = tmp_path / "own.py"
     path.write_text("import nothing_like_this\n")
     with pytest.raises(UsageError, match="does not run — ModuleNotFoundError"):
-        load_function(f"{path}:net")
+        load_function(f"{path}:net", "--model")
 
 
 def test_a_function_that_returns_no_module_is_refused(tmp_path):

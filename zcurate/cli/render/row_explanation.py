@@ -40,8 +40,9 @@ def print_row(facts: dict[str, Any]) -> None:
     console = Console(file=sys.stdout, highlight=False, emoji=False, width=None if sys.stdout.isatty() else COLUMNS)
     facts = visible_values(facts)
     with console.capture() as page:
-        for print_section in (print_heading, print_threshold, print_heldout, print_curves, print_clues, print_values, print_neighbors, print_conclusion):
+        for print_section in (print_heading, print_threshold, print_heldout, print_curves, print_clues, print_values, print_neighbors, print_typical):
             print_section(facts, console)
+        print_conclusion(facts, console)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in page.get().splitlines()))
 
 
@@ -93,10 +94,11 @@ def print_threshold(facts: dict[str, Any], console: Console) -> None:
     print_title(console, "Threshold")
     p, threshold = f"p(incorrect) {facts['p_incorrect']:.2f}", found["threshold"]
     print_text(console, f"{p} {'exceeds' if found['above'] else 'does not exceed'} the threshold {threshold:.2f}.")
-    print_text(console, f"{percent(found['recall'])} of the {found['planted']} planted errors exceed it;")
+    if found["planted"]:
+        print_text(console, f"{percent(found['recall'])} of the {found['planted']} planted errors exceed it;")
     print_text(console, f"{percent(found['precision'])} of the rows called incorrect are expected to be wrong.")
     entry = found["at_row"]
-    if entry is not None:
+    if entry is not None and found["planted"]:
         print_text(console, f"{entry['found']:.0f} of the planted errors ({percent(entry['recall'])}) exceed {entry['cut']:.2f}, as this row does.")
     elif found["planted"]:
         print_text(console, "The row does not exceed 0.10, below which there are few planted errors.")
@@ -228,6 +230,16 @@ def print_neighbors(facts: dict[str, Any], console: Console) -> None:
         name = entry["row"] if entry[key] is None else entry[key]
         table.add_row(Text(str(name)), Text(format_label(entry["given"])), verdict, distance, *(Text(str(value)) for value in entry["values"].values()))
     console.print(table)
+
+
+def print_typical(facts: dict[str, Any], console: Console) -> None:
+    """Print the pictures that are typical of the row's two classes."""
+    if not facts.get("typical"):
+        return
+    print_title(console, "Typical pictures")
+    for entries in facts["typical"].values():
+        shown = ", ".join(str(entry["row"] if entry["path"] is None else entry["path"]) for entry in entries)
+        print_text(console, f"{format_label(entries[0]['label'])}  {shown}")
 
 
 def print_conclusion(facts: dict[str, Any], console: Console) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from zcurate.cli.render.charts import histogram
 from zcurate.cli.render.numbers import percent, rate_with_interval
+from zcurate.config.model_config import NO_MODEL
 from zcurate.report.formats.table import COLORS
 from zcurate.report.report import Report
 from zcurate.runtime.safe_text import visible, visible_values
@@ -67,7 +68,7 @@ def describe_scan(report: Report) -> str:
     task = f"{n_classes} classes" if n_classes else "regression"
     skipped = f", {card['n_skipped']} unreadable" if card["n_skipped"] else ""
     return (
-        f"{len(report)} rows{skipped} · {features}\nlabel '{columns['label']}': {task} ({card['task']['why']})\n"
+        f"{len(report)} rows{skipped}{' · ' if features else ''}{features}\nlabel '{columns['label']}': {task} ({card['task']['why']})\n"
         f"model {card['model']['name']} ({card['model']['why']}) on {card['device']}, {card['seconds']['total']:.1f} s"
     )
 
@@ -112,7 +113,8 @@ def verdict_table(report: Report) -> Table:
         if word == "hard" and expected.get("hard_cases"):
             remark = f"{percent(expected['hard_called'])} of synthetic hard examples would be flagged"
         if word == "incorrect" and expected["precision"] is not None:
-            remark = f"expected precision {percent(expected['precision'])}, recall {percent(expected['recall'])} of planted errors"
+            recall = "" if expected["recall"] is None else f", recall {percent(expected['recall'])} of planted errors"
+            remark = f"expected precision {percent(expected['precision'])}{recall}"
         grid.add_row(f"[{COLORS[word]}]{word}[/]" if word in COLORS else word, str(n), remark)
     return grid
 
@@ -120,6 +122,8 @@ def verdict_table(report: Report) -> Table:
 def findings(card: dict[str, Any]) -> list[str]:
     """List the noise rate, the noisiest classes, the most frequent pairs, and copies with different labels."""
     out = [f"wrong labels: about {rate_with_interval(card['noise_rate'])}"]
+    if card["model"]["name"] == NO_MODEL:
+        out.append("no errors were planted: how many are wrong is read off the labels of the rows of which --probabilities is most sure")
     worst = sorted((entry for entry in card["classes"] if entry["noise_rate"] and entry["rows"] >= 10), key=lambda entry: -entry["noise_rate"])[:3]
     if worst:
         heading = "worst classes" if len(card["classes"]) > 2 else "by class"

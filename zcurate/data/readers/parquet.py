@@ -34,7 +34,12 @@ BUFFER_BYTES = 1 << 16
 
 
 def read(source: Source, options: ScanOptions) -> Dataset:
-    """Read all parts in the order of their names.
+    """Read all parts in the order of their names; errors as for `read_table`."""
+    return tables_module.dataset(read_table(source), source.origin(), options, store=source.store)
+
+
+def read_table(source: Source) -> pa.Table:
+    """Read all parts in the order of their names, as a table.
 
     Raises:
         InputError: a part has disappeared, is truncated, is not Parquet, or does not fit the others; all of them take more memory than there is.
@@ -53,7 +58,7 @@ def read(source: Source, options: ScanOptions) -> Dataset:
             table.validate(full=True)
             n_bytes += table.nbytes
             tables.append(table)
-    return tables_module.dataset(tables_module.join_parts(tables, source), source.origin(), options, store=source.store)
+    return tables_module.join_parts(tables, source)
 
 
 def group_bounds(file: pq.ParquetFile, raw: Any, enough: float | None) -> list[float]:

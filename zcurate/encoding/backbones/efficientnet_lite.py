@@ -16,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zcurate.encoding.backbones import LITE0_PACKAGE
+from zcurate import plugins
+from zcurate.encoding.backbones import Network
 from zcurate.errors import UsageError
 
 FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the weights' file."""
+SIDE = 128
+"""Side at which pictures are shown to it [pixels]."""
 N_FEATURES = 1280
 """Length of a picture's features."""
 MEAN, SCALE = 127.0, 128.0
@@ -118,15 +121,12 @@ class EfficientNetLite(nn.Module):
 
 def weights_path() -> str | None:
     """Return the path of the weights; None where the package is not installed. Imports nothing."""
-    found = importlib.util.find_spec(LITE0_PACKAGE)
+    found = importlib.util.find_spec(plugins.BACKBONES["lite0"].package)
     return None if found is None or found.origin is None else os.path.join(os.path.dirname(found.origin), FILE)
 
 
-def load(dtype: torch.dtype = torch.float32) -> EfficientNetLite:
-    """Build the network with its weights, in channels-last memory, ready to be applied.
-
-    Args:
-        dtype: of weights and products.
+def load(name: str = "", download: bool = False) -> Network:
+    """Build the network with its weights, in channels-last memory; the arguments are not used, as there is but one and it comes with its package.
 
     Raises:
         UsageError: the package is not installed, or its file is not the one that this was tested with.
@@ -141,9 +141,7 @@ def load(dtype: torch.dtype = torch.float32) -> EfficientNetLite:
         raise UsageError(f"--features lite0: {path} has the SHA-256 {digest[:16]}... — expected {SHA256[:16]}... — {advice}")
     network = EfficientNetLite().eval().requires_grad_(False)
     network.load_state_dict(folded(torch.load(path, map_location="cpu", weights_only=True)))
-    network.to(dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    return Network(network, SIDE, f"lite0 {SHA256[:16]}")
 
 
 def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:

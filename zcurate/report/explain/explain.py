@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing, printable
 from zcurate.encoding import targets
-from zcurate.errors import UsageError, ZcurateError, did_you_mean
+from zcurate.encoding.kept_features import features_beside
+from zcurate.errors import ReportError, UsageError, ZcurateError, did_you_mean
 from zcurate.judge.reasons import REASONS
 from zcurate.plugins import SIGNALS
 from zcurate.report import attribution, dynamics_columns, listing, locations
 from zcurate.report.explain.similar_rows import SimilarRows, similar_rows
+from zcurate.report.explain.typical_rows import typical_rows
 from zcurate.report.formats.cells import cell_text
 from zcurate.report.formats.json import json_value
 from zcurate.report.report import Report
@@ -118,12 +120,17 @@ def explain_rows(report: Report, path: str, rows: list[int], data_path: str | No
     Returns:
         A dict per row; parts that the report lacks are None, `missing` names its missing columns.
     """
+    features = None
     try:
         data = listing.reread_input(report, "nearest rows", data_path)
-        similar, problem = similar_rows(data, rows), ""
+        if not data.roles.features and data.pictures is None:
+            raise ReportError(f"{data.origin.path} has no columns by which rows could be compared")
+        features = features_beside(path, data)
+        similar, problem = similar_rows(data, rows, features), ""
     except ZcurateError as error:
         data, similar, problem = None, None, str(error)
-    return [explain_row(report, path, row, data, similar, problem) for row in rows]
+    typical = {} if features is None else typical_rows(report, features, rows)
+    return [{**explain_row(report, path, row, data, similar, problem), "typical": typical.get(row)} for row in rows]
 
 
 def explain_row(report: Report, path: str, row: int, data: Dataset | None, similar: SimilarRows | None, problem: str) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zcurate.encoding.encoded import EncodedRows
 
 
 N_NEAREST = 5
 """Similar rows of a row."""
+BY_FEATURES = "features of a pre-trained network"
 BY_TEXT, BY_IMAGE, BY_COLUMNS = "words and letters in common (1 - cosine)", "coarse brightness and roughness of the picture", "distance over all columns"
 """Descriptions of the distances."""
 
@@ -35,12 +38,13 @@ class SimilarRows:
     """Row -> its nearest rows and their distances, nearest first; rows that could not be read are missing."""
 
 
-def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
+def similar_rows(data: Dataset, rows: list[int], features: np.ndarray | None = None) -> SimilarRows:
     """Find up to `N_NEAREST` rows nearest to each of some rows, excluding itself.
 
     Args:
         data: N rows.
         rows: positions in the input.
+        features: (N, V) of pictures by a pre-trained network; None where there are none.
     """
     import torch
 
@@ -52,8 +56,8 @@ def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
     encoded = encode(ResidentTable(data), ModelConfig(), RunContext(device=torch.device("cpu")))
     position_of = {int(row): at for at, row in enumerate(encoded.row)}
     known = [row for row in rows if row in position_of]
-    space = raw_space(encoded)
-    measure = BY_TEXT if space is None else BY_IMAGE if data.pictures is not None else BY_COLUMNS
+    space = raw_space(encoded) if features is None else unit_features(features[encoded.row])
+    measure = BY_TEXT if space is None else BY_FEATURES if features is not None else BY_IMAGE if data.pictures is not None else BY_COLUMNS
     if not known or encoded.n_rows < 2:
         return SimilarRows(measure, {})
     query = torch.tensor([position_of[row] for row in known])
@@ -64,6 +68,19 @@ def similar_rows(data: Dataset, rows: list[int]) -> SimilarRows:
         distance, nearest = distances.numpy(), neighbors.numpy()
     found = {row: [(int(encoded.row[at]), float(d)) for at, d in zip(nearest[k], distance[k], strict=True)] for k, row in enumerate(known)}
     return SimilarRows(measure + texts_remark(data), found)
+
+
+def unit_features(features: np.ndarray) -> Tensor:
+    """Center features and scale each row to length one, (N, V) float32: the distance of two rows is then that of their directions.
+
+    Args:
+        features: (N, V) float.
+    """
+    import torch
+
+    centered = torch.from_numpy(features.astype(np.float32))
+    centered -= centered.mean(0)
+    return torch.nn.functional.normalize(centered)
 
 
 def texts_remark(data: Dataset) -> str:

@@ -21,6 +21,8 @@ BLEND_ROWS = 8000
 SHARES = (0.25, 0.5, 0.75)
 """Candidate weights of a further kind of model relative to the blend before it."""
 
+WHOLE = ("probabilities",)
+"""Kinds that may be all of the blend: the user's own model may be better than everything here."""
 REPLACING = ("ridge",)
 """Kinds that replace the members where they are likelier: on more columns than rows the members memorize every label, and the smallest weight that
 so few rows do not rule out would only add noise."""
@@ -53,10 +55,10 @@ def blend(evidence: Evidence, predictions: dict[str, AuxiliaryPredictions]) -> t
             share, loss = (1.0, own_loss) if own_loss.mean() < loss.mean() else (0.0, loss)
         else:
             auxiliary = temper_to(predictions[name], rows, y, inverse_temperature)
-            share, loss = best_share(heldout[rows], auxiliary.rows[rows], y, loss)
+            share, loss = best_share(heldout[rows], auxiliary.rows[rows], y, loss, (*SHARES, 1.0) if name in WHOLE else SHARES)
         if share:
             heldout = mix(heldout, auxiliary.rows, share)
-            hard = mix(hard, auxiliary.hard, share) if len(hard) else hard
+            hard = mix(hard, auxiliary.hard, share) if len(auxiliary.hard) else hard
             weights = {**{kind: weight * (1 - share) for kind, weight in weights.items()}, name: share}
     rounds = (*evidence.rounds[:-1], dataclasses.replace(last, hard_heldout=hard))
     return dataclasses.replace(evidence, heldout=heldout, rounds=rounds), weights
@@ -98,7 +100,7 @@ def temper_to(auxiliary: AuxiliaryPredictions, rows: np.ndarray, y: np.ndarray, 
     return AuxiliaryPredictions(*(temper(p, power).astype(np.float32) for p in auxiliary))
 
 
-def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, loss: np.ndarray) -> tuple[float, np.ndarray]:
+def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, loss: np.ndarray, shares: tuple[float, ...] = SHARES) -> tuple[float, np.ndarray]:
     """Choose the weight with which another kind of model is added.
 
     Args:
@@ -106,13 +108,14 @@ def best_share(p: np.ndarray, other: np.ndarray, y: np.ndarray, loss: np.ndarray
         other: (n, C) probabilities of the other kind.
         y: (n,) given classes.
         loss: (n,) `negative_log_likelihood` of `p`.
+        shares: candidates.
 
     Returns:
-        0 or one of `SHARES`; and the (n,) `negative_log_likelihood` of the blend.
+        0 or one of `shares`; and the (n,) `negative_log_likelihood` of the blend.
     """
-    losses = [loss, *(negative_log_likelihood(mix(p, other, share), y) for share in SHARES)]
+    losses = [loss, *(negative_log_likelihood(mix(p, other, share), y) for share in shares)]
     best = min(losses, key=np.mean)
-    return next((share, each) for share, each in zip((0.0, *SHARES), losses, strict=True) if (each - best).mean() <= (each - best).std() / sqrt(len(y)))
+    return next((share, each) for share, each in zip((0.0, *shares), losses, strict=True) if (each - best).mean() <= (each - best).std() / sqrt(len(y)))
 
 
 def mix(p: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:

@@ -6,19 +6,14 @@ Tables arrive as (B, D) floats: piecewise-linear numbers, vectors, then one-hot 
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import Batch, EncodedRows
-from zcurate.errors import UsageError, did_you_mean, listed
-from zcurate.runtime.startup import import_deferred
+from zcurate.errors import UsageError
+from zcurate.runtime.user_code import load_function
 
 MAX_ONE_HOT = 4096
 """Category values in all columns that are passed one-hot, at most."""
@@ -42,30 +37,6 @@ class CustomModel(nn.Module):
             parts.append(F.one_hot(inputs.codes[0], self.n_codes).sum(1).float())
         output = self.inner(torch.cat(parts, 1))
         return output[None]
-
-
-def load_function(name: str) -> Callable[..., Any]:
-    """Load the function that `file.py:function` names.
-
-    Raises:
-        UsageError: the file or the function does not exist, or the file does not run.
-    """
-    path, _, function = name.rpartition(":")
-    if not os.path.isfile(path):
-        raise UsageError(f"--model {name}: no file {path} — expected file.py:function — check the path")
-    spec = importlib.util.spec_from_file_location("zcurate_user_model", path)
-    assert spec is not None and spec.loader is not None  # crack: narrows types only
-    module = importlib.util.module_from_spec(spec)
-    import_deferred()
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"--model {name}: {path} does not run — {type(error).__name__}: {error} — run it with python first") from error
-    if not callable(getattr(module, function, None)):
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(f"--model {name}: no function '{function}' in {path} — it has {listed(functions)}{did_you_mean(function, functions)}")
-    loaded: Callable[..., Any] = getattr(module, function)
-    return loaded
 
 
 def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: torch.Generator) -> nn.Module:
@@ -92,7 +63,7 @@ def build(spec: ModelConfig, encoded: EncodedRows, n_members: int, generator: to
         shape = (encoded.width + encoded.n_codes,)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator.initial_seed())
-        inner = load_function(spec.name)(shape, encoded.n_outputs)
+        inner = load_function(spec.name, "--model")(shape, encoded.n_outputs)
     if not isinstance(inner, nn.Module):
         raise UsageError(f"--model {spec.name}: returned {type(inner).__name__} — expected a torch.nn.Module")
     return CustomModel(inner, encoded.n_codes)
