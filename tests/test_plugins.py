@@ -25,7 +25,7 @@ from zcurate.data.dataset import InputInfo
 from zcurate.encoding.encoded import EncodedRows
 from zcurate.errors import UsageError
 from zcurate.evidence.evidence import LabelView
-from zcurate.evidence.noise_model import estimate_noise, no_noise_model
+from zcurate.evidence.noise_model import estimate_all_noise, no_noise_model
 from zcurate.judge.reasons import REASONS, verdict_of_reason
 from zcurate.pipeline.plan import make_plan
 from zcurate.plugins import Detector, Format, Loss, Model, Reader, Signal
@@ -155,7 +155,7 @@ def class_view():
         "copies_other": 1 - p,
     }
     curves = {"error": -margin, "margin": margin, "z": -margin, "sieve": -margin / 2, "second": margin[:2]}
-    return LabelView(label, heldout, columns, curves, estimate_noise(heldout, label))
+    return LabelView(label, heldout, columns, curves, estimate_all_noise(heldout, label))
 
 
 def regression_view():

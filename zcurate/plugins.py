@@ -162,10 +162,10 @@ LOSSES = Registry(
 SIGNALS = Registry(
     "clue",
     posterior=Signal("zcurate.evidence.signals.posterior:posterior", reason="confused_pair", default=True),
-    counted_posterior=Signal("zcurate.evidence.signals.posterior:counted_posterior", reason="confused_pair", default=True),
+    counted_posterior=Signal("zcurate.evidence.signals.posterior:counted_posterior", reason="confused_pair"),
     heldout_margin=Signal("zcurate.evidence.signals.margins:heldout_margin", reason="other_class", default=True),
     training_margin=Signal("zcurate.evidence.signals.margins:training_margin", reason="resists_training", default=True),
-    training_posterior=Signal("zcurate.evidence.signals.posterior:training_posterior", reason="resists_training", default=True),
+    training_posterior=Signal("zcurate.evidence.signals.posterior:training_posterior", reason="resists_training"),
     neighbour_labels=Signal("zcurate.evidence.signals.neighbors:neighbour_labels", reason="neighbours_disagree", default=True),
     class_centre=Signal("zcurate.evidence.signals.neighbors:class_centre", reason="nearer_other_class"),
     duplicate=Signal("zcurate.evidence.signals.neighbors:duplicate"),
@@ -194,7 +194,7 @@ SIGNALS = Registry(
     sparse_region=Signal("zcurate.evidence.signals.neighbors:sparse_region", task="regression"),
 )
 """Their order is that of `clue_names` in the run card and of the report column `clues`."""
-HELDOUT_SIGNALS = ("posterior", "counted_posterior", "heldout_margin")
+HELDOUT_SIGNALS = ("posterior", "heldout_margin")
 """Signals that rest on held-out predictions alone: all there are without training, and the default on more columns than rows, where every label is
 memorized."""
 DETECTORS = Registry(

@@ -165,3 +165,13 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
             toml_module.parse_model(str(tmp_path / "m.toml"))
     with pytest.raises(UsageError, match="no such file"):
         toml_module.parse_model(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("name", ["nope.py:f", "http://127.0.0.1/x.py:f", ".py:", "nope.py:"])
+def test_a_function_in_a_file_that_is_not_there_is_refused(name, tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_text(f'name = "{name}"\n')
+    with pytest.raises(UsageError, match=r"m\.toml: no file .* — expected file\.py:function — check the path"):
+        toml.parse_model(str(path))
+    with pytest.raises(UsageError, match=r"--model .*: no file .* — expected file\.py:function — check the path"):
+        toml.parse_model(name)

@@ -67,7 +67,7 @@ def test_lookups_and_the_noise_model_equal_those_of_dense_probabilities():
     np.testing.assert_array_equal(heldout.most_probable(top_k), heldout.most_probable(dense))
     np.testing.assert_allclose(heldout.entropies(top_k), heldout.entropies(dense), atol=1e-4)
     one, two = noise_model.estimate_noise(top_k, label), noise_model.estimate_noise(dense, label)
-    np.testing.assert_allclose(one.ranking_transition, two.ranking_transition)
+    np.testing.assert_allclose(one.transition, two.transition)
     assert (one.inverse_temperature, one.explained_share, one.reliability) == pytest.approx(
         (two.inverse_temperature, two.explained_share, two.reliability), rel=1e-3
     )

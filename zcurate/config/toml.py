@@ -33,19 +33,14 @@ def parse_model(model: str) -> dict[str, Any]:
     Raises:
         UsageError: an unknown name, key or value; the message names the nearest.
     """
-    if ".py:" in model:
-        path = model.rpartition(":")[0]
-        if not os.path.isfile(path):
-            raise UsageError(f"--model {model}: no file {path} — expected file.py:function — check the path")
-        return {"name": model}
     if model.endswith(".toml"):
         return load_toml(model)
-    check_model_name(model, "--model")
+    check_model_name(model, f"--model {model}" if ".py:" in model else "--model")
     return {"name": model}
 
 
 def check_model_name(name: str, location: str) -> None:
-    """Refuse an unknown model.
+    """Refuse an unknown model, and a file that is not there.
 
     Args:
         name: of the model.
@@ -55,7 +50,11 @@ def check_model_name(name: str, location: str) -> None:
         UsageError: the message names the known models and the nearest.
     """
     known = ("auto", *plugins.MODELS, "none")
-    if name not in known and ".py:" not in name:
+    path = name.rpartition(":")[0]
+    if ".py:" in name:
+        if not os.path.isfile(path):
+            raise UsageError(f"{location}: no file {path} — expected file.py:function — check the path")
+    elif name not in known:
         hint = did_you_mean(name, known)
         raise UsageError(f"{location}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zcurate.arrays.chunk import chunk_slices
 from zcurate.evidence.heldout import Heldout, mean_heldout, take_rows
-from zcurate.evidence.noise_model import NoiseModel, estimate_noise, no_noise_model
+from zcurate.evidence.noise_model import NoiseModel, estimate_all_noise, no_noise_model
 from zcurate.evidence.planted import Planted
 
 
@@ -215,7 +215,7 @@ def given_view(evidence: Evidence) -> LabelView:
 def label_views(evidence: Evidence) -> tuple[LabelView, list[LabelView]]:
     """View all rows under their given labels, and each round's planted rows under their planted labels."""
     classes = evidence.y.dtype.kind == "i"
-    noise_model = estimate_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
+    noise_model = estimate_all_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
     real = dataclasses.replace(given_view(evidence), noise_model=noise_model)
     planted = []
     for one in evidence.rounds:

@@ -8,6 +8,7 @@ data can tell the two apart; `explained_share` says how much of it is known to b
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,27 +17,25 @@ from zcurate.arrays.chunk import chunk_slices
 from zcurate.arrays.sort import argsort, argsort_descending
 from zcurate.evidence.brent import minimize_scalar
 from zcurate.evidence.heldout import Heldout, TopKProbabilities, chunks_of, class_value, given_probability, most_probable, take_rows, tempered_columns
+from zcurate.evidence.noise_mixture import NoiseMixture, fit_mixture
 
-CONFIDENT_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3)
+CONFIDENT_SHARES = (0.1, 0.2, 0.3)
 """Shares of each predicted class, most confident first, within which disagreement is counted."""
-POOLED_SHARES = CONFIDENT_SHARES[2:]
-"""Shares used for the noise rate of a whole class; the two smallest hold too few rows for it."""
+
 FLATNESS_SHARES = (0.1, 0.5)
 """`flatness` divides the disagreement within the first share by that within the second: near 1 when noise does not depend on the row."""
-PAIR_PRIOR_ROWS = 5.0
-"""Weight, in rows, of the prior for each pair of classes: the pooled disagreement spread evenly over the pairs."""
 MIN_CONFIDENT_ROWS = 15
 """Minimum number of rows in each share."""
 CLASS_PRIOR_ROWS = 20.0
 """Weight, in rows, of the prior for each class: the disagreement pooled over all classes."""
-RANKING_FLOOR = 0.03
-"""Noise added per class for ranking, distributed like the confusion matrix, so that no pair of classes is impossible."""
 UNEXPLAINED_WEIGHT = 0.1
 """Fraction of the disagreement beyond that of the confident rows that is counted as noise when probabilities are computed."""
 FULL_EXPLAINED_SHARE = 0.9
 """Share of the disagreement from which confident rows are considered to explain all of it."""
 RELIABILITY_FROM, RELIABILITY_WIDTH = 0.9, 0.5
 """Flatness plus explained share at which reliability starts to rise from 0, and the range over which it rises to 1."""
+TRUSTED_RELIABILITY = 0.5
+"""Reliability from which the transition matrix enters the mixture as it is; chosen on the tuning half."""
 BLURRED_INVERSE_TEMPERATURE = 1.0
 """Fitted inverse temperature from which probabilities look blurred by wrong labels everywhere, not only near class boundaries, so that more
 of the noise counts as known; chosen among 1 to 1.7 on the tuning half, simulated sets and half of the fresh ones (tests/bench/README.md)."""
@@ -56,8 +55,6 @@ class NoiseModel:
     confusion: np.ndarray
     """(C, C) float64 confusion of given labels with predicted classes over all rows, hard rows and wrong labels together: the confident joint
     without thresholds, normalized by row."""
-    ranking_transition: np.ndarray
-    """(C, C) float64 transition matrix estimated per pair of classes from confident rows, with a floor; ranks rows by suspicion."""
     transition: np.ndarray
     """(C, C) float64 label-noise transition matrix, estimated per class from confident rows; gives the number of wrong labels."""
     inverse_temperature: float
@@ -65,14 +62,29 @@ class NoiseModel:
     explained_share: float
     """Share of the disagreement that confident rows explain, in [0, 1]; 1 for noise that does not depend on the row."""
     reliability: float
-    """How far `ranking_transition` can be trusted for single rows, in [0, 1]: high when disagreement is flat among the most confident rows and
-    explained by them."""
+    """How far `transition` can be trusted for single rows, in [0, 1]: high when disagreement is flat among the most confident rows and explained by
+    them."""
+    mixture: NoiseMixture | None = None
+    """Which kind of noise there is; None where only the transition matrix is needed."""
 
 
 def no_noise_model() -> NoiseModel:
     """Return an empty noise model, for regression."""
     none = np.zeros((0, 0))
-    return NoiseModel(none, none, none, 1.0, 0.0, 0.0)
+    return NoiseModel(none, none, 1.0, 0.0, 0.0)
+
+
+def estimate_all_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
+    """Estimate the noise model and the mixture of kinds of noise; arguments as for `estimate_noise`.
+
+    Where the transition matrix cannot be trusted, the mixture gets one with the same rate for every pair of classes.
+    """
+    found = estimate_noise(heldout, y)
+    n_classes, class_size = len(found.transition), np.bincount(y[y >= 0], minlength=len(found.transition))
+    rate = float(class_size @ off_diagonal(found.transition).sum(1)) / max(1, class_size.sum())
+    even = with_diagonal(np.full((n_classes, n_classes), rate / max(1, n_classes - 1)))
+    trust = min(1.0, found.reliability / TRUSTED_RELIABILITY)
+    return dataclasses.replace(found, mixture=fit_mixture(heldout, y, trust * found.transition + (1 - trust) * even))
 
 
 def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
@@ -90,17 +102,14 @@ def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
     by_class = np.split(by_confidence[argsort(predicted[by_confidence])], np.cumsum(np.bincount(predicted, minlength=n_classes))[:-1])
     confusion = calibrated_confusion(predicted, y, n_classes)
     confused = off_diagonal(confusion)
-    floor = RANKING_FLOOR * confused / max(1e-9, float(confused.sum(1).mean()))
     disagree = [y[rows] != code for code, rows in enumerate(by_class)]
-    pair_prior = [pooled_disagreement(disagree, share) / max(1, n_classes - 1) for share in CONFIDENT_SHARES]
-    ranking = with_diagonal(np.stack([smallest_pair_rates(y[rows], code, n_classes, pair_prior) for code, rows in enumerate(by_class)]) + floor)
     rates = np.stack(transition_rates(by_class, disagree, y, n_classes))
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
     explained = float(class_share @ rates.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
     reliability = (flatness(disagree) + explained - RELIABILITY_FROM) / RELIABILITY_WIDTH
     transition = with_diagonal(rates + UNEXPLAINED_WEIGHT * np.maximum(0, confused - rates) + 0.005 / max(1, n_classes - 1))
     power = fit_inverse_temperature(p, y, transition)
-    return NoiseModel(confusion, ranking, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)))
+    return NoiseModel(confusion, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)))
 
 
 def calibrated_confusion(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
@@ -147,33 +156,10 @@ def flatness(disagree: list[np.ndarray]) -> float:
     return (near * n + far * CLASS_PRIOR_ROWS) / (n + CLASS_PRIOR_ROWS) / (far + 1e-3)
 
 
-def smallest_pair_rates(labels: np.ndarray, code: int, n_classes: int, pair_prior: list[float]) -> np.ndarray:
-    """Find the smallest share of each other label among the most confident rows of a predicted class.
-
-    Args:
-        labels: given labels of the class's rows, most confident first.
-        code: the predicted class.
-        n_classes: C.
-        pair_prior: for each of `CONFIDENT_SHARES`, the mean share of a pair of classes, towards which each share is shrunk.
-
-    Returns:
-        (C,) float64, 0 for the class itself.
-    """
-    out = np.zeros(n_classes)
-    if len(labels):
-        sizes = [min(len(labels), max(MIN_CONFIDENT_ROWS, int(share * len(labels)))) for share in CONFIDENT_SHARES]
-        rates = [
-            (np.bincount(labels[:n], minlength=n_classes) + PAIR_PRIOR_ROWS * prior) / (n + PAIR_PRIOR_ROWS) for n, prior in zip(sizes, pair_prior, strict=True)
-        ]
-        out = np.min(rates, 0)
-    out[code] = 0.0
-    return out
-
-
 def transition_rates(by_class: list[np.ndarray], disagree: list[np.ndarray], y: np.ndarray, n_classes: int) -> list[np.ndarray]:
     """Estimate the rates of the other labels in each class from its most confident rows.
 
-    The total rate of a class is the smallest over `POOLED_SHARES`, each shrunk towards the rate pooled over all classes. It is distributed
+    The total rate of a class is the smallest over `CONFIDENT_SHARES`, each shrunk towards the rate pooled over all classes. It is distributed
     over the other labels as they occur among the confident rows, with a prior from all rows of the class and a flat one.
 
     Args:
@@ -185,14 +171,14 @@ def transition_rates(by_class: list[np.ndarray], disagree: list[np.ndarray], y: 
     Returns:
         For each class (C,) float64, 0 for the class itself.
     """
-    pooled = [pooled_disagreement(disagree, share) for share in POOLED_SHARES]
+    pooled = [pooled_disagreement(disagree, share) for share in CONFIDENT_SHARES]
     out = []
     for code, rows in enumerate(by_class):
         wrong = disagree[code]
         if not len(rows):
             out.append(np.zeros(n_classes))
             continue
-        sizes = [max(round(share * len(rows)), min(len(rows), MIN_CONFIDENT_ROWS)) for share in POOLED_SHARES]
+        sizes = [max(round(share * len(rows)), min(len(rows), MIN_CONFIDENT_ROWS)) for share in CONFIDENT_SHARES]
         rate = min((wrong[:n].sum() + CLASS_PRIOR_ROWS * prior) / (n + CLASS_PRIOR_ROWS) for n, prior in zip(sizes, pooled, strict=True))
         near = np.bincount(y[rows[: sizes[-1]]], minlength=n_classes).astype(float)
         every = np.bincount(y[rows], minlength=n_classes).astype(float)

@@ -177,8 +177,7 @@ def measure_suspicion(evidence: Evidence, real: LabelView, planted_views: list[L
         s, planted = geometric_mean(real, names), np.concatenate([geometric_mean(view, names) for view in planted_views])
         p_wrong, low, high = target_probability(s, planted, kinds), 1.0, 0.0
     else:
-        single_round = len(evidence.rounds) == 1
-        weights = signal_weights(real.noise_model.reliability, names, percentiles, planted_percentiles, kinds, single_round=single_round)
+        weights = signal_weights(real.noise_model.reliability, names, percentiles, planted_percentiles, kinds)
         s, planted = suspicion_score(percentiles, weights), suspicion_score(planted_percentiles, weights)
         p_wrong, low, high = class_probability(evidence, real, s, planted)
     return Suspicion(s, planted, p_wrong, (low, high), percentiles, hard, weights)

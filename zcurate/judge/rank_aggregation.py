@@ -123,14 +123,12 @@ def signal_percentiles(
     return rows, errors, {name: of_hard for name, (_, _, of_hard) in found.items() if of_hard is not None}
 
 
-def signal_weights(
-    reliability: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray, single_round: bool = False
-) -> dict[str, float]:
+def signal_weights(reliability: float, names: list[str], rows: dict[str, np.ndarray], errors: dict[str, np.ndarray], kinds: np.ndarray) -> dict[str, float]:
     """Choose the weight of each signal.
 
-    Core signals are weighted by the reliability of the noise model: the more reliable, the more the posteriors count and the less the
-    margins. Every other signal gets `OTHER_SIGNAL_WEIGHT` if it improves the ranking of planted errors. The rule was chosen on the tuning half
-    of the bench and on simulated sets (tests/bench/README.md).
+    The posterior under the mixture of kinds of noise counts most; the margins of training count as far as noise is not explained by the classes. The
+    held-out margin and the neighbors' labels are reasons for what is found, but the posterior ranks better without them. Every other signal gets
+    `OTHER_SIGNAL_WEIGHT` if it improves the ranking of planted errors. The rule was chosen on the tuning half of the bench (tests/bench/README.md).
 
     Args:
         reliability: `NoiseModel.reliability`.
@@ -138,19 +136,11 @@ def signal_weights(
         rows: clue -> (N,) percentile ranks of all rows.
         errors: clue -> (P,) percentile ranks of the planted rows.
         kinds: (P,) kind of each planted error.
-        single_round: there was one short round only. Then as few members train on a row as hold it out, and none has time to memorize
-            wrong labels, so the training margin counts as much as the held-out one.
 
     Returns:
         Clue -> weight; signals that planted errors do not support are missing.
     """
-    core = {
-        "posterior": reliability,
-        "counted_posterior": (1 - reliability) / 2,
-        "heldout_margin": 1.5 - reliability,
-        "training_margin": 1.5 - reliability if single_round else (1 - reliability) / 2,
-        "training_posterior": reliability / 2,
-    }
+    core = {"posterior": 1.0, "training_margin": (1 - reliability) / 2, "heldout_margin": 0.0, "neighbour_labels": 0.0}
     weights = {name: core[name] for name in core if name in names}
     if sum(weights.values()) <= 0:
         return dict.fromkeys(names, 1.0)

@@ -343,7 +343,9 @@ def min_bytes(plan: Plan, shape: Shape) -> int:
         file_bytes = shape.n_bytes if shape.format not in ("folder", "csv", "tsv") else 0
         return int(peak_bytes(plan, shape) - 2 * shape.n_rows * int(np.prod(shape.picture)) + MAPPED_BYTES + file_bytes)
     width = width_of(shape, plan.spec) + sum(plan.spec.hidden)
-    return int(STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / max(1, plan.spec.folds)) * BATCH_COPIES * 4 * width)
+    return int(
+        STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / max(1, plan.spec.folds)) * BATCH_COPIES * 4 * width
+    )
 
 
 def estimate_lines(found: Estimate) -> list[str]:

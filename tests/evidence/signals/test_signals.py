@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zcurate.evidence.evidence import LabelView
-from zcurate.evidence.noise_model import NoiseModel, estimate_noise, no_noise_model
+from zcurate.evidence.noise_model import NoiseModel, estimate_all_noise, no_noise_model
 from zcurate.plugins import SIGNALS
 
 EPOCHS = 6
@@ -31,7 +31,7 @@ def view(margin, heldout=None, label=None, columns=None):
         "n_forgotten": (right[:-1] & ~right[1:]).sum(0).astype(float),
     }
     curves = {"error": -margin, "margin": margin, "z": -margin, "sieve": -margin / 2, "second": margin[:2]}
-    return LabelView(label, heldout, {**known_columns, **(columns or {})}, curves, estimate_noise(heldout, label))
+    return LabelView(label, heldout, {**known_columns, **(columns or {})}, curves, estimate_all_noise(heldout, label))
 
 
 def easy_late_never():
@@ -134,7 +134,7 @@ def test_class_z_is_standardised_within_the_class():
 def test_random_label_ranks_the_loss_among_random_ones():
     heldout = np.tile([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]], (20, 1)).astype(np.float32)
     label = np.tile([0, 1, 0], 20)
-    rows = LabelView(label, heldout, {}, {}, estimate_noise(heldout, label))
+    rows = LabelView(label, heldout, {}, {}, estimate_all_noise(heldout, label))
     score = SIGNALS.load("random_label")(rows)
     assert score[0] == 0 and score[2] == pytest.approx(1 / 3)
 

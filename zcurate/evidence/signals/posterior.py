@@ -25,16 +25,19 @@ def counted_posterior(view: LabelView) -> np.ndarray:
 
 
 def posterior(view: LabelView) -> np.ndarray:
-    """Compute the posterior probability that another class is true, under the label noise that confident rows show.
+    """Compute the posterior probability that another class is true, under the kinds of label noise that the data show.
 
-    Uses held-out probabilities and the transition matrix of confident rows, so a label that often replaces another is suspected more. Misled when noise
-    depends on the row and spares the confident ones; the judge then gives it less weight (`NoiseModel.reliability`). A row that looks like
-    `cat` and is labelled `dog`, where confident cats are often labelled dogs, scores 0.93.
+    Uses held-out probabilities and the mixture of noise at random, noise by classes (the transition matrix of confident rows) and noise by rows. Misled where a
+    model that knows little is sure of itself. A row that looks like `cat` and is labelled `dog`, where confident cats are often labelled dogs,
+    scores 0.93.
 
     Returns:
-        (N,) float32: 1 - r of the given class, r_ij ~ p_ij T[j, y_i], without temperature scaling, as that ranks best; NaN where unlabelled.
+        (N,) float32; NaN where unlabelled.
+
+    Source: `noise_mixture`.
     """
-    return p_wrong(view.heldout, view.label, view.noise_model.ranking_transition).astype(np.float32)
+    assert view.noise_model.mixture is not None  # crack: narrows types only
+    return view.noise_model.mixture.p_wrong(view.heldout, view.label).astype(np.float32)
 
 
 def training_posterior(view: LabelView) -> np.ndarray:
@@ -48,7 +51,7 @@ def training_posterior(view: LabelView) -> np.ndarray:
         (N,) float32: logistic of -(margin + log T[y, y] / T[rival, y]); NaN where never trained on.
     """
     own = np.maximum(view.label, 0)
-    transition = np.maximum(view.noise_model.ranking_transition, 1e-4)
+    transition = np.maximum(view.noise_model.transition, 1e-4)
     # Row: rival; column: own class.
     shift = np.log(np.diagonal(transition)[None] / transition)
     shifted = view.columns["margin_mean"] + shift[best_other(view.heldout, own), own]
