@@ -53,7 +53,7 @@ def test_features_are_kept_and_read_again(colored, tmp_path, monkeypatch):
     data, path = read(colored), str(tmp_path / "r.features")
     run = RunContext(device=torch.device("cpu"), features_file=path)
     first = picture_features.picture_features(data, "lite0", False, run)
-    assert first.shape == (24, 1280) and os.listdir(tmp_path) == ["r.features"]
+    assert first.shape == (24, 1904) and os.listdir(tmp_path) == ["r.features"]
     monkeypatch.setattr(picture_features, "compute", lambda *_: pytest.fail("computed again"))
     assert np.array_equal(picture_features.picture_features(data, "lite0", False, run), first)
     other = dataclasses.replace(data, pictures=data.pictures + np.uint8(1))
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_fault(colored, tmp_path):
     features = picture_features.picture_features(
         read(colored), "lite0", False, RunContext(device=torch.device("cpu"), features_file=str(tmp_path / "none/r.features"))
     )
-    assert features.shape == (24, 1280) and os.listdir(tmp_path) == []
+    assert features.shape == (24, 1904) and os.listdir(tmp_path) == []
 
 
 def test_an_unreadable_picture_is_black(tmp_path):

