@@ -123,3 +123,15 @@ def test_wrong_pictures_are_found(tmp_path, color):
     ]
     assert len(wrong & set(found[: len(wrong)])) >= 0.8 * len(wrong)
     assert sorted(os.listdir(tmp_path)) == ["d", "r.zcurate.parquet", "r.zcurate.parquet.features"]
+
+
+def test_features_are_standardized_in_place(monkeypatch):
+    features = np.random.default_rng(0).normal(5, 3, (100, 4)).astype(np.float16)
+    features[:, 3] = 2
+    row = np.random.default_rng(1).permutation(100)[:90]
+    monkeypatch.setattr(picture_features, "ROWS", 32)
+    found = picture_features.standardized(features, row)
+    exact = features[row].astype(np.float64)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[:, :3], (exact[:, :3] - exact[:, :3].mean(0)) / exact[:, :3].std(0), atol=1e-4)
+    assert not found[:, 3].any()

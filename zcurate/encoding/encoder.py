@@ -97,7 +97,7 @@ def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelCo
     fields: dict[str, Any] = {"images": pixels} if takes_pixels else {}
     if spec.features != "none":
         found = picture_features(data, spec.features, run.download, run) if data.features is None else data.features
-        features = torch.from_numpy(standardized(found[row]))
+        features = torch.from_numpy(standardized(found, row))
         fields |= {"features": features} if takes_pixels else {"features": features, "dense": features}
     return fields
 

@@ -19,8 +19,10 @@ from zcurate.runtime.context import RunContext
 from zcurate.runtime.device import has_bfloat16
 from zcurate.runtime.threads import prefetch
 
-PICTURES = 64
-"""Pictures of one forward pass; also decoded ahead of it."""
+PICTURES, ROWS = 64, 4096
+"""Pictures of one forward pass, which are also decoded ahead of it; and rows that are standardized at a time."""
+MAX_FEATURE = 65_504.0
+"""Largest number in float16."""
 
 
 def picture_features(data: Dataset, name: str, download: bool, run: RunContext) -> np.ndarray:
@@ -33,7 +35,7 @@ def picture_features(data: Dataset, name: str, download: bool, run: RunContext) 
         run: device, progress, and the file in which features are kept.
 
     Returns:
-        (N, V) float32.
+        (N, V) float16.
 
     Raises:
         UsageError: the network or its weights are not here, or it makes no features.
@@ -42,14 +44,14 @@ def picture_features(data: Dataset, name: str, download: bool, run: RunContext) 
     identity, pictures = f"{network.identity} {network.side}", content_digest(data)
     kept = None if run.features_file is None else read_kept(run.features_file, pictures, identity)
     if kept is None:
-        kept = compute(data, network, name, run).astype(np.float16)
+        kept = compute(data, network, name, run)
         if run.features_file is not None:
             keep(run.features_file, pictures, identity, kept)
-    return kept.astype(np.float32)
+    return kept
 
 
 def compute(data: Dataset, network: Network, name: str, run: RunContext) -> np.ndarray:
-    """Compute the features of every picture, (N, V) float32; pictures are decoded ahead in other threads.
+    """Compute the features of every picture, (N, V) float16; pictures are decoded ahead in other threads.
 
     Args:
         data: N pictures.
@@ -64,7 +66,7 @@ def compute(data: Dataset, network: Network, name: str, run: RunContext) -> np.n
     dtype = torch.bfloat16 if network.bfloat16 and has_bfloat16(device) else torch.float32
     if isinstance(apply, torch.nn.Module):
         apply = apply.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    features, done = np.empty((0, 0), np.float32), 0
+    features, done = np.empty((0, 0), np.float16), 0
     with torch.inference_mode():
         for pixels in prefetch(batches(data, network.side)):
             inputs = torch.from_numpy(pixels).to(device).to(dtype, memory_format=torch.channels_last)
@@ -77,8 +79,8 @@ def compute(data: Dataset, network: Network, name: str, run: RunContext) -> np.n
                 shape = "x".join(map(str, found.shape)) or "one number"
                 raise UsageError(f"--features {name}: makes {shape} of {len(pixels)} pictures — expected finite ones, a row for each picture")
             if not done:
-                features = np.empty((data.n_rows, found.shape[1]), np.float32)
-            features[done : done + len(pixels)] = found
+                features = np.empty((data.n_rows, found.shape[1]), np.float16)
+            features[done : done + len(pixels)] = np.clip(found, -MAX_FEATURE, MAX_FEATURE)
             done += len(pixels)
             run.progress.step(done, data.n_rows)
     return features
@@ -93,7 +95,23 @@ def batches(data: Dataset, side: int) -> Iterator[np.ndarray]:
             yield np.stack(list(pool.map(lambda row: originals.at(row, side), range(begin, end))))
 
 
-def standardized(features: np.ndarray) -> np.ndarray:
-    """Standardize features, (N, V) float32; constant ones become 0."""
-    deviation = features.std(0)
-    return np.asarray((features - features.mean(0)) / np.where(deviation > 1e-6, deviation, np.inf), np.float32)
+def standardized(features: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Standardize the features of some rows, (M, V) float32; constant ones become 0.
+
+    Args:
+        features: (N, V) float16 or float32.
+        row: (M,) int64.
+    """
+    out = np.empty((len(row), features.shape[1]), np.float32)
+    total = np.zeros((2, features.shape[1]))
+    # Some rows at a time: the float32 of all are large enough once.
+    for begin, end in chunk_ranges(len(row), ROWS):
+        out[begin:end] = features[row[begin:end]]
+        total[0] += out[begin:end].sum(0, dtype=np.float64)
+    mean = (total[0] / max(1, len(row))).astype(np.float32)
+    for begin, end in chunk_ranges(len(row), ROWS):
+        out[begin:end] -= mean
+        total[1] += np.square(out[begin:end]).sum(0, dtype=np.float64)
+    deviation = np.sqrt(total[1] / max(1, len(row)))
+    out /= np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32)
+    return out
