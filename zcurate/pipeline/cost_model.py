@@ -16,9 +16,7 @@ import pyarrow.compute as pc
 
 from zcurate import plugins
 from zcurate.config.model_config import BFLOAT16_ROWS, MAX_NEIGHBOR_KEYS, MAX_NEIGHBOR_PAIRS, ModelConfig, Plan
-from zcurate.config.units import format_size
 from zcurate.data.dataset import Dataset
-from zcurate.errors import listed
 from zcurate.evidence.heldout import TOP_K, is_dense
 from zcurate.pipeline.plan import LARGE_ROWS
 from zcurate.runtime import environment
@@ -72,6 +70,12 @@ STREAMED_BYTES, STREAMED_ROW_BYTES = 590e6, 9
 """Memory-mapped rows: bytes whatever their number, a forked copy of the process included, and bytes per row."""
 TREES_BYTES, TREES_COPIES, OUTPUT_COPIES = 160e6, 6, 4
 """Worker process for tree models: its libraries, and the copies of its inputs and of its predictions that are in memory in either process."""
+N_FEATURES, FEATURE_SECONDS, FLOAT32_FEATURES = 1904, 4.2e-3, 3.0
+"""Features of EfficientNet-Lite0, its seconds per picture on two cores in bfloat16, and times as many in float32."""
+FEATURE_BYTES = 5
+"""Memory per picture and feature beside the standardized ones: in half precision, and those of one fold's fit."""
+PROBE_SECONDS = 3.5e-8
+"""Of the linear probe per row, feature and class."""
 RIDGE_COPIES = 5
 """Copies of the columns in ridge regression, and in the encoding by rows."""
 NEIGHBOR_BYTES = 90e6
@@ -120,6 +124,15 @@ class Shape:
     """Targets instead of classes."""
     decoding_bytes: int = 0
     """Memory that decoding the largest picture takes."""
+    n_features: int = 0
+    """Features of each picture by a pre-trained network; 0 for none."""
+    learns_pixels: bool = True
+    """Pictures: the members see the pixels and not the features."""
+
+    @property
+    def seen_picture(self) -> tuple[int, int, int] | None:
+        """The picture that the members see; None where they see numbers."""
+        return self.picture if self.learns_pixels else None
 
     @property
     def n_columns(self) -> int:
@@ -177,11 +190,15 @@ def shape_of(data: Dataset, spec: ModelConfig) -> Shape:
         else:
             length += pc.sum(pc.utf8_length(array)).as_py() / max(1, len(array))
     embeds = spec.text in ("embedding", "both") and length > 0
+    n_features, learns_pixels = 0, plugins.model_plugin(spec.name).inputs != "table"
+    if data.pictures is not None and spec.features != "none":
+        n_features = N_FEATURES if data.features is None else data.features.shape[1]
+        n_dense += 0 if learns_pixels else n_features
     return Shape(
         data.n_rows, data.origin.n_bytes, data.origin.format, data.table.nbytes / max(1, len(data.given)),
         n_numbers, n_bins, n_categories, n_dense + 384 * embeds, 0.0 if spec.text == "embedding" else 2.2 * length, length / 5 * embeds,
         None if data.pictures is None else (int(data.pictures.shape[1]), int(data.pictures.shape[2]), int(data.pictures.shape[3])),
-        data.n_classes or 2, data.task.kind == "regression", data.decoding_bytes,
+        data.n_classes or 2, data.task.kind == "regression", data.decoding_bytes, n_features, learns_pixels,
     )  # fmt: skip
 
 
@@ -229,11 +246,25 @@ def stage_seconds(plan: Plan, shape: Shape, machine: Machine) -> dict[str, float
     return {
         "starting": START_SECONDS,
         "reading": reading_seconds(shape),
-        "encoding": n * (ENCODE_SECONDS * (shape.n_numbers + shape.n_categories) + TERM_SECONDS * shape.n_terms + PIECE_SECONDS * shape.n_pieces),
-        "training": in_parallel(training_seconds(plan, shape, machine) + n_searches // 2 * search_seconds, trees_seconds(spec, shape)),
+        "encoding": n * (ENCODE_SECONDS * (shape.n_numbers + shape.n_categories) + TERM_SECONDS * shape.n_terms + PIECE_SECONDS * shape.n_pieces)
+        + feature_seconds(shape, machine),
+        "training": in_parallel(
+            training_seconds(plan, shape, machine) + n_searches // 2 * search_seconds, trees_seconds(spec, shape) + probe_seconds(spec, shape)
+        ),
         "judging": judged + min(n_searches, 1) * search_seconds,
         "saving": n * SAVE_SECONDS,
     }
+
+
+def feature_seconds(shape: Shape, machine: Machine) -> float:
+    """Seconds of a pre-trained network, as if it were EfficientNet-Lite0."""
+    slower = 1.0 if machine.has_bfloat16 else FLOAT32_FEATURES
+    return shape.n_rows * FEATURE_SECONDS * slower * (2 / max(1, machine.n_threads)) * (shape.n_features > 0)
+
+
+def probe_seconds(spec: ModelConfig, shape: Shape) -> float:
+    """Seconds of the linear probe."""
+    return ("probe" in spec.ensemble) * PROBE_SECONDS * shape.n_rows * max(shape.n_features, shape.n_dense) * shape.n_outputs
 
 
 def n_pairs(n_rows: int) -> int:
@@ -256,8 +287,8 @@ def dtype_of(plan: Plan, shape: Shape, machine: Machine) -> str:
 
 def row_flops(plan: Plan, shape: Shape) -> tuple[float, float]:
     """Multiplications and additions per row of a forward pass, and of a training pass."""
-    if shape.picture is not None:
-        forward = resnet_flops(plan.spec.hidden, shape.picture, shape.n_outputs)
+    if shape.seen_picture is not None:
+        forward = resnet_flops(plan.spec.hidden, shape.seen_picture, shape.n_outputs)
         return forward, 3 * forward
     sizes = (width_of(shape, plan.spec), *(plan.spec.hidden if plugins.model_plugin(plan.spec.name).has_hidden_layers else ()), shape.n_outputs)
     layers = [2.0 * a * b for a, b in zip(sizes, sizes[1:], strict=False)]
@@ -283,8 +314,8 @@ def training_seconds(plan: Plan, shape: Shape, machine: Machine) -> float:
     passes = sum(plan.n_epochs if at == 0 else max(3.0, plan.n_epochs * LATER_ROUNDS) for at in range(spec.rounds))
     heldout_passes = spec.rounds if n >= LARGE_ROWS else passes
     forward_flops, training_flops = row_flops(plan, shape)
-    rate = FLOPS["convolution" if shape.picture is not None else dtype_of(plan, shape, machine)]
-    hidden = sum(spec.hidden) if plugins.model_plugin(spec.name).has_hidden_layers and shape.picture is None else 0
+    rate = FLOPS["convolution" if shape.seen_picture is not None else dtype_of(plan, shape, machine)]
+    hidden = sum(spec.hidden) if plugins.model_plugin(spec.name).has_hidden_layers and shape.seen_picture is None else 0
     overhead = WIDTH_SECONDS * width_of(shape, spec) + HIDDEN_SECONDS * hidden + OUTPUT_SECONDS * shape.n_outputs + ROW_SECONDS
     overhead += CATEGORY_SECONDS * shape.n_categories + TERM_PASS_SECONDS * shape.n_terms * min(shape.n_outputs, 8)
     training_pass = n * (spec.folds - 1) * (training_flops / rate + overhead)
@@ -330,10 +361,11 @@ def peak_bytes(plan: Plan, shape: Shape) -> int:
     encoded = 4 * (shape.n_numbers + shape.n_dense) + 8 * shape.n_categories + 16 * shape.n_terms + 2 * pixels
     outputs = (OUTPUT_BYTES if n >= LARGE_ROWS else PARTS_BYTES) * n_kept(shape)
     row_bytes = shape.table_bytes + encoded + JUDGED_BYTES + EPOCH_BYTES * plan.n_epochs + outputs + ROUND_BYTES * (spec.rounds - 1)
-    inputs = width_of(shape, spec) + sum(spec.hidden) if shape.picture is None else 2 * spec.hidden[0] * shape.picture[1] * shape.picture[2]
+    picture = shape.seen_picture
+    inputs = width_of(shape, spec) + sum(spec.hidden) if picture is None else 2 * spec.hidden[0] * picture[1] * picture[2]
     neighbors = NEIGHBOR_BYTES * min(1.0, n / MAX_NEIGHBOR_KEYS) if "neighbours" in spec.witnesses else 0
-    batch_rows, copies = max(spec.batch, inference_batch_rows(shape.picture)), BATCH_COPIES if shape.picture is None else PICTURE_COPIES
-    base = BASE_BYTES + shape.decoding_bytes
+    batch_rows, copies = max(spec.batch, inference_batch_rows(picture)), BATCH_COPIES if picture is None else PICTURE_COPIES
+    base = BASE_BYTES + shape.decoding_bytes + FEATURE_BYTES * n * shape.n_features
     return int(base + ensemble_bytes(spec, shape) + n * row_bytes + min(batch_rows, n / max(1, spec.folds)) * copies * 4 * inputs + neighbors)
 
 
@@ -346,31 +378,3 @@ def min_bytes(plan: Plan, shape: Shape) -> int:
     return int(
         STREAMED_BYTES + STREAMED_ROW_BYTES * shape.n_rows + min(inference_batch_rows(None), shape.n_rows / max(1, plan.spec.folds)) * BATCH_COPIES * 4 * width
     )
-
-
-def estimate_lines(found: Estimate) -> list[str]:
-    """Format an estimate as lines of text."""
-    model, seconds = found.model, found.seconds
-    hidden = "x".join(str(width) for width in model["hidden"]) if isinstance(model["hidden"], list) and model["hidden"] else "no hidden layer"
-    auxiliary = f"; auxiliary models {listed(list(model['ensemble']))}" if isinstance(model["ensemble"], list) and model["ensemble"] else ""
-    stages = ", ".join(f"{name} {format_duration(value)}" for name, value in seconds.items() if name != "total")
-    return [
-        f"rows      {found.n_rows if found.is_exact else f'about {found.n_rows}, extrapolated from the first ones'}",
-        f"model     {model['name']} {hidden}, {model['inputs']} inputs, {model['outputs']} outputs, {model['dtype']}",
-        f"training  {model['rounds']} rounds of {model['members']} members, {model['epochs']} epochs, batch size {model['batch']}{auxiliary}",
-        f"time      about {format_duration(seconds['total'])} on {found.machine.n_threads} free CPU cores: {stages}",
-        f"memory    about {format_size(found.peak_bytes)}",
-    ]
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds as `4.2 s`, `12 min` or `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def as_json(found: Estimate) -> dict[str, object]:
-    """The estimate as plain JSON values."""
-    threads = {"threads": found.machine.n_threads}
-    return {"rows": found.n_rows, "rows_exact": found.is_exact, "model": found.model, **threads, "seconds": found.seconds, "peak_bytes": found.peak_bytes}

@@ -97,10 +97,10 @@ def print_results(report: Report, options: ScanOptions) -> None:
 
 def print_estimate(data: str, options: ScanOptions) -> None:
     """Print the estimated time and memory of a scan on stdout."""
-    from zcurate.pipeline import api, cost_model
+    from zcurate.pipeline import api, estimate_text
 
     found = api.estimate_scan(data, options)
-    sys.stdout.write(json.dumps(cost_model.as_json(found)) + "\n" if options.json else "\n".join(cost_model.estimate_lines(found)) + "\n")
+    sys.stdout.write(json.dumps(estimate_text.as_json(found)) + "\n" if options.json else "\n".join(estimate_text.estimate_lines(found)) + "\n")
 
 
 def exit_code_of(report: Report, options: ScanOptions) -> ExitCode:
