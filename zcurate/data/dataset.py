@@ -13,6 +13,7 @@ from zcurate.data.conversions import Conversion
 
 if TYPE_CHECKING:
     from zcurate.data.images import Originals
+    from zcurate.data.picture_findings import PictureFindings
 
 ColumnKind = Literal["number", "time", "category", "text", "vector"]
 TaskKind = Literal["binary", "multiclass", "regression"]
@@ -219,6 +220,8 @@ class Dataset:
     """(N, C) float32 class probabilities of another model that the user brought; None where there are none."""
     row_arrays: dict[str, str] = field(default_factory=dict)
     """`features`, `probabilities` -> hash of what the user brought; `columns` -> how columns of probabilities were matched to classes."""
+    findings: PictureFindings | None = field(default=None, repr=False, compare=False)
+    """What was found of the pictures besides their labels; None before they are encoded, and for tables."""
     originals: Originals | None = field(default=None, repr=False, compare=False)
     """The images before they were reduced to training size; None for tables."""
 

@@ -13,14 +13,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from zcurate.arrays.chunk import chunk_ranges
-from zcurate.data import image_formats
+from zcurate.data import image_formats, picture_findings
 from zcurate.data.brightness import SAMPLE_PIXELS, PixelValues
 from zcurate.data.dataset import SkippedRow
 from zcurate.data.decoding import GroundFinder, Look, decode, flatten, header, load
@@ -49,6 +49,8 @@ class Originals:
     """Median longest side of a sample [pixels]."""
     load: Callable[[int], np.ndarray]
     """Row -> (H, W) or (H, W, 3) uint8; raises ValueError or OSError if it cannot be read."""
+    appearance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """(N, 5) float32 `picture_findings.MEASURES`; NaN where it could not be read."""
 
     def at(self, row: int, side: int) -> np.ndarray:
         """Decode a picture in color, scaled into a square and padded like `fit_to_square`, (3, side, side) uint8; zeros if it cannot be read."""
@@ -220,10 +222,13 @@ def collect(
     skipped: dict[int, str] = {}
     sizes = (n_rows, channels, side, side)
     pixels = np.zeros(sizes, np.uint8) if store is None else store.zeros(sizes, np.uint8)
+    measures = np.full((n_rows, len(picture_findings.MEASURES)), np.nan, np.float32)
 
     def fill(row: int) -> None:
         try:
-            pixels[row] = fit_to_square(load_row(row), side, channels)
+            loaded = load_row(row)
+            pixels[row] = fit_to_square(loaded, side, channels)
+            measures[row] = picture_findings.appearance(loaded)
         except (ValueError, OSError) as error:
             skipped[row] = reason_of(error)
 
@@ -232,7 +237,7 @@ def collect(
         list(pool.map(fill, range(begin, end), chunksize=min(64, max(1, n_rows // 16))))
         if store is not None:
             store.release()
-    return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)), Originals(original_side, load_row))
+    return Images(pixels, tuple(SkippedRow(row, skipped[row]) for row in sorted(skipped)), Originals(original_side, load_row, measures))
 
 
 def reason_of(error: ValueError | OSError) -> str:

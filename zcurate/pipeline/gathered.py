@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.data import picture_findings
 from zcurate.data.dataset import Dataset
+from zcurate.data.picture_findings import PictureFindings
+from zcurate.encoding.encoded import EncodedRows
+from zcurate.encoding.near_duplicates import near_duplicate_groups
 from zcurate.encoding.targets import TargetScale, class_codes
 from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.evidence.untrained import untrained_round
 from zcurate.training.checkpoint import Checkpoint
+
+MIN_WIDTH = 64
+"""Width of features by which near-duplicates are told."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,26 @@ class Gathered:
     """That the training left."""
     fingerprint: dict[str, Any] | None = None
     """Of the scan; None where nothing was trained."""
+    findings: PictureFindings | None = None
+    """What was found of pictures; None for tables."""
     warnings: tuple[str, ...] = ()
     """One line each."""
+
+
+def find_in_pictures(data: Dataset, rows: EncodedRows) -> PictureFindings | None:
+    """Find unusual pictures, and near-duplicates where there are features; None for tables, and for pictures that are kept in files.
+
+    Args:
+        data: N rows.
+        rows: the readable ones, encoded.
+    """
+    if data.pictures is None or data.originals is None or len(data.originals.appearance) != len(data.given):
+        return None
+    group = np.full(len(data.given), -1)
+    if rows.features is not None and rows.features.shape[1] >= MIN_WIDTH:
+        group[rows.row] = near_duplicate_groups(rows.features)
+    split = None if data.splits is None else data.splits.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return picture_findings.find(data.originals.appearance, group, split)
 
 
 def take_probabilities(data: Dataset) -> Gathered:

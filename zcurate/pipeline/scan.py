@@ -94,6 +94,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         UsageError: the model does not fit the data, or the device is not available.
         WorkerDone: this worker rank is no longer needed.
     """
+    from zcurate.data.table import ResidentTable
     from zcurate.pipeline.gathered import take_probabilities
     from zcurate.report.writer import ScanResult
     from zcurate.training.auxiliary import tree_worker
@@ -114,6 +115,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         warn_in_card(card, list(found.warnings), run.progress)
         warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"print": found.fingerprint} if found.fingerprint is not None and run.store.resident else {}
+    if found.findings is not None and isinstance(table, ResidentTable):
+        table = ResidentTable(dataclasses.replace(table.sample, findings=found.findings))
     return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan), run, found.checkpoint
 
 
@@ -129,7 +132,7 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     """
     from zcurate.encoding.encoder import encode
     from zcurate.evidence.heldout import AuxiliaryPredictions
-    from zcurate.pipeline.gathered import Gathered
+    from zcurate.pipeline.gathered import Gathered, find_in_pictures
 
     run.stage("encoding")
     rows = encode(table, plan.spec, run)
@@ -155,6 +158,7 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
         cut_short,
         checkpoint,
         scan_fingerprint,
+        find_in_pictures(table.sample, rows),
         (rows.copies.text(),) if rows.copies is not None and is_worth_saying else (),
     )
 
@@ -316,6 +320,7 @@ def describe_scan(
         card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
     card |= {"n_copies": found.n_copies, "dtype": found.dtype, "row_arrays": table.sample.row_arrays}
+    card |= {} if found.findings is None else {"picture_findings": found.findings.counts()}
     card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}
     if run.processes.is_sharded:

@@ -72,7 +72,7 @@ def build_report(
 
     def rank_columns() -> dict[str, pa.Array]:
         reasons = reasons_column(scatter, verdicts.reasons)
-        return {"rank": rank_column(scatter, rows.rank), "reasons": with_skip_reasons(reasons, data)}
+        return {"rank": rank_column(scatter, rows.rank), "reasons": with_findings(with_skip_reasons(reasons, data), data)}
 
     def attribution() -> dict[str, pa.Array]:
         return {"telling": attribution_column(data, scatter, verdicts, rows.predicted, profiles)}
@@ -82,6 +82,7 @@ def build_report(
         fields |= heldout_columns(scatter, evidence, regression)
         if "copies_other" in evidence.columns:
             fields["copies_other"] = scatter.floats(evidence.columns["copies_other"])
+        fields |= appearance_columns(data)
         return fields | (residual_columns(data, scatter, evidence, verdicts, target) if regression else {})
 
     curves = curve_columns(n, row, evidence, verdicts, data.task.classes, card["input"]["rows"])
@@ -164,6 +165,29 @@ def with_skip_reasons(reasons: pa.Array, data: Dataset) -> pa.Array:
     words = {skip.row: skip.reason for skip in data.skipped}
     values = reasons.to_pylist()
     return pa.array([[words[row]] if row in words else codes for row, codes in enumerate(values)], reasons.type)
+
+
+def with_findings(reasons: pa.Array, data: Dataset) -> pa.Array:
+    """Add what was found of each picture to its reasons.
+
+    Args:
+        reasons: (N) list<string>.
+        data: N rows.
+    """
+    if data.findings is None or not any(data.findings.codes):
+        return reasons
+    return pa.array([[*codes, *found] for codes, found in zip(reasons.to_pylist(), data.findings.codes, strict=True)], reasons.type)
+
+
+def appearance_columns(data: Dataset) -> dict[str, pa.Array]:
+    """Columns of what was measured of pictures, and of the groups of near-duplicates; none for tables."""
+    if data.findings is None or data.originals is None:
+        return {}
+    low, high, sharpness, information, aspect = data.originals.appearance.T
+    measured = {"brightness": (low + high) / 2, "sharpness": sharpness, "information": information, "aspect": aspect}
+    group = data.findings.group
+    columns = {name: pa.array(values.astype(np.float32), from_pandas=True) for name, values in measured.items()}
+    return {"duplicate_group": pa.array(group, mask=group < 0), **columns}
 
 
 def label_column(data: Dataset, scatter: RowScatter, values: np.ndarray, target: Any) -> pa.Array:

@@ -218,6 +218,7 @@ class RunCard(msgspec.Struct):
     n_copies_disagree: Count = 0
     heldout: dict[str, float] = {}
     row_arrays: dict[str, str] = {}
+    picture_findings: dict[str, Count] = {}
 
     def __post_init__(self) -> None:
         if self.judged and self.thresholds.p_incorrect is None:

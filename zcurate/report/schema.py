@@ -11,6 +11,7 @@ from zcurate.data.partitions import REPORT_ENDING, REPORT_KEY
 SCHEMA_VERSION = 1
 METADATA_KEY = REPORT_KEY
 ENDING = REPORT_ENDING
+PICTURES_ONLY = ("duplicate_group", "brightness", "sharpness", "information", "aspect")
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
 """Order in which verdicts are listed."""
@@ -29,7 +30,7 @@ COLUMN_DOCS = {
     "p_hard": "probability that the label is right but the row difficult",
     "p_outlier": "probability that the input belongs to no class",
     "rank": "1 = most suspicious",
-    "reasons": "codes of the clues that decided, strongest first; of a picture that could not be read why not",
+    "reasons": "codes of the clues that decided, strongest first; then what was found of a picture; of one that could not be read why not",
     "telling": "the row's columns that speak most against its label, as column=value",
     "z_score": "mean signed z of the row's error while training on it (high = worse than its peers)",
     "z_max": "largest z of all training steps",
@@ -48,6 +49,11 @@ COLUMN_DOCS = {
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
     "entropy_heldout": "entropy of their prediction [nats]",
     "copies_other": "share of the row's exact or near copies that carry another label; null without copies",
+    "duplicate_group": "pictures: number of the group of near-duplicates; null for none",
+    "brightness": "pictures: mean of the 2 % and the 98 % quantile of the brightness, 0 to 255",
+    "sharpness": "pictures: fine detail, as the standard deviation of the Laplacian by that of the brightness",
+    "information": "pictures: entropy of the brightness [bits]",
+    "aspect": "pictures: width by height",
     "residual": "given minus predicted",
     "residual_z": "the same in predicted standard deviations",
     "interval_low": "lower end of the 90 % interval of right targets",

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from zcurate.errors import ReportError
 from zcurate.report.card_schema import refusal
-from zcurate.report.schema import CURVE_COLUMNS, REGRESSION_ONLY, VERDICT_ORDER
+from zcurate.report.schema import CURVE_COLUMNS, PICTURES_ONLY, REGRESSION_ONLY, VERDICT_ORDER
 from zcurate.report.select import is_among
 
 Test = Callable[[pa.DataType], bool]
@@ -63,7 +63,7 @@ OPTIONAL: dict[str, Test] = {
     "copies_other": is_number,
     **dict.fromkeys(CURVE_COLUMNS, is_numbers),
     "top_classes": is_texts,
-    **dict.fromkeys(REGRESSION_ONLY, is_number),
+    **dict.fromkeys((*REGRESSION_ONLY, *PICTURES_ONLY), is_number),
 }
 """Columns of some reports."""
 TOGETHER = ({"top_classes", "top_probabilities"}, {"loss_curve", "margin_curve", "z_curve"})

@@ -130,6 +130,11 @@ def findings(card: dict[str, Any]) -> list[str]:
         out.append(f"{heading}: " + ", ".join(f"{entry['name']} {percent(entry['noise_rate'])}" for entry in worst))
     if card["pairs"] and card["pairs"][0]["rows"]:
         out.append("most frequent: " + ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['rows']})" for entry in card["pairs"][:4] if entry["rows"]))
+    if found := dict(card.get("picture_findings", {})):
+        n_groups = found.pop("duplicate_groups", 0)
+        groups = f" in {n_groups} groups (column duplicate_group)" if n_groups else ""
+        words = [f"{n} {code.replace('_', ' ')}{groups if code == 'near_duplicate' else ''}" for code, n in found.items()]
+        out.append("pictures: " + ", ".join(words))
     if card.get("n_copies_disagree"):
         out.append(f"copies: {card['n_copies_disagree']} rows have exact or near copies with another label (column copies_other)")
     return out

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing, printable
+from zcurate.data.picture_findings import FINDINGS
 from zcurate.encoding import targets
 from zcurate.encoding.kept_features import features_beside
 from zcurate.errors import ReportError, UsageError, ZcurateError, did_you_mean
@@ -165,7 +166,7 @@ def explain_row(report: Report, path: str, row: int, data: Dataset | None, simil
         "skipped": skipped[0] if skipped else None,
         "cut": threshold_facts(card, values.get("p_incorrect")),
         "heldout": {name: values.get(name) for name in REGRESSION_ONLY} if regression else heldout_classes(values),
-        "reasons": [{"code": code, "words": REASONS.get(code, code)} for code in values.get("reasons") or ()],
+        "reasons": [{"code": code, "words": REASONS.get(code) or FINDINGS.get(code, code)} for code in values.get("reasons") or ()],
         "curves": curve_facts(report, row, values, regression),
         "clues": clue_facts(card, values.get("clues")),
         "telling": telling,
