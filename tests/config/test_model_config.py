@@ -172,6 +172,6 @@ def test_a_function_in_a_file_that_is_not_there_is_refused(name, tmp_path):
     path = tmp_path / "m.toml"
     path.write_text(f'name = "{name}"\n')
     with pytest.raises(UsageError, match=r"m\.toml: no file .* — expected file\.py:function — check the path"):
-        toml.parse_model(str(path))
+        toml_module.parse_model(str(path))
     with pytest.raises(UsageError, match=r"--model .*: no file .* — expected file\.py:function — check the path"):
-        toml.parse_model(name)
+        toml_module.parse_model(name)
