@@ -161,7 +161,7 @@ LOSSES = Registry(
 )
 SIGNALS = Registry(
     "clue",
-    posterior=Signal("zcurate.evidence.signals.posterior:posterior", reason="confused_pair", default=True),
+    posterior=Signal("zcurate.evidence.signals.posterior:posterior", reason="other_class", default=True),
     counted_posterior=Signal("zcurate.evidence.signals.posterior:counted_posterior", reason="confused_pair"),
     heldout_margin=Signal("zcurate.evidence.signals.margins:heldout_margin", reason="other_class", default=True),
     training_margin=Signal("zcurate.evidence.signals.margins:training_margin", reason="resists_training", default=True),
