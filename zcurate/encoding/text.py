@@ -1,7 +1,7 @@
-"""Texts as numbers: sparse TF-IDF rows, and sentence embeddings if the extra `text` is installed.
+"""Texts as numbers: sparse TF-IDF rows, and sentence embeddings if the extra `text` or `languages` is installed.
 
-TF-IDF uses words, pairs of words and character n-grams; in scripts without spaces each character counts as a word. Embeddings use the
-first 128 word pieces of English; other languages benefit little.
+TF-IDF uses words, pairs of words and character n-grams; in scripts without spaces each character counts as a word. Embeddings of English use the
+first 128 word pieces; those of other languages need the extra `languages`.
 Sources: all-MiniLM-L6-v2 (six post-norm BERT layers, arXiv:1810.04805; mean pooling, arXiv:1908.10084), from a package that ships its weights.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from zcurate.config.model_config import ModelConfig
-from zcurate.encoding import sentence_embedding
+from zcurate.encoding import sentence_encoders
 from zcurate.encoding.vectors import unit_rows
 
 MAX_TERMS = 60_000
@@ -57,7 +57,7 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
             "n_terms": matrix.shape[1],
         }
     if spec.text in ("embedding", "both"):
-        fields["dense"] = torch.from_numpy(unit_rows(sentence_embedding.embed(documents, device), np.array([bool(text) for text in documents])))
+        fields["dense"] = torch.from_numpy(unit_rows(sentence_encoders.embed(documents, device), np.array([bool(text) for text in documents])))
     return fields
 
 
