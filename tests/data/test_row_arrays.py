@@ -217,3 +217,57 @@ def test_targets_have_no_probabilities(given):
     table.assign(label=np.linspace(0, 1, 30) ** 2).to_csv(folder / "t.csv", index=False)
     with pytest.raises(UsageError, match="regression"):
         read(folder, RowArrays(probabilities=p), probabilities="<array>")
+
+
+def test_ids_that_are_there_twice_or_missing_match_nothing(given):
+    folder, table, p = given
+    frame = pd.DataFrame(p, columns=CLASSES)
+    frame.to_parquet(folder / "p.parquet")
+    with pytest.raises(UsageError, match="has no column 'key' — expected that of --id"):
+        read(folder, probabilities=str(folder / "p.parquet"), id="key")
+    frame.insert(0, "key", table["key"])
+    frame.to_parquet(folder / "p.parquet")
+    table.assign(key=["k0", "k0", *table["key"][2:]]).to_csv(folder / "t.csv", index=False)
+    with pytest.raises(UsageError, match=r"t\.csv: key 'k0' is there more than once"):
+        read(folder, probabilities=str(folder / "p.parquet"), id="key")
+
+
+def test_numbers_that_were_text_are_ordered_as_the_labels_say(tmp_path):
+    label = np.array(["1", "2", "10", "1"] * 30)
+    pd.DataFrame({"x": range(120), "label": label}).to_csv(tmp_path / "t.csv", index=False)
+    for order in (["1", "10", "2"], ["1", "2", "10"]):
+        p = np.array([[0.8 if name == one else 0.1 for name in order] for one in label])
+        data = read(tmp_path, RowArrays(probabilities=p), probabilities="<array>")
+        assert [data.task.classes[at] for at in data.probabilities.argmax(1)] == label.tolist()
+        assert any(f"sorted order: {', '.join(order)}" in text for text in data.warnings)
+
+
+@pytest.mark.parametrize(
+    ("label", "columns"), [([True, False], ["p_True", "p_False"]), ([1.0, 0.0], ["1", "0"]), (["Red Fox", "cat"], ["red fox", "Cat"]), ([1, 0], ["1.0", "0.0"])]
+)
+def test_names_match_whatever_their_case_and_form(tmp_path, label, columns):
+    pd.DataFrame({"x": range(40), "label": label * 20}).to_parquet(tmp_path / "t.parquet")
+    p = np.array([[0.9, 0.1], [0.1, 0.9]] * 20)
+    data = inputs.read_input(str(tmp_path / "t.parquet"), ScanOptions(probabilities="<array>"), RowArrays(probabilities=pd.DataFrame(p, columns=columns)))
+    assert data.row_arrays["columns"] == "by name"
+    assert [data.task.classes[at] for at in data.probabilities[:2].argmax(1)] == data.given[:2].to_pylist()
+
+
+def test_swapped_columns_of_few_rows_are_refused(tmp_path):
+    pd.DataFrame({"x": range(60), "label": ["a", "b"] * 30}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(UsageError, match="check the order of rows and of columns"):
+        read(tmp_path, RowArrays(probabilities=np.array([[0.1, 0.9], [0.9, 0.1]] * 30)), probabilities="<array>")
+
+
+def test_a_class_without_labels_and_text_are_named(given):
+    folder, _, p = given
+    frame = pd.DataFrame(np.concatenate([p * 0.9, np.full((30, 1), 0.1)], 1), columns=[*CLASSES, "horse"])
+    with pytest.raises(UsageError, match="no label is 'horse': drop these columns"):
+        read(folder, RowArrays(probabilities=frame), probabilities="<array>")
+    with pytest.raises(UsageError, match=r"--probabilities label: column 'label' is text"):
+        read(folder, probabilities="label")
+
+
+def test_two_digits_add_to_one_nearly(given):
+    folder, _, p = given
+    assert read(folder, RowArrays(probabilities=np.round(p * 0.987 + 0.004, 2)), probabilities="<array>").probabilities.sum(1) == pytest.approx(1, abs=1e-6)

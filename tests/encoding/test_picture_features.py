@@ -135,3 +135,10 @@ def test_features_are_standardized_in_place(monkeypatch):
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:, :3], (exact[:, :3] - exact[:, :3].mean(0)) / exact[:, :3].std(0), atol=1e-4)
     assert not found[:, 3].any()
+
+
+@pytest.mark.parametrize("size", [(1200, 3), (3, 1200), (5000, 10), (8000, 15)])
+def test_a_jpeg_of_extreme_shape_is_read(tmp_path, size):
+    folder = write_pictures(tmp_path / "d", 8)
+    Image.effect_noise(size, 50).save(folder / "a/zz.jpg")
+    assert not read(folder).skipped

@@ -146,7 +146,7 @@ def load(stream: BinaryIO) -> Any:
         n_pixels = opened.size[0] * opened.size[1]
         factor = max(opened.size) // MIN_REDUCED
         if factor > 1:
-            opened.draft(opened.mode, (opened.size[0] // factor, opened.size[1] // factor))
+            opened.draft(opened.mode, (max(1, opened.size[0] // factor), max(1, opened.size[1] // factor)))
         n_decoded = n_pixels if opened.info.get("progressive") else opened.size[0] * opened.size[1]
         with large_decode if n_decoded >= LARGE_PIXELS else nullcontext():
             low_bytes = load_low_bytes(stream, opened)

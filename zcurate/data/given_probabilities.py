@@ -14,10 +14,10 @@ from zcurate.data.dataset import Dataset
 from zcurate.data.labels import class_codes
 from zcurate.errors import UsageError, listed
 
-MAX_SUM_ERROR = 0.01
-"""Difference from 1 up to which probabilities of a row are taken to add to 1, as those in half precision do."""
-MIN_LABELS = 100
-"""Labels from which probabilities that agree with all of them, or with fewer than chance, are in doubt."""
+MAX_SUM_ERROR = 0.025
+"""Difference from 1 up to which probabilities of a row are taken to add to 1, as those in half precision or of two digits do."""
+MIN_LABELS, MIN_AGREEING = 20, 100
+"""Labels from which probabilities that agree with fewer of them than chance, and with all of them, are in doubt."""
 DEVIATIONS = 4.0
 """Standard errors below chance from which probabilities belong to other rows or classes."""
 
@@ -48,13 +48,37 @@ def with_probabilities(data: Dataset, found: Matrix) -> Dataset:
     if not classes:
         raise UsageError(f"{location}: the labels are numbers to predict (regression) — expected classes — try --task multiclass")
     order, how = class_order(found, classes)
+    names = list(classes)
+    if how == "sorted" and (other := as_text_sorts(classes)) != sorted_classes(classes):
+        # Numbers that were text: the labels tell by which of the two orders the model had its classes.
+        orders = [sorted_classes(classes), other]
+        names = max(orders, key=lambda one: agreement_of(found.values[:, [one.index(name) for name in classes]], data))
+        order = [names.index(name) for name in classes]
+    elif how == "sorted":
+        names = sorted_classes(classes)
     values = found.values[:, order]
     check_probabilities(values, data.readable(), location)
     values = values / np.maximum(values.sum(1, keepdims=True), 1e-12)
-    warnings = [] if found.names else [f"{location}: its columns are taken for the classes in sorted order: {listed(sorted_classes(classes), 6)}"]
+    warnings = [] if found.names else [f"{location}: its columns are taken for the classes in sorted order: {listed(names, 6)}"]
     warnings += agreement_warnings(values, data, location)
     described = {**data.row_arrays, "probabilities": digest_of(found.values), "columns": how}
     return dataclasses.replace(data, probabilities=values, warnings=(*data.warnings, *warnings), row_arrays=described)
+
+
+def as_text_sorts(classes: tuple[str, ...]) -> list[str]:
+    """Sort the names of classes as text, by code point."""
+    return sorted(classes)
+
+
+def agreement_of(values: np.ndarray, data: Dataset) -> float:
+    """Compute the share of the labels that are the most probable class.
+
+    Args:
+        values: (N, C) in the order of the classes.
+        data: N rows.
+    """
+    given = class_codes(data.given, data.task)
+    return float((values.argmax(1) == given)[given >= 0].mean()) if (given >= 0).any() else 0.0
 
 
 def sorted_classes(classes: tuple[str, ...]) -> list[str]:
@@ -79,6 +103,10 @@ def class_order(found: Matrix, classes: tuple[str, ...]) -> tuple[list[int], str
         UsageError: other columns than one for each class.
     """
     n = found.values.shape[1]
+    if found.names and n > len(classes):
+        extra = [name for name in found.names if not any(loose_name(name).endswith(loose_name(one)) for one in classes)]
+        hint = f" — no label is {listed(map(repr, extra), 3)}: drop these columns and divide by the sum of the others" if extra else ""
+        raise UsageError(f"{found.location}: {n} columns — expected {len(classes)}, one for each class: {listed(classes, 8)}{hint}")
     if n != len(classes):
         raise UsageError(f"{found.location}: {n} columns — expected {len(classes)}, one for each class: {listed(classes, 8)}")
     if not found.names:
@@ -88,11 +116,17 @@ def class_order(found: Matrix, classes: tuple[str, ...]) -> tuple[list[int], str
     for start in range(min(map(len, found.names))):
         if len({name[:start] for name in found.names}) > 1:
             break
-        for names in ([name[start:] for name in found.names], [number_name(name[start:]) for name in found.names]):
-            if set(names) == set(classes):
-                return [names.index(name) for name in classes], "by name"
+        for spell in (str, number_name, loose_name):
+            names, wanted = [spell(name[start:]) for name in found.names], [spell(name) for name in classes]
+            if sorted(names) == sorted(wanted) and len(set(names)) == len(names):
+                return [names.index(name) for name in wanted], "by name"
     missing = next(name for name in classes if name not in found.names)
     raise UsageError(f"{found.location}: no column for class '{missing}' — columns: {listed(found.names, 8)} — expected the names of the classes")
+
+
+def loose_name(name: str) -> str:
+    """Write a name without regard to case and blanks, as labels are compared."""
+    return number_name(name.strip().lower())
 
 
 def number_name(name: str) -> str:
@@ -152,7 +186,7 @@ def agreement_warnings(values: np.ndarray, data: Dataset, location: str) -> list
     if len(rows) >= MIN_LABELS and agreement < chance - DEVIATIONS * sqrt(chance * (1 - chance) / len(rows)):
         advice = "check the order of rows and of columns"
         raise UsageError(f"{location}: agrees with {agreement:.1%} of the labels, by chance {chance:.1%} — expected more — {advice}")
-    if len(rows) >= MIN_LABELS and agreement == 1:
+    if len(rows) >= MIN_AGREEING and agreement == 1:
         return [f"{location}: agrees with every label — a model that was trained on these rows does too — out-of-sample probabilities find more"]
     return []
 

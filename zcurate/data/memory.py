@@ -263,7 +263,7 @@ def label_values(y: Any) -> tuple[Any, Hashable | None]:
         raise UsageError(f"scan: y has {n_columns} columns — expected one label for each row — for one column per class: y.argmax(1)")
     if len(getattr(y, "shape", ())) == 2 or isinstance(y, (pa.Table, pa.RecordBatch)):
         names, columns, _ = columns_of(y, is_alone=False)
-        return columns[0], names[0] if hasattr(y, "columns") else None
+        return np.asarray(columns[0]) if isinstance(y, np.ndarray) else columns[0], names[0] if hasattr(y, "columns") else None
     if isinstance(y, Iterator):
         return list(y), None
     if not (hasattr(y, "__len__") or hasattr(y, "__arrow_c_stream__") or hasattr(y, "__arrow_c_array__")):

@@ -70,7 +70,7 @@ def appearance(picture: np.ndarray) -> tuple[float, float, float, float, float]:
     laplacian = 4 * part[1:-1, 1:-1] - part[:-2, 1:-1] - part[2:, 1:-1] - part[1:-1, :-2] - part[1:-1, 2:]
     sharpness = float(laplacian.std() / (part.std() + 1.0)) if laplacian.size else float("nan")
     share = np.bincount((coarse.astype(np.int64) >> 3).ravel(), minlength=32) / coarse.size
-    information = float(-(share[share > 0] * np.log2(share[share > 0])).sum())
+    information = abs(float((share[share > 0] * np.log2(share[share > 0])).sum()))
     return float(low), float(high), sharpness, information, width / height
 
 

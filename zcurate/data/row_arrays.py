@@ -101,6 +101,8 @@ def read_matrix(data: Dataset, wanted: str, array: Any, flag: str, options: Scan
         found = data.table.select(named_columns(data.table.column_names, wanted, flag, data.origin.path))
     if isinstance(found, pa.Table):
         key = options.id if options.id in found.column_names and is_array(wanted) else None
+        if key is None and options.id is not None and is_array(wanted):
+            raise UsageError(f"{location}: has no column '{options.id}' — expected that of --id, by which rows are matched — add it, or save the rows as .npy")
         rows = None if key is None else matched_rows(data, found, key, location)
         found = table_matrix(found.drop_columns([key]) if key else found, location)
         found = found if rows is None else dataclasses.replace(found, values=found.values[rows])
@@ -133,8 +135,10 @@ def matrix_of(array: Any, location: str) -> Matrix:
     Raises:
         UsageError: it is none of numbers, or not two-dimensional.
     """
-    if hasattr(array, "detach"):
-        array = array.detach().cpu().float().numpy()
+    try:
+        array = array.detach().cpu().float().numpy() if hasattr(array, "detach") else array
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        raise UsageError(f"{location}: a tensor that cannot be read ({str(error)[:80]}) — expected an array of rows x columns") from error
     if hasattr(array, "toarray"):
         raise UsageError(f"{location}: a sparse matrix — expected a dense array — pass {location}.toarray()")
     try:
@@ -216,6 +220,11 @@ def matched_rows(data: Dataset, found: pa.Table, key: str, location: str) -> np.
         counted = pc.value_counts(theirs)
         twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))[0].as_py()
         raise UsageError(f"{location}: {key} '{twice}' is there more than once — expected one row for each — drop the others")
+    if len(pc.unique(ours)) < len(ours):
+        counted = pc.value_counts(ours)
+        twice = counted.field("values").filter(pc.greater(counted.field("counts"), 1))[0].as_py()
+        what = f"{key} is missing in some rows" if twice is None else f"{key} '{twice}' is there more than once"
+        raise UsageError(f"{data.origin.path}: {what} — expected one row for each, as {location} is matched by it — leave --id out to match row by row")
     rows = pc.index_in(ours, value_set=theirs)
     if rows.null_count:
         first = ours.filter(pc.is_null(rows))[0].as_py()
@@ -235,7 +244,11 @@ def table_matrix(found: pa.Table, location: str) -> Matrix:
     """
     columns = {name: decode_column(found.column(name)) for name in found.column_names}
     if len(columns) == 1 and pa.types.is_string(next(iter(columns.values())).type):
-        columns = {name: read_column(name, found.column(name), "vector", False, (), location).array for name in columns}
+        name = next(iter(columns))
+        try:
+            columns[name] = read_column(name, found.column(name), "vector", False, (), location).array
+        except UsageError as error:
+            raise UsageError(f"{location}: column '{name}' is text — expected numbers, or one column of lists of them") from error
     if len(columns) == 1 and is_list(next(iter(columns.values())).type):
         return Matrix(vector_matrix(next(iter(columns.values())), location), (), location)
     for name, column in columns.items():

@@ -71,7 +71,7 @@ def compute(data: Dataset, network: Network, name: str, run: RunContext) -> np.n
         for pixels in prefetch(batches(data, network.side)):
             inputs = torch.from_numpy(pixels).to(device).to(dtype, memory_format=torch.channels_last)
             try:
-                found = apply(inputs).float().cpu().numpy()
+                found = torch.as_tensor(apply(inputs)).float().cpu().numpy()
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
                 reason = str(error).partition("\n")[0][:160]
                 raise UsageError(f"--features {name}: fails on pictures of {network.side}x{network.side} — {reason} — expected features of each") from error

@@ -18,8 +18,8 @@ from zcurate.evidence.heldout import AuxiliaryPredictions
 from zcurate.evidence.untrained import untrained_round
 from zcurate.training.checkpoint import Checkpoint
 
-MIN_WIDTH = 64
-"""Width of features by which near-duplicates are told."""
+MIN_WIDTH, MIN_INFORMATION = 64, 0.5
+"""Width of features by which near-duplicates are told, and bits of a picture that may be one."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def find_in_pictures(data: Dataset, rows: EncodedRows) -> PictureFindings | None
     group = np.full(len(data.given), -1)
     if rows.features is not None and rows.features.shape[1] >= MIN_WIDTH:
         group[rows.row] = near_duplicate_groups(rows.features)
+        # Blank pictures are alike and no copies.
+        group[data.originals.appearance[:, picture_findings.MEASURES.index("information")] < MIN_INFORMATION] = -1
     split = None if data.splits is None else data.splits.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     return picture_findings.find(data.originals.appearance, group, split)
 

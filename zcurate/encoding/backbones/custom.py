@@ -31,7 +31,9 @@ def load(name: str, download: bool) -> Network:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"--features {name}: the function fails — {type(error).__name__}: {str(error)[:120]} — call it in python first") from error
+        raise UsageError(
+            f"--features {name}: the function fails — {type(error).__name__}: {str(error)[:120]} — expected one without arguments that returns the network"
+        ) from error
     if not callable(found):
         raise UsageError(f"--features {name}: returned {type(found).__name__} — expected a torch.nn.Module, or another function of pictures")
     with open(name.rpartition(":")[0], "rb") as file:
