@@ -89,6 +89,7 @@ def test_duplicates_across_splits_are_told():
     assert found.counts() == {"near_duplicate": 4, "duplicate_across_splits": 2, "duplicate_groups": 2}
 
 
+@pytest.mark.slow
 def test_a_scan_reports_findings_beside_the_verdicts(tmp_path):
     for k in range(64):
         for split in ("train", "test"):

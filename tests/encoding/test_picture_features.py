@@ -61,6 +61,7 @@ def test_features_are_kept_and_read_again(colored, tmp_path, monkeypatch):
         picture_features.picture_features(other, "lite0", False, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [lambda content: content[:-1] + bytes([content[-1] ^ 1]), lambda content: content[:100], lambda content: b"", lambda content: b"x" * 500]
 )

@@ -142,6 +142,7 @@ def test_the_arrays_are_part_of_a_finished_scan(noisy, tmp_path):
     assert again.card["seconds"] == before.card["seconds"] != other.card["seconds"]
 
 
+@pytest.mark.slow
 def test_many_classes_keep_their_most_probable_ones():
     rng = np.random.default_rng(0)
     n, n_classes = 52_000, 300

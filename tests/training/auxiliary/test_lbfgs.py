@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 from scipy.optimize import minimize as reference
 
@@ -51,6 +52,7 @@ def test_at_the_minimum_it_stays():
     assert minimize(lambda x: (float(((x - 1) ** 2).sum()), 2 * (x - 1)), start, 10) is start
 
 
+@pytest.mark.slow
 def test_a_probe_imports_no_compiler_and_leaves_no_folder(tmp_path):
     script = (
         "import numpy as np, sys, torch\nfrom zcurate.training.auxiliary import probe\n"
