@@ -12,6 +12,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.data import inputs
 from zcurate.data.row_arrays import RowArrays
 from zcurate.errors import InputError, UsageError, ZcurateError
+from zcurate.pipeline.checks import check_first
 
 CLASSES = ["bird", "cat", "dog"]
 
@@ -201,7 +202,10 @@ def test_what_is_not_there_is_named(given):
     with pytest.raises(UsageError, match=r"--features timm:: names no network — expected timm:NAME"):
         ScanOptions(features="timm:").check()
     with pytest.raises(UsageError, match=r"--model none: nothing to judge by"):
-        ScanOptions(model="none").check()
+        check_first(ScanOptions(model="none"))
+    (folder / "m.toml").write_text('name = "none"\n')
+    with pytest.raises(UsageError, match=r"--model none: nothing to judge by"):
+        check_first(ScanOptions(model=str(folder / "m.toml")))
 
 
 def test_features_of_other_length_or_with_gaps_are_refused(given):

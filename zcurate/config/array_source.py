@@ -6,6 +6,7 @@ import os
 
 from zcurate import plugins
 from zcurate.errors import UsageError, did_you_mean, listed
+from zcurate.runtime.user_code import check_function_file
 
 FILES = (".npy", ".parquet", ".pq")
 """Endings of files of features and of probabilities."""
@@ -49,9 +50,7 @@ def check_source(text: str | None, flag: str) -> None:
         raise UsageError(f"{flag} {text}: no such file — expected a .npy or .parquet file — check the path")
     kind, colon, name = text.partition(":")
     if ".py:" in text:
-        path, _, function = text.rpartition(":")
-        if not os.path.isfile(path) or not function:
-            raise UsageError(f"{flag} {text}: no file {path} — expected file.py:function — check the path")
+        check_function_file(text, f"{flag} {text}")
     elif flag == "--features" and colon and kind in plugins.BACKBONES and not name:
         raise UsageError(f"{flag} {text}: names no network — expected {kind}:NAME — try {flag} {kind}:{plugins.BACKBONES[kind].example}")
     elif flag == "--features" and colon and kind not in plugins.BACKBONES and kind.isidentifier() and len(kind) > 1:

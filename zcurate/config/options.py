@@ -169,7 +169,7 @@ class ScanOptions(Options):
     id: str | None = option(None, "Column with your own row key, copied into the report.", "Input", metavar="COL")
     task: str = option("auto", "auto, binary, multiclass or regression.", "Model", metavar="TASK", parse=parse_task, values=TASKS)
     model: str = option("auto", model_help, "Model", metavar="SPEC", parse=parse_model_name, values=model_names)
-    features: str = option("auto", features_help, "Model", metavar="F")
+    features: str = option("auto", features_help, "Model", metavar="F", values=("auto", "lite0", "none"))
     probabilities: str | None = option(
         None, "Out-of-sample class probabilities of your own model: FILE.npy, FILE.parquet, or a column (or glob).", "Model", metavar="P"
     )
@@ -209,8 +209,6 @@ class ScanOptions(Options):
         check_choice(self.task, TASKS, "--task", TASK_ADVICE)
         array_source.check_source(self.features, "--features")
         array_source.check_source(self.probabilities, "--probabilities")
-        if self.model == "none" and self.probabilities is None:
-            raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
         check_choice(self.device, DEVICES, "--device", DEVICE_ADVICE)
         for text in self.kind:
             column, equals, kind = text.rpartition("=")

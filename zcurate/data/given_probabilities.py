@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
+from zcurate.arrays.digest import array_digest
 from zcurate.arrays.sample import sample
 from zcurate.data.dataset import Dataset
 from zcurate.data.labels import class_codes
@@ -49,7 +49,7 @@ def with_probabilities(data: Dataset, found: Matrix) -> Dataset:
         raise UsageError(f"{location}: the labels are numbers to predict (regression) — expected classes — try --task multiclass")
     order, how = class_order(found, classes)
     names = list(classes)
-    if how == "sorted" and (other := as_text_sorts(classes)) != sorted_classes(classes):
+    if how == "sorted" and (other := sorted(classes)) != sorted_classes(classes):
         # Numbers that were text: the labels tell by which of the two orders the model had its classes.
         orders = [sorted_classes(classes), other]
         names = max(orders, key=lambda one: agreement_of(found.values[:, [one.index(name) for name in classes]], data))
@@ -61,13 +61,8 @@ def with_probabilities(data: Dataset, found: Matrix) -> Dataset:
     values = values / np.maximum(values.sum(1, keepdims=True), 1e-12)
     warnings = [] if found.names else [f"{location}: its columns are taken for the classes in sorted order: {listed(names, 6)}"]
     warnings += agreement_warnings(values, data, location)
-    described = {**data.row_arrays, "probabilities": digest_of(found.values), "columns": how}
+    described = {**data.row_arrays, "probabilities": array_digest(found.values), "columns": how}
     return dataclasses.replace(data, probabilities=values, warnings=(*data.warnings, *warnings), row_arrays=described)
-
-
-def as_text_sorts(classes: tuple[str, ...]) -> list[str]:
-    """Sort the names of classes as text, by code point."""
-    return sorted(classes)
 
 
 def agreement_of(values: np.ndarray, data: Dataset) -> float:
@@ -189,8 +184,3 @@ def agreement_warnings(values: np.ndarray, data: Dataset, location: str) -> list
     if len(rows) >= MIN_AGREEING and agreement == 1:
         return [f"{location}: agrees with every label — a model that was trained on these rows does too — out-of-sample probabilities find more"]
     return []
-
-
-def digest_of(values: np.ndarray) -> str:
-    """Hash an array, for the run card."""
-    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=16).hexdigest()

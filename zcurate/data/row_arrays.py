@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.arrays.digest import array_digest
 from zcurate.config.array_source import IN_MEMORY, column_named, is_array, is_file
 from zcurate.config.options import ScanOptions
 from zcurate.data import given_probabilities
 from zcurate.data.columns import numpy_array
 from zcurate.data.dataset import Column, Dataset
 from zcurate.data.features import read_column
-from zcurate.data.given_probabilities import Matrix, digest_of
+from zcurate.data.given_probabilities import Matrix
 from zcurate.data.limits import MemoryLimit
 from zcurate.data.memory import read_memory
 from zcurate.data.named_columns import named_columns
@@ -295,10 +296,10 @@ def with_features(data: Dataset, found: Matrix) -> Dataset:
         raise UsageError(f"{found.location}: row {bad[0]} holds NaN or infinity, {len(bad)} rows do — expected finite numbers — fill or leave them out")
     if data.pictures is not None:
         values = np.where(readable[:, None], found.values, 0.0).astype(np.float32)
-        return dataclasses.replace(data, features=values, row_arrays={"features": digest_of(found.values)})
+        return dataclasses.replace(data, features=values, row_arrays={"features": array_digest(found.values)})
     name, taken = "features", set(data.table.column_names)
     while name in taken:
         name += "_"
     array = pa.FixedSizeListArray.from_arrays(numpy_array(np.ascontiguousarray(found.values).ravel(), name), found.values.shape[1])
     roles = dataclasses.replace(data.roles, features=(*data.roles.features, Column(name, "vector")))
-    return dataclasses.replace(data, roles=roles, arrays={**data.arrays, name: array}, row_arrays={"features": digest_of(found.values)})
+    return dataclasses.replace(data, roles=roles, arrays={**data.arrays, name: array}, row_arrays={"features": array_digest(found.values)})

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.arrays.digest import array_digest
 from zcurate.data.dataset import Dataset
 
 ENDING = ".features"
@@ -75,8 +76,3 @@ def keep(path: str, pictures: str, network: str, features: np.ndarray) -> None:
     except OSError:
         if os.path.exists(temporary):
             os.unlink(temporary)
-
-
-def array_digest(array: np.ndarray) -> str:
-    """Hash the values of an array."""
-    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()

@@ -6,6 +6,7 @@ import ctypes
 import sys
 from typing import TYPE_CHECKING, Any
 
+from zcurate.config.model_config import NO_MODEL
 from zcurate.config.options import ScanOptions
 from zcurate.errors import UsageError, listed
 from zcurate.plugins import signals_for
@@ -121,7 +122,8 @@ def check_first(options: ScanOptions) -> None:
     environment.check()
     from zcurate.config.toml import parse_model
 
-    parse_model(options.model)
+    if parse_model(options.model)["name"] == NO_MODEL and options.probabilities is None:
+        raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
     if options.device == "cuda" and not has_cuda_driver():
         raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU supported by torch — try --device cpu")
 

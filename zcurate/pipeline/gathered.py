@@ -63,9 +63,9 @@ def find_in_pictures(data: Dataset, rows: EncodedRows) -> PictureFindings | None
         return None
     group = np.full(len(data.given), -1)
     if rows.features is not None and rows.features.shape[1] >= MIN_WIDTH:
-        group[rows.row] = near_duplicate_groups(rows.features)
         # Blank pictures are alike and no copies.
-        group[data.originals.appearance[:, picture_findings.MEASURES.index("information")] < MIN_INFORMATION] = -1
+        seen = np.flatnonzero(data.originals.appearance[rows.row, picture_findings.MEASURES.index("information")] >= MIN_INFORMATION)
+        group[rows.row[seen]] = near_duplicate_groups(rows.features if len(seen) == len(rows.row) else rows.features[seen])
     split = None if data.splits is None else data.splits.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     return picture_findings.find(data.originals.appearance, group, split)
 

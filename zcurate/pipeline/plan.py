@@ -57,7 +57,7 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     if name == "auto":
         name, why = choose_model(data, features, options.probabilities is not None)
     if name == NO_MODEL:
-        return plan_without_model(options, why)
+        return plan_without_model(why)
     pictures = data.pictures is not None
     model = plugins.model_plugin(name)
     takes_features = features != "none" and model.inputs == "table"
@@ -80,18 +80,12 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     return Plan(spec, model.packed, n_epochs, why)
 
 
-def plan_without_model(options: ScanOptions, why: str) -> Plan:
+def plan_without_model(why: str) -> Plan:
     """Plan a scan in which the user's probabilities are the only model.
 
     Args:
-        options: `probabilities`.
         why: there is no model.
-
-    Raises:
-        UsageError: there are no probabilities.
     """
-    if options.probabilities is None:
-        raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
     spec = ModelConfig(name=NO_MODEL, hidden=(), folds=0, rounds=1, ensemble=(), witnesses=(), clues=plugins.HELDOUT_SIGNALS)
     return Plan(spec, False, 0, why)
 

@@ -11,6 +11,21 @@ from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.runtime.startup import import_deferred
 
 
+def check_function_file(name: str, location: str) -> None:
+    """Refuse a function whose file is not there; nothing is run.
+
+    Args:
+        name: `file.py:function`.
+        location: option or file that names it, for the message.
+
+    Raises:
+        UsageError: there is no such file, or no function is named.
+    """
+    path, _, function = name.rpartition(":")
+    if not os.path.isfile(path) or not function:
+        raise UsageError(f"{location}: no file {path} — expected file.py:function — check the path")
+
+
 def load_function(name: str, flag: str) -> Callable[..., Any]:
     """Load the function that `file.py:function` names.
 
@@ -21,9 +36,8 @@ def load_function(name: str, flag: str) -> Callable[..., Any]:
     Raises:
         UsageError: the file or the function does not exist, or the file does not run.
     """
+    check_function_file(name, f"{flag} {name}")
     path, _, function = name.rpartition(":")
-    if not os.path.isfile(path):
-        raise UsageError(f"{flag} {name}: no file {path} — expected file.py:function — check the path")
     spec = importlib.util.spec_from_file_location("zcurate_user_code", path)
     assert spec is not None and spec.loader is not None  # crack: narrows types only
     module = importlib.util.module_from_spec(spec)

@@ -21,7 +21,7 @@ from zcurate.errors import ReportError, UsageError, ZcurateError, did_you_mean
 from zcurate.judge.reasons import REASONS
 from zcurate.plugins import SIGNALS
 from zcurate.report import attribution, dynamics_columns, listing, locations
-from zcurate.report.explain.similar_rows import SimilarRows, similar_rows
+from zcurate.report.explain.similar_rows import SimilarRows, similar_rows, unit_features
 from zcurate.report.explain.typical_rows import typical_rows
 from zcurate.report.formats.cells import cell_text
 from zcurate.report.formats.json import json_value
@@ -126,7 +126,8 @@ def explain_rows(report: Report, path: str, rows: list[int], data_path: str | No
         data = listing.reread_input(report, "nearest rows", data_path)
         if not data.roles.features and data.pictures is None:
             raise ReportError(f"{data.origin.path} has no columns by which rows could be compared")
-        features = features_beside(path, data)
+        kept = features_beside(path, data)
+        features = None if kept is None else unit_features(kept)
         similar, problem = similar_rows(data, rows, features), ""
     except ZcurateError as error:
         data, similar, problem = None, None, str(error)

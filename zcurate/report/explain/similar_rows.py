@@ -16,8 +16,6 @@ from zcurate.config.model_config import ModelConfig
 from zcurate.data.dataset import Dataset
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zcurate.encoding.encoded import EncodedRows
 
 
@@ -44,7 +42,7 @@ def similar_rows(data: Dataset, rows: list[int], features: np.ndarray | None = N
     Args:
         data: N rows.
         rows: positions in the input.
-        features: (N, V) of pictures by a pre-trained network; None where there are none.
+        features: (N, V) float32 `unit_features` of pictures; None where there are none.
     """
     import torch
 
@@ -56,7 +54,7 @@ def similar_rows(data: Dataset, rows: list[int], features: np.ndarray | None = N
     encoded = encode(ResidentTable(data), ModelConfig(), RunContext(device=torch.device("cpu")))
     position_of = {int(row): at for at, row in enumerate(encoded.row)}
     known = [row for row in rows if row in position_of]
-    space = raw_space(encoded) if features is None else unit_features(features[encoded.row])
+    space = raw_space(encoded) if features is None else torch.from_numpy(features[encoded.row])
     measure = BY_TEXT if space is None else BY_FEATURES if features is not None else BY_IMAGE if data.pictures is not None else BY_COLUMNS
     if not known or encoded.n_rows < 2:
         return SimilarRows(measure, {})
@@ -70,17 +68,16 @@ def similar_rows(data: Dataset, rows: list[int], features: np.ndarray | None = N
     return SimilarRows(measure + texts_remark(data), found)
 
 
-def unit_features(features: np.ndarray) -> Tensor:
+def unit_features(features: np.ndarray) -> np.ndarray:
     """Center features and scale each row to length one, (N, V) float32: the distance of two rows is then that of their directions.
 
     Args:
         features: (N, V) float.
     """
-    import torch
-
-    centered = torch.from_numpy(features.astype(np.float32))
+    centered = features.astype(np.float32)
     centered -= centered.mean(0)
-    return torch.nn.functional.normalize(centered)
+    centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9)
+    return centered
 
 
 def texts_remark(data: Dataset) -> str:

@@ -20,16 +20,13 @@ def typical_rows(report: Report, features: np.ndarray, rows: list[int]) -> dict[
 
     Args:
         report: a scan's result.
-        features: (N, V) of its pictures.
+        features: (N, V) float32 `similar_rows.unit_features` of its pictures.
         rows: positions in the input.
 
     Returns:
         Row -> `given` and `suggested` -> entries with `row`, `path` and `label`, most typical first; a class without clean pictures is missing.
     """
     table = report.table
-    centered = features.astype(np.float32)
-    centered -= centered.mean(0)
-    centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9)
     found: dict[str, list[dict[str, Any]]] = {}
     paths = table.column("path") if "path" in table.column_names else None
 
@@ -37,7 +34,7 @@ def typical_rows(report: Report, features: np.ndarray, rows: list[int]) -> dict[
         if label not in found:
             of_class = pc.and_(pc.equal(table.column("given"), label), pc.equal(table.column("verdict").cast("string"), "clean"))
             members = np.flatnonzero(pc.fill_null(of_class, False).to_numpy())
-            nearest = members[np.argsort(-(centered[members] @ centered[members].mean(0)), kind="stable")[:N_TYPICAL]] if len(members) else members
+            nearest = members[np.argsort(-(features[members] @ features[members].mean(0)), kind="stable")[:N_TYPICAL]] if len(members) else members
             found[label] = [{"row": int(row), "path": None if paths is None else paths[int(row)].as_py(), "label": label} for row in nearest]
         return found[label]
 
