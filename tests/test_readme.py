@@ -93,7 +93,7 @@ def test_the_recipes_run(tmp_path):
         assert result.stdout or ">" in recipe or "-o " in recipe, recipe
         assert set(result.stderr.splitlines()) <= {"penguins.zcurate.parquet"}, (recipe, result.stderr)
     assert len((tmp_path / "wrong.txt").read_text().splitlines()) > 10
-    assert (tmp_path / "to_review.csv").read_text().startswith("row,given,suggested")
+    assert (tmp_path / "to_review.csv").read_text().startswith("row,fingerprint,given,suggested")
 
 
 def test_sample_data_named_in_the_readme_exist():

@@ -50,8 +50,8 @@ RAW = {
     "infinity": GOOD.replace(b"0.9", b"1e999"),
     "long integer": GOOD.replace(b"0.9", b"9" * 5000),
     "too long": json.dumps({**complete_card(), "more": "x" * card_schema.MAX_BYTES}).encode(),
-    "version 2": GOOD.replace(b'"schema_version": 1', b'"schema_version": 2'),
-    "version true": GOOD.replace(b'"schema_version": 1', b'"schema_version": true'),
+    "version 3": GOOD.replace(b'"schema_version": 2', b'"schema_version": 3'),
+    "version true": GOOD.replace(b'"schema_version": 2', b'"schema_version": true'),
     "version only": b'{"schema_version":1}',
 }
 

@@ -92,7 +92,9 @@ def test_the_verdicts_follow_from_the_probabilities():
     total = v.p_incorrect + v.p_hard + v.p_outlier
     assert (total <= 1).all()
     clean = 1 - total
-    expected = np.select([v.p_incorrect > 0.3, v.p_outlier > 0.5, v.p_hard > clean], ["incorrect", "outlier", "hard"], "clean")
+    suspect = (v.p_incorrect >= v.p_hard) & (v.p_incorrect > min(0.3, v.review))
+    hard = (v.p_hard > clean) & (v.p_hard > v.p_incorrect)
+    expected = np.select([v.p_incorrect > 0.3, v.p_outlier > 0.5, suspect, hard], ["incorrect", "outlier", "suspect", "hard"], "clean")
     assert v.verdict.tolist() == expected.tolist()
 
 
@@ -102,6 +104,23 @@ def test_the_threshold_changes_only_the_verdict_incorrect():
     np.testing.assert_array_equal(low.p_incorrect, high.p_incorrect)
     np.testing.assert_array_equal(low.p_hard, high.p_hard)
     assert (low.verdict == "incorrect").sum() > (high.verdict == "incorrect").sum()
+
+
+def test_a_stricter_cut_never_makes_a_row_hard():
+    evidence, _ = class_evidence(signal=1.5)
+    usual, strict = (judge.judge(evidence, Cut(threshold=t)) for t in (0.5, 0.99))
+    assert ((usual.verdict == "hard") == (strict.verdict == "hard")).all()
+    assert set(strict.verdict[usual.verdict == "incorrect"].tolist()) <= {"suspect", "incorrect", "clean"}
+    assert (strict.verdict == "suspect").sum() > (usual.verdict == "suspect").sum()
+
+
+def test_the_review_cut_has_the_greatest_expected_f1():
+    p = np.random.default_rng(0).beta(0.3, 1.5, 4000)
+    cut = thresholds.review_cut(np.append(p, np.nan))
+    f1 = [2 * p[p > t].sum() / ((p > t).sum() + p.sum()) for t in np.linspace(0, 1, 1001)]
+    assert np.argmax(f1) / 1000 == pytest.approx(cut, abs=0.002)
+    assert max(f1) / 2 == pytest.approx(cut, abs=0.002)
+    assert np.isnan(thresholds.review_cut(np.array([np.nan])))
 
 
 def test_a_budget_flags_exactly_that_many_rows():

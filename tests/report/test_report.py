@@ -49,7 +49,7 @@ def complete_card(n=12, path="/data/a.csv"):
     """The smallest run card that is read, of a report of n rows."""
     unknown = {"estimate": None, "low": None, "high": None}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "zcurate": "0",
         "device": "cpu",
         "seed": 0,
@@ -131,9 +131,9 @@ def test_a_file_that_is_not_a_report_is_refused(tmp_path):
 
 def test_a_report_of_a_later_schema_is_refused(tmp_path):
     later = small()
-    later.card["schema_version"] = 2
+    later.card["schema_version"] = 3
     later.save(str(tmp_path / "a.zcurate.parquet"))
-    with pytest.raises(ReportError, match="schema version 2"):
+    with pytest.raises(ReportError, match="schema version 3"):
         storage.load(str(tmp_path / "a.zcurate.parquet"))
 
 

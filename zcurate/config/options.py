@@ -62,6 +62,40 @@ def option(
     return field(default=default, metadata={"help": help, "panel": panel, "flags": flags, "metavar": metavar, "parse": parse, "values": values})
 
 
+CUTS = {
+    "threshold": ("Flag rows with p_incorrect above P [default: 0.5].", "P", parse_fraction),
+    "precision": ("Flag as many rows as a cautious expected precision of P allows.", "P", parse_fraction),
+    "budget": ("Flag at most the N most suspicious rows.", "N", parse_count),
+}
+"""Options that set where the verdict incorrect begins: help, name of the value, and how it is parsed."""
+
+
+def cut_option(name: str) -> Any:
+    """Return the field of one of `CUTS`."""
+    help, metavar, parse = CUTS[name]
+    return option(None, help, "Decide", metavar=metavar, parse=parse)
+
+
+def check_cuts(options: Any) -> None:
+    """Refuse more than one cut, and values out of range.
+
+    Args:
+        options: with the fields of `CUTS`.
+
+    Raises:
+        UsageError: naming the option, the value and what was expected.
+    """
+    cuts = [name for name in CUTS if getattr(options, name) is not None]
+    if len(cuts) > 1:
+        raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the threshold — expected one of them — leave one out")
+    for name in ("threshold", "precision"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < 1:
+            raise UsageError(f"--{name}: {value:g} is out of range — expected between 0 and 1 — try --{name} {meant_share(value, '0.9')}")
+    if options.budget is not None and not 1 <= options.budget <= MAX_COUNT:
+        raise UsageError(f"--budget: {str(options.budget)[:40]} is out of range — expected 1 to {MAX_COUNT}")
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of a command."""
@@ -190,9 +224,9 @@ class ScanOptions(Options):
     image: str | None = option(None, "Column with images: paths or encoded bytes.", "Input", metavar="COL")
     root: str | None = option(None, "Folder that image paths are relative to.", "Input", metavar="DIR")
     input_format: str | None = option(None, input_format_help, "Input", metavar="F", parse=parse_input_format, values=input_formats)
-    threshold: float | None = option(None, "Flag rows with p_incorrect above P [default: 0.5].", "Decide", metavar="P", parse=parse_fraction)
-    precision: float | None = option(None, "Flag as many rows as an expected precision of P allows.", "Decide", metavar="P", parse=parse_fraction)
-    budget: int | None = option(None, "Flag at most the N most suspicious rows.", "Decide", metavar="N", parse=parse_count)
+    threshold: float | None = cut_option("threshold")
+    precision: float | None = cut_option("precision")
+    budget: int | None = cut_option("budget")
     memory: str | None = option(None, "Use about this much memory: 500MB, 4GB, 2GiB [default: what the machine has].", "Run", metavar="SIZE")
     estimate: bool = option(False, "Print the estimated time and memory, then exit.", "Run")
     max_bad: str = option("5%", "Exit 4 when more rows than this cannot be read.", "Run", metavar="SHARE")
@@ -221,14 +255,8 @@ class ScanOptions(Options):
             check_encoding(self.encoding)
         if self.input_format is not None:
             check_choice(self.input_format, input_formats(), "--input-format")
-        cuts = [name for name in ("threshold", "precision", "budget") if getattr(self, name) is not None]
-        if len(cuts) > 1:
-            raise UsageError(f"--{cuts[0]} and --{cuts[1]} both set the threshold — expected one of them — leave one out")
-        for name in ("threshold", "precision"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise UsageError(f"--{name}: {value:g} is out of range — expected between 0 and 1 — try --{name} {meant_share(value, '0.9')}")
-        for name, least, most in (("budget", 1, MAX_COUNT), ("epochs", 1, MAX_EPOCHS), ("seed", 0, MAX_SEED)):
+        check_cuts(self)
+        for name, least, most in (("epochs", 1, MAX_EPOCHS), ("seed", 0, MAX_SEED)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise UsageError(f"--{name}: {str(value)[:40]} is out of range — expected {least} to {most}")
@@ -280,6 +308,9 @@ class ReportOptions(Options):
     given: str | None = option(None, "Only rows with this given label.", "Select", metavar="A")
     suggested: str | None = option(None, "Only rows with this suggested label.", "Select", metavar="B")
     min_p: float | None = option(None, "Only rows with at least this p_incorrect.", "Select", metavar="P", parse=parse_fraction)
+    threshold: float | None = cut_option("threshold")
+    precision: float | None = cut_option("precision")
+    budget: int | None = cut_option("budget")
     format: str = option("auto", report_format_help, "Show", metavar="F", parse=parse_report_format, values=report_formats)
     columns: str | None = option(None, "Columns to show, by comma.", "Show", metavar="C,...")
     with_data: bool = option(False, "Join the input's columns and an empty `decision` column.", "Show")
@@ -297,6 +328,7 @@ class ReportOptions(Options):
             UsageError: naming the option, the value and what was expected.
         """
         check_choice(self.format, report_formats(), "--format")
+        check_cuts(self)
         for word in self.verdicts() or ():
             check_choice(word, VERDICTS, "--verdict", VERDICT_ADVICE)
         if self.top is not None and self.top < 1:

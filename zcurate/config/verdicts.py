@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
-VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged")
+VERDICTS = ("clean", "hard", "incorrect", "outlier", "unlabelled", "skipped", "unjudged", "suspect")
+"""In the order of their codes."""

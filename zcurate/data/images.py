@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.arrays.digest import hash_64
 from zcurate.data import image_formats, picture_findings
 from zcurate.data.brightness import SAMPLE_PIXELS, PixelValues
 from zcurate.data.dataset import SkippedRow
@@ -51,6 +52,8 @@ class Originals:
     """Row -> (H, W) or (H, W, 3) uint8; raises ValueError or OSError if it cannot be read."""
     appearance: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """(N, 5) float32 `picture_findings.MEASURES`; NaN where it could not be read."""
+    hashes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """(N,) uint64 hash of each picture's file, or of its pixels where there is none; 0 where it could not be opened."""
 
     def at(self, row: int, side: int) -> np.ndarray:
         """Decode a picture in color, scaled into a square and padded like `fit_to_square`, (3, side, side) uint8; zeros if it cannot be read."""
@@ -196,13 +199,26 @@ def from_files(n_rows: int, open_image: OpenImage, location: str, store: MemoryM
             reason = next(iter(skipped.values()), "no rows")
             raise InputError(f"{location}: none of {n_rows} pictures can be read — {reason} — check the paths (--root) and the files")
         look, shape = survey.look(), survey.training_shape()
+        hashes = np.zeros(n_rows, np.uint64)
 
         def load_row(row: int) -> np.ndarray:
             with open_image(row) as stream:
+                hashes[row] = hashes[row] or stream_hash(stream)
                 return decode(stream, look)
 
         found = collect(n_rows, load_row, shape, pool, store, int(np.median(survey.sides)))
-        return dataclasses.replace(found, decoding_bytes=survey.decoding_bytes)
+        return with_hashes(found, hashes, survey.decoding_bytes)
+
+
+def with_hashes(found: Images, hashes: np.ndarray, decoding_bytes: int = 0) -> Images:
+    """Add the hashes of the files, (N,) uint64, which are known once all have been read, and the memory that decoding takes."""
+    return dataclasses.replace(found, originals=dataclasses.replace(found.originals, hashes=hashes), decoding_bytes=decoding_bytes)
+
+
+def stream_hash(stream: BinaryIO) -> int:
+    """Hash a file to 64 bits, from its beginning."""
+    stream.seek(0)
+    return hash_64(stream.read())
 
 
 def collect(
@@ -319,9 +335,12 @@ def from_array(images: np.ndarray, location: str) -> Images:
         values.add(images[begin:end], max(1, SAMPLE_PIXELS * (end - begin) // len(images)))
     scale = values.brightness_8_bit() if images.dtype == np.uint8 else values.brightness()
 
+    hashes = np.zeros(len(images), np.uint64)
+
     def load_row(row: int) -> np.ndarray:
         if images.dtype.kind == "f" and not np.isfinite(images[row]).any():
             raise ValueError("no pixel is a finite number")
+        hashes[row] = hash_64(np.ascontiguousarray(images[row]).data)
         return scale.to_uint8(images[row])
 
     side = int(np.clip(max(images.shape[1:3]), *SIZES))
@@ -329,7 +348,7 @@ def from_array(images: np.ndarray, location: str) -> Images:
         found = collect(len(images), load_row, (side, 3 if images.ndim == 4 else 1), pool, None, max(images.shape[1:3]))
     if len(found.skipped) == len(images):
         raise InputError(f"{location}: no pixel of {len(images)} pictures is a finite number — expected numbers — check how the array was made")
-    return found
+    return with_hashes(found, hashes)
 
 
 def with_paths(skipped: tuple[SkippedRow, ...], paths: pa.Array | None) -> tuple[SkippedRow, ...]:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.config.verdicts import VERDICTS
 from zcurate.evidence.evidence import Evidence, Round, describe_by_heldout, merge
 from zcurate.evidence.heldout import AuxiliaryPredictions, Heldout, TopKProbabilities, take_rows
 from zcurate.evidence.planted import Planted
 from zcurate.judge.judge import Verdicts, judge, select_rounds
 from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.judge.verdict_rule import decide
 from zcurate.plugins import HELDOUT_SIGNALS
 from zcurate.runtime import environment
 from zcurate.runtime.context import RunContext
@@ -48,6 +50,8 @@ class JudgeRequest:
     """Signals to go by."""
     forbidden: str = ""
     """Why no row may be judged; empty where they may."""
+    review: float | None = None
+    """The review cut; None for that of the block that is judged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,27 @@ def judge_by_blocks(request: JudgeRequest, run: RunContext) -> Judged:
         request = dataclasses.replace(request, cut=Cut(threshold=float(np.mean(processes.gathered(cut_at(own, first.p_incorrect, first.reliability))))))
     judged = judge_blocks(request, run)
     reasons = [why for why in processes.gathered(judged.verdicts.why) if why]
-    return judge_blocks(dataclasses.replace(request, forbidden=reasons[0]), run) if reasons and not judged.verdicts.why else judged
+    if reasons:
+        return judged if judged.verdicts.why else judge_blocks(dataclasses.replace(request, forbidden=reasons[0]), run)
+    return judged if processes.size == 1 else with_review_cut(judged, float(np.mean(processes.gathered(judged.verdicts.review))), run)
+
+
+def with_review_cut(judged: Judged, review: float, run: RunContext) -> Judged:
+    """Decide the verdicts again, in place, with the mean of the processes' review cuts.
+
+    Args:
+        judged: of this process's rows.
+        review: the cut that all of them use.
+        run: store of the rows.
+    """
+    verdicts = judged.verdicts
+    for begin, end in chunk_ranges(len(verdicts.code), run.store.sizes.judge_rows):
+        part = slice(begin, end)
+        labelled = verdicts.code[part] != VERDICTS.index("unlabelled")
+        probabilities = (verdicts.p_incorrect[part], verdicts.p_hard[part], verdicts.p_outlier[part])
+        verdicts.code[part] = decide(*probabilities, (verdicts.threshold, review), labelled)
+        run.store.release()
+    return dataclasses.replace(judged, verdicts=dataclasses.replace(verdicts, review=review), first=dataclasses.replace(judged.first, review=review))
 
 
 def judge_resident(request: JudgeRequest, run: RunContext) -> Judged:
@@ -114,7 +138,7 @@ def judge_block(evidence: Evidence, request: JudgeRequest, run: RunContext) -> t
         evidence, weights = blend(evidence, request.auxiliary)
     # What the members learned says little of the rows where the user's model takes their place.
     clues = HELDOUT_SIGNALS if weights.get("probabilities", 0.0) >= OTHERS_SHARE else request.clues
-    return evidence, judge(evidence, request.cut, clues, request.forbidden, run.timings), weights
+    return evidence, judge(evidence, request.cut, clues, request.forbidden, run.timings, request.review), weights
 
 
 def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
@@ -144,6 +168,7 @@ def judge_blocks(request: JudgeRequest, run: RunContext) -> Judged:
         return evidence, verdicts, weights
 
     evidence, first, weights = judge_one(0, request.forbidden)
+    request = dataclasses.replace(request, review=first.review)
     blocks = {0: without_arrays(first)}
 
     def judge_own(processes: SingleProcess) -> dict[int, Verdicts]:

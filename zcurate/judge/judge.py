@@ -26,7 +26,8 @@ from zcurate.judge.intervals import noise_interval, wilson
 from zcurate.judge.rank_aggregation import geometric_mean, human_like, signal_percentiles, signal_weights, suspicion_score
 from zcurate.judge.reasons import reasons_for
 from zcurate.judge.skill import Skill, measure_skill, no_skill_reason, too_few_reason
-from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.judge.thresholds import Cut, cut_at, review_cut
+from zcurate.judge.verdict_rule import decide
 from zcurate.plugins import default_signals, signals_for
 from zcurate.runtime.progress import Timings
 
@@ -64,6 +65,8 @@ class Verdicts:
     """Skill of the held-out predictions."""
     threshold: float
     """Threshold on p_incorrect that was applied."""
+    review: float
+    """Cut of greatest expected F1, above which a row that is not `incorrect` may be `suspect`."""
     noise_rate: tuple[float, float, float]
     """Expected share of wrong labels, and the bounds of its interval."""
     calibration: list[dict[str, float]] = field(default_factory=list)
@@ -113,7 +116,9 @@ class Suspicion:
     """Clue -> weight."""
 
 
-def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: str = "", timings: Timings | None = None) -> Verdicts:
+def judge(
+    evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: str = "", timings: Timings | None = None, review: float | None = None
+) -> Verdicts:
     """Judge N encoded rows.
 
     Args:
@@ -122,6 +127,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: 
         clues: signals to use; those of the other task are ignored; the default ones when none is left.
         forbidden: why no row may be judged whatever the evidence; empty when rows may be judged.
         timings: receives the seconds of each clue.
+        review: the review cut; None for that of greatest expected F1 of these rows.
     """
     skill = measure_skill(evidence)
     why = forbidden or too_few_reason(evidence) or ("" if skill.enough else no_skill_reason(skill))
@@ -133,9 +139,10 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: 
     judged = ~np.isnan(suspicion.rows)
     p_incorrect, p_hard, p_outlier = verdict_probabilities(real, suspicion.p_wrong, judged)
     threshold = cut_at(cut, p_incorrect, reliability)
-    code = decide(p_incorrect, p_hard, p_outlier, threshold, real.labelled)
+    review = review_cut(p_incorrect) if review is None else review
+    code = decide(p_incorrect, p_hard, p_outlier, (threshold, review), real.labelled)
     suggested, p_suggested = suggestions(real, p_incorrect)
-    verdict_rows = {verdict: code == VERDICTS.index(verdict) for verdict in ("incorrect", "hard", "outlier")}
+    verdict_rows = {verdict: code == VERDICTS.index(verdict) for verdict in ("incorrect", "suspect", "hard", "outlier")}
     n_found, n_planted = count_found(suspicion, verdict_rows["incorrect"]), len(suspicion.planted)
     return Verdicts(
         code,
@@ -147,6 +154,7 @@ def judge(evidence: Evidence, cut: Cut, clues: tuple[str, ...] = (), forbidden: 
         reasons_for(real, suspicion.percentiles, p_outlier, verdict_rows),
         skill,
         threshold,
+        review,
         noise_interval(p_incorrect[judged].astype(np.float64), n_planted if evidence.is_trained else None, *suspicion.noise_bounds),
         calibration_table(p_incorrect, suspicion.rows, suspicion.planted),
         recall=n_found / n_planted if n_planted else float("nan"),
@@ -355,26 +363,6 @@ def preferred_class(real: LabelView, rows: np.ndarray, p_incorrect: np.ndarray) 
     return best, posterior[best, position]
 
 
-def decide(p_incorrect: np.ndarray, p_hard: np.ndarray, p_outlier: np.ndarray, threshold: float, labelled: np.ndarray) -> np.ndarray:
-    """Decide the verdicts from the probabilities (DESIGN section 3); a labelled row without any signal is `unjudged`.
-
-    Args:
-        p_incorrect: (N,), NaN where not judged.
-        p_hard: (N,).
-        p_outlier: (N,).
-        threshold: on `p_incorrect`.
-        labelled: (N,) bool, the row has a label.
-
-    Returns:
-        (N,) int8 positions in `VERDICTS`.
-    """
-    with np.errstate(invalid="ignore"):
-        p_clean = 1 - p_incorrect - p_hard - p_outlier
-        conditions = [~labelled, np.isnan(p_incorrect), p_incorrect > threshold, p_outlier > 0.5, p_hard > p_clean]
-    verdicts = ("unlabelled", "unjudged", "incorrect", "outlier", "hard")
-    return np.select(conditions, [np.int8(VERDICTS.index(verdict)) for verdict in verdicts], np.int8(VERDICTS.index("clean")))
-
-
 def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     """Return verdicts in which no row is judged and all probabilities are NaN.
 
@@ -389,4 +377,4 @@ def unjudged(evidence: Evidence, skill: Skill, why: str) -> Verdicts:
     code = np.where(given_view(evidence).labelled, np.int8(VERDICTS.index("unjudged")), np.int8(VERDICTS.index("unlabelled")))
     suggested = empty if regression else np.full(n, -1)
     unknown = float("nan")
-    return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, unknown, (unknown,) * 3, [], why)
+    return Verdicts(code, empty, empty, empty, suggested, empty, np.full((n, 1), -1, np.int8), skill, unknown, unknown, (unknown,) * 3, [], why)

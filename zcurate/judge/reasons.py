@@ -33,6 +33,9 @@ REASONS = {
 HARD_REASONS = ("near_boundary", "unsure", "learned_late", "forgotten", "noisy_region", "sparse_region")
 """Reasons why a row with a right label is hard."""
 
+EXPLAINED_AS = {"suspect": "incorrect"}
+"""Verdict -> the one whose reasons it has."""
+
 CODES = tuple(REASONS)
 """Codes in the order in which reports number them."""
 MAX_REASONS = 3
@@ -48,7 +51,7 @@ def reasons_for(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: 
         real: view of the N rows.
         percentiles: clue -> (N,) percentile rank among all rows.
         p_outlier: (N,).
-        verdict_rows: `incorrect`, `hard` and `outlier` -> (N,) bool, the rows with that verdict.
+        verdict_rows: `incorrect`, `suspect`, `hard` and `outlier` -> (N,) bool, the rows with that verdict.
 
     Returns:
         (N, 3) int8 positions in `CODES`, strongest first; -1 = none.
@@ -58,7 +61,7 @@ def reasons_for(real: LabelView, percentiles: dict[str, np.ndarray], p_outlier: 
     strengths = reason_strengths(real, percentiles, p_outlier, explained)
     for verdict, of_verdict in verdict_rows.items():
         position = np.flatnonzero(of_verdict[explained])
-        rows, codes = explained[position], [code for code in strengths if verdict_of_reason(code) == verdict]
+        rows, codes = explained[position], [code for code in strengths if verdict_of_reason(code) == EXPLAINED_AS.get(verdict, verdict)]
         if not codes or not len(rows):
             continue
         strength = np.stack([np.nan_to_num(strengths[code][position]) for code in codes])

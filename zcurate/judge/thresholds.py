@@ -27,6 +27,11 @@ class Cut:
     budget: int | None = None
     """Maximum number of rows to call incorrect."""
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a field is set."""
+        return (self.threshold, self.precision, self.budget) != (None, None, None)
+
 
 def cut_at(cut: Cut, p: np.ndarray, reliability: float = 1.0) -> float:
     """Convert the user's cut to a threshold on p_incorrect.
@@ -43,11 +48,49 @@ def cut_at(cut: Cut, p: np.ndarray, reliability: float = 1.0) -> float:
     descending = -np.sort(-p[~np.isnan(p)])
     if cut.budget is not None:
         return float(descending[cut.budget]) if cut.budget < len(descending) else 0.0
-    odds = np.clip(descending, 1e-9, 1 - 1e-9) / (1 - np.clip(descending, 1e-9, 1 - 1e-9))
-    guarded = 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - reliability)) / odds)
-    mean = np.cumsum(guarded) / np.arange(1, len(descending) + 1)
+    mean = np.cumsum(guarded(descending, reliability)) / np.arange(1, len(descending) + 1)
     n = int(np.searchsorted(-mean, -float(cut.precision or 0.0), "right"))
     return 1.0 if n == 0 else float(descending[n]) if n < len(descending) else 0.0
+
+
+def guarded(p: np.ndarray, reliability: float) -> np.ndarray:
+    """Lower probabilities by the log-odds that `--precision` keeps as a margin.
+
+    Args:
+        p: (N,) p_incorrect.
+        reliability: `NoiseModel.reliability`.
+    """
+    odds = np.clip(p, 1e-9, 1 - 1e-9) / (1 - np.clip(p, 1e-9, 1 - 1e-9))
+    return 1 / (1 + np.exp(GUARD + GUARD_UNRELIABLE * (1 - reliability)) / odds)
+
+
+def expected_precision(p: np.ndarray, reliability: float) -> dict[str, float | None]:
+    """Compute the precision expected of the flagged rows, and the cautious one, which `--precision` asks for; None where no row is flagged.
+
+    Args:
+        p: (n,) p_incorrect of the flagged rows.
+        reliability: `NoiseModel.reliability`.
+    """
+    if not len(p):
+        return {"precision": None, "precision_cautious": None}
+    return {"precision": float(p.mean()), "precision_cautious": float(guarded(p.astype(np.float64), reliability).mean())}
+
+
+def review_cut(p: np.ndarray) -> float:
+    """Return the threshold on p_incorrect of greatest expected F1: half of that F1.
+
+    F1 of the n surest rows is expected to be 2 sum(p of them) / (n + sum(p of all)).
+
+    Args:
+        p: (N,) p_incorrect, NaN where not judged.
+
+    Source: Lipton, Elkan and Naryanaswamy 2014, theorem 1.
+    """
+    descending = -np.sort(-p[~np.isnan(p)].astype(np.float64))
+    if not len(descending):
+        return float("nan")
+    found = np.cumsum(descending)
+    return float((found / (np.arange(1, len(found) + 1) + found[-1])).max())
 
 
 def density_crossing(other: np.ndarray, own: np.ndarray) -> float:

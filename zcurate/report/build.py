@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from zcurate.config.verdicts import VERDICTS
 from zcurate.data.dataset import Dataset
+from zcurate.data.fingerprints import fingerprints
 from zcurate.data.values import in_calendar
 from zcurate.encoding.targets import TargetScale, class_codes
 from zcurate.evidence.evidence import Evidence, given_view
@@ -61,6 +62,7 @@ def build_report(
             fields["id"] = writable_ids(data.table.column(data.roles.id).combine_chunks())
         if data.paths is not None:
             fields["path"] = data.paths
+        fields["fingerprint"] = fingerprints(data)
         if data.splits is not None:
             fields["split"] = data.splits
         return fields | {"given": data.given}
@@ -205,8 +207,8 @@ def rank_column(scatter: RowScatter, rank: np.ndarray) -> pa.Array:
 
 
 def attribution_column(data: Dataset, scatter: RowScatter, verdicts: Verdicts, predicted: np.ndarray, profiles: ColumnProfiles | None = None) -> pa.Array:
-    """Attribute the verdicts incorrect, hard and outlier to input columns, as lists; empty for other rows."""
-    wanted = np.sort(scatter.row[verdicts.has_verdict("incorrect") | verdicts.has_verdict("hard") | verdicts.has_verdict("outlier")])
+    """Attribute the verdicts incorrect, suspect, hard and outlier to input columns, as lists; empty for other rows."""
+    wanted = np.sort(scatter.row[np.any([verdicts.has_verdict(word) for word in ("incorrect", "suspect", "hard", "outlier")], 0)])
     other = np.full(scatter.n_rows, -1)
     if data.task.classes:
         other[scatter.row] = np.where(verdicts.suggested >= 0, verdicts.suggested, predicted)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from zcurate.errors import ReportError
-from zcurate.report.schema import SCHEMA_VERSION
+from zcurate.report.schema import READABLE_VERSIONS, SCHEMA_VERSION
 
 MAX_BYTES = 1 << 24
 """Size of a run card at most [bytes]; those of scans have some thousands."""
@@ -97,9 +97,10 @@ class Pair(msgspec.Struct):
 
 
 class Thresholds(msgspec.Struct):
-    """The cut of the verdict incorrect."""
+    """The cuts of the verdicts incorrect and suspect."""
 
     p_incorrect: float | None
+    review: float | None = None
 
 
 class Expected(msgspec.Struct):
@@ -107,6 +108,7 @@ class Expected(msgspec.Struct):
 
     precision: float | None
     recall: float | None
+    precision_cautious: float | None = None
     hard_cases: float | None = None
     hard_called: float | None = None
 
@@ -217,6 +219,7 @@ class RunCard(msgspec.Struct):
     warnings: list[str] = []
     n_copies_disagree: Count = 0
     heldout: dict[str, float] = {}
+    trust: float = 1.0
     row_arrays: dict[str, str] = {}
     picture_findings: dict[str, Count] = {}
 
@@ -243,8 +246,8 @@ def read_card(raw: bytes, path: str) -> dict[str, Any]:
     try:
         card = msgspec.json.decode(raw)
         version = card.get("schema_version") if isinstance(card, dict) else None
-        if isinstance(card, dict) and (type(version) is not int or version != SCHEMA_VERSION):
-            raise ReportError(f"{path}: schema version {str(version)[:20]} — this zcurate reads {SCHEMA_VERSION} — update zcurate or scan again")
+        if isinstance(card, dict) and (type(version) is not int or version not in READABLE_VERSIONS):
+            raise ReportError(f"{path}: schema version {str(version)[:20]} — this zcurate reads up to {SCHEMA_VERSION} — update zcurate or scan again")
         msgspec.convert(card, RunCard)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise ReportError(refusal(path, f"its run card cannot be read ({error})", "one as `zcurate scan` wrote it")) from error

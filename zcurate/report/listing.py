@@ -15,6 +15,7 @@ from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.report import locations
+from zcurate.report.recut import NEEDED, cut_of, with_cut
 from zcurate.report.report import Report
 from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
 from zcurate.report.select import SELECTED_BY, select
@@ -30,11 +31,12 @@ def column_filter(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
         options: of `zcurate report`.
         ids: only ids are printed.
     """
+    needed = (*SELECTED_BY, *NEEDED) if cut_of(options).is_set else SELECTED_BY
     if options.columns is None:
-        return (lambda name: name in (*SELECTED_BY, "id", "path")) if ids else (lambda name: name not in CURVE_COLUMNS)
+        return (lambda name: name in (*needed, "id", "path")) if ids else (lambda name: name not in CURVE_COLUMNS)
     wanted = {name.strip() for name in options.columns.split(",")}
     # The error message for an unknown column lists all columns, so all are read.
-    return (lambda name: name in wanted or name in SELECTED_BY) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
+    return (lambda name: name in wanted or name in needed) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
 
 
 def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
@@ -49,7 +51,7 @@ def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
         UsageError: `--columns` names a column that is not there.
         ReportError: `--with-data`, and the data are missing or have changed.
     """
-    table = select(report, options)
+    table = select(with_cut(report, cut_of(options)), options)
     if options.columns is None:
         table = table.drop_columns([name for name in CURVE_COLUMNS if name in table.column_names])
     if ids and "path" in table.column_names:

@@ -18,7 +18,7 @@ from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import best_other, take_rows
 from zcurate.judge.blocks import Judged
 from zcurate.judge.judge import Verdicts
-from zcurate.judge.thresholds import class_cutoffs
+from zcurate.judge.thresholds import class_cutoffs, expected_precision
 from zcurate.report.dynamics_columns import bands
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.safe_text import redact_values
@@ -149,7 +149,7 @@ def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> 
         "noise_rate": {"estimate": finite(rate), "low": finite(low), "high": finite(high)},
         "classes": classes,
         "pairs": pair_table(data, evidence, verdicts),
-        "thresholds": {"p_incorrect": cut, "class_cutoffs": cutoff_table(data, evidence)},
+        "thresholds": {"p_incorrect": cut, "review": finite(verdicts.review), "class_cutoffs": cutoff_table(data, evidence)},
         "expected": expected,
         "n_copies_disagree": int((evidence.columns.get("copies_other", np.zeros(0)) > 0).sum()),
         "clues": {name: round(verdicts.weights.get(name, 0.0), 4) for name in verdicts.percentiles},
@@ -163,11 +163,11 @@ def describe_verdicts(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> 
 def expected_at(verdicts: Verdicts) -> dict[str, float | None]:
     """Expected precision and recall of the verdict incorrect, and the share of synthetic hard examples that get it."""
     flagged = verdicts.has_verdict("incorrect")
-    precision = finite(float(verdicts.p_incorrect[flagged].mean())) if flagged.any() else None
+    precision = expected_precision(verdicts.p_incorrect[flagged], verdicts.reliability)
     low, high = verdicts.recall_interval
     n_hard, n_flagged = verdicts.hard_examples
     recall = {"recall": finite(verdicts.recall), "recall_low": finite(low), "recall_high": finite(high)}
-    return {"precision": precision, **recall, "hard_cases": n_hard, "hard_called": n_flagged / n_hard if n_hard else None}
+    return {**precision, **recall, "hard_cases": n_hard, "hard_called": n_flagged / n_hard if n_hard else None}
 
 
 def class_table(data: Dataset, evidence: Evidence, verdicts: Verdicts) -> list[dict[str, Any]]:

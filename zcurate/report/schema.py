@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from zcurate.data.partitions import REPORT_ENDING, REPORT_KEY
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION, READABLE_VERSIONS = 2, (1, 2)
+"""Version of the reports that are written, and those that are read; version 1 has neither the verdict `suspect` nor the column `fingerprint`."""
 METADATA_KEY = REPORT_KEY
 ENDING = REPORT_ENDING
 PICTURES_ONLY = ("duplicate_group", "brightness", "sharpness", "information", "aspect")
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
-VERDICT_ORDER = ("incorrect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
+VERDICT_ORDER = ("incorrect", "suspect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
 """Order in which verdicts are listed."""
 CURVE_COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
 """List columns that only `explain` reads; `report` shows them only if `--columns` names them."""
@@ -21,11 +22,12 @@ COLUMN_DOCS = {
     "row": "0-based position in the input",
     "id": "value of `--id`",
     "path": "path of the picture",
+    "fingerprint": "hash of the row's features (a picture's bytes) and given label, by which decisions find their row again",
     "split": "the split that the row is in (train, valid, test, ...), where the input has splits",
     "given": "the label as written in the input",
     "suggested": "the label that the evidence prefers; null when unsure",
     "p_suggested": "its probability; null for regression",
-    "verdict": "clean, hard, incorrect, outlier, unlabelled, skipped or unjudged",
+    "verdict": "clean, hard, suspect, incorrect, outlier, unlabelled, skipped or unjudged",
     "p_incorrect": "calibrated probability that the given label is wrong",
     "p_hard": "probability that the label is right but the row difficult",
     "p_outlier": "probability that the input belongs to no class",

@@ -58,7 +58,7 @@ REQUIRED: dict[str, Test] = {
 }
 """Columns of every report, and the types that each may have."""
 OPTIONAL: dict[str, Test] = {
-    **dict.fromkeys(("path", "split"), is_text),
+    **dict.fromkeys(("path", "fingerprint", "split"), is_text),
     "telling": is_texts,
     "copies_other": is_number,
     **dict.fromkeys(CURVE_COLUMNS, is_numbers),
@@ -68,7 +68,7 @@ OPTIONAL: dict[str, Test] = {
 """Columns of some reports."""
 TOGETHER = ({"top_classes", "top_probabilities"}, {"loss_curve", "margin_curve", "z_curve"})
 """Optional columns that are written together."""
-JUDGED = ("incorrect", "hard", "outlier", "clean")
+JUDGED = ("incorrect", "suspect", "hard", "outlier", "clean")
 """Verdicts of rows that have probabilities."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -111,3 +113,15 @@ def test_info_suggests_reports_too(run, here):
     small().save("t.zcurate.parquet")
     assert last(run("info", "t.zcurate.parqet")[2]).endswith("did you mean t.zcurate.parquet?")
     assert "zcurate.parquet" not in last(run("info", "t.csv")[2])
+
+
+def test_report_takes_the_three_cuts(run, here, blobs_csv):
+    path, _ = blobs_csv
+    assert run("scan", path, "--epochs", "4", "-o", "a.zcurate.parquet")[0] == 0
+    found = json.loads(run("report", "a.zcurate.parquet", "--budget", "5", "--format", "json", "--columns", "row,verdict")[1])
+    assert [row["verdict"] for row in found] == ["incorrect"] * 5
+    listed = run("report", "a.zcurate.parquet", "--threshold", "0.999", "--verdict", "suspect", "--format", "ids")[1].split()
+    assert len(listed) >= 5
+    code, _, err = run("report", "a.zcurate.parquet", "--budget", "5", "--threshold", "0.4")
+    assert code == 2
+    assert "both set the threshold" in err

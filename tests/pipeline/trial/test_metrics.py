@@ -76,4 +76,4 @@ def test_wrong_against_hard_compares_only_planted_and_hard_rows():
 
 
 def test_the_verdicts_of_hard_rows_after_planting_are_counted():
-    assert metrics.hard_rows(ROWS) == {"rows": 1, "incorrect": 1, "hard": 0, "clean": 0, "outlier": 0}
+    assert metrics.hard_rows(ROWS) == {"rows": 1, "incorrect": 1, "suspect": 0, "hard": 0, "clean": 0, "outlier": 0}

@@ -135,7 +135,7 @@ def test_targets_are_planted_in_their_own_unit(targets):
         assert row["given"] == given[row["row"]]
         assert 4 < abs(row["shown"] - row["given"]) < 100
     assert facts["kinds"][0]["recall"] > 0.5
-    assert "right label" not in [column.header for column in trial_tables.kind_table(facts).columns]
+    assert "restored" not in [column.header for column in trial_tables.kind_table(facts).columns]
 
 
 def test_a_swap_that_became_a_shift_is_not_planted_with_kinds_swap(targets):

@@ -112,9 +112,12 @@ def verdict_table(report: Report) -> Table:
         remark = ""
         if word == "hard" and expected.get("hard_cases"):
             remark = f"{percent(expected['hard_called'])} of synthetic hard examples would be flagged"
+        if word == "suspect":
+            remark = "worth a person's look"
         if word == "incorrect" and expected["precision"] is not None:
+            cautious = "" if expected.get("precision_cautious") is None else f", cautiously {percent(expected['precision_cautious'])}"
             recall = "" if expected["recall"] is None else f", recall {percent(expected['recall'])} of planted errors"
-            remark = f"expected precision {percent(expected['precision'])}{recall}"
+            remark = f"expected precision {percent(expected['precision'])}{cautious}{recall}"
         grid.add_row(f"[{COLORS[word]}]{word}[/]" if word in COLORS else word, str(n), remark)
     return grid
 
@@ -156,7 +159,7 @@ def print_histograms(report: Report, console: Console) -> None:
         low, high = np.quantile(values[known], [0.001, 0.999])
         high = max(high, low + 1e-6)
         console.print(f"\n{title:<10}{low:>6.2f} {'':{N_BINS}} {high:.2f}", markup=False)
-        for word in ("clean", "hard", "incorrect", "outlier"):
+        for word in ("clean", "hard", "suspect", "incorrect", "outlier"):
             selected = values[known & report.called(word)]
             if len(selected):
                 count, _ = np.histogram(np.clip(selected, low, high), bins=N_BINS, range=(low, high))

@@ -76,7 +76,7 @@ def describe_trial(facts: dict[str, Any]) -> list[str]:
 
 def make_grid(*columns: str) -> Table:
     """Make an empty table with the first column left-aligned and the others right-aligned."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for at, name in enumerate(columns):
         table.add_column(name, justify="right" if at else "left", no_wrap=True)
     return table
@@ -84,15 +84,15 @@ def make_grid(*columns: str) -> Table:
 
 def kind_table(facts: dict[str, Any]) -> Table:
     """Tabulate recall by kind at the user's threshold, and the verdicts of the missed errors."""
-    verdicts = ("[yellow]hard[/]", "[green]clean[/]", "[magenta]outlier[/]")
-    table = make_grid("planted", "rows", "found", "recall", "95 %", *verdicts, *restored_cell(facts, "right label"))
+    verdicts = ("[bright_red]suspect[/]", "[yellow]hard[/]", "[green]clean[/]", "[magenta]outlier[/]")
+    table = make_grid("planted", "rows", "found", "recall", "95 %", *verdicts, *restored_cell(facts, "restored"))
     for row in facts["kinds"]:
         numbers = (
             row["planted"],
             row["found"],
             percent(row["recall"]),
             percent_range(row["recall_low"], row["recall_high"]),
-            *(row[word] for word in ("hard", "clean", "outlier")),
+            *(row[word] for word in ("suspect", "hard", "clean", "outlier")),
         )
         table.add_row(row["kind"], *(str(number) for number in numbers), *restored_cell(facts, str(row["restored"])))
     return table
@@ -110,7 +110,7 @@ def findings(facts: dict[str, Any]) -> list[str]:
         f"flagged but not planted: {cut['before'] + cut['other']}, of which {cut['before']} were flagged before planting",
         f"precision {percent_range(cut['precision_low'], cut['precision_high'])}, the scan expected {percent(expected['precision'])}",
         f"recall {percent(cut['recall'])}, the scan expected {percent(expected['recall'])}",
-        f"called hard as given: {hard['rows']}, of which now {hard['incorrect']} incorrect, {hard['hard']} hard, {hard['clean']} clean",
+        f"called hard as given: {hard['rows']}, of which now " + ", ".join(f"{hard[word]} {word}" for word in ("incorrect", "suspect", "hard", "clean")),
     ]
 
 

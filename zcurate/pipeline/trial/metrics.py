@@ -67,7 +67,7 @@ def by_kind(rows: ComparedScans) -> list[dict[str, Any]]:
         selected = rows.planted if kind == "all" else rows.kind == kind
         verdict = rows.verdict_after[selected]
         n, found = int(selected.sum()), int((verdict == "incorrect").sum())
-        called = {word: int((verdict == word).sum()) for word in ("hard", "clean", "outlier")}
+        called = {word: int((verdict == word).sum()) for word in ("suspect", "hard", "clean", "outlier")}
         restored = int((selected & rows.restored & (rows.verdict_after == "incorrect")).sum())
         table.append({"kind": kind, "planted": n, "found": found, **recall(found, n), **called, "restored": restored})
     return table
@@ -143,4 +143,4 @@ def hard_rows(rows: ComparedScans) -> dict[str, int]:
     """Count the verdicts after planting of the rows that were called hard as given and not planted."""
     selected = (rows.verdict_before == "hard") & ~rows.planted
     words = rows.verdict_after[selected]
-    return {"rows": int(selected.sum()), **{word: int((words == word).sum()) for word in ("incorrect", "hard", "clean", "outlier")}}
+    return {"rows": int(selected.sum()), **{word: int((words == word).sum()) for word in ("incorrect", "suspect", "hard", "clean", "outlier")}}

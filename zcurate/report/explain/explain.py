@@ -324,6 +324,9 @@ def meaning(facts: dict[str, Any]) -> str:
         return f"The input is unlike the rest of the data, so hardly any label fits: check the row itself before its label ({against})."
     if verdict == "hard":
         return f"The label is probably right but the row is difficult, so keep it: {against}."
+    if verdict == "suspect":
+        likely = "The label is more likely wrong than right, but your threshold is higher" if p > 0.5 else "The label may well be wrong, so it is worth a look"
+        return f"{likely}: {against}."
     if verdict == "incorrect" and p <= 0.5:
         return f"Your threshold is below one half: the label is still more likely right than wrong, but worth a check: {against}."
     if verdict == "incorrect":

@@ -16,7 +16,7 @@ from zcurate.report.formats.cells import cell_text
 from zcurate.report.schema import COLUMN_DOCS
 from zcurate.runtime.safe_text import visible
 
-COLORS = {"incorrect": "red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
+COLORS = {"incorrect": "red", "suspect": "bright_red", "hard": "yellow", "outlier": "magenta", "clean": "green"}
 """Of verdicts."""
 HEADINGS = {"p_incorrect": "p", "reasons": "why", "telling": "values"}
 """Headings of columns that are not shown under their names."""
