@@ -57,6 +57,25 @@ def blobs_csv(tmp_path):
     return path, set(wrong.tolist())
 
 
+@pytest.fixture(scope="session")
+def scanned(tmp_path_factory):
+    """A CSV of 300 rows with ids and 30 wrong labels, its report, and the true labels by row; not to be changed."""
+    import zcurate
+
+    rng = np.random.default_rng(8)
+    y = np.repeat([0, 1, 2], 100)[rng.permutation(300)]
+    x = np.array([[0, 0], [3, 0], [0, 3]])[y] + rng.normal(0, 0.9, (300, 2))
+    given = y.copy()
+    wrong = rng.choice(300, 30, replace=False)
+    given[wrong] = (y[wrong] + rng.integers(1, 3, 30)) % 3
+    names = np.array(["ant", "bee", "cat"])
+    folder = tmp_path_factory.mktemp("scanned")
+    lines = [f"k{row},{a:.4f},{b:.4f},{names[label]}" for row, ((a, b), label) in enumerate(zip(x, given, strict=True))]
+    (folder / "blobs.csv").write_text("\n".join(["key,a,b,label", *lines]) + "\n")
+    zcurate.scan(str(folder / "blobs.csv"), label="label", id="key", epochs=6, output=str(folder / "blobs.zcurate.parquet"))
+    return folder / "blobs.csv", folder / "blobs.zcurate.parquet", names[y].tolist()
+
+
 @pytest.fixture
 def memory_protocol(monkeypatch):
     """Take addresses of fsspec's file system in memory, which stands for a remote one."""

@@ -17,8 +17,10 @@ from zcurate.cli import streams
 from zcurate.cli.commands.explain import explain
 from zcurate.cli.commands.info import info
 from zcurate.cli.commands.report import report
+from zcurate.cli.commands.review import review
 from zcurate.cli.commands.scan import scan
 from zcurate.cli.commands.trial import trial
+from zcurate.cli.commands.update import update
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.positional import refuse_path_as_command
 from zcurate.errors import ProcessError, UsageError, ZcurateError
@@ -30,7 +32,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 """Errors of the system that say nothing about the program: a full, broken or read-only disk, too many open files."""
 RANK_PATIENCE = 3.0
 """Seconds that a worker rank waits before it prints its error: `torchrun` ends it earlier where another rank met the same one and said so."""
-COMMANDS = (scan, report, explain, trial, info)
+COMMANDS = (scan, report, explain, review, update, trial, info)
 """In the order of the help."""
 EXTRA_WORDS = {"allow_extra_args": True}
 """Words that a command does not expect reach it, for a message that says what to type instead."""

@@ -16,6 +16,7 @@ from zcurate.config.units import check_choice, local_path, match_choice, meant_s
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
+PICKS = ("teach", "top", "hard", "random")
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
 KINDS = ("number", "category", "text", "date", "vector", "id")
@@ -296,6 +297,50 @@ class ExplainOptions(Options):
     by_row: bool = option(False, "Interpret every ROW as a row number, even if the report has ids.", "Select")
     data: str | None = option(None, DATA_HELP, "Select", metavar="PATH")
     json: bool = option(False, "Print one JSON object per row.", "Show")
+
+
+@dataclass(frozen=True)
+class ReviewOptions(Options):
+    """Options of `zcurate review`."""
+
+    pick: str = option("teach", "teach (rows whose answers tell most), top, hard or random.", "Select", metavar="HOW", values=PICKS)
+    n: int = option(25, "Rows to ask about.", "Select", "-n", metavar="N", parse=parse_count)
+    seed: int = option(0, "Seed of what is drawn.", "Select", metavar="N", parse=parse_count)
+    list: bool = option(False, "Print the picked rows as CSV, a decisions file to fill in, instead of asking.", "Show")
+    decisions: str | None = option(None, "Decisions file to append to [default: beside the report].", "Show", metavar="FILE", parse=local_path)
+    by: str | None = option(None, "Who decides [default: your user name].", "Show", metavar="NAME")
+    data: str | None = option(None, DATA_HELP, "Show", metavar="PATH")
+
+    def check(self) -> None:
+        """Refuse invalid values.
+
+        Raises:
+            UsageError: naming the option, the value and what was expected.
+        """
+        check_choice(self.pick, PICKS, "--pick")
+        for flag, value, least in (("-n", self.n, 1), ("--seed", self.seed, 0)):
+            if not least <= value <= MAX_COUNT:
+                raise UsageError(f"{flag}: {str(value)[:40]} is out of range — expected {least} to {MAX_COUNT}")
+        if self.decisions is not None and not self.decisions.lower().endswith((".csv", ".jsonl", ".ndjson")):
+            raise UsageError(f"--decisions: {self.decisions} — expected a name ending in .csv or .jsonl, to append to")
+
+
+@dataclass(frozen=True)
+class UpdateOptions(Options):
+    """Options of `zcurate update`."""
+
+    decisions: str | None = option(None, "Decisions: CSV, JSON Lines, a list of `report --with-data` filled in.", "Update", metavar="FILE", parse=local_path)
+    output: str | None = option(None, "Report to write [default: the report itself].", "Update", "--output", "-o", metavar="FILE", parse=local_path)
+    undo: bool = option(False, "Restore the scan's own judgement.", "Update")
+
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises:
+            UsageError: neither or both of `--decisions` and `--undo`.
+        """
+        if (self.decisions is None) == (not self.undo):
+            raise UsageError("update: expected either --decisions FILE or --undo — decisions come from zcurate review, or from report --with-data filled in")
 
 
 @dataclass(frozen=True)

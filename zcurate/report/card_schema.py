@@ -143,6 +143,30 @@ class Bands(msgspec.Struct):
     z: Band | None = None
 
 
+class ScanJudgement(msgspec.Struct):
+    """What an update changed in the card, as the scan wrote it."""
+
+    thresholds: Thresholds
+    noise_rate: Interval
+    expected: Expected
+    classes: list[ClassEntry]
+    calibration: list[CalibrationEntry]
+    schema_version: int
+
+
+class AnswerFacts(msgspec.Struct):
+    """The answers that an update rests on."""
+
+    decisions: Count
+    used: Count
+    wrong: Count
+    lost: Count = 0
+    level: float = 0.0
+    slope: float = 1.0
+    clues: dict[str, float] = {}
+    surprise: float = 0.0
+
+
 class Versions(msgspec.Struct):
     """Of the packages that a scan's result depends on."""
 
@@ -222,6 +246,8 @@ class RunCard(msgspec.Struct):
     trust: float = 1.0
     row_arrays: dict[str, str] = {}
     picture_findings: dict[str, Count] = {}
+    scan_judgement: ScanJudgement | None = None
+    answers: AnswerFacts | None = None
 
     def __post_init__(self) -> None:
         if self.judged and self.thresholds.p_incorrect is None:

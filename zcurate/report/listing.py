@@ -17,7 +17,7 @@ from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, li
 from zcurate.report import locations
 from zcurate.report.recut import NEEDED, cut_of, with_cut
 from zcurate.report.report import Report
-from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS
+from zcurate.report.schema import COLUMN_DOCS, CURVE_COLUMNS, SCAN_PREFIX
 from zcurate.report.select import SELECTED_BY, select
 
 READ_WITH = ("label", "id", "group", "image", "root", "input_format", "task", "exclude", "kind", "missing", "keep_spelling", "encoding")
@@ -33,10 +33,15 @@ def column_filter(options: ReportOptions, ids: bool) -> Callable[[str], bool]:
     """
     needed = (*SELECTED_BY, *NEEDED) if cut_of(options).is_set else SELECTED_BY
     if options.columns is None:
-        return (lambda name: name in (*needed, "id", "path")) if ids else (lambda name: name not in CURVE_COLUMNS)
+        return (lambda name: name in (*needed, "id", "path")) if ids else is_shown
     wanted = {name.strip() for name in options.columns.split(",")}
     # The error message for an unknown column lists all columns, so all are read.
     return (lambda name: name in wanted or name in needed) if wanted <= COLUMN_DOCS.keys() and not options.with_data else (lambda name: True)
+
+
+def is_shown(name: str) -> bool:
+    """Return whether a column of the report is listed without `--columns`: neither one for `explain` alone nor the scan's judgement before an update."""
+    return name not in CURVE_COLUMNS and not name.startswith(SCAN_PREFIX)
 
 
 def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
@@ -53,11 +58,12 @@ def list_rows(report: Report, options: ReportOptions, ids: bool) -> pa.Table:
     """
     table = select(with_cut(report, cut_of(options)), options)
     if options.columns is None:
-        table = table.drop_columns([name for name in CURVE_COLUMNS if name in table.column_names])
+        table = table.select([name for name in table.column_names if is_shown(name)])
     if ids and "path" in table.column_names:
         table = table.set_column(table.column_names.index("path"), "path", pa.array(relative_paths(report, table), pa.binary()))
     if options.with_data:
-        table = join_data(table, reread_input(report, "--with-data", options.data, verbatim=True).table)
+        data = reread_input(report, "--with-data", options.data, verbatim=True)
+        table = join_data(table, data.table, data.roles.label)
     if options.columns is None:
         return table
     wanted = [name.strip() for name in options.columns.split(",") if name.strip()]
@@ -131,12 +137,21 @@ def root_for(report: Report, data: str | None) -> str | None:
     return root if named is not None and locations.is_below(root, named) else None
 
 
-def join_data(table: pa.Table, data: pa.Table) -> pa.Table:
-    """Append the input's columns, prefixed `data_` where the report has the same name, and an empty `decision` column."""
+def join_data(table: pa.Table, data: pa.Table, label: str) -> pa.Table:
+    """Append the input's columns, prefixed `data_` where the report has the same name, and what is missing for a decisions file: `decision` and `label`.
+
+    Args:
+        table: selected rows of a report.
+        data: the input's rows.
+        label: name of its column of labels; where that is `label`, it may be edited for a relabel.
+    """
     selected = data.take(table.column("row"))
     for name, column in zip(selected.column_names, selected.columns, strict=True):
         unique = name
-        while unique in table.column_names or unique == "decision":
+        while unique in table.column_names or unique == "decision" or (unique == "label" and label != "label"):
             unique = f"data_{unique}"
         table = table.append_column(unique, column)
-    return table.append_column("decision", pa.nulls(table.num_rows, pa.string()))
+    for name in ("decision", "label"):
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table

@@ -62,13 +62,20 @@ def with_threshold(report: Report, threshold: float) -> Report:
 
 
 def open_rows(report: Report, p: np.ndarray) -> np.ndarray:
-    """Return the p_incorrect of the rows without a decision.
+    """Return the p_incorrect of the rows that no decision has settled.
 
     Args:
         report: a scan's result.
         p: (N,) p_incorrect.
     """
-    return p if "decision" not in report.table.column_names else p[pc.is_null(report.table.column("decision")).to_numpy()]
+    return p[~settled(report.table)]
+
+
+def settled(table: pa.Table) -> np.ndarray:
+    """Mark the rows that a decision has settled: all but `unsure`, (N,) bool."""
+    if "decision" not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    return np.asarray(pc.is_in(table.column("decision"), value_set=pa.array(["keep", "relabel", "drop"])).to_numpy())
 
 
 def verdict_codes(table: pa.Table, cuts: tuple[float, float]) -> np.ndarray:
@@ -82,10 +89,8 @@ def verdict_codes(table: pa.Table, cuts: tuple[float, float]) -> np.ndarray:
     code = decide(p_incorrect, p_hard, p_outlier, cuts, ~is_among(table.column("verdict"), ("unlabelled",)))
     for word in ("skipped", "unjudged"):
         code[is_among(table.column("verdict"), (word,))] = VERDICTS.index(word)
-    if "decision" in table.column_names:
-        decided = pc.is_valid(table.column("decision")).to_numpy()
-        kept = is_among(table.column("verdict"), ("clean",))
-        code[decided] = np.where(kept[decided], VERDICTS.index("clean"), VERDICTS.index("incorrect"))
+    decided, kept = settled(table), is_among(table.column("verdict"), ("clean",))
+    code[decided] = np.where(kept[decided], VERDICTS.index("clean"), VERDICTS.index("incorrect"))
     return code
 
 

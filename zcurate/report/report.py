@@ -58,6 +58,28 @@ class Report:
         """Count the rows with p_incorrect above 0.5 whose verdict is not incorrect."""
         return int(pc.sum(pc.and_not(pc.greater(self.table.column("p_incorrect"), 0.5), pc.equal(self.table.column("verdict"), "incorrect"))).as_py() or 0)
 
+    def update(self, decisions: Any, output: str | None = None) -> Report:
+        """Recompute the judgement from people's decisions; see `zcurate update`.
+
+        Args:
+            decisions: path of a decisions file, or a list of dictionaries with its columns.
+            output: file to write the new report to; None to write nothing.
+
+        Returns:
+            The new report; this one stays as it is.
+
+        Raises:
+            InputError: the file cannot be read.
+            UsageError: a decision that is unknown, or finds no row or two.
+        """
+        from zcurate.report.decisions import decisions_of
+        from zcurate.report.update import update
+
+        changed = update(self, decisions_of(decisions), "update").report
+        if output is not None:
+            changed.save(output)
+        return changed
+
     def content(self) -> bytes:
         """Encode as the bytes of a Parquet file."""
         buffer = pa.BufferOutputStream()

@@ -16,6 +16,8 @@ PICTURES_ONLY = ("duplicate_group", "brightness", "sharpness", "information", "a
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "suspect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
 """Order in which verdicts are listed."""
+SCAN_PREFIX = "scan_"
+"""Prefix of the columns in which an updated report keeps the scan's own judgement."""
 CURVE_COLUMNS = ("loss_curve", "margin_curve", "z_curve", "clues", "top_classes", "top_probabilities")
 """List columns that only `explain` reads; `report` shows them only if `--columns` names them."""
 COLUMN_DOCS = {
@@ -33,6 +35,8 @@ COLUMN_DOCS = {
     "p_outlier": "probability that the input belongs to no class",
     "rank": "1 = most suspicious",
     "reasons": "codes of the clues that decided, strongest first; then what was found of a picture; of one that could not be read why not",
+    "decision": "what a person decided: keep, relabel, drop or unsure; null for none",
+    "decided": "the label that was decided",
     "telling": "the row's columns that speak most against its label, as column=value",
     "z_score": "mean signed z of the row's error while training on it (high = worse than its peers)",
     "z_max": "largest z of all training steps",

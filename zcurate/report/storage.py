@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +24,14 @@ from zcurate.data.parquet_sizes import group_bytes
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean
 from zcurate.plugins import READERS
+from zcurate.report import locations
 from zcurate.report.atomic import check_place, guard
 from zcurate.report.card_schema import read_card
 from zcurate.report.comparison import differences
-from zcurate.report.locations import recorded_path
 from zcurate.report.report import Report, ReportSummary
 from zcurate.report.schema import ENDING, METADATA_KEY, VERDICT_ORDER
 from zcurate.report.validation import check_schema, check_values
+from zcurate.runtime.safe_text import visible
 
 SUMMARY_COLUMNS, SUMMARY_ROWS = ("verdict", "p_incorrect", "z_score", "mask_frequency"), 1_000_000
 """Columns, and number of rows at most, that a summary samples from a report."""
@@ -56,6 +58,40 @@ def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
     if problem is not None:
         raise ReportError(f"{path}: {problem} — expected every part of one report — put it back, or scan again")
     return dataclasses.replace(join_parts([read_part(source, name, is_wanted) for name in source.files], source.files), path=path)
+
+
+def load_named(path: str | None) -> Report:
+    """Read the report that a command names, or the newest of the current folder, which is told on stderr.
+
+    Raises:
+        ReportError: as for `load`.
+    """
+    if path is None:
+        path = newest()
+        sys.stderr.write(f"{visible(path)}\n")
+    return load(path)
+
+
+def save_changed(report: Report, before: Report, output: str | None, protected: list[str]) -> str:
+    """Write a changed report and return its path.
+
+    Args:
+        report: the changed one.
+        before: as it was read.
+        output: file to write; None for where it was read.
+        protected: other files that must not be written over.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    path = output if output is not None else str(before.path)
+    if output is None and (os.path.isdir(path) or remote.is_remote(path)):
+        raise UsageError(f"{path}: is a folder of parts or an address — expected one file that can be replaced — name another with -o")
+    if not path.endswith((".parquet", ".pq")):
+        raise UsageError(f"{path}: a report is a Parquet file — expected a name ending in {ENDING} — name another with -o")
+    guard(path, [*locations.known_inputs(before, None), *protected])
+    report.save(path)
+    return path
 
 
 def load_summary(path: str) -> ReportSummary:
@@ -291,7 +327,7 @@ def check_same_scan(path: str, input_path: str, options: ScanOptions, data: Data
         previous_input = card["input"]["path"]
     except ReportError:
         raise UsageError(f"{path}: exists and is no report — {cure}") from None
-    if previous_input != recorded_path(input_path):
+    if previous_input != locations.recorded_path(input_path):
         raise UsageError(f"{path}: is a report of {previous_input} — {cure}")
     before, now = differences(card, options, data)
     if before:

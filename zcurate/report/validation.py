@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from zcurate.errors import ReportError
 from zcurate.report.card_schema import refusal
-from zcurate.report.schema import CURVE_COLUMNS, PICTURES_ONLY, REGRESSION_ONLY, VERDICT_ORDER
+from zcurate.report.schema import CURVE_COLUMNS, PICTURES_ONLY, REGRESSION_ONLY, SCAN_PREFIX, VERDICT_ORDER
 from zcurate.report.select import is_among
 
 Test = Callable[[pa.DataType], bool]
@@ -60,13 +60,23 @@ REQUIRED: dict[str, Test] = {
 OPTIONAL: dict[str, Test] = {
     **dict.fromkeys(("path", "fingerprint", "split"), is_text),
     "telling": is_texts,
+    "decision": is_text,
+    "decided": is_label,
+    **dict.fromkeys(("scan_p_incorrect", "scan_p_hard", "scan_p_outlier", "scan_p_suggested", "scan_rank"), is_number),
+    **dict.fromkeys(("scan_suggested", "scan_decided"), is_label),
+    "scan_verdict": is_verdict,
+    "scan_decision": is_text,
     "copies_other": is_number,
     **dict.fromkeys(CURVE_COLUMNS, is_numbers),
     "top_classes": is_texts,
     **dict.fromkeys((*REGRESSION_ONLY, *PICTURES_ONLY), is_number),
 }
 """Columns of some reports."""
-TOGETHER = ({"top_classes", "top_probabilities"}, {"loss_curve", "margin_curve", "z_curve"})
+SCANNED = {f"{SCAN_PREFIX}{name}" for name in ("verdict", "p_incorrect", "p_hard", "p_outlier", "suggested", "p_suggested", "rank")}
+"""Columns of the scan's own judgement in an updated report."""
+DECIDED_WORDS = ("keep", "relabel", "drop", "unsure")
+"""Values of the column `decision`."""
+TOGETHER = ({"top_classes", "top_probabilities"}, {"loss_curve", "margin_curve", "z_curve"}, {"decision", "decided"}, SCANNED)
 """Optional columns that are written together."""
 JUDGED = ("incorrect", "suspect", "hard", "outlier", "clean")
 """Verdicts of rows that have probabilities."""
@@ -98,7 +108,7 @@ def check_schema(schema: pa.Schema, card: dict[str, Any], path: str) -> None:
     for name, test in {**REQUIRED, **OPTIONAL}.items():
         if name in names and not test(schema.field(name).type):
             raise ReportError(refusal(path, f"column '{name}' is {str(schema.field(name).type)[:60]}", "the type that `zcurate scan` writes"))
-    for name in ("given", "suggested", "predicted"):
+    for name in ("given", "suggested", "predicted", *({"decided", "scan_suggested", "scan_decided"} & set(names))):
         if pa.types.is_floating(schema.field(name).type) != regression:
             raise ReportError(refusal(path, f"column '{name}' is {schema.field(name).type} though the task is {card['task']['kind']}", "one and the same task"))
 
@@ -127,6 +137,8 @@ def check_values(table: pa.Table, card: dict[str, Any], path: str) -> None:
             raise ReportError(refusal(path, f"ranks from {least} to {most}", f"1 to {card['input']['rows']}"))
     if "verdict" in names:
         check_verdicts(table, path)
+    if "decision" in names and not set(pc.unique(table.column("decision")).to_pylist()) <= {None, *DECIDED_WORDS}:
+        raise ReportError(refusal(path, "an unknown decision", f"one of {', '.join(DECIDED_WORDS)}"))
     if "clues" in names:
         check_lengths(table.column("clues"), len(card["clue_names"]), "clues", path)
     for name, other in (("top_classes", "top_probabilities"), ("loss_curve", "margin_curve"), ("loss_curve", "z_curve")):
