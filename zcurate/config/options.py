@@ -16,6 +16,7 @@ from zcurate.config.units import check_choice, local_path, match_choice, meant_s
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
+ACTIONS = ("drop", "relabel", "flag", "weight")
 PICKS = ("teach", "top", "hard", "random")
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
@@ -341,6 +342,47 @@ class UpdateOptions(Options):
         """
         if (self.decisions is None) == (not self.undo):
             raise UsageError("update: expected either --decisions FILE or --undo — decisions come from zcurate review, or from report --with-data filled in")
+
+
+@dataclass(frozen=True)
+class ApplyOptions(Options):
+    """Options of `zcurate apply`."""
+
+    output: str | None = option(None, "File (of pictures with --copy or --link: folder) to write.", "Output", "--output", "-o", metavar="OUT", parse=local_path)
+    action: str = option("flag", "What becomes of rows without a decision: drop, relabel, flag (add columns) or weight.", "Change", metavar="A", values=ACTIONS)
+    verdict: str | None = option(None, "Verdicts to act on, by comma [default: incorrect].", "Change", metavar="V,...", values=VERDICTS)
+    min_p: float | None = option(None, "Act only on rows with at least this p_incorrect.", "Change", metavar="P", parse=parse_fraction)
+    threshold: float | None = cut_option("threshold")
+    precision: float | None = cut_option("precision")
+    budget: int | None = cut_option("budget")
+    decisions: str | None = option(None, "Decisions of people, which come first [default: those in the report].", "Change", metavar="FILE", parse=local_path)
+    copy: bool = option(False, "Of a folder of pictures: copy them into a new folder, each below its class.", "Output")
+    link: bool = option(False, "The same with symbolic links.", "Output")
+    match: bool = option(False, "The input has changed since the scan: find the rows by their fingerprints.", "Change")
+    data: str | None = option(None, DATA_HELP, "Change", metavar="PATH")
+    dry_run: bool = option(False, "Print what would change, and write nothing.", "Output")
+    undo: str | None = option(None, "Take a change back, by its log.", "Output", metavar="LOG", parse=local_path)
+
+    def check(self) -> None:
+        """Refuse invalid values.
+
+        Raises:
+            UsageError: naming the option, the value and what was expected.
+        """
+        check_choice(self.action, ACTIONS, "--action")
+        check_cuts(self)
+        for word in self.verdicts():
+            check_choice(word, VERDICTS, "--verdict", VERDICT_ADVICE)
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise UsageError(f"--min-p: {self.min_p:g} is out of range — expected between 0 and 1 — try --min-p {meant_share(self.min_p, '0.9')}")
+        if self.copy and self.link:
+            raise UsageError("--copy and --link — expected one of them — leave one out")
+        if self.output is None and not self.dry_run and self.undo is None:
+            raise UsageError("apply: where to? — expected -o OUT, a file to write: the input itself is never changed — --dry-run shows what would be")
+
+    def verdicts(self) -> tuple[str, ...]:
+        """Return the verdicts to act on."""
+        return tuple(match_choice(word, VERDICTS) for word in (self.verdict or "incorrect").split(",") if word.strip())
 
 
 @dataclass(frozen=True)

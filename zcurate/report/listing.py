@@ -13,6 +13,7 @@ from zcurate.config.options import ReportOptions, ScanOptions
 from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing
+from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
 from zcurate.report import locations
 from zcurate.report.recut import NEEDED, cut_of, with_cut
@@ -89,13 +90,22 @@ def relative_paths(report: Report, table: pa.Table) -> list[bytes]:
 
 
 def reread_input(report: Report, location: str, data: str | None = None, verbatim: bool = False) -> Dataset:
-    """Read the input again as the scan read it, once its hash is known to be that of the scan.
+    """Read the input again as the scan read it, once its hash is known to be that of the scan; arguments and errors as for `read_again`."""
+    return read_again(report, location, data, verbatim)[0]
+
+
+def read_again(report: Report, location: str, data: str | None = None, verbatim: bool = False, same: bool = True) -> tuple[Dataset, Source]:
+    """Read the input again as the scan read it.
 
     Args:
         report: whose run card names the input, its digest and the options it was read with.
         location: what error messages begin with.
         data: `--data`: where the input lies; None for where the run card says, if that may be opened (see `locations.may_open`).
         verbatim: keep the values of delimited text as written.
+        same: refuse an input whose hash is not that of the scan.
+
+    Returns:
+        The input and its files.
 
     Raises:
         ReportError: the input may not be opened unasked, is missing, or has changed since the scan.
@@ -115,12 +125,12 @@ def reread_input(report: Report, location: str, data: str | None = None, verbati
         digest = source.origin().digest
     except (InputError, UsageError, OSError) as error:
         raise ReportError(f"{location}: {path} cannot be read again — {error}") from error
-    if digest != card["input"]["digest"]:
+    if same and digest != card["input"]["digest"]:
         raise ReportError(f"{location}: {path} has changed since the scan, or is another file — expected the same bytes — scan it again")
     dataset = readers.read(source, read_with)
-    if dataset.n_rows != card["input"]["rows"]:
+    if same and dataset.n_rows != card["input"]["rows"]:
         raise ReportError(f"{location}: {path} has {dataset.n_rows} rows — expected the report's {card['input']['rows']} — scan it again")
-    return dataset
+    return dataset, source
 
 
 def root_for(report: Report, data: str | None) -> str | None:

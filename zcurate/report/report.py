@@ -80,6 +80,29 @@ class Report:
             changed.save(output)
         return changed
 
+    def apply(self, output: str, decisions: Any = None, **settings: Any) -> str:
+        """Write a changed copy of the input; see `zcurate apply`.
+
+        Args:
+            output: file to write.
+            decisions: path of a decisions file, or a list of dictionaries; None for the decisions in the report.
+            **settings: options of `zcurate apply` by name: `action`, `verdict`, `min_p`, `threshold`, `data`, ...
+
+        Returns:
+            The path of the change log.
+
+        Raises:
+            ReportError: the input is missing, or not the one that was scanned.
+            UsageError: the output cannot be written, or a decision does not fit.
+        """
+        from zcurate.config.options import ApplyOptions
+        from zcurate.report.apply.apply import apply
+        from zcurate.report.decisions import decisions_of
+
+        options = ApplyOptions(output=output, **settings)
+        options.check()
+        return str(apply(self, options, None if decisions is None else decisions_of(decisions)).log)
+
     def content(self) -> bytes:
         """Encode as the bytes of a Parquet file."""
         buffer = pa.BufferOutputStream()

@@ -1,0 +1,398 @@
+"""Write a changed copy of the input of a report, in its own format, and a log by which the change is taken back. No torch."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import dataclasses
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from zcurate.config.options import ApplyOptions
+from zcurate.data.dataset import Dataset
+from zcurate.data.delimited.layout import detect_layout
+from zcurate.data.delimited.text import BOM, detect_encoding, head_length
+from zcurate.data.fingerprints import fingerprints
+from zcurate.data.source import Source, compression_of
+from zcurate.errors import InputError, ReportError, UsageError
+from zcurate.report.apply import columnar, json_rows, pictures
+from zcurate.report.apply.changes import Changes, changes_of, matched
+from zcurate.report.apply.delimited import rewritten, text_edits
+from zcurate.report.apply.edits import Edit, edited, inverse
+from zcurate.report.atomic import check_place, guard, whole_file
+from zcurate.report.decisions import Decision, Keys, find_rows
+from zcurate.report.listing import read_again
+from zcurate.report.recut import cut_of, with_cut
+from zcurate.report.report import Report
+
+LOG_ENDING, LOG_VERSION = ".changes.jsonl", 1
+"""Of the change log beside the output."""
+MARKED = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+"""Byte-order mark -> encoding in which it is the first character."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was, or would be, changed."""
+
+    changes: Changes
+    """Of the input's rows."""
+    output: str | None
+    """What was written; None for nothing."""
+    log: str | None
+    """The change log; None for none."""
+    warnings: tuple[str, ...] = ()
+    """What the person should know."""
+
+
+def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | None = None) -> Applied:
+    """Write a changed copy of a report's input.
+
+    Args:
+        report: a scan's result, with all columns.
+        options: of `zcurate apply`.
+        decisions: of people; None for those in the report.
+
+    Raises:
+        ReportError: the input is missing, or not the one that was scanned.
+        UsageError: the output cannot be written, or a decision does not fit.
+        InputError: the input cannot be changed.
+    """
+    found = None if decisions is None else find_rows(decisions, Keys.of(report), str(options.decisions or "decisions"))
+    warnings = [] if found is None else found.warnings(str(options.decisions or "decisions"))
+    changes = changes_of(with_cut(report, cut_of(options)), options, found)
+    data, source = read_again(report, "apply", options.data, verbatim=True, same=not options.match)
+    if options.match:
+        typed, _ = read_again(report, "apply", options.data, same=False)
+        changes, lost = matched(changes, prints_of(report), fingerprints(typed), typed.given.to_pylist())
+        if lost:
+            warnings.append(f"apply: {lost} rows that would change are not in the input any more, or twice — they are left as they are")
+    if changes.unsuggested:
+        warnings.append(f"apply: for {changes.unsuggested} rows no other label is suggested — they are left as they are — zcurate review decides them")
+    if options.dry_run or options.output is None:
+        return Applied(changes, None, None, tuple(warnings))
+    protected = [source.path, *source.files, str(report.path), *([options.decisions] if options.decisions else [])]
+    log = options.output.rstrip("/") + LOG_ENDING
+    for path in (options.output, log):
+        guard(path, [path for path in protected if path not in ("None", "-")])
+    edits = write_output(data, source, changes, options, warnings)
+    write_log(log, options, source, changes, edits)
+    return Applied(changes, options.output, log, tuple(warnings))
+
+
+def prints_of(report: Report) -> pa.ChunkedArray:
+    """Return the fingerprints of a report's rows.
+
+    Raises:
+        ReportError: it has none.
+    """
+    if "fingerprint" not in report.table.column_names:
+        raise ReportError("apply --match: the report has no fingerprints, as it was written by an older version — expected schema version 2 — scan again")
+    return report.table.column("fingerprint")
+
+
+def write_output(data: Dataset, source: Source, changes: Changes, options: ApplyOptions, warnings: list[str]) -> list[Edit] | None:
+    """Write the changed copy; return the edits of a text, None for other formats.
+
+    Args:
+        data: the input, read again.
+        source: its files.
+        changes: of its rows.
+        options: `output`, `copy`, `link`.
+        warnings: more are added.
+    """
+    output = str(options.output)
+    if data.paths is not None and source.format == "folder":
+        write_pictures(data, changes, options)
+        return None
+    if options.copy or options.link:
+        raise UsageError(f"--{'copy' if options.copy else 'link'}: the input is no folder of pictures — expected one — leave it out")
+    if source.format not in ("csv", "tsv", "jsonl", "parquet", "feather"):
+        raise UsageError(
+            f"apply: {source.format} files are not rewritten — expected a table or a folder of pictures — zcurate report --format csv lists what to change"
+        )
+    if len(source.files) > 1:
+        write_parts(source, data, changes, output, warnings)
+        return None
+    check_place(output)
+    name = source.files[0] if source.files else None
+    return write_file(source, name, data, changes, output, warnings)
+
+
+def write_pictures(data: Dataset, changes: Changes, options: ApplyOptions) -> None:
+    """Write a manifest, or a new tree, of a folder of pictures."""
+    assert data.paths is not None  # crack: narrows types only
+    output, paths = str(options.output), data.paths.to_pylist()
+    if options.copy or options.link:
+        pictures.write_tree(paths, str(data.root), changes, output, options.link)
+        return
+    if not output.lower().endswith((".csv", ".jsonl", ".ndjson")):
+        raise UsageError(f"{output}: expected a manifest ending in .csv or .jsonl — for a new folder of pictures add --copy or --link")
+    with whole_file(output) as temporary, open(temporary, "wb") as file:
+        file.write(pictures.manifest(paths, changes, output))
+
+
+def write_parts(source: Source, data: Dataset, changes: Changes, output: str, warnings: list[str]) -> None:
+    """Write a changed copy of each file of an input into a new folder, under its name."""
+    if os.path.lexists(output):
+        raise UsageError(f"{output}: exists — expected a folder that does not exist yet, for the {len(source.files)} files — name another with -o")
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in source.files])
+    temporary = f"{output.rstrip('/')}.part"
+    try:
+        for name, part, of_part in parts_of(source, data, changes):
+            target = os.path.join(temporary, os.path.relpath(os.path.abspath(name), root))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            write_file(source, name, part, of_part, target, warnings)
+        os.rename(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def parts_of(source: Source, data: Dataset, changes: Changes) -> Iterator[tuple[str, Dataset, Changes]]:
+    """Yield each file of an input with its rows and their changes."""
+    begin = 0
+    for name in source.files:
+        n_rows = rows_in(source, name, data.roles.label)
+        part = dataclasses.replace(data, table=data.table.slice(begin, n_rows), given=data.given.slice(begin, n_rows))
+        yield name, part, changes.of_rows(begin, begin + n_rows)
+        begin += n_rows
+
+
+def rows_in(source: Source, name: str, label: str) -> int:
+    """Count the rows of one file of an input."""
+    from zcurate.config.options import ScanOptions
+    from zcurate.data import readers
+
+    single = dataclasses.replace(source, path=name, files=(name,), base="", verbatim=True)
+    if source.format in ("parquet", "feather"):
+        return int(columnar.read_table(name, source.format).num_rows)
+    return readers.read(single, ScanOptions(label=label)).n_rows
+
+
+def write_file(source: Source, name: str | None, data: Dataset, changes: Changes, output: str, warnings: list[str]) -> list[Edit] | None:
+    """Write the changed copy of one file; return the edits of a text."""
+    label = data.roles.label
+    is_same_format = same_format(output, name or source.path, source.format)
+    if not is_same_format and output.lower().endswith((".parquet", ".pq")):
+        write_arrow(columnar.change_table(data.table, label, changes, output), output, "parquet", None)
+        return None
+    if not is_same_format:
+        raise UsageError(f"{output}: is not named as {source.format} — expected the format of the input, {source.format}, or .parquet")
+    if source.format in ("parquet", "feather"):
+        path = str(name)
+        write_arrow(columnar.change_table(columnar.read_table(path, source.format), label, changes, path), output, source.format, path)
+        return None
+    content = source.read(name)
+    text = WorkingText.of(content, source, name or source.path)
+    try:
+        edits = edits_of(text.content, source, data, changes, name or source.path)
+        new = text.back(edited(text.content, edits))
+    except InputError as error:
+        if source.format == "jsonl":
+            raise
+        warnings.append(f"{error} — the text is written anew: quotes, line ends and what stood around the table may differ")
+        edits, new = None, rewritten(data.table, label, changes, "\t" if source.format == "tsv" else ",")
+    with whole_file(output) as temporary, open(temporary, "wb") as file:
+        file.write(compressed(new, output))
+    return None if edits is None else inverse(text.content, edits)
+
+
+def edits_of(content: bytes, source: Source, data: Dataset, changes: Changes, location: str) -> list[Edit]:
+    """List the edits of one text file.
+
+    Raises:
+        InputError: it cannot be changed byte by byte.
+    """
+    label = data.roles.label
+    if source.format == "jsonl":
+        text = content.decode("utf-8", "surrogateescape")
+        found = json_rows.json_edits(text, label, changes, location)
+        return bytes_of(text, found)
+    roles = data.roles
+    layout = detect_layout(content[: head_length(content)], source.format, location, (label, roles.id, roles.group))
+    if label not in layout.names:
+        raise InputError(f"{location}: the label is not a column of the file itself")
+    as_read = data.table.column(label).to_pylist()
+    return text_edits(content, layout, label, dataclasses.replace(changes, given=as_read), location)
+
+
+def bytes_of(text: str, edits: list[tuple[int, int, str]]) -> list[Edit]:
+    """Turn edits of characters into edits of the bytes of UTF-8."""
+    out, character, byte = list[Edit](), 0, 0
+
+    def at(place: int) -> int:
+        nonlocal character, byte
+        byte += len(text[character:place].encode("utf-8", "surrogateescape"))
+        character = place
+        return byte
+
+    for begin, end, new in edits:
+        first = at(begin)
+        out.append((first, at(end), new.encode("utf-8", "surrogateescape")))
+    return out
+
+
+@dataclass(frozen=True)
+class WorkingText:
+    """A text as UTF-8, and the way back to its own encoding."""
+
+    content: bytes
+    """UTF-8, without a byte-order mark."""
+    back: Callable[[bytes], bytes]
+    """Returns such a text in the encoding of the file, with its byte-order mark."""
+
+    @staticmethod
+    def of(content: bytes, source: Source, location: str) -> WorkingText:
+        """Decode the content of a file."""
+        marked = next((name for mark, name in MARKED.items() if content.startswith(mark)), None)
+        encoding = marked or source.encoding or ("utf-8" if source.format == "jsonl" else detect_encoding(content, location)[0])
+        if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+            mark = BOM if content.startswith(BOM) else b""
+            return WorkingText(content.removeprefix(BOM), lambda text: mark + text)
+        text = content.decode(encoding, "surrogateescape")
+        start = "\ufeff" if text.startswith("\ufeff") else ""
+        if text.encode(encoding, "surrogateescape") != content:
+            raise InputError(f"{location}: {encoding} does not give back the same bytes — expected text that does — try -o with .parquet")
+
+        def back(changed: bytes) -> bytes:
+            return (start + changed.decode("utf-8", "surrogateescape")).encode(encoding, "surrogateescape")
+
+        return WorkingText(text.removeprefix(start).encode("utf-8", "surrogateescape"), back)
+
+
+def same_format(output: str, name: str, kind: str) -> bool:
+    """Tell whether a file name has an ending of the input's format, but for its compression."""
+    from zcurate.data import discovery
+
+    return discovery.format_of(output) == kind or os.path.splitext(output)[1].lower() == os.path.splitext(name)[1].lower()
+
+
+def write_arrow(table: pa.Table, output: str, kind: str, original: str | None) -> None:
+    """Write an Arrow table in a format, atomically."""
+    import pyarrow.parquet as pq
+
+    with whole_file(output) as temporary:
+        if original is None:
+            pq.write_table(table, temporary)
+        else:
+            columnar.write_table(table, temporary, kind, original)
+
+
+def compressed(content: bytes, name: str) -> bytes:
+    """Compress bytes as the name of their file says."""
+    kind = compression_of(name)
+    if kind is None:
+        return content
+    return gzip.compress(content, mtime=0) if kind == "gzip" else pa.Codec(kind).compress(content, asbytes=True)
+
+
+def write_log(path: str, options: ApplyOptions, source: Source, changes: Changes, edits: list[Edit] | None) -> None:
+    """Write the change log: a line on the whole, a line for each changed row, and of a text the edits that take it back."""
+    output = str(options.output)
+    head: dict[str, Any] = {"zcurate_changes": LOG_VERSION, "input": os.path.abspath(source.path) if source.path != "-" else "-", "output": output}
+    digests = {"input_digest": source.origin().digest, "output_digest": digest_of(output)}
+    head |= {**digests, "action": options.action, "dropped": int(changes.drop.sum()), "relabeled": len(changes.label), "added": list(changes.added)}
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(json.dumps({**head, "edits": None if edits is None else len(edits)}, ensure_ascii=False) + "\n")
+        for entry in changes.entries():
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        for begin, end, old in edits or ():
+            file.write(json.dumps({"begin": begin, "end": end, "old": base64.b64encode(old).decode()}) + "\n")
+
+
+def digest_of(path: str) -> str:
+    """Hash a file; of a folder only its name is known."""
+    if os.path.isdir(path):
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def undo(log: str, output: str | None) -> str:
+    """Take a change back: write the file as it was before.
+
+    Args:
+        log: the change log.
+        output: file to write; None for the changed copy itself.
+
+    Returns:
+        The path of the restored file.
+
+    Raises:
+        InputError: no change log, or the changed copy is gone or was changed since.
+        UsageError: it cannot be taken back.
+    """
+    head, edits = read_log(log)
+    changed = head["output"] if os.path.exists(head["output"]) else os.path.join(os.path.dirname(log), os.path.basename(head["output"]))
+    if not os.path.exists(changed):
+        raise InputError(f"{head['output']}: no such file — expected the copy that {log} is about — put it back")
+    if os.path.isdir(changed):
+        raise UsageError(f"{changed}: is a folder of copies — nothing is to be taken back: the input was never changed — delete the folder")
+    if digest_of(changed) != head["output_digest"]:
+        raise InputError(f"{changed}: has changed since it was written — expected the same bytes, to take the change back — the input is {head['input']}")
+    target = output or changed
+    if edits is None:
+        if not os.path.isfile(head["input"]) or digest_of(head["input"]) != head["input_digest"]:
+            raise UsageError(f"{changed}: is restored from its input, {head['input']}, which is gone or has changed — expected it as it was")
+        with open(head["input"], "rb") as file:
+            content = file.read()
+    else:
+        content = restored(changed, edits)
+    with whole_file(target) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+    return target
+
+
+def restored(changed: str, edits: list[Edit]) -> bytes:
+    """Return the content of a text before its edits."""
+    from zcurate.config.options import ScanOptions
+    from zcurate.data import discovery
+
+    source = discovery.source_of(changed, ScanOptions())
+    text = WorkingText.of(source.read(), source, changed)
+    return compressed(text.back(edited(text.content, edits)), changed)
+
+
+def read_log(path: str) -> tuple[dict[str, Any], list[Edit] | None]:
+    """Read a change log: its head, and the edits that take the change back.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            head = json.loads(file.readline())
+            if head["zcurate_changes"] != LOG_VERSION:
+                raise InputError(f"{path}: change log of version {head['zcurate_changes']} — expected {LOG_VERSION} — update zcurate")
+            lines = [json.loads(line) for line in file]
+        if head["edits"] is None:
+            return head, None
+        return head, [(int(one["begin"]), int(one["end"]), base64.b64decode(one["old"])) for one in lines if "begin" in one]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}) — expected the change log of zcurate apply") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no change log — expected one that zcurate apply wrote, ending in {LOG_ENDING}") from error
+
+
+def describe(applied: Applied) -> list[str]:
+    """Say in words what was changed, with the first rows."""
+    changes = applied.changes
+    n_drop, n_label = int(changes.drop.sum()), len(changes.label)
+    verb = "would be" if applied.output is None else "were"
+    lines = [
+        f"{n_drop} of {changes.n_rows} rows {verb} dropped, {n_label} relabeled" + (f", columns added: {', '.join(changes.added)}" if changes.added else "")
+    ]
+    for entry in changes.entries()[:10] if applied.output is None else ():
+        what = "drop" if entry["action"] == "drop" else f"{entry['old']} → {entry['new']}"
+        lines.append(f"  row {entry['row']}: {what} ({entry['why']})")
+    if applied.output is None and n_drop + n_label > 10:
+        lines.append(f"  ... and {n_drop + n_label - 10} more")
+    return lines
