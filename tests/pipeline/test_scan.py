@@ -54,7 +54,7 @@ def test_every_column_has_its_type(scanned):
     types = {field.name: field.type for field in report.table.schema}
     for name, kind in KINDS.items():
         assert types[name] == kind, name
-    assert set(types) == set(KINDS) | {"id", "telling"}
+    assert set(types) == set(KINDS) | {"id", "telling", "fingerprint"}
     assert set(types) <= set(schema.COLUMN_DOCS)
 
 

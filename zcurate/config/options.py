@@ -17,6 +17,7 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
 ACTIONS = ("drop", "relabel", "flag", "weight")
+EXPORTS = ("label-studio", "argilla", "fiftyone", "hf", "weights")
 PICKS = ("teach", "top", "hard", "random")
 TASKS = ("auto", "binary", "multiclass", "regression")
 DEVICES = ("auto", "cpu", "cuda")
@@ -209,6 +210,7 @@ class ScanOptions(Options):
     probabilities: str | None = option(
         None, "Out-of-sample class probabilities of your own model: FILE.npy, FILE.parquet, or a column (or glob).", "Model", metavar="P"
     )
+    decisions: str | None = option(None, "Decisions of people: their labels are used and trusted.", "Input", metavar="FILE", parse=local_path)
     download: bool = option(False, "Let --features download a network's weights.", "Model")
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
@@ -383,6 +385,54 @@ class ApplyOptions(Options):
     def verdicts(self) -> tuple[str, ...]:
         """Return the verdicts to act on."""
         return tuple(match_choice(word, VERDICTS) for word in (self.verdict or "incorrect").split(",") if word.strip())
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """Options of `zcurate export`."""
+
+    to: str | None = option(None, "label-studio, argilla, fiftyone, hf or weights.", "Output", metavar="TOOL", values=EXPORTS)
+    output: str | None = option(None, "Folder to make; for weights a file (.npy, .parquet, .txt).", "Output", "--output", "-o", metavar="OUT", parse=local_path)
+    verdict: str | None = option(None, "Verdicts to export, by comma [default: incorrect,suspect; hf: all].", "Select", metavar="V,...", values=VERDICTS)
+    top: int | None = option(None, "The N most suspicious rows.", "Select", metavar="N", parse=parse_count)
+    threshold: float | None = cut_option("threshold")
+    precision: float | None = cut_option("precision")
+    budget: int | None = cut_option("budget")
+    data: str | None = option(None, DATA_HELP, "Select", metavar="PATH")
+
+    def check(self) -> None:
+        """Refuse invalid values.
+
+        Raises:
+            UsageError: naming the option, the value and what was expected.
+        """
+        if self.to is None:
+            raise UsageError(f"export: for which tool? — expected --to {', '.join(EXPORTS)}")
+        check_choice(self.to, EXPORTS, "--to")
+        if self.output is None:
+            raise UsageError(f"export: where to? — expected -o OUT, a {'file' if self.to == 'weights' else 'folder that does not exist yet'}")
+        check_cuts(self)
+        for word in (self.verdict or "").split(","):
+            if word.strip():
+                check_choice(match_choice(word, VERDICTS), VERDICTS, "--verdict", VERDICT_ADVICE)
+        if self.top is not None and self.top < 1:
+            raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
+
+
+@dataclass(frozen=True)
+class DecisionsOptions(Options):
+    """Options of `zcurate decisions`."""
+
+    output: str | None = option(None, "Decisions file to write [default: stdout, as CSV].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
+
+    def check(self) -> None:
+        """Refuse an output whose name does not tell its format.
+
+        Raises:
+            UsageError: it is neither CSV nor JSON Lines.
+        """
+        if self.output is not None and not self.output.lower().endswith((".csv", ".jsonl", ".ndjson")):
+            raise UsageError(f"{self.output}: expected a name ending in .csv or .jsonl")
 
 
 @dataclass(frozen=True)

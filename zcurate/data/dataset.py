@@ -218,8 +218,10 @@ class Dataset:
     """(N, V) float32 features of pictures that the user brought; None where there are none."""
     probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
     """(N, C) float32 class probabilities of another model that the user brought; None where there are none."""
+    trusted: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """(N,) bool, rows whose label a person has decided on; None where there are none."""
     row_arrays: dict[str, str] = field(default_factory=dict)
-    """`features`, `probabilities` -> hash of what the user brought; `columns` -> how columns of probabilities were matched to classes."""
+    """`features`, `probabilities`, `decisions` -> hash of what the user brought; `columns` -> how columns of probabilities were matched to classes."""
     findings: PictureFindings | None = field(default=None, repr=False, compare=False)
     """What was found of the pictures besides their labels; None before they are encoded, and for tables."""
     originals: Originals | None = field(default=None, repr=False, compare=False)

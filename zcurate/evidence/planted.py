@@ -25,3 +25,11 @@ class Planted:
     def none() -> Planted:
         """Return an empty set of planted errors."""
         return Planted(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, "U8"))
+
+    def of(self, selected: np.ndarray) -> Planted:
+        """Return some of the errors.
+
+        Args:
+            selected: (P,) bool.
+        """
+        return self if selected.all() else Planted(self.row[selected], self.label[selected], self.kind[selected])

@@ -95,16 +95,18 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         WorkerDone: this worker rank is no longer needed.
     """
     from zcurate.data.table import ResidentTable
+    from zcurate.pipeline.decided import with_decisions
     from zcurate.pipeline.gathered import take_probabilities
     from zcurate.report.writer import ScanResult
     from zcurate.training.auxiliary import tree_worker
 
     plan = make_plan(options, table.sample, run.store.resident)
+    trained, decisions = with_decisions(table, options, run)
     run = dataclasses.replace(run, features_file=features_file(options))
     # The worker process loads its libraries while torch is loaded here.
     with tree_worker.TreeWorker(plan.spec.ensemble) as trees:
         run = start_torch(table, options, plan, run)
-        found = learn(table, options, plan, run, trees) if plan.spec.is_trained else take_probabilities(table.sample)
+        found = learn(trained, options, plan, run, trees) if plan.spec.is_trained else take_probabilities(trained.sample)
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
@@ -117,7 +119,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         card |= {"print": found.fingerprint} if found.fingerprint is not None and run.store.resident else {}
     if found.findings is not None and isinstance(table, ResidentTable):
         table = ResidentTable(dataclasses.replace(table.sample, findings=found.findings))
-    return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan), run, found.checkpoint
+    return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan, decisions), run, found.checkpoint
 
 
 def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, run: RunContext, trees: TreeWorker) -> Gathered:
@@ -135,7 +137,7 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     from zcurate.pipeline.gathered import Gathered, find_in_pictures
 
     run.stage("encoding")
-    rows = encode(table, plan.spec, run)
+    rows = trusting(encode(table, plan.spec, run), table.sample.trusted)
     if not run.store.resident:
         memory.trim()
     run.stage("training")
@@ -148,19 +150,31 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     n_copies = 0 if rows.copies is None else rows.copies.n
     is_worth_saying = rows.copies is not None and n_copies >= MIN_COPIES * table.sample.n_rows
     return Gathered(
-        rows.row,
-        evidence,
-        columns,
-        auxiliary,
-        rows.target,
-        n_copies,
-        str(rows.dtype).removeprefix("torch."),
-        cut_short,
-        checkpoint,
-        scan_fingerprint,
-        find_in_pictures(table.sample, rows),
-        (rows.copies.text(),) if rows.copies is not None and is_worth_saying else (),
+        row=rows.row,
+        evidence=evidence,
+        columns=columns,
+        auxiliary=auxiliary,
+        target=rows.target,
+        n_copies=n_copies,
+        dtype=str(rows.dtype).removeprefix("torch."),
+        cut_short=cut_short,
+        checkpoint=checkpoint,
+        fingerprint=scan_fingerprint,
+        findings=find_in_pictures(table.sample, rows),
+        warnings=(rows.copies.text(),) if rows.copies is not None and is_worth_saying else (),
     )
+
+
+def trusting(rows: EncodedRows, trusted: np.ndarray | None) -> EncodedRows:
+    """Mark the encoded rows that a person has decided on.
+
+    Args:
+        rows: encoded.
+        trusted: (N,) bool of the input's rows; None for none.
+    """
+    import torch
+
+    return rows if trusted is None else dataclasses.replace(rows, trusted=torch.from_numpy(trusted[rows.row]).to(rows.device))
 
 
 def features_file(options: ScanOptions) -> str | None:
@@ -341,7 +355,8 @@ def save_report(result: ScanResult, options: ScanOptions, output: OutputFile | N
     """
     if len(result.evidence.y) >= LARGE_ROWS or not run.store.resident:
         memory.trim()
-    is_chunked = not run.store.resident or (result.is_aligned and result.data.n_rows >= run.store.sizes.min_chunked_rows)
+    is_large = result.is_aligned and result.data.n_rows >= run.store.sizes.min_chunked_rows
+    is_chunked = not run.store.resident or (is_large and result.decisions is None)
     if not is_chunked or (options.output is None and run.store.resident):
         if options.output is not None:
             result.report.save(options.output, output)

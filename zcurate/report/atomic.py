@@ -139,6 +139,36 @@ def whole_file(path: str, claim: OutputFile | None = None) -> Iterator[str]:
         yield temporary
 
 
+@contextmanager
+def new_folder(path: str) -> Iterator[str]:
+    """Yield a temporary folder to fill, and move it to `path` at the end; whatever goes wrong, nothing is left.
+
+    Args:
+        path: of the folder, which does not exist yet.
+
+    Raises:
+        UsageError: it exists, or cannot be written.
+    """
+    if remote.is_remote(path):
+        raise UsageError(f"{path}: an address — expected a folder on this machine — name another with -o")
+    path = path.rstrip(os.sep)
+    parent = os.path.dirname(os.path.abspath(path))
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: exists — expected a folder that does not exist yet — name another with -o")
+    if not os.path.isdir(parent):
+        raise UsageError(f"{path}: no folder {parent} — expected an existing folder — create it or name another with -o")
+    temporary = tempfile.mkdtemp(prefix=".zcurate-", dir=parent)
+    folder = os.path.join(temporary, os.path.basename(path))
+    try:
+        os.mkdir(folder)
+        yield folder
+        os.rename(folder, path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({reason(error)}) — expected room in a folder that you may write to — name another with -o") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def guard(path: str, protected: list[str]) -> None:
     """Refuse to write over a file that must not change.
 

@@ -9,7 +9,8 @@ from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Dataset
 
 FREE = (
-    "output", "force", "device", "time_limit", "resume", "threshold", "precision", "budget", "memory", "estimate", "max_bad", "json", "quiet", "verbose",
+    "output", "force", "device", "time_limit", "resume", "threshold", "precision", "budget", "decisions", "memory", "estimate", "max_bad", "json",
+    "quiet", "verbose",
 )  # fmt: skip
 """Options that may differ between a report and the scan that replaces it."""
 INFERRED = ("label", "task", "input_format")

@@ -342,7 +342,7 @@ def row_of(one: Decision, keys: Keys, indexes: tuple[dict[str, list[int]] | None
     if one.row >= keys.n_rows:
         raise UsageError(f"{one.place}: row {one.row} — expected 0 to {keys.n_rows - 1} — is it a decision about another data set?")
     given = column_texts(keys.given.slice(one.row, 1))[0]
-    if one.given is not None and one.given != given:
+    if one.given is not None and one.given != given and (keys.classes or number_of(one.given) != number_of(given)):
         raise UsageError(f"{one.place}: row {one.row} was labelled '{one.given[:40]}' — found '{given[:40]}' — is it a decision about another data set?")
     return one.row
 

@@ -21,7 +21,7 @@ from zcurate.errors import ReportError
 from zcurate.judge.teaching import CONTRADICTION, Answers, Taught, teach
 from zcurate.judge.thresholds import Cut, cut_at, review_cut
 from zcurate.report.decisions import Decision, FoundDecisions, Keys, find_rows
-from zcurate.report.recut import open_rows, with_threshold
+from zcurate.report.recut import open_rows, settled, with_threshold
 from zcurate.report.report import Report
 from zcurate.report.schema import COLUMN_DOCS, SCHEMA_VERSION
 from zcurate.report.select import floats, is_among
@@ -77,6 +77,21 @@ def update(report: Report, decisions: Sequence[Decision], location: str = "updat
     return Updated(with_cuts(changed), found, taught, tuple(warnings))
 
 
+def settle(report: Report, found: FoundDecisions) -> Report:
+    """Let the decisions that a scan was given stand in its report.
+
+    Args:
+        report: as judged, with the decided labels in place of the given ones.
+        found: the decisions and their rows.
+    """
+    card = {**report.card, "decided": {"rows": len(found.row), "lost": len(found.lost)}}
+    report = dataclasses.replace(report, card=card)
+    if not card["judged"]:
+        return dataclasses.replace(report, table=with_decisions(report.table, found))
+    p = floats(report.table.column("p_incorrect")).astype(np.float32)
+    return with_cuts(with_judgement(report, found, p))
+
+
 def undo(report: Report) -> Report:
     """Restore the scan's own judgement.
 
@@ -99,7 +114,7 @@ def undo(report: Report) -> Report:
 def taught_by(report: Report, found: FoundDecisions) -> Taught | None:
     """Fit the judgement to the answers; None where all are unsure, or about rows that are not judged."""
     p = floats(report.table.column("p_incorrect"))
-    judged = np.flatnonzero(~np.isnan(p))
+    judged = judged_rows(report)
     position = np.full(len(p), -1)
     position[judged] = np.arange(len(judged))
     wrong = wrong_labels(report, found)
@@ -151,8 +166,13 @@ def scattered(report: Report, taught: Taught | None) -> np.ndarray:
     """Return p_incorrect of all rows after the answers, (N,) float32, NaN where not judged; the scan's own where nothing was learned."""
     p = floats(report.table.column("p_incorrect")).astype(np.float32)
     if taught is not None:
-        p[~np.isnan(p)] = taught.p
+        p[judged_rows(report)] = taught.p
     return p
+
+
+def judged_rows(report: Report) -> np.ndarray:
+    """Return the rows that the scan judged and that no decision had settled then, (n,) int64."""
+    return np.flatnonzero(~np.isnan(floats(report.table.column("p_incorrect"))) & ~settled(report.table))
 
 
 def with_kept(report: Report) -> Report:
@@ -180,16 +200,16 @@ def with_judgement(report: Report, found: FoundDecisions, p: np.ndarray) -> Repo
     p = np.where(changed, np.minimum(p, 1 - p_outlier), p).astype(np.float32)
     room = np.maximum(1 - before - p_outlier, 1e-6)
     hard = np.where(changed, p_hard * np.maximum(1 - p - p_outlier, 0) / room * (1 - 1e-6), p_hard).astype(np.float32)
-    judged = decided[~np.isnan(before[decided])]
-    p[judged] = wrong[~np.isnan(before[decided])]
-    hard[judged] = p_outlier[judged] = 0.0
+    # A row that a scan was told to drop was trained on without a label.
+    known = ~(pc.is_null(table.column("given")).to_numpy() | is_among(table.column("verdict"), ("skipped", "unjudged")))[decided]
+    decided, wrong = decided[known], wrong[known]
+    p[decided], hard[decided], p_outlier[decided] = wrong, 0.0, 0.0
     suggested, p_suggested = suggestions(report, before, p)
     for name, values in (("p_incorrect", p), ("p_hard", hard), ("p_outlier", p_outlier)):
         table = put(table, name, floats_column(values))
     table = with_decisions(put(put(table, "suggested", suggested), "p_suggested", p_suggested), found)
     verdict = np.array(table.column("verdict").to_pylist(), object)
-    labelled = ~is_among(table.column("verdict"), ("skipped",))[decided]
-    verdict[decided[labelled]] = np.where(wrong[labelled] == 1, "incorrect", "clean")
+    verdict[decided] = np.where(wrong == 1, "incorrect", "clean")
     codes = pa.array([VERDICTS.index(word) for word in verdict], pa.int32())
     table = put(table, "verdict", pa.DictionaryArray.from_arrays(codes, pa.array(VERDICTS)))
     return dataclasses.replace(report, table=put(table, "rank", new_ranks(table, p + p_outlier)))
@@ -229,7 +249,7 @@ def new_ranks(table: pa.Table, score: np.ndarray) -> pa.Array:
         table: of the report.
         score: (N,) p_incorrect + p_outlier.
     """
-    ranked = np.flatnonzero(table.column("rank").is_valid().to_numpy())
+    ranked = np.flatnonzero(table.column("rank").is_valid().to_numpy() | ~np.isnan(score))
     score, z = np.nan_to_num(score[ranked], nan=-1.0), np.nan_to_num(floats(table.column("z_score"))[ranked], nan=-np.inf)
     out = np.zeros(table.num_rows, np.int64)
     out[ranked[np.lexsort((ranked, -z, -score))]] = np.arange(1, len(ranked) + 1)
@@ -329,7 +349,9 @@ def described(report: Report, found: FoundDecisions, taught: Taught | None) -> d
         return {"answers": answers, "schema_version": SCHEMA_VERSION}
     weights = {name: round(weight, 3) for name, weight in taught.weights.items()}
     answers |= {"level": round(taught.level, 4), "slope": round(taught.slope, 4), "clues": weights, "surprise": round(taught.surprise, 2)}
-    rate = dict(zip(("estimate", "low", "high"), map(float, taught.rate), strict=True))
+    p = floats(report.table.column("p_incorrect"))
+    n, n_open, n_wrong = (~np.isnan(p)).sum(), len(judged_rows(report)), int((p[settled(report.table)] == 1).sum())
+    rate = {name: float((share * n_open + n_wrong) / n) for name, share in zip(("estimate", "low", "high"), taught.rate, strict=True)}
     return {"answers": answers, "noise_rate": rate, "schema_version": SCHEMA_VERSION}
 
 

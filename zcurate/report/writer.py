@@ -25,9 +25,11 @@ from zcurate.judge.blocks import Judged, evidence_of_rows, gather, slice_evidenc
 from zcurate.judge.thresholds import predicted_labels
 from zcurate.report.attribution import PROFILE_ROWS, ColumnProfiles
 from zcurate.report.build import ReportRows, build_report
+from zcurate.report.decisions import FoundDecisions
 from zcurate.report.ranks import rank_across, rank_by_bins, rank_rows, scatter_windows
 from zcurate.report.report import Report
 from zcurate.report.schema import METADATA_KEY, parquet_options
+from zcurate.report.update import settle
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.threads import prefetch
 
@@ -52,6 +54,8 @@ class ScanResult:
     """Regression's scale of targets."""
     plan: Plan
     """What was trained."""
+    decisions: FoundDecisions | None = None
+    """Of people, and their rows; None for none."""
 
     @property
     def data(self) -> Dataset:
@@ -66,7 +70,8 @@ class ScanResult:
     @cached_property
     def report(self) -> Report:
         """The report of a resident table, built as a whole."""
-        return Report(next(resident_chunks(self, None)), self.card)
+        report = Report(next(resident_chunks(self, None)), self.card)
+        return report if self.decisions is None else settle(report, self.decisions)
 
 
 def report_chunks(result: ScanResult, run: RunContext) -> Iterator[tuple[AssignedSplit | None, pa.Table]]:

@@ -192,7 +192,7 @@ class MemberGroup:
             with self.precision():
                 output = self.model(inputs).float()
         weight = None if full else batch.weight
-        scored, updated = score(output, y, weight, self.running_statistics, spec.z, threshold, batch.unmasked, self.trainer.processes)
+        scored, updated = score(output, y, weight, self.running_statistics, spec.z, threshold, self.unmasked(batch), self.trainer.processes)
         if spec.z.z_stats == "epoch":
             copy_into(self.epoch_statistics, accumulate(self.epoch_statistics, updated))
         else:
@@ -206,6 +206,13 @@ class MemberGroup:
         self.trainer.processes.reduce_gradients(self.optimizer.parameters)
         self.optimizer.step(rate)
         return scored
+
+    def unmasked(self, batch: Visits) -> Tensor | None:
+        """(K, B) bool: visits that are kept whatever their z, those of rows that a person has decided on among them; None for none."""
+        trusted = self.trainer.encoded.trusted
+        if trusted is None:
+            return batch.unmasked
+        return trusted[batch.ids] if batch.unmasked is None else batch.unmasked | trusted[batch.ids]
 
     def can_be_graphed(self) -> bool:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""

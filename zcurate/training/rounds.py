@@ -277,6 +277,8 @@ def train(
         y = encoded.zeros(encoded.n_rows, dtype=torch.float64).copy_(encoded.y).cpu().numpy()
     leading = slice(None if store.resident else LEADING_ROWS)
     free = encoded.labelled(leading).cpu().numpy().copy()
+    trusted = np.zeros(len(y), bool) if encoded.trusted is None else encoded.trusted.cpu().numpy()
+    free &= ~trusted[leading]
     trainer = Trainer(encoded, plan, build, run, observer, checkpoint, start_background)
     rounds: list[Round] = []
     for at in range(spec.rounds):
@@ -287,10 +289,12 @@ def train(
             fold = store.zeros((encoded.n_rows,), np.uint8)
             streamed(encoded.fold_key, y, spec.folds, run.seed + at, fold, encoded.copies is not None)
         planted = plant_round(encoded, y, np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
+        planted = planted.of(~trusted[planted.row])
         free[planted.row[planted.row < len(free)]] = False
         training_labels = store.copy(y)
         training_labels[planted.row] = planted.label
-        trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, planted) if rounds and not encoded.regression else None
+        kept = np.append(planted.row, np.flatnonzero(trusted))
+        trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, kept) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.load_round(at)
         rounds.append(trainer.train_round(at, fold, training_labels, planted) if done is None else done)
         if checkpoint is not None and done is None:
@@ -301,14 +305,14 @@ def train(
     return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.budget.cut
 
 
-def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, planted: Planted) -> np.ndarray | None:
-    """Select the rows that the rounds so far hold for wrong, except those planted in the coming round.
+def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray | None:
+    """Select the rows that the rounds so far hold for wrong, except those that must stay.
 
     Args:
         rounds: so far.
         y: (N,) int64 given classes.
         threshold: on the probability of being wrong; 1 selects none.
-        planted: of the coming round.
+        kept: (M,) int64 rows that must stay: planted in the coming round, or decided on by a person.
 
     Returns:
         (N,) bool; None where none may be selected.
@@ -317,5 +321,5 @@ def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, plan
         return None
     heldout = mean_heldout([one.heldout for one in rounds], y)
     out = np.nan_to_num(noise_model.p_incorrect_under(heldout, y, noise_model.estimate_noise(heldout, y))[0]) > threshold
-    out[planted.row] = False
+    out[kept] = False
     return out

@@ -105,7 +105,10 @@ def test_a_picture_is_no_data(run, here):
         (["scan", "t.csv", "u.csv"], "expected one input, not 2 — name their folder, or put the pattern in quotes: zcurate scan '*.csv'"),
         (["scan", "t.csv", "label=kind"], "expected options with dashes — zcurate scan t.csv --label kind"),
         (["scan", "t.csv", "-label", "kind"], "zcurate scan t.csv --label kind"),
-        (["t.csv", "-l", "kind"], "t.csv: a path — expected a command first: apply, explain, info, report, review, scan, trial, update — zcurate scan t.csv -l kind"),
+        (
+            ["t.csv", "-l", "kind"],
+            "t.csv: a path — expected a command first: apply, decisions, explain, export, info, report, review, scan, trial, update — zcurate scan t.csv -l kind",
+        ),
         (["scan", "t.csv", "--exclude", "kind,siez"], "--exclude siez matches no column"),
         (["report", "t", "hard"], "zcurate report t --verdict hard"),
         (["report", "t", "20"], "zcurate report t --top 20"),

@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from zcurate.report.apply import columnar, json_rows, pictures
 from zcurate.report.apply.changes import Changes, changes_of, matched
 from zcurate.report.apply.delimited import rewritten, text_edits
 from zcurate.report.apply.edits import Edit, edited, inverse
-from zcurate.report.atomic import check_place, guard, whole_file
+from zcurate.report.atomic import check_place, guard, new_folder, whole_file
 from zcurate.report.decisions import Decision, Keys, find_rows
 from zcurate.report.listing import read_again
 from zcurate.report.recut import cut_of, with_cut
@@ -142,18 +141,12 @@ def write_pictures(data: Dataset, changes: Changes, options: ApplyOptions) -> No
 
 def write_parts(source: Source, data: Dataset, changes: Changes, output: str, warnings: list[str]) -> None:
     """Write a changed copy of each file of an input into a new folder, under its name."""
-    if os.path.lexists(output):
-        raise UsageError(f"{output}: exists — expected a folder that does not exist yet, for the {len(source.files)} files — name another with -o")
     root = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in source.files])
-    temporary = f"{output.rstrip('/')}.part"
-    try:
+    with new_folder(output) as folder:
         for name, part, of_part in parts_of(source, data, changes):
-            target = os.path.join(temporary, os.path.relpath(os.path.abspath(name), root))
+            target = os.path.join(folder, os.path.relpath(os.path.abspath(name), root))
             os.makedirs(os.path.dirname(target), exist_ok=True)
             write_file(source, name, part, of_part, target, warnings)
-        os.rename(temporary, output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def parts_of(source: Source, data: Dataset, changes: Changes) -> Iterator[tuple[str, Dataset, Changes]]:

@@ -7,14 +7,13 @@ import io
 import json
 import os
 import shutil
-import tempfile
 
 import pyarrow as pa
 
 from zcurate.data.file_names import existing
 from zcurate.errors import UsageError
 from zcurate.report.apply.changes import Changes, text_of
-from zcurate.report.atomic import current_umask
+from zcurate.report.atomic import new_folder
 from zcurate.report.formats.cells import column_texts
 
 
@@ -60,14 +59,8 @@ def write_tree(paths: list[str | None], root: str, changes: Changes, output: str
     Raises:
         UsageError: the folder exists, or two pictures would have one path.
     """
-    if os.path.lexists(output):
-        raise UsageError(f"{output}: exists — expected a folder that does not exist yet — name another with -o")
-    parent = os.path.dirname(os.path.abspath(output))
-    if not os.path.isdir(parent):
-        raise UsageError(f"{output}: no folder {parent} — expected an existing one — create it, or name another with -o")
     taken: dict[str, int] = {}
-    folder = tempfile.mkdtemp(prefix=".zcurate-", dir=parent)
-    try:
+    with new_folder(output) as folder:
         for row, path in enumerate(paths):
             if path is None or changes.drop[row]:
                 continue
@@ -82,12 +75,6 @@ def write_tree(paths: list[str | None], root: str, changes: Changes, output: str
                 os.symlink(os.path.abspath(source), place)
             elif os.path.isfile(source):
                 shutil.copy2(source, place)
-        os.chmod(folder, 0o777 & ~current_umask())
-        os.rename(folder, output)
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written ({error.strerror}) — expected room in a folder that you may write to — name another with -o") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_target(target: str, folder: str, output: str) -> None:

@@ -1,0 +1,45 @@
+"""`zcurate decisions import FILE`: people's decisions back from an annotation tool."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+from zcurate.cli.typer_options import argument, with_options
+from zcurate.config.options import DecisionsOptions
+from zcurate.runtime.safe_text import visible
+
+
+@with_options(
+    DecisionsOptions,
+    argument("action", "import", "ACTION"),
+    argument("file", "Export of Label Studio (JSON, JSON-MIN, CSV), Argilla or FiftyOne (samples.json), or a table with a column `decision`.", "FILE"),
+)
+def decisions(action: str | None, file: str | None, options: DecisionsOptions) -> None:
+    """Turn the annotations of another tool into a decisions file, for update, apply and scan.
+
+    Example: zcurate decisions import export.json -o decisions.csv
+    """
+    from zcurate.errors import UsageError
+
+    if action != "import" or file is None:
+        raise UsageError(f"decisions: '{action or ''}' — expected zcurate decisions import FILE — exports of Label Studio, Argilla and FiftyOne are read")
+    options.check()
+    from zcurate.runtime import startup
+
+    startup.start()
+    from zcurate.integrations.imports import import_decisions
+    from zcurate.report.atomic import guard
+    from zcurate.report.decisions import names_of, write_decisions
+
+    found, warnings = import_decisions(file)
+    for text in warnings:
+        sys.stderr.write(f"warning: {visible(text)}\n")
+    if options.output is None:
+        writer = csv.DictWriter(sys.stdout, names_of(found), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(one.cells() for one in found)
+        return
+    guard(options.output, [file])
+    write_decisions(found, options.output)
+    sys.stderr.write(f"written   {visible(options.output)}  {len(found)} decisions\n")

@@ -1,0 +1,1 @@
+"""Bridges to other tools: exports of reports to annotation tools, and people's decisions back from them."""
