@@ -15,7 +15,9 @@ import typer
 from zcurate import __version__
 from zcurate.cli import streams
 from zcurate.cli.commands.apply import apply
+from zcurate.cli.commands.check import check
 from zcurate.cli.commands.decisions import decisions
+from zcurate.cli.commands.diff import diff
 from zcurate.cli.commands.explain import explain
 from zcurate.cli.commands.export import export
 from zcurate.cli.commands.info import info
@@ -35,7 +37,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 """Errors of the system that say nothing about the program: a full, broken or read-only disk, too many open files."""
 RANK_PATIENCE = 3.0
 """Seconds that a worker rank waits before it prints its error: `torchrun` ends it earlier where another rank met the same one and said so."""
-COMMANDS = (scan, report, explain, review, update, apply, export, decisions, trial, info)
+COMMANDS = (scan, report, explain, review, update, apply, check, diff, export, decisions, trial, info)
 """In the order of the help."""
 EXTRA_WORDS = {"allow_extra_args": True}
 """Words that a command does not expect reach it, for a message that says what to type instead."""

@@ -17,6 +17,7 @@ from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError, did_you_mean
 
 ACTIONS = ("drop", "relabel", "flag", "weight")
+DIFF_FORMATS = ("auto", "table", "csv", "json", "jsonl")
 EXPORTS = ("label-studio", "argilla", "fiftyone", "hf", "weights")
 PICKS = ("teach", "top", "hard", "random")
 TASKS = ("auto", "binary", "multiclass", "regression")
@@ -417,6 +418,60 @@ class ExportOptions(Options):
                 check_choice(match_choice(word, VERDICTS), VERDICTS, "--verdict", VERDICT_ADVICE)
         if self.top is not None and self.top < 1:
             raise UsageError(f"--top: {self.top} is out of range — expected 1 or more")
+
+
+@dataclass(frozen=True)
+class CheckOptions(Options):
+    """Options of `zcurate check`."""
+
+    max_incorrect: str | None = option(None, "At most this share (2%) or number of rows may be incorrect.", "Rules", metavar="LIMIT")
+    max_new: int | None = option(None, "At most N rows may be flagged that --against did not flag.", "Rules", metavar="N", parse=parse_count)
+    against: str | None = option(None, "The earlier report of --max-new.", "Rules", metavar="OLD", parse=local_path)
+    max_noise: str | None = option(None, "At most this share of the labels may be wrong, by the estimate.", "Rules", metavar="SHARE")
+    class_: tuple[str, ...] = option((), "At most this share or number of rows of class C may be incorrect; repeatable.", "Rules", "--class", metavar="C=LIMIT")
+    threshold: float | None = cut_option("threshold")
+    precision: float | None = cut_option("precision")
+    budget: int | None = cut_option("budget")
+    junit: str | None = option(None, "Write the rules as JUnit XML.", "Output", metavar="FILE", parse=local_path)
+    github: bool = option(False, "Write the rules as Markdown to the step's summary ($GITHUB_STEP_SUMMARY), or to stdout.", "Output")
+
+    def check(self) -> None:
+        """Refuse invalid values.
+
+        Raises:
+            UsageError: naming the option, the value and what was expected.
+        """
+        check_cuts(self)
+        if (self.max_incorrect, self.max_new, self.max_noise) == (None, None, None) and not self.class_:
+            raise UsageError("check: no rule — expected --max-incorrect, --max-new with --against, --max-noise or --class C=LIMIT — try --max-incorrect 2%")
+        if (self.max_new is None) != (self.against is None):
+            raise UsageError("check: --max-new and --against go together — expected --max-new N --against OLD")
+        if self.max_new is not None and self.max_new < 0:
+            raise UsageError(f"--max-new: {self.max_new} is out of range — expected 0 or more")
+        for text in self.class_:
+            if not text.rpartition("=")[0]:
+                raise UsageError(f"--class: '{text}' — expected a class and its limit — try --class {text or 'cat'}=1%")
+        for flag, limit in (("--max-incorrect", self.max_incorrect), *(("--class", text.rpartition("=")[2]) for text in self.class_)):
+            if limit is not None and not (limit.strip().isdigit() and int(limit) >= 1):
+                parse_share(limit, flag)
+        if self.max_noise is not None:
+            parse_share(self.max_noise, "--max-noise")
+
+
+@dataclass(frozen=True)
+class DiffOptions(Options):
+    """Options of `zcurate diff`."""
+
+    format: str = option("auto", "auto, table, csv, json or jsonl; auto is a table on a terminal, CSV in a pipe.", "Show", metavar="F", values=DIFF_FORMATS)
+    output: str | None = option(None, "Write to FILE instead of stdout.", "Show", "--output", "-o", metavar="FILE", parse=local_path)
+
+    def check(self) -> None:
+        """Refuse an unknown format.
+
+        Raises:
+            UsageError: names it.
+        """
+        check_choice(self.format, DIFF_FORMATS, "--format")
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,12 @@ def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
     return dataclasses.replace(join_parts([read_part(source, name, is_wanted) for name in source.files], source.files), path=path)
 
 
-def load_named(path: str | None) -> Report:
+def load_named(path: str | None, is_wanted: Callable[[str], bool] | None = None) -> Report:
     """Read the report that a command names, or the newest of the current folder, which is told on stderr.
+
+    Args:
+        path: as typed; None for the newest.
+        is_wanted: as for `load`.
 
     Raises:
         ReportError: as for `load`.
@@ -69,7 +73,7 @@ def load_named(path: str | None) -> Report:
     if path is None:
         path = newest()
         sys.stderr.write(f"{visible(path)}\n")
-    return load(path)
+    return load(path, is_wanted)
 
 
 def save_changed(report: Report, before: Report, output: str | None, protected: list[str]) -> str:
