@@ -19,7 +19,8 @@ from zcurate import plugins
 from zcurate.cli import app
 from zcurate.config import toml
 from zcurate.config.model_config import ModelConfig
-from zcurate.config.options import ReportOptions, ScanOptions, input_format_help, model_help, report_format_help
+from zcurate.config.options import ScanOptions, input_format_help, model_help
+from zcurate.config.report_options import ReportOptions, report_format_help
 from zcurate.data import discovery, readers, schema, stream
 from zcurate.data.dataset import InputInfo
 from zcurate.encoding.encoded import EncodedRows

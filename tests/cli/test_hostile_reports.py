@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.report.test_report import complete_card, small
-from zcurate.config.options import ReportOptions, ScanOptions
+from zcurate.config.options import ScanOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.data import limits
 from zcurate.errors import ReportError, UsageError
 from zcurate.report import card_schema, listing, locations, storage, validation

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zcurate.config import units
-from zcurate.config.options import ReportOptions, ScanOptions, TrialOptions
+from zcurate.config.options import ScanOptions, TrialOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.errors import UsageError
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import zcurate
-from zcurate.config.options import ExportOptions
+from zcurate.config.report_options import ExportOptions
 from zcurate.errors import InputError, UsageError
 from zcurate.integrations import argilla, fiftyone, hugging_face, label_studio, weights
 from zcurate.integrations.imports import import_decisions

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import zcurate
 from zcurate.errors import InputError, UsageError
-from zcurate.report import decisions
-from zcurate.report.decisions import Decision, Keys, find_rows, parse_rows, read_decisions
+from zcurate.report import decision_files, decisions
+from zcurate.report.decision_files import parse_rows, read_decisions
+from zcurate.report.decisions import Decision, Keys, find_rows
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,13 @@ def test_parquet_and_workbooks_are_read(tmp_path):
 def test_what_is_written_is_read_back(tmp_path_factory, answers, name):
     path = str(tmp_path_factory.mktemp("round") / name)
     before = [
-        Decision(word, label if word == "relabel" else None, row=row, id=f"k{row}", note=label, at=decisions.now(), draw_probability=0.25)
+        Decision(word, label if word == "relabel" else None, row=row, id=f"k{row}", note=label, at=decision_files.now(), draw_probability=0.25)
         for row, (word, label) in enumerate(answers)
     ]
-    decisions.write_decisions(before, path)
+    decision_files.write_decisions(before, path)
     assert read_decisions(path) == before
     more = Decision("keep", row=99)
-    decisions.append_decision(more, path)
+    decision_files.append_decision(more, path)
     assert read_decisions(path) == [*before, more]
 
 
@@ -105,7 +106,7 @@ def test_a_lost_decision_is_told(report):
 
 
 def test_a_list_of_report_with_data_is_a_decisions_file(report, scanned, tmp_path):
-    from zcurate.config.options import ReportOptions
+    from zcurate.config.report_options import ReportOptions
     from zcurate.report.listing import list_rows
 
     table = list_rows(report, ReportOptions(top=4, with_data=True, data=str(scanned[0])), ids=False)
@@ -173,5 +174,5 @@ def test_a_label_made_safe_for_a_spreadsheet_is_understood():
 
 def test_decisions_are_plain_json(report, tmp_path):
     path = str(tmp_path / "d.jsonl")
-    decisions.append_decision(Decision("relabel", "bee", row=1, by="me"), path)
+    decision_files.append_decision(Decision("relabel", "bee", row=1, by="me"), path)
     assert json.loads(Path(path).read_text()) == {"row": 1, "decision": "relabel", "label": "bee", "by": "me"}

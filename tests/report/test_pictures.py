@@ -11,7 +11,7 @@ import pytest
 
 import zcurate
 from tests.data.pictures import write_classes
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.data.dataset import Dataset, InputInfo, Roles, SkippedRow, Task
 from zcurate.plugins import FORMATS
 from zcurate.report import build, listing, run_card

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zcurate.config.options import ReportOptions, ScanOptions
+from zcurate.config.options import ScanOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import ReportError, UsageError
 from zcurate.report import atomic, build, card_schema, ranks, report, schema, select, storage, validation, writer

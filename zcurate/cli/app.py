@@ -20,6 +20,7 @@ from zcurate.cli.commands.decisions import decisions
 from zcurate.cli.commands.diff import diff
 from zcurate.cli.commands.explain import explain
 from zcurate.cli.commands.export import export
+from zcurate.cli.commands.html import html
 from zcurate.cli.commands.info import info
 from zcurate.cli.commands.report import report
 from zcurate.cli.commands.review import review
@@ -37,7 +38,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 """Errors of the system that say nothing about the program: a full, broken or read-only disk, too many open files."""
 RANK_PATIENCE = 3.0
 """Seconds that a worker rank waits before it prints its error: `torchrun` ends it earlier where another rank met the same one and said so."""
-COMMANDS = (scan, report, explain, review, update, apply, check, diff, export, decisions, trial, info)
+COMMANDS = (scan, report, explain, review, update, apply, html, check, diff, export, decisions, trial, info)
 """In the order of the help."""
 EXTRA_WORDS = {"allow_extra_args": True}
 """Words that a command does not expect reach it, for a message that says what to type instead."""

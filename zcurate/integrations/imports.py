@@ -9,7 +9,8 @@ from typing import Any
 from zcurate.errors import InputError
 from zcurate.integrations import argilla, fiftyone, label_studio
 from zcurate.integrations.items import CANNOT_TELL
-from zcurate.report.decisions import Decision, read_decisions, text
+from zcurate.report.decision_files import read_decisions
+from zcurate.report.decisions import Decision, text
 
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 """Of files that are parsed as JSON here."""

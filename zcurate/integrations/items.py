@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zcurate.config.options import ExportOptions, ReportOptions
+from zcurate.config.report_options import ExportOptions, ReportOptions
 from zcurate.data.file_names import existing
 from zcurate.errors import ReportError, UsageError
 from zcurate.report import locations

@@ -12,10 +12,12 @@ from zcurate.arrays.digest import array_digest
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Dataset
 from zcurate.errors import UsageError
-from zcurate.report.decisions import FoundDecisions, Keys, find_rows, read_decisions
+from zcurate.report.decision_files import read_decisions
+from zcurate.report.decisions import FoundDecisions, Keys, find_rows
 
 if TYPE_CHECKING:
     from zcurate.data.table import ResidentTable, StreamedTable
+    from zcurate.encoding.encoded import EncodedRows
     from zcurate.runtime.context import RunContext
 
 
@@ -72,3 +74,15 @@ def decided(data: Dataset, found: FoundDecisions) -> Dataset:
     given = pa.array(labels, data.given.type)
     digest = array_digest(np.array([f"{row} {one.decision} {one.label}" for row, one in zip(found.row, found.decisions, strict=True)], "U"))
     return dataclasses.replace(data, given=given, trusted=trusted, row_arrays={**data.row_arrays, "decisions": digest})
+
+
+def trusting(rows: EncodedRows, trusted: np.ndarray | None) -> EncodedRows:
+    """Mark the encoded rows that a person has decided on.
+
+    Args:
+        rows: encoded.
+        trusted: (N,) bool of the input's rows; None for none.
+    """
+    import torch
+
+    return rows if trusted is None else dataclasses.replace(rows, trusted=torch.from_numpy(trusted[rows.row]).to(rows.device))

@@ -134,6 +134,7 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     """
     from zcurate.encoding.encoder import encode
     from zcurate.evidence.heldout import AuxiliaryPredictions
+    from zcurate.pipeline.decided import trusting
     from zcurate.pipeline.gathered import Gathered, find_in_pictures
 
     run.stage("encoding")
@@ -163,18 +164,6 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
         findings=find_in_pictures(table.sample, rows),
         warnings=(rows.copies.text(),) if rows.copies is not None and is_worth_saying else (),
     )
-
-
-def trusting(rows: EncodedRows, trusted: np.ndarray | None) -> EncodedRows:
-    """Mark the encoded rows that a person has decided on.
-
-    Args:
-        rows: encoded.
-        trusted: (N,) bool of the input's rows; None for none.
-    """
-    import torch
-
-    return rows if trusted is None else dataclasses.replace(rows, trusted=torch.from_numpy(trusted[rows.row]).to(rows.device))
 
 
 def features_file(options: ScanOptions) -> str | None:
@@ -360,7 +349,7 @@ def save_report(result: ScanResult, options: ScanOptions, output: OutputFile | N
     if not is_chunked or (options.output is None and run.store.resident):
         if options.output is not None:
             result.report.save(options.output, output)
-        return result.report
+        return dataclasses.replace(result.report, path=options.output)
     if not run.store.resident:
         run.stage("writing")
     if options.output is not None:

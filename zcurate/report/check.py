@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
-from zcurate.config.options import CheckOptions
+from zcurate.config.report_options import CheckOptions
 from zcurate.config.units import parse_share
 from zcurate.errors import UsageError, did_you_mean, listed
 from zcurate.report.diff import newly_flagged

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from zcurate.config.array_source import IN_MEMORY, column_named
-from zcurate.config.options import ReportOptions, ScanOptions
+from zcurate.config.options import ScanOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
 from zcurate.data.file_names import existing

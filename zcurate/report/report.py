@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.report.atomic import OutputFile, whole_file
 from zcurate.report.schema import METADATA_KEY, VERDICT_ORDER, parquet_options
 
@@ -72,7 +72,7 @@ class Report:
             InputError: the file cannot be read.
             UsageError: a decision that is unknown, or finds no row or two.
         """
-        from zcurate.report.decisions import decisions_of
+        from zcurate.report.decision_files import decisions_of
         from zcurate.report.update import update
 
         changed = update(self, decisions_of(decisions), "update").report
@@ -95,13 +95,40 @@ class Report:
             ReportError: the input is missing, or not the one that was scanned.
             UsageError: the output cannot be written, or a decision does not fit.
         """
-        from zcurate.config.options import ApplyOptions
+        from zcurate.config.report_options import ApplyOptions
         from zcurate.report.apply.apply import apply
-        from zcurate.report.decisions import decisions_of
+        from zcurate.report.decision_files import decisions_of
 
         options = ApplyOptions(output=output, **settings)
         options.check()
         return str(apply(self, options, None if decisions is None else decisions_of(decisions)).log)
+
+    def html(self, output: str, threshold: float | None = None, precision: float | None = None, budget: int | None = None, data: str | None = None) -> str:
+        """Write the report as one offline HTML page; see `zcurate html`.
+
+        Args:
+            output: file to write.
+            threshold: p_incorrect above which rows are called incorrect; None for the report's own cut.
+            precision: cautious expected precision instead.
+            budget: number of rows to call incorrect instead.
+            data: where the scanned data lie, if not where they were scanned.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            ReportError: `data` is not what was scanned.
+            UsageError: the page cannot be written.
+        """
+        from zcurate.judge.thresholds import Cut
+        from zcurate.report.page.page import render
+        from zcurate.report.recut import with_cut
+
+        name = os.path.basename(self.path.rstrip("/")) if self.path else "report.zcurate.parquet"
+        page = render(with_cut(self, Cut(threshold, precision, budget)), name, data)
+        with whole_file(output) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(page)
+        return output
 
     def content(self) -> bytes:
         """Encode as the bytes of a Parquet file."""

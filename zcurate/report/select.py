@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.errors import ReportError, did_you_mean, listed
 from zcurate.report.report import Report
 

@@ -101,7 +101,7 @@ def test_a_file_of_an_unknown_ending_is_not_written_as_csv(run, here, name, told
 @pytest.mark.parametrize("form", ["xlsx", "parquet"])
 def test_a_binary_format_is_not_written_to_a_terminal(run, here, monkeypatch, form):
     from zcurate.cli.commands import report
-    from zcurate.config.options import ReportOptions
+    from zcurate.config.report_options import ReportOptions
 
     monkeypatch.setattr(report.sys.stdout, "isatty", lambda: True, raising=False)
     with pytest.raises(UsageError, match=f"--format {form}: is not text for a terminal — .* — add -o report.{form}"):

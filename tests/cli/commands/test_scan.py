@@ -107,7 +107,7 @@ def test_a_picture_is_no_data(run, here):
         (["scan", "t.csv", "-label", "kind"], "zcurate scan t.csv --label kind"),
         (
             ["t.csv", "-l", "kind"],
-            "t.csv: a path — expected a command first: apply, decisions, explain, export, info, report, review, scan, trial, update — zcurate scan t.csv -l kind",
+            "t.csv: a path — expected a command first: apply, check, decisions, diff, explain, export, html, info, report, review, scan, trial, update — zcurate scan t.csv -l kind",
         ),
         (["scan", "t.csv", "--exclude", "kind,siez"], "--exclude siez matches no column"),
         (["report", "t", "hard"], "zcurate report t --verdict hard"),

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zcurate
-from zcurate.config.options import ApplyOptions
+from zcurate.config.report_options import ApplyOptions
 from zcurate.errors import ReportError, UsageError, ZcurateError
 from zcurate.report.apply import apply as applying
 from zcurate.report.apply import columnar, delimited, edits, json_rows
@@ -371,7 +371,7 @@ def test_a_text_that_cannot_be_edited_is_written_anew(scanned, tmp_path):
 
 
 def applying_decisions():
-    from zcurate.report.decisions import decisions_of
+    from zcurate.report.decision_files import decisions_of
 
     return decisions_of(DECISIONS)
 

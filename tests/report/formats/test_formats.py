@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.report.test_report import small
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.errors import UsageError
 from zcurate.plugins import FORMATS
 from zcurate.report.formats import xlsx

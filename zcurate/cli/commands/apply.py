@@ -6,7 +6,7 @@ import sys
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import ApplyOptions
+from zcurate.config.report_options import ApplyOptions
 from zcurate.runtime.safe_text import visible
 
 
@@ -23,7 +23,7 @@ def apply(report: str | None, options: ApplyOptions) -> None:
 
     startup.start()
     from zcurate.report.apply import apply as applying
-    from zcurate.report.decisions import read_decisions
+    from zcurate.report.decision_files import read_decisions
     from zcurate.report.storage import load_named
 
     if options.undo is not None:

@@ -10,7 +10,7 @@ import typer
 from zcurate.cli.completion import complete_report
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import CheckOptions
+from zcurate.config.report_options import CheckOptions
 from zcurate.runtime.safe_text import visible
 
 COLUMNS = ("row", "given", "verdict", "p_incorrect", "p_hard", "p_outlier", "decision", "decided", "fingerprint", "id", "path", "rank")

@@ -6,7 +6,7 @@ import csv
 import sys
 
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import DecisionsOptions
+from zcurate.config.report_options import DecisionsOptions
 from zcurate.runtime.safe_text import visible
 
 
@@ -30,7 +30,7 @@ def decisions(action: str | None, file: str | None, options: DecisionsOptions) -
     startup.start()
     from zcurate.integrations.imports import import_decisions
     from zcurate.report.atomic import guard
-    from zcurate.report.decisions import names_of, write_decisions
+    from zcurate.report.decision_files import names_of, write_decisions
 
     found, warnings = import_decisions(file)
     for text in warnings:

@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import DiffOptions
+from zcurate.config.report_options import DiffOptions
 from zcurate.runtime.safe_text import visible
 
 COLUMNS = ("row", "given", "verdict", "p_incorrect", "fingerprint", "id", "path", "rank")
@@ -30,7 +30,7 @@ def diff(old: str | None, new: str | None, options: DiffOptions) -> None:
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.config.options import ReportOptions
+    from zcurate.config.report_options import ReportOptions
     from zcurate.plugins import FORMATS
     from zcurate.report import diff as comparing
     from zcurate.report.atomic import guard, whole_file

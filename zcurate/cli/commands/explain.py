@@ -7,7 +7,7 @@ import sys
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import ExplainOptions
+from zcurate.config.report_options import ExplainOptions
 from zcurate.runtime.safe_text import visible
 
 REPORT = "Report, a name ending in .parquet, or a folder of its parts [default: the newest here]."

@@ -6,7 +6,7 @@ import sys
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import ExportOptions
+from zcurate.config.report_options import ExportOptions
 from zcurate.runtime.safe_text import visible
 
 WRITERS = {"label-studio": "label_studio", "argilla": "argilla", "fiftyone": "fiftyone", "hf": "hugging_face"}

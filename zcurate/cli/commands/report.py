@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.plugins import FORMATS
 from zcurate.runtime.safe_text import visible
 

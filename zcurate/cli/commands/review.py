@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import ReviewOptions
+from zcurate.config.report_options import ReviewOptions
 from zcurate.runtime.safe_text import visible
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def default_decisions(report: str) -> str:
 
 def known_decisions(report: Report, path: str) -> FoundDecisions | None:
     """Read the decisions that are there already; None for no file, or an empty one."""
-    from zcurate.report.decisions import Keys, find_rows, read_decisions
+    from zcurate.report.decision_files import read_decisions
+    from zcurate.report.decisions import Keys, find_rows
 
     if not os.path.exists(path) or not os.path.getsize(path):
         return None
@@ -72,7 +73,7 @@ def known_decisions(report: Report, path: str) -> FoundDecisions | None:
 def print_list(report: Report, picked: Picks) -> None:
     """Print the picked rows as CSV on stdout."""
     from zcurate.cli.streams import Stdout
-    from zcurate.config.options import ReportOptions
+    from zcurate.config.report_options import ReportOptions
     from zcurate.report.formats.csv import write
     from zcurate.report.picks import list_table
 
@@ -151,7 +152,8 @@ class Review:
 
     def ask(self, facts: dict[str, Any], at: int) -> Any:
         """Read keys until one answers; return the decision, `undo`, or None to stop."""
-        from zcurate.report.decisions import Decision, now
+        from zcurate.report.decision_files import now
+        from zcurate.report.decisions import Decision
 
         given, key, path = (None if facts.get(name) is None else str(facts[name]) for name in ("given", "id", "path"))
         probability = float(f"{self.picked.draw_probability[at]:.6g}")
@@ -221,7 +223,7 @@ class Review:
     def append(self, decision: Decision) -> None:
         """Write an answer to the file, before the next row is shown."""
         from zcurate.errors import UsageError
-        from zcurate.report.decisions import append_decision
+        from zcurate.report.decision_files import append_decision
 
         try:
             append_decision(decision, self.path)
@@ -231,7 +233,7 @@ class Review:
 
     def undo(self) -> None:
         """Take the last answer of this review back, in the file too."""
-        from zcurate.report.decisions import write_decisions
+        from zcurate.report.decision_files import write_decisions
 
         if self.answers:
             self.answers.pop()

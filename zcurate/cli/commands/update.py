@@ -6,7 +6,7 @@ import sys
 
 from zcurate.cli.completion import complete_report
 from zcurate.cli.typer_options import argument, with_options
-from zcurate.config.options import UpdateOptions
+from zcurate.config.report_options import UpdateOptions
 
 
 @with_options(UpdateOptions, argument("report", "Report to update [default: the newest here].", "REPORT", complete_report))
@@ -19,7 +19,7 @@ def update(report: str | None, options: UpdateOptions) -> None:
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.report.decisions import read_decisions
+    from zcurate.report.decision_files import read_decisions
     from zcurate.report.storage import load_named, save_changed
     from zcurate.report.update import Updated, describe_update, undo
     from zcurate.report.update import update as recompute

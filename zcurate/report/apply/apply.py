@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from zcurate.config.options import ApplyOptions
+from zcurate.config.report_options import ApplyOptions
 from zcurate.data.dataset import Dataset
 from zcurate.data.delimited.layout import detect_layout
 from zcurate.data.delimited.text import BOM, detect_encoding, head_length

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zcurate.config.options import ApplyOptions
+from zcurate.config.report_options import ApplyOptions
 from zcurate.report.decisions import FoundDecisions
 from zcurate.report.report import Report
 from zcurate.report.select import floats, is_among

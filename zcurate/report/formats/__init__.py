@@ -6,7 +6,7 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 
 
 class WriteFunction(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.report.formats.cells import CHUNK
 from zcurate.runtime.safe_text import OBEYED
 

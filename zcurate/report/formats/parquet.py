@@ -7,7 +7,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 
 
 def write(table: pa.Table, stream: BinaryIO, options: ReportOptions) -> None:

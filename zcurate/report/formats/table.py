@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.judge.reasons import REASONS
 from zcurate.report.formats.cells import cell_text
 from zcurate.report.schema import COLUMN_DOCS

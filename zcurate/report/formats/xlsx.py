@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from zcurate.config.options import ReportOptions
+from zcurate.config.report_options import ReportOptions
 from zcurate.errors import UsageError
 from zcurate.report.formats.cells import CHUNK, cell_text
 from zcurate.report.safe_cells import FORMULA_STARTS

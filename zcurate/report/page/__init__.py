@@ -1,0 +1,1 @@
+"""One offline HTML page of a report: charts, tables, pictures, and keys to decide with."""
