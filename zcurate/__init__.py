@@ -2,7 +2,8 @@
 
     import zcurate
     report = zcurate.scan("dataset.csv", label="species")
-    report.top(100)
+    report.flagged                      # the rows whose label is probably wrong, as a data frame
+    report.html("report.html")
     report = zcurate.scan(X, y)
 
 Importing the package is light: torch, pandas and pyarrow load when a function needs them.
@@ -13,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_report", "scan"]
+__all__ = ["Report", "__version__", "load_report", "scan"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the two public functions on first use, so that `import zcurate` stays light."""
+    """Load the public names on first use, so that `import zcurate` stays light."""
     if name == "scan":
         from zcurate.pipeline.api import scan
 
@@ -26,4 +27,13 @@ def __getattr__(name: str) -> Any:
         from zcurate.report.storage import load
 
         return load
+    if name == "Report":
+        from zcurate.report.report import Report
+
+        return Report
     raise AttributeError(f"module 'zcurate' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """List what there is to use."""
+    return sorted(__all__)

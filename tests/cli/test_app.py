@@ -60,7 +60,8 @@ def test_a_scan_writes_its_report_here_and_prints_a_summary(scanned, here):
     lines = err.splitlines()
     assert lines[0].startswith("240 rows")
     assert any(line.startswith("incorrect") and "expected precision" in line for line in lines)
-    assert last(err) == f"next    zcurate report {path} --top 20"
+    assert f"look    zcurate report {path} --top 20" in err
+    assert last(err) == f"clean   zcurate apply {path} --action relabel -o OUT"
     assert "\x1b" not in err
     assert max(len(line) for line in lines) <= 80
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -22,8 +23,9 @@ def scans(tmp_path_factory):
     given = np.where(rng.random(400) < 0.12, rng.integers(0, 3, 400), y)
     table = pa.table({"a": x[:, 0], "b": x[:, 1], "label": np.array(["ant", "bee", "cat"])[given]})
 
+    @functools.cache
     def run(**cut):
-        return zcurate.scan(table, label="label", epochs=6, **cut)
+        return zcurate.scan(table, label="label", epochs=3, **cut)
 
     return run
 

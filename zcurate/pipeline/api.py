@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from zcurate.config.array_source import IN_MEMORY
@@ -13,6 +14,7 @@ from zcurate.pipeline.checks import check_first
 from zcurate.pipeline.scan import run_scan
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.progress import NoProgress, Progress
+from zcurate.runtime.progress_bar import progress_for
 
 if TYPE_CHECKING:
     from zcurate.pipeline.cost_model import Estimate
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def scan(
-    data: Any, y: Any = None, *, features: Any = None, probabilities: Any = None, progress: Progress | None = None, command: str | None = None, **settings: Any
+    data: Any, y: Any = None, *, features: Any = None, probabilities: Any = None, progress: Progress | bool | None = None, command: str | None = None,
+    **settings: Any,
 ) -> Report:  # fmt: skip
     """Find the wrong labels in a table or a folder of images.
 
@@ -37,7 +40,7 @@ def scan(
         features: as `--features`, or an (N, V) array of numbers, one row for each row of the data: an embedding, say.
         probabilities: as `--probabilities`, or (N, C) out-of-sample class probabilities: an array whose columns are the classes in sorted order, or a data
             frame whose columns are named as the classes.
-        progress: receives stages, steps and warnings; silent by default.
+        progress: True shows a bar in a notebook or on a terminal, and warnings; or an object that receives stages, steps and warnings. Silent by default.
         command: text for the run card, such as the command line.
         **settings: the options of `zcurate scan` by name: `label`, `task`, `model`, `output`, `threshold`, ... (see `ScanOptions`). Columns are named as in
             the data: `label=3` where names are numbers. With `y`, `label` only names the labels.
@@ -62,8 +65,9 @@ def scan(
         raise UsageError(f"scan: y with the path {str(data)!r} — expected the name of a column of labels — pass label='...'{hint}")
     arrays = {"features": features, "probabilities": probabilities}
     settings |= {name: str(one) if is_path(one) else IN_MEMORY for name, one in arrays.items() if one is not None}
-    run = RunContext(progress=progress or NoProgress(), command=command)
-    return run_scan(data, options_from(settings), run, arrays=RowArrays(**{name: None if is_path(one) else one for name, one in arrays.items()}))
+    options, row_arrays = options_from(settings), RowArrays(**{name: None if is_path(one) else one for name, one in arrays.items()})
+    with progress_for() if progress is True else nullcontext(progress or NoProgress()) as shown:
+        return run_scan(data, options, RunContext(progress=shown, command=command), arrays=row_arrays)
 
 
 def options_from(settings: dict[str, Any]) -> ScanOptions:

@@ -53,6 +53,7 @@ class Columns(msgspec.Struct):
     features: list[Column]
     left_out: list[LeftOut]
     pictures: list[Count] | None
+    label_type: str | None = None
 
 
 class Task(msgspec.Struct):

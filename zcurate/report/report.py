@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,11 @@ from zcurate.config.report_options import ReportOptions
 from zcurate.report.atomic import OutputFile, whole_file
 from zcurate.report.schema import METADATA_KEY, VERDICT_ORDER, parquet_options
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """A scan's result."""
 
@@ -33,6 +36,32 @@ class Report:
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    def __repr__(self) -> str:
+        """Sum the report up in five lines."""
+        from zcurate.report.notebook import in_lines
+
+        return "\n".join(in_lines(self))
+
+    def _repr_html_(self) -> str:
+        """Show the summary, charts and the most suspicious rows in a notebook."""
+        from zcurate.report.notebook import in_html
+
+        return in_html(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the report as a pandas data frame; labels have the type that they have in the data, whole numbers and truth values among them."""
+        from zcurate.report.notebook import frame_of
+
+        return frame_of(self, self.table)
+
+    @property
+    def flagged(self) -> pd.DataFrame:
+        """The rows called incorrect as a pandas data frame, most suspicious first; `row` is their position in the data."""
+        from zcurate.report.notebook import frame_of
+        from zcurate.report.select import select
+
+        return frame_of(self, select(self, ReportOptions()))
 
     def top(self, k: int = 100) -> pa.Table:
         """Select the k most suspicious rows, most suspicious first.
@@ -156,7 +185,7 @@ class Report:
             self.write(stream)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportSummary(Report):
     """A long report as an even sample of its rows in `SUMMARY_COLUMNS`, with counts over all rows."""
 
@@ -166,6 +195,12 @@ class ReportSummary(Report):
     """Rows of each verdict in the whole report."""
     n_below: int
     """Rows of the whole report with p_incorrect above 0.5 whose verdict is not incorrect."""
+    leading: pa.Table
+    """The most suspicious rows of the whole report."""
+
+    def top(self, k: int = 100) -> pa.Table:
+        """Return the k most suspicious rows of those that the summary keeps."""
+        return self.leading.slice(0, k)
 
     def __len__(self) -> int:
         return self.n_rows

@@ -116,6 +116,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
         "task": {"kind": data.task.kind, "why": data.task.why},
         "columns": {
             "label": roles.label,
+            "label_type": str(data.table.schema.field(roles.label).type) if roles.label in data.table.column_names else None,
             "id": roles.id,
             "group": roles.group,
             "features": [dataclasses.asdict(column) for column in roles.features],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zcurate.config.options import ScanOptions
@@ -35,6 +36,8 @@ from zcurate.runtime.safe_text import visible
 
 SUMMARY_COLUMNS, SUMMARY_ROWS = ("verdict", "p_incorrect", "z_score", "mask_frequency"), 1_000_000
 """Columns, and number of rows at most, that a summary samples from a report."""
+LEADING_COLUMNS, LEADING_ROWS = ("rank", "row", "id", "path", "given", "suggested", "p_incorrect", "verdict", "reasons"), 5
+"""Columns and number of the most suspicious rows that a summary keeps."""
 
 
 def load(path: str, is_wanted: Callable[[str], bool] | None = None) -> Report:
@@ -110,16 +113,20 @@ def load_summary(path: str) -> ReportSummary:
     source = locate(path)
     card, n_rows = card_of(path), sum(n_rows_of(source, name) for name in source.files)
     samples, stride = list[pa.Table](), max(1, -(-n_rows // SUMMARY_ROWS))
-    n_of, n_below, n_read = Counter[str](), 0, 0
+    n_of, n_below, n_read, leading = Counter[str](), 0, 0, list[pa.Table]()
     for name in source.files:
         with source.open_seekable(name) as raw, pq.ParquetFile(raw) as file:
-            for batch in file.iter_batches(columns=list(SUMMARY_COLUMNS), batch_size=SUMMARY_ROWS // 16):
-                part = Report(pa.Table.from_batches([batch]), card)
+            leading_names = [column for column in LEADING_COLUMNS if column in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=list(dict.fromkeys((*SUMMARY_COLUMNS, *leading_names))), batch_size=SUMMARY_ROWS // 16):
+                whole = pa.Table.from_batches([batch])
+                leading.append(whole.select(leading_names).filter(pc.less_equal(whole.column("rank"), LEADING_ROWS)))
+                part = Report(whole.select(list(SUMMARY_COLUMNS)), card)
                 n_of.update(part.counts())
                 n_below += part.below_cut()
                 samples.append(part.table.take(pa.array(np.arange(-n_read % stride, len(part), stride))))
                 n_read += len(part)
-    return ReportSummary(pa.concat_tables(samples), card, n_rows, {word: n_of[word] for word in VERDICT_ORDER if word in n_of}, n_below)
+    counts = {word: n_of[word] for word in VERDICT_ORDER if word in n_of}
+    return ReportSummary(pa.concat_tables(samples), card, n_rows, counts, n_below, pa.concat_tables(leading).sort_by("rank"), path=path)
 
 
 def n_rows_of(source: Source, name: str) -> int:

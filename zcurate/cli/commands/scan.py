@@ -48,11 +48,11 @@ def scan(data: str | None, options: ScanOptions) -> None:
     if options.estimate:
         print_estimate(data, options)
         return
-    from zcurate.cli.progress_bar import progress_for
+    from zcurate.runtime.progress_bar import progress_for
 
     options = resolve_output(data, options)
     to_stdout = options.output == "-"
-    with progress_for(options) as progress:
+    with progress_for(options.quiet, options.verbose) as progress:
         scan_options = dataclasses.replace(options, output=None) if to_stdout else options
         try:
             run = RunContext(progress=progress, owns_process=True, ends_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))

@@ -35,13 +35,13 @@ def trial(data: str | None, options: TrialOptions) -> None:
     from zcurate.runtime import startup
 
     startup.start()
-    from zcurate.cli.progress_bar import progress_for
     from zcurate.pipeline.trial.trial import run_trial
     from zcurate.runtime.context import RunContext
+    from zcurate.runtime.progress_bar import progress_for
 
     if rank() > 0:
         options = dataclasses.replace(options, json=False, quiet=True)
-    with progress_for(options) as progress:
+    with progress_for(options.quiet, options.verbose) as progress:
         run = RunContext(progress=progress, owns_process=True, command=" ".join(["zcurate", *sys.argv[1:]]))
         result = run_trial(data, options, run)
     with reader_may_leave():

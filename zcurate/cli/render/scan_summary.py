@@ -15,10 +15,11 @@ from zcurate.cli.render.numbers import percent, rate_with_interval
 from zcurate.config.model_config import NO_MODEL
 from zcurate.report.formats.table import COLORS
 from zcurate.report.report import Report
+from zcurate.report.schema import ENDING
 from zcurate.runtime.safe_text import visible, visible_values
 
-N_BINS = 24
-"""Of a histogram."""
+N_BINS, N_TOP = 24, 5
+"""Bins of a histogram, and rows shown."""
 
 
 def print_summary(report: Report, path: str, verbose: bool) -> None:
@@ -49,8 +50,23 @@ def print_summary(report: Report, path: str, verbose: bool) -> None:
         for line in [*findings(card), *below_threshold(report)]:
             console.print(line, markup=False)
         print_histograms(report, console)
+    print_top(report, console)
     console.print(f"\nreport  {path}", markup=False, soft_wrap=True)
-    console.print(f"next    {next_command(report, path)}", markup=False, soft_wrap=True)
+    for title, command in next_commands(report, path):
+        console.print(f"{title:<7} {command}", markup=False, soft_wrap=True)
+
+
+def print_top(report: Report, console: Console) -> None:
+    """Print the most suspicious rows; none where no row is judged."""
+    if not report.card["judged"]:
+        return
+    from zcurate.report.formats.table import render_table
+
+    table = report.top(N_TOP)
+    names = [name for name in ("id", "path") if name in table.column_names][:1] or ["row"]
+    shown = [*names, "given", "suggested", "p_incorrect", "verdict", "reasons"]
+    console.print("\nmost suspicious", markup=False)
+    console.print(render_table(table.select(shown)))
 
 
 def describe_scan(report: Report) -> str:
@@ -166,9 +182,16 @@ def print_histograms(report: Report, console: Console) -> None:
                 console.print(f"  [{COLORS[word]}]{word:<14}[/] {histogram(count)}")
 
 
-def next_command(report: Report, path: str) -> str:
-    """Suggest the next command to type."""
+def next_commands(report: Report, path: str) -> list[tuple[str, str]]:
+    """List what to type next: to look, to decide, to learn from the decisions, and to clean the data."""
     name = f"'{path}'" if " " in path or "\\" in path else path
-    if report.counts().get("incorrect"):
-        return f"zcurate report {name} --top 20"
-    return f"zcurate report {name} --top 20\n        nothing is called incorrect; these are the most suspicious rows"
+    if not report.card["judged"]:
+        return [("look", f"zcurate report {name} --top 20")]
+    decisions = f"{path.removesuffix(ENDING)}.decisions.csv"
+    decisions = f"'{decisions}'" if " " in decisions else decisions
+    return [
+        ("look", f"zcurate report {name} --top 20"),
+        ("decide", f"zcurate review {name}"),
+        ("learn", f"zcurate update {name} --decisions {decisions}"),
+        ("clean", f"zcurate apply {name} --action relabel -o OUT"),
+    ]

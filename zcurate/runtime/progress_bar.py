@@ -1,4 +1,4 @@
-"""Show a scan's progress on stderr: a bar with the remaining time on a terminal, short lines elsewhere, nothing when quiet."""
+"""Show a scan's progress: a bar with the remaining time on a terminal or in a notebook, short lines on stderr elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from zcurate.config.options import ScanOptions
 from zcurate.runtime.progress import NoProgress, Progress
 from zcurate.runtime.safe_text import shown
 
@@ -63,17 +62,30 @@ class BarProgress(LineProgress):
 
 
 @contextmanager
-def progress_for(options: ScanOptions) -> Iterator[Progress]:
-    """Choose the progress display for the options and the terminal."""
-    if options.quiet:
+def progress_for(quiet: bool = False, verbose: bool = False) -> Iterator[Progress]:
+    """Choose the progress display for the terminal or the notebook.
+
+    Args:
+        quiet: show nothing.
+        verbose: print each stage.
+    """
+    if quiet:
         yield NoProgress()
         return
-    if not sys.stderr.isatty():
-        yield LineProgress(options.verbose)
+    if not (sys.stderr.isatty() or in_notebook()):
+        yield LineProgress(verbose)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True, emoji=False), transient=True) as progress:
-        yield BarProgress(options.verbose, progress)
+    console = Console(stderr=not in_notebook(), emoji=False)
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield BarProgress(verbose, progress)
+
+
+def in_notebook() -> bool:
+    """Tell whether the program runs in a notebook."""
+    module = sys.modules.get("IPython")
+    shell = None if module is None else module.get_ipython()
+    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
