@@ -98,6 +98,8 @@ class ModelConfig:
     by `pipeline.plan.choose_features`."""
     text: Literal["auto", "tfidf", "embedding", "both"] = "auto"
     """Encoding of text columns: TF-IDF, sentence embedding or both; `auto`: both where the extra `text` is installed and rows are not too many."""
+    text_network: str = ""
+    """Network that embeds texts, as `--features` names it; empty for those of the extras `text` and `languages`."""
     dropout: DropShare = 0.0
     """Share of hidden units dropped in training."""
     optimiser: Literal["adamw", "sgd"] = "adamw"

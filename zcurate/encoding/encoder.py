@@ -63,7 +63,7 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     encoder = Encoder.fit(rows, {}, spec)
     arrays = encoder.transform(rows)
     prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
-    texts = text_fields(prose, spec, data.n_classes or 2, device) if prose else {}
+    texts = text_fields(prose, spec, data.n_classes or 2, device, run.download) if prose else {}
     inputs = copy_inputs(arrays, texts, pixels)
     row_hash = hash_rows(inputs)
     copies = find_copies(row_hash, inputs)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from zcurate.config.model_config import ModelConfig
-from zcurate.encoding import sentence_encoders
+from zcurate.encoding import sentence_encoders, text_network
 from zcurate.encoding.vectors import unit_rows
 
 MAX_TERMS = 60_000
@@ -34,7 +34,7 @@ WORD = f"[{UNSPACED}]|(?:[^\\W{UNSPACED}]|[{MARKS}]){{2,}}"
 """Regular expression of a word: one unspaced character, or two or more other letters."""
 
 
-def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, device: torch.device) -> dict[str, Any]:
+def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, device: torch.device, download: bool = False) -> dict[str, Any]:
     """Encode all text columns together.
 
     Args:
@@ -42,6 +42,7 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
         spec: `text` selects TF-IDF, sentence embeddings or both.
         n_outputs: C.
         device: where the embedding model runs.
+        download: fetch the weights of `text_network` where they are not on this machine.
 
     Returns:
         TF-IDF as CSR tensors `term`, `term_start`, `term_weight` and `n_terms`; sentence embeddings as `dense`.
@@ -57,7 +58,9 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
             "n_terms": matrix.shape[1],
         }
     if spec.text in ("embedding", "both"):
-        fields["dense"] = torch.from_numpy(unit_rows(sentence_encoders.embed(documents, device), np.array([bool(text) for text in documents])))
+        named = spec.text_network
+        vectors = text_network.embed(documents, named, download, device) if named else sentence_encoders.embed(documents, device)
+        fields["dense"] = torch.from_numpy(unit_rows(vectors, np.array([bool(text) for text in documents])))
     return fields
 
 

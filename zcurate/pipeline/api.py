@@ -65,6 +65,8 @@ def scan(
         raise UsageError(f"scan: y with the path {str(data)!r} — expected the name of a column of labels — pass label='...'{hint}")
     arrays = {"features": features, "probabilities": probabilities}
     settings |= {name: str(one) if is_path(one) else IN_MEMORY for name, one in arrays.items() if one is not None}
+    if settings.get("estimate"):
+        raise UsageError("scan: estimate = True — expected on the command line: zcurate scan DATA --estimate — leave it out")
     options, row_arrays = options_from(settings), RowArrays(**{name: None if is_path(one) else one for name, one in arrays.items()})
     with progress_for() if progress is True else nullcontext(progress or NoProgress()) as shown:
         return run_scan(data, options, RunContext(progress=shown, command=command), arrays=row_arrays)

@@ -128,6 +128,16 @@ def check_first(options: ScanOptions) -> None:
         raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU supported by torch — try --device cpu")
 
 
+def ignored_without_model(options: ScanOptions) -> list[str]:
+    """Warn of options that mean nothing where no model is trained.
+
+    Args:
+        options: every setting.
+    """
+    given = {"--epochs": options.epochs, "--time-limit": options.time_limit, "--resume": options.resume, "--features": options.features not in ("auto", "none")}
+    return [f"{flag}: no model is trained — it is ignored" for flag, value in given.items() if value]
+
+
 def has_cuda_driver() -> bool:
     """Whether NVIDIA's driver library can be loaded: a test that takes a millisecond, where importing torch takes seconds."""
     try:

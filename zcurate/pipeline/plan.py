@@ -30,11 +30,41 @@ PROBE = ("probe",)
 """Auxiliary model of pictures with features."""
 
 
-def choose_text_encoding(wanted: str, data: Dataset) -> str:
-    """Resolve `text = "auto"` for this data; unchanged where no column is text."""
-    if wanted != "auto" or "text" not in {column.kind for column in data.roles.features}:
+def choose_text_encoding(wanted: str, data: Dataset, network: str = "") -> str:
+    """Resolve `text = "auto"` for this data; unchanged where no column is text.
+
+    Args:
+        wanted: of the TOML file, or `auto`.
+        data: N rows.
+        network: that embeds texts, as `--features` names it.
+    """
+    if wanted != "auto" or not has_texts(data):
         return wanted
-    return "both" if data.n_rows <= MAX_EMBEDDED_ROWS and has_text_extra() else "tfidf"
+    return "both" if network or (data.n_rows <= MAX_EMBEDDED_ROWS and has_text_extra()) else "tfidf"
+
+
+def has_texts(data: Dataset) -> bool:
+    """Whether a column of the data is free text."""
+    return "text" in {column.kind for column in data.roles.features}
+
+
+def choose_text_network(options: ScanOptions, data: Dataset, resident: bool) -> str:
+    """Return the network of `--features hf:NAME` that embeds the texts of a table; empty where none is named.
+
+    Args:
+        options: `features`.
+        data: N rows.
+        resident: all rows are in memory.
+
+    Raises:
+        UsageError: its package is not installed, or rows are read piece by piece.
+    """
+    if not options.features.startswith("hf:") or data.pictures is not None or not has_texts(data):
+        return ""
+    if not resident:
+        raise UsageError(f"--features {options.features}: rows that do not fit into memory are kept in files — expected all in memory — raise --memory")
+    backbones.check(options.features)
+    return options.features
 
 
 def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Plan:
@@ -51,7 +81,8 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     settings = parse_model(options.model)
     name = settings.pop("name", "auto")
     why = "as asked for by --model"
-    features = choose_features(options, data, settings.pop("features", None), resident)
+    text_network = choose_text_network(options, data, resident)
+    features = "none" if text_network else choose_features(options, data, settings.pop("features", None), resident)
     if options.probabilities is not None:
         check_probabilities(options, data, resident)
     if name == "auto":
@@ -63,7 +94,8 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     takes_features = features != "none" and model.inputs == "table"
     if model.inputs != "any" and (model.inputs == "images") != pictures and not takes_features:
         raise UsageError(f"--model {name}: does not fit {'pictures' if pictures else 'a table'} — try --model {'resnet' if pictures else 'mlp'}")
-    settings = nest_loss_settings(settings) | {"name": name, "text": choose_text_encoding(settings.get("text", "auto"), data), "features": features}
+    settings = nest_loss_settings(settings) | {"name": name, "text_network": text_network, "features": features}
+    settings["text"] = choose_text_encoding(settings.get("text", "auto"), data, text_network)
     if not resident or data.task.kind == "regression" or not is_dense(data.n_rows, data.n_classes):
         settings["ensemble"] = ()
     if not resident:
@@ -131,7 +163,7 @@ def choose_features(options: ScanOptions, data: Dataset, in_spec: str | None, re
         # One of the table's columns of vectors.
         return "none"
     if not possible:
-        what = "pictures" if data.pictures is None else "classes of pictures in memory"
+        what = "pictures, or with hf: for texts" if data.pictures is None else "classes of pictures in memory"
         raise UsageError(f"--features {wanted}: is for {what} — expected none — leave it out")
     if wanted == in_spec and (".py:" in wanted or not is_backbone(wanted)):
         raise UsageError(f"features = '{wanted}': no network — expected one such as timm:NAME, lite0 or none — to name a file or column: --features {wanted}")

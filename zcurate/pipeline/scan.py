@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 from zcurate.config.options import ScanOptions
 from zcurate.config.units import parse_duration
 from zcurate.errors import UsageError
-from zcurate.pipeline.checks import MIN_COPIES, NO_MEDIANS, check_process_group, data_warnings, max_p_incorrect, too_short_reason, warn_in_card
+from zcurate.pipeline.checks import (
+    MIN_COPIES,
+    NO_MEDIANS,
+    check_process_group,
+    data_warnings,
+    ignored_without_model,
+    max_p_incorrect,
+    too_short_reason,
+    warn_in_card,
+)
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, shared_facts
@@ -114,7 +123,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         card = describe_scan(table, options, plan, judged, found, run)
         look_again(table.sample, card, plan, run)
         without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
-        warn_in_card(card, list(found.warnings), run.progress)
+        warn_in_card(card, [*found.warnings, *([] if plan.spec.is_trained else ignored_without_model(options))], run.progress)
         warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"print": found.fingerprint} if found.fingerprint is not None and run.store.resident else {}
     if found.findings is not None and isinstance(table, ResidentTable):

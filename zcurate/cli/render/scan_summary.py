@@ -43,7 +43,8 @@ def print_summary(report: Report, path: str, verbose: bool) -> None:
         console.print("training was stopped by --time-limit; the probabilities are less reliable", markup=False)
     if not card["judged"]:
         console.print(f"could not judge: {card['why_unjudged']}", markup=False)
-        console.print("every labelled row is 'unjudged'; z-scores and training columns are in the report", markup=False)
+        kept = "" if card["model"]["name"] == NO_MODEL else "; z-scores and training columns are in the report"
+        console.print(f"every labelled row is 'unjudged'{kept}", markup=False)
     else:
         console.print(verdict_table(report))
         console.print()
