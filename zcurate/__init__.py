@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "load_report", "scan"]
+__all__ = ["Report", "__version__", "load_report", "nn", "scan"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from zcurate.report.report import Report
 
         return Report
+    if name == "nn":
+        import importlib
+
+        return importlib.import_module("zcurate.nn")
     raise AttributeError(f"module 'zcurate' has no attribute '{name}'")
 
 

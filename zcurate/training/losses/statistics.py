@@ -72,6 +72,15 @@ def standardize(
         batch, or with `z_stats = "epoch"` those of this batch alone, which the training loop accumulates for the next epoch.
     """
     error = error.detach()
+    used, updated = statistics_used(error, group, weight, running, settings, processes)
+    is_full = weight is None and group is None and settings.z_scale == "std" and processes.size == 1 and error.shape[1] > 1
+    return scale_errors(error, group, used, is_full), updated
+
+
+def statistics_used(
+    error: Tensor, group: Tensor | None, weight: Tensor | None, running: Statistics, settings: ZErrorConfig, processes: SingleProcess = SINGLE_PROCESS
+) -> tuple[Statistics, Statistics]:
+    """Return the statistics (K, G) by which a batch is standardized, and those after it; arguments as for `standardize`."""
     if weight is None and (group is not None or settings.z_scale == "mad"):
         weight = torch.ones_like(error)
     group_statistics = group_median_and_mad if settings.z_scale == "mad" else group_mean_and_std
@@ -80,17 +89,15 @@ def standardize(
     is_full = weight is None and processes.size == 1 and error.shape[1] > 1
     if settings.z_stats == "epoch":
         is_empty = running.weight == 0
-        used = Statistics(*(torch.where(is_empty, b, r) for b, r in zip(batch, running, strict=True)))
-        return scale_errors(error, group, used, is_full), batch
+        return Statistics(*(torch.where(is_empty, b, r) for b, r in zip(batch, running, strict=True))), batch
     # Rate 1 for the first batch, 0.1 for later ones.
     rate = (1 - running.weight).clamp_(0.1, 1.0)
     rate = rate if is_full else rate * (batch.weight > 1)
     updated = Statistics(running.centre.lerp(batch.centre, rate), running.scale.lerp(batch.scale, rate), running.weight + batch.weight)
     if settings.z_stats == "batch":
         enough = batch.weight >= SMALL_GROUP
-        used = Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True)))
-        return scale_errors(error, group, used, is_full), updated
-    return scale_errors(error, group, updated, is_full), updated
+        return Statistics(*(torch.where(enough, b, u) for b, u in zip(batch, updated, strict=True))), updated
+    return updated, updated
 
 
 def pool(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
@@ -106,7 +113,8 @@ def pool(centre: Tensor, scale: Tensor, weight: Tensor) -> Statistics:
     n, total = weight.double(), weight.double().sum(0)
     mean = (n * centre).sum(0) / total.clamp_min(1)
     squares = ((n - 1).clamp_min(0) * scale.double() ** 2 + n * (centre - mean) ** 2).sum(0)
-    return Statistics(mean.float(), (squares / (total - 1).clamp_min(1)).sqrt().float(), total.float())
+    kind = centre.dtype
+    return Statistics(mean.to(kind), (squares / (total - 1).clamp_min(1)).sqrt().to(kind), total.to(kind))
 
 
 def scale_errors(error: Tensor, group: Tensor | None, statistics: Statistics, is_full: bool) -> Tensor:
