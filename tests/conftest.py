@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +84,31 @@ def memory_protocol(monkeypatch):
     from zcurate.data import remote
 
     monkeypatch.setitem(remote.PROTOCOLS, "memory", "")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def run(capsysbinary, monkeypatch):
+    """Run the program in this process: exit code, stdout, stderr."""
+
+    from zcurate.cli import app
+
+    def call(*words, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["zcurate", *map(str, words)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            app.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return call

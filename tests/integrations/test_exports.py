@@ -287,22 +287,9 @@ def test_what_no_tool_wrote_is_refused(name, text, message, tmp_path):
         import_decisions(str(tmp_path / name))
 
 
-def test_the_commands_write_whole_folders_or_nothing(scanned, tmp_path, monkeypatch, capsysbinary):
-    from zcurate.cli import app
-
-    monkeypatch.chdir(tmp_path)
+def test_the_commands_write_whole_folders_or_nothing(scanned, run, here):
     for path in scanned[:2]:
-        shutil.copy(path, tmp_path / path.name)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["zcurate", *words])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *(text.decode() for text in capsysbinary.readouterr())
-
+        shutil.copy(path, here / path.name)
     code, _, err = run("export", "blobs.zcurate.parquet", "--to", "label-studio", "-o", "tasks", "--top", "5", "--data", "blobs.csv")
     assert code == 0
     assert re.search(r"written   tasks  5 rows", err)
@@ -319,7 +306,7 @@ def test_the_commands_write_whole_folders_or_nothing(scanned, tmp_path, monkeypa
         code, _, err = run(*words)
         assert code == 2
         assert message in err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs.csv", "blobs.zcurate.parquet", "tasks"]
-    (tmp_path / "d.csv").write_text("row,decision\n1,keep\n")
+    assert sorted(path.name for path in here.iterdir()) == ["blobs.csv", "blobs.zcurate.parquet", "tasks"]
+    (here / "d.csv").write_text("row,decision\n1,keep\n")
     code, out, _ = run("decisions", "import", "d.csv")
     assert (code, out) == (0, "row,decision,label\n1,keep,\n")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from typing import Any
 
+from zcurate.data.thumbnails import data_uri
 from zcurate.integrations.items import Item, Items
 from zcurate.report.formats.json import json_text
 
@@ -83,7 +82,7 @@ def record(item: Item, items: Items) -> dict[str, Any]:
     """Return the record of an item."""
     fields = {"given_label": "" if item.given is None else str(item.given)}
     if items.root is not None:
-        fields = {"image": picture_uri(item.file), **fields}
+        fields = {"image": data_uri(str(item.file), SIDE), **fields}
     elif item.cells:
         fields["values"] = "\n".join(f"{name}: {value}" for name, value in item.cells.items())
     known = {**item.keys(), "p_incorrect": item.p_incorrect, "verdict": item.verdict}
@@ -94,23 +93,6 @@ def record(item: Item, items: Items) -> dict[str, Any]:
         suggestions["label" if items.classes else "value"] = {"value": str(item.suggested), **score, "agent": "zcurate"}
     metadata = {name: value for name, value in known.items() if value is not None}
     return {"id": f"zcurate-{item.row}", "fields": fields, "metadata": metadata, "suggestions": suggestions, "responses": {}, "vectors": {}}
-
-
-def picture_uri(path: str | None) -> str:
-    """Return a picture as a data URI, reduced; empty for one that cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(str(path)) as opened:
-            opened.draft("RGB", (SIDE, SIDE))
-            image = opened.convert("RGB")
-    except Exception:
-        # Pillow raises many types for broken files.
-        return ""
-    image.thumbnail((SIDE, SIDE))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def read_records(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

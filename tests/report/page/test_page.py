@@ -135,30 +135,12 @@ def test_a_page_of_targets_and_of_an_unjudged_report():
     assert "No row is judged" in render(noise, "r")
 
 
-def test_the_command_writes_the_page(run_program, scanned, tmp_path):
-    code, _, err = run_program("html", str(scanned[1]), "-o", "page.html")
+def test_the_command_writes_the_page(run, scanned, here):
+    code, _, err = run("html", str(scanned[1]), "-o", "page.html")
     assert (code, "written   page.html" in err) == (0, True)
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    assert run_program("html", str(scanned[1]), "-o", "page.txt")[0] == 2
-    assert run_program("html", "none.zcurate.parquet")[0] == 2
-
-
-@pytest.fixture
-def run_program(capsysbinary, monkeypatch, tmp_path):
-    from zcurate.cli import app
-
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["zcurate", *words])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *(text.decode() for text in capsysbinary.readouterr())
-
-    return call
+    assert (here / "page.html").read_text().startswith("<!doctype html>")
+    assert run("html", str(scanned[1]), "-o", "page.txt")[0] == 2
+    assert run("html", "none.zcurate.parquet")[0] == 2
 
 
 def open_page(browser, report, tmp_path, data=None):

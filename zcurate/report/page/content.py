@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ import pyarrow as pa
 
 from zcurate.data.file_names import existing
 from zcurate.data.picture_findings import FINDINGS
+from zcurate.data.thumbnails import data_uri
 from zcurate.errors import ZcurateError
 from zcurate.judge.reasons import REASONS
 from zcurate.report import listing, locations
@@ -151,29 +150,12 @@ def add_thumbnails(report: Report, entries: list[dict[str, Any]], data: str | No
     room = THUMB_BYTES
     for entry in entries:
         path = entry["keys"].get("path")
-        uri = "" if path is None else thumbnail(existing(path, root))
+        uri = "" if path is None else data_uri(existing(path, root), THUMB_SIDE)
         room -= len(uri)
         if room < 0:
             return
         if uri:
             entry["picture"] = uri
-
-
-def thumbnail(path: str) -> str:
-    """Return a picture as a small data URI; empty for one that cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (THUMB_SIDE, THUMB_SIDE))
-            image = opened.convert("RGB")
-    except Exception:
-        # Pillow raises many types for broken files.
-        return ""
-    image.thumbnail((THUMB_SIDE, THUMB_SIDE))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=72)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def class_bands(report: Report, rows: list[int]) -> dict[str, list[list[float]]]:

@@ -168,7 +168,7 @@ def test_it_compiles_without_a_graph_break():
 
 RANK = """
 import json, sys, torch
-from tests.training.losses.test_modules import batch
+from tests.training.test_loss_modules import batch
 from zcurate.nn import ZErrorLoss
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
