@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "load_report", "nn", "scan"]
+__all__ = ["Recorder", "Report", "__version__", "load_report", "nn", "scan"]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from zcurate.report.report import Report
 
         return Report
+    if name == "Recorder":
+        from zcurate.integrations.recorder import Recorder
+
+        return Recorder
     if name == "nn":
         import importlib
 
