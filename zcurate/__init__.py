@@ -14,32 +14,29 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "Report", "__version__", "load_report", "nn", "scan"]
+__all__ = ["LabelErrorDetector", "Recorder", "Report", "__version__", "load_report", "nn", "scan"]
+
+
+WHERE = {
+    "LabelErrorDetector": "zcurate.integrations.sklearn:LabelErrorDetector",
+    "Recorder": "zcurate.integrations.recorder:Recorder",
+    "Report": "zcurate.report.report:Report",
+    "load_report": "zcurate.report.storage:load",
+    "nn": "zcurate.nn",
+    "scan": "zcurate.pipeline.api:scan",
+}
+"""Public name -> module, and the name in it."""
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names on first use, so that `import zcurate` stays light."""
-    if name == "scan":
-        from zcurate.pipeline.api import scan
+    if name not in WHERE:
+        raise AttributeError(f"module 'zcurate' has no attribute '{name}'")
+    import importlib
 
-        return scan
-    if name == "load_report":
-        from zcurate.report.storage import load
-
-        return load
-    if name == "Report":
-        from zcurate.report.report import Report
-
-        return Report
-    if name == "Recorder":
-        from zcurate.integrations.recorder import Recorder
-
-        return Recorder
-    if name == "nn":
-        import importlib
-
-        return importlib.import_module("zcurate.nn")
-    raise AttributeError(f"module 'zcurate' has no attribute '{name}'")
+    module, _, inside = WHERE[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, inside) if inside else found
 
 
 def __dir__() -> list[str]:

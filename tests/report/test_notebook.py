@@ -17,7 +17,7 @@ def report(scanned):
 
 
 def test_what_there_is_can_be_listed():
-    assert dir(zcurate) == ["Recorder", "Report", "__version__", "load_report", "nn", "scan"]
+    assert dir(zcurate) == ["LabelErrorDetector", "Recorder", "Report", "__version__", "load_report", "nn", "scan"]
     assert all(getattr(zcurate, name) for name in dir(zcurate))
     assert {"apply", "flagged", "html", "to_pandas", "top", "update"} <= set(dir(zcurate.Report))
 
