@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 
-class LabelErrorDetector(BaseEstimator):
+class LabelErrorDetector(BaseEstimator):  # type: ignore[misc]
     """Finds the wrong labels of a training set.
 
         detector = LabelErrorDetector().fit(X, y)
