@@ -224,5 +224,6 @@ def test_broken_and_hostile_inputs_are_read_or_refused(cases, tmp_path):
     assert [line for line in found if int(line[2]) > MAX_BYTES or float(line[3]) > MAX_SECONDS] == []
 
 
+@pytest.mark.slow
 def test_there_are_two_thousand_of_them():
     assert (len(BASES) + 1 + len(PICTURES)) * PER_KIND + len(list(hostile())) >= 2000

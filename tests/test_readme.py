@@ -71,6 +71,7 @@ def test_the_model_file_example_loads(tmp_path):
         toml.parse_model(str(path))
 
 
+@pytest.mark.slow
 def test_the_recipes_run(tmp_path):
     shutil.copy(ROOT / "sample_data/penguins/penguins.csv", tmp_path)
     programs = tmp_path / "bin"

@@ -350,6 +350,7 @@ def test_report_never_writes_over_the_input_or_the_report(scanned, run, here, da
     assert (data.read_bytes(), (here / scanned[0]).read_bytes()) == before
 
 
+@pytest.mark.slow
 def test_a_dash_is_standard_output(here, blobs_csv):
     command = [sys.executable, "-m", "zcurate", "scan", str(blobs_csv[0]), "-q", "--epochs", "2", "-o", "-"]
     done = subprocess.run(command, capture_output=True, check=True)

@@ -80,7 +80,7 @@ def test_label_studio_takes_tasks_and_configuration(request, tmp_path):
     interface = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
     for at, one in enumerate(all_items(request)):
         (tmp_path / str(at)).mkdir()
-        label_studio.write(one, str(tmp_path / str(at)))
+        label_studio.write(one, str(tmp_path / str(at)), "out")
         checker = interface.LabelInterface((tmp_path / str(at) / "config.xml").read_text())
         checker.validate()
         for task in json.loads((tmp_path / str(at) / "tasks.json").read_text()):
@@ -91,7 +91,7 @@ def test_label_studio_takes_tasks_and_configuration(request, tmp_path):
 def test_label_studio_as_documented(request, tmp_path):
     for at, one in enumerate(all_items(request)):
         (tmp_path / str(at)).mkdir()
-        label_studio.write(one, str(tmp_path / str(at)))
+        label_studio.write(one, str(tmp_path / str(at)), "out")
         root = ET.fromstring((tmp_path / str(at) / "config.xml").read_text())
         choices = [choice.get("value") for choice in root.iter("Choice")]
         assert choices == [*one.classes, "Cannot tell"]
@@ -116,7 +116,7 @@ def test_a_class_that_xml_cannot_hold_is_refused():
 def annotated(one, tmp_path):
     """An export of Label Studio as it documents it: the first three rows relabeled, kept and not told, the fourth skipped."""
     (tmp_path / "t").mkdir()
-    label_studio.write(one, str(tmp_path / "t"))
+    label_studio.write(one, str(tmp_path / "t"), "out")
     tasks = json.loads((tmp_path / "t" / "tasks.json").read_text())[:4]
     choices = [next(name for name in one.classes if name != tasks[0]["data"]["given_label"]), tasks[1]["data"]["given_label"], "Cannot tell", one.classes[0]]
     out = []
@@ -181,7 +181,7 @@ def test_argilla_as_documented(request, tmp_path):
     for at, one in enumerate(all_items(request)):
         folder = tmp_path / f"a{at}"
         folder.mkdir()
-        argilla.write(one, str(folder))
+        argilla.write(one, str(folder), "out")
         settings = json.loads((folder / ".argilla" / "settings.json").read_text())
         records = json.loads((folder / "records.json").read_text())
         fields = {field["name"]: field["required"] for field in settings["fields"]}
@@ -198,7 +198,7 @@ def test_argilla_as_documented(request, tmp_path):
 
 def test_argilla_comes_back(items, tmp_path):
     (tmp_path / "a").mkdir()
-    argilla.write(items, str(tmp_path / "a"))
+    argilla.write(items, str(tmp_path / "a"), "out")
     records = json.loads((tmp_path / "a" / "records.json").read_text())[:4]
     other = next(name for name in items.classes if name != records[0]["fields"]["given_label"])
     values = [(other, "submitted"), (records[1]["fields"]["given_label"], "submitted"), (argilla.UNKNOWN, "submitted"), (other, "draft")]
@@ -214,7 +214,7 @@ def test_argilla_comes_back(items, tmp_path):
 
 
 def test_fiftyone_as_documented_and_back(pictures, items, tmp_path):
-    fiftyone.write(pictures, str(tmp_path))
+    fiftyone.write(pictures, str(tmp_path), "out")
     content = json.loads((tmp_path / "samples.json").read_text())
     assert list(content) == ["samples"]
     samples = content["samples"]
@@ -229,18 +229,18 @@ def test_fiftyone_as_documented_and_back(pictures, items, tmp_path):
     assert found[1].label == pictures.classes[0]
     assert [one.path for one in found] == [sample["zc_path"] for sample in samples[:3]]
     with pytest.raises(UsageError, match="FiftyOne shows pictures"):
-        fiftyone.write(items, str(tmp_path))
+        fiftyone.write(items, str(tmp_path), "out")
 
 
 def test_hugging_face_folders_are_complete(items, pictures, tmp_path):
     (tmp_path / "t").mkdir()
-    hugging_face.write(items, str(tmp_path / "t"))
+    hugging_face.write(items, str(tmp_path / "t"), "out")
     table = pq.read_table(next((tmp_path / "t" / "data").iterdir()))
     assert table.num_rows == 300
     assert table.schema.field("decision").type == pa.string()
     assert {"key", "a", "b", "given", "suggested", "p_incorrect"} <= set(table.column_names)
     (tmp_path / "p").mkdir()
-    hugging_face.write(pictures, str(tmp_path / "p"))
+    hugging_face.write(pictures, str(tmp_path / "p"), "out")
     rows = [json.loads(line) for line in (tmp_path / "p" / "metadata.jsonl").read_text().splitlines()]
     assert all((tmp_path / "p" / row["file_name"]).is_file() for row in rows)
     assert len({tuple(row) for row in rows}) <= 2
@@ -251,7 +251,7 @@ def test_datasets_loads_both(items, pictures, tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     for name, one in (("t", items), ("p", pictures)):
         (tmp_path / name).mkdir()
-        hugging_face.write(one, str(tmp_path / name))
+        hugging_face.write(one, str(tmp_path / name), "out")
     table = datasets.load_dataset(str(tmp_path / "t"), split="train", cache_dir=str(tmp_path / "c"))
     assert len(table) == 300
     found = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "p"), split="train", cache_dir=str(tmp_path / "c"))

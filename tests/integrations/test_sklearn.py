@@ -27,6 +27,7 @@ def test_scikit_learn_s_own_checks_pass():
     assert len(found) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [np.array([3, 7, 11]), np.array(["ant", "bee", "cat"]), None])
 def test_wrong_labels_are_found_and_labels_keep_their_type(names):
     x, given, truth, wrong = rows()

@@ -58,6 +58,7 @@ def test_decided_labels_are_trained_on_never_planted_and_never_masked(decided):
     assert evidence.columns["n_masked"].max() > 0
 
 
+@pytest.mark.slow
 def test_trusted_rows_are_never_planted_as_copies(scanned, monkeypatch):
     from zcurate.evidence.planted import Planted
     from zcurate.training import rounds as rounds_module
@@ -104,6 +105,7 @@ def test_rows_that_do_not_fit_into_memory_are_refused(scanned, tmp_path):
         with_decisions(object(), options, None)
 
 
+@pytest.mark.slow
 def test_the_report_is_replaced_by_a_scan_with_decisions(decided, scanned):
     _, _, _, folder = decided
     zcurate.scan(str(scanned[0]), label="label", id="key", epochs=4, output=str(folder / "r2.zcurate.parquet"))

@@ -68,6 +68,7 @@ def test_a_scan_without_a_model_trains_nothing(noisy, monkeypatch):
     assert report.card["model"]["name"] == "none"
 
 
+@pytest.mark.slow
 def test_better_probabilities_than_the_members_take_over(noisy):
     label, p, wrong = noisy
     noise = np.random.default_rng(2).normal(size=(N, 3))
@@ -77,6 +78,7 @@ def test_better_probabilities_than_the_members_take_over(noisy):
     assert not alone.card["judged"] and wrong_first(both, wrong) > 0.8
 
 
+@pytest.mark.slow
 def test_probabilities_that_say_nothing_are_left_aside(noisy):
     label, _, _ = noisy
     x = np.random.default_rng(3).normal(size=(N, 2)) + 3 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])[[CLASSES.index(one) for one in label]]
@@ -93,6 +95,7 @@ def test_unlabelled_and_single_rows_keep_their_place(noisy):
     assert len(report) == N and report.table.column("verdict")[5].as_py() == "unlabelled"
 
 
+@pytest.mark.slow
 def test_features_in_python_are_one_more_column(noisy):
     label, p, wrong = noisy
     report = zcurate.scan({"label": label}, features=np.log(p), epochs=5)
@@ -131,6 +134,7 @@ def test_a_trial_takes_no_probabilities(noisy, tmp_path, monkeypatch, capsys):
     assert "errors planted in a copy cannot be in them" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_the_arrays_are_part_of_a_finished_scan(noisy, tmp_path):
     label, p, _ = noisy
     path = tmp_path / "t.csv"

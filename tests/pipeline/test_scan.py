@@ -171,6 +171,7 @@ def test_labels_apart_from_a_file_are_refused(y, told):
         zcurate.scan("a.csv", y)
 
 
+@pytest.mark.slow
 def test_labels_at_random_are_not_judged():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(300, 4)), columns=list("abcd"))
@@ -205,6 +206,7 @@ def test_every_table_model_scans(blobs_csv, model):
     assert len(set(report.top(24).column("row").to_pylist()) & wrong) >= 18
 
 
+@pytest.mark.slow
 def test_a_model_from_a_python_file_scans(blobs_csv, tmp_path):
     path, wrong = blobs_csv
     own = tmp_path / "own.py"
@@ -238,6 +240,7 @@ def test_pictures_are_scanned_whatever_their_order():
     assert {3, 10, 44} < set(reports[0].top(8).column("row").to_pylist())
 
 
+@pytest.mark.slow
 def test_pictures_with_numbers_for_labels_are_a_regression(tmp_path):
     rng = np.random.default_rng(0)
     bright = rng.uniform(20, 230, 120)
@@ -250,6 +253,7 @@ def test_pictures_with_numbers_for_labels_are_a_regression(tmp_path):
     assert np.corrcoef(column(report, "predicted"), bright)[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_texts_with_numbers_for_labels_are_a_regression():
     rng = np.random.default_rng(0)
     n_good = rng.integers(0, 6, 200)
@@ -360,6 +364,7 @@ def rules():
     return pd.DataFrame(x, columns=list("abcdef")).assign(label=np.array(["no", "yes"])[np.where(wrong, 1 - truth, truth)]), wrong
 
 
+@pytest.mark.slow
 def test_auxiliary_models_join_the_held_out_predictions_and_find_more(rules, tmp_path):
     frame, wrong = rules
     (tmp_path / "members.toml").write_text("ensemble = []")

@@ -70,6 +70,7 @@ def test_so_many_wrong_labels_or_so_wide_an_interval_throw_doubt_on_task_and_lab
     assert all(part in found[0] for part in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.002])
 def test_a_column_that_alone_predicts_almost_without_error_is_named(noise):
     rng = np.random.default_rng(3)

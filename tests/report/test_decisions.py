@@ -122,7 +122,7 @@ def test_a_list_of_report_with_data_is_a_decisions_file(report, scanned, tmp_pat
 
 
 WRONG = [
-    ({"row": 1, "decision": "kepe"}, "row 1: decision 'kepe' is not known — expected keep, relabel, drop or unsure — did you mean keep?"),
+    ({"row": 1, "decision": "kepe"}, "entry 1: decision 'kepe' is not known — expected keep, relabel, drop or unsure — did you mean keep?"),
     ({"row": 1, "decision": "correct"}, "did you mean keep?"),
     ({"row": 1, "decision": "relabel"}, "relabel without a label"),
     ({"row": 1, "decision": "relabel", "label": "bea"}, "label 'bea' is no class — classes: ant, bee, cat — did you mean bee?"),
@@ -143,7 +143,7 @@ def test_bad_decisions_are_refused_with_their_row(row, message, report):
 
 
 def test_two_answers_for_one_row_are_refused(report):
-    with pytest.raises(UsageError, match=r"d.csv row 2: id k3 was decided in d.csv row 1 already"):
+    with pytest.raises(UsageError, match=r"d.csv entry 2: id k3 was decided in d.csv entry 1 already"):
         found(report, {"row": 3, "decision": "keep"}, {"row": 3, "id": "k3", "decision": "drop", "path": None})
 
 

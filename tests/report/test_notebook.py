@@ -64,6 +64,7 @@ def test_labels_have_the_type_of_the_data(labels, kind):
     assert set(frame["suggested"].dropna().unique()) <= set(labels.tolist())
 
 
+@pytest.mark.slow
 def test_progress_is_shown_when_asked(scanned, capsys):
     zcurate.scan(str(scanned[0]), label="label", id="key", epochs=1, progress=True)
     zcurate.scan(str(scanned[0]), label="label", id="key", epochs=1)

@@ -30,6 +30,7 @@ def scans(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [{"threshold": 0.9}, {"threshold": 0.1}, {"precision": 0.8}, {"budget": 7}])
 def test_the_verdicts_are_those_of_a_scan_with_that_cut(scans, cut):
     usual, wanted = scans(), scans(**cut)

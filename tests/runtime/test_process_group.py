@@ -60,6 +60,7 @@ def run_processes(n_processes, *arguments):
     return done
 
 
+@pytest.mark.slow
 def test_rows_of_two_processes_make_one_batch(tmp_path):
     code = (
         "import sys, torch; torch.set_num_threads(1); from tests.runtime.test_process_group import one_step; from zcurate.runtime.process_group import DistributedGroup; import numpy as np;"
@@ -147,6 +148,7 @@ def test_a_trial_of_several_processes_scans_twice_in_each_and_prints_once(tmp_pa
     assert second[:2] == ("", "")
 
 
+@pytest.mark.slow
 def test_settings_that_several_processes_do_not_support_are_refused(tmp_path):
     small = str(tmp_path / "s.csv")
     with open(small, "w") as file:

@@ -51,6 +51,7 @@ def test_a_parameter_without_gradient_is_not_changed():
     assert not torch.equal(after[2], before[2])
 
 
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler():
     code = (
         "import sys, numpy, torch; from zcurate.training import rounds; from zcurate.encoding.encoded import EncodedRows; from zcurate.training.models import builder;"

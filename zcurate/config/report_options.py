@@ -108,6 +108,7 @@ class ApplyOptions(Options):
     link: bool = option(False, "The same with symbolic links.", "Output")
     match: bool = option(False, "The input has changed since the scan: find the rows by their fingerprints.", "Change")
     data: str | None = option(None, DATA_HELP, "Change", metavar="PATH")
+    force: bool = option(False, "Replace a file that is there, whatever it is, but never the input.", "Output")
     dry_run: bool = option(False, "Print what would change, and write nothing.", "Output")
     undo: str | None = option(None, "Take a change back, by its log.", "Output", metavar="LOG", parse=local_path)
 
@@ -198,7 +199,10 @@ class CheckOptions(Options):
                 raise UsageError(f"--class: '{text}' — expected a class and its limit — try --class {text or 'cat'}=1%")
         for flag, limit in (("--max-incorrect", self.max_incorrect), *(("--class", text.rpartition("=")[2]) for text in self.class_)):
             if limit is not None and not (limit.strip().isdigit() and int(limit) >= 1):
-                parse_share(limit, flag)
+                try:
+                    parse_share(limit, flag)
+                except UsageError as error:
+                    raise UsageError(f"{flag}: '{limit[:40]}' — expected a share such as 2% or a number of rows such as 10 — try {flag} 2%") from error
         if self.max_noise is not None:
             parse_share(self.max_noise, "--max-noise")
 

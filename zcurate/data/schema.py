@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
+from zcurate.config.verdicts import ADDED_COLUMNS
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
 from zcurate.data.feature_matrix import feature_matrix
@@ -141,6 +142,17 @@ def brought_columns(names: list[str], options: ScanOptions, pictures: bool, loca
     return found | (dict.fromkeys(named_columns(names, options.features, "--features", location), "features of the pictures") if pictures else {})
 
 
+def own_columns(names: list[str], options: ScanOptions) -> list[str]:
+    """Find the columns that `zcurate apply` added, by their names: they say what an earlier scan made of the label.
+
+    Args:
+        names: all columns.
+        options: `label`, `id`, `group`, `kind`; a column named there is the user's own.
+    """
+    own = [name for name in names if name.rstrip("_") in ADDED_COLUMNS.values()]
+    return [name for name in own if name not in (options.label, options.id, options.group) and name not in (kind.rpartition("=")[0] for kind in options.kind)]
+
+
 def leaks_of(columns: list[FeatureColumn], given: pa.Array, task: Task) -> list[Leak]:
     """Find the columns that give the label away.
 
@@ -190,11 +202,13 @@ def dataset(
     need_groups(table, options.group, location)
     excluded = excluded_columns(names, options.exclude, location)
     brought = brought_columns(names, options, pictures is not None, location)
-    reserved = {label, *excluded, *brought} | {name for name in (options.id, options.group) if name}
+    own = own_columns(names, options)
+    reserved = {label, *excluded, *brought, *own} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     columns = read_features(table, candidates, options, notes, location)
     features = [column for column in columns if column.kind is not None]
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
+    left_out += [ExcludedColumn(name, "written by zcurate apply") for name in own if name not in (*excluded, *brought)]
     left_out += [ExcludedColumn(name, why) for name, why in brought.items()]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
     written, declared = label_column(table, label)

@@ -15,12 +15,13 @@ SIDE = 512
 """Longest side of the pictures in the records [pixels]."""
 
 
-def write(items: Items, folder: str) -> list[str]:
+def write(items: Items, folder: str, name: str) -> list[str]:
     """Write `.argilla/dataset.json`, `.argilla/settings.json` and `records.json`.
 
     Args:
         items: to label.
         folder: to write into.
+        name: of the folder once it is written.
 
     Returns:
         What to do next, in lines.
@@ -36,7 +37,7 @@ def write(items: Items, folder: str) -> list[str]:
     for name, content in files.items():
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(json_text(content) + "\n")
-    load = f"rg.Dataset.from_disk({os.path.basename(folder)!r}, workspace=...)"
+    load = f"rg.Dataset.from_disk({name!r}, workspace=...)"
     return [f"load it: {load}", "save dataset.records.to_list(flatten=True) as JSON, then: zcurate decisions import FILE"]
 
 

@@ -13,12 +13,13 @@ TAGS = {"keep": "keep", "drop": "drop", "unsure": "unsure", "cannot_tell": "unsu
 """Tag of a sample, after `zc:`, -> decision; `zc:accept` takes the suggested label."""
 
 
-def write(items: Items, folder: str) -> list[str]:
+def write(items: Items, folder: str, name: str) -> list[str]:
     """Write `samples.json`; the pictures stay where they are.
 
     Args:
         items: to label.
         folder: to write into.
+        name: of the folder once it is written.
 
     Returns:
         What to do next, in lines.
@@ -31,7 +32,7 @@ def write(items: Items, folder: str) -> list[str]:
     with open(os.path.join(folder, "samples.json"), "w", encoding="utf-8") as file:
         file.write(json_text({"samples": [sample(item, items) for item in items.items]}) + "\n")
     return [
-        f"load it: fo.Dataset.from_dir({os.path.abspath(folder)!r}, fo.types.FiftyOneDataset).sort_by('p_incorrect', reverse=True)",
+        f"load it: fo.Dataset.from_dir({os.path.abspath(name)!r}, fo.types.FiftyOneDataset).sort_by('p_incorrect', reverse=True)",
         "decide by tags (zc:keep, zc:accept, zc:drop, zc:cannot_tell) or a field `decision` with the right label",
         "export(export_media=False) as fo.types.FiftyOneDataset, then: zcurate decisions import FOLDER/samples.json",
     ]

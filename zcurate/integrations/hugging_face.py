@@ -12,12 +12,13 @@ from zcurate.integrations.items import Item, Items, missing_pictures
 from zcurate.report.formats.json import json_text
 
 
-def write(items: Items, folder: str) -> list[str]:
+def write(items: Items, folder: str, name: str) -> list[str]:
     """Write a Parquet file, or of pictures links to them and `metadata.jsonl`.
 
     Args:
         items: rows.
         folder: to write into.
+        name: of the folder once it is written.
 
     Returns:
         What to do next, in lines.
@@ -25,7 +26,6 @@ def write(items: Items, folder: str) -> list[str]:
     Raises:
         UsageError: a picture is missing.
     """
-    name = os.path.basename(folder)
     if items.root is None:
         os.makedirs(os.path.join(folder, "data"))
         pq.write_table(table(items), os.path.join(folder, "data", "train-00000-of-00001.parquet"))

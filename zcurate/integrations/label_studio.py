@@ -21,12 +21,13 @@ URL = "/data/local-files/?d="
 """Of files that Label Studio serves from its LOCAL_FILES_DOCUMENT_ROOT."""
 
 
-def write(items: Items, folder: str) -> list[str]:
+def write(items: Items, folder: str, name: str) -> list[str]:
     """Write `tasks.json` and `config.xml`.
 
     Args:
         items: to label.
         folder: to write into.
+        name: of the folder once it is written.
 
     Returns:
         What to do next, in lines.

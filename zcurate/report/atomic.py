@@ -157,32 +157,51 @@ def new_folder(path: str) -> Iterator[str]:
         raise UsageError(f"{path}: exists — expected a folder that does not exist yet — name another with -o")
     if not os.path.isdir(parent):
         raise UsageError(f"{path}: no folder {parent} — expected an existing folder — create it or name another with -o")
-    temporary = tempfile.mkdtemp(prefix=".zcurate-", dir=parent)
-    folder = os.path.join(temporary, os.path.basename(path))
+    temporary = None
     try:
+        temporary = tempfile.mkdtemp(prefix=".zcurate-", dir=parent)
+        folder = os.path.join(temporary, os.path.basename(path))
         os.mkdir(folder)
         yield folder
         os.rename(folder, path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({reason(error)}) — expected room in a folder that you may write to — name another with -o") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def guard(path: str, protected: list[str]) -> None:
+def guard(path: str, protected: list[str], flag: str = "-o") -> None:
     """Refuse to write over a file that must not change.
 
     Args:
         path: file to write.
         protected: the input, the report: files, folders of parts, globs, addresses.
+        flag: option that names the file.
 
     Raises:
         UsageError: `path` is one of them, or a part of one.
     """
     for other in protected:
         if is_same(local_path(path), local_path(other)):
-            kind = "report" if other.rstrip("/").endswith(ENDING) else "input"
-            raise UsageError(f"{path}: is the {kind} itself, or a part of it — expected another file to write — name one with -o")
+            kind = "report" if other.rstrip("/").endswith(ENDING) else "decisions file" if ".decisions." in other else "input"
+            raise UsageError(f"{path}: is the {kind} itself, or a part of it — expected another file to write — name one with {flag}")
+
+
+def refuse_inside(path: str, folders: list[str]) -> None:
+    """Refuse an output below a folder that must not change.
+
+    Args:
+        path: file or folder to write.
+        folders: of data; others than folders are passed over.
+
+    Raises:
+        UsageError: it is below one of them.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    for folder in folders:
+        if os.path.isdir(folder) and (os.path.realpath(parent) + os.sep).startswith(os.path.join(os.path.realpath(folder), "")):
+            raise UsageError(f"{path}: lies in {folder}, the input, which would change — expected a place outside of it — name another with -o")
 
 
 def is_same(path: str, other: str) -> bool:

@@ -18,7 +18,7 @@ from zcurate.data.readers import csv as csv_reader
 from zcurate.data.readers import jsonl, parquet
 from zcurate.data.source import Source
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
-from zcurate.report.atomic import whole_file
+from zcurate.report.atomic import check_place, whole_file
 from zcurate.report.decisions import DECISIONS, FIELDS, Decision, number_of, text
 
 WORDS = dict.fromkeys(("ok", "right", "correct", "clean", "yes"), "keep") | dict.fromkeys(("wrong", "fix", "change"), "relabel")
@@ -43,13 +43,16 @@ def parse_rows(rows: list[dict[str, Any]], path: str) -> list[Decision]:
         InputError: no row has a column `decision`.
         UsageError: an unknown decision; names the row.
     """
+    rows = [{str(name).strip().lower() if str(name).strip().lower() in (*FIELDS, "suggested") else name: cell for name, cell in row.items()} for row in rows]
     if rows and not any("decision" in row for row in rows):
         raise InputError(f"{path}: no column 'decision' — columns: {listed(list(rows[0]))} — expected one of {', '.join(DECISIONS)} for each decided row")
     found = []
     for number, row in enumerate(rows):
         cells = {name: text(row.get(name)) for name in (*FIELDS, "suggested")}
         if cells["decision"] is not None:
-            found.append(parse_decision(cells, f"{path} row {number + 1}"))
+            found.append(parse_decision(cells, f"{path} entry {number + 1}"))
+        elif cells["label"] is not None and cells["given"] is not None and cells["label"] != cells["given"]:
+            raise UsageError(f"{path} entry {number + 1}: a label without a decision — expected relabel in column 'decision' — or no label")
     return found
 
 
@@ -60,6 +63,8 @@ def decisions_of(decisions: Any) -> list[Decision]:
         InputError: the file cannot be read.
         UsageError: an unknown decision; names the row.
     """
+    if decisions is None or isinstance(decisions, (dict, bytes, int)):
+        raise UsageError(f"decisions: {type(decisions).__name__} — expected the path of a file, a list of dictionaries, or a data frame")
     if isinstance(decisions, (str, os.PathLike)):
         return read_decisions(os.fspath(decisions))
     if hasattr(decisions, "to_dict"):
@@ -73,6 +78,8 @@ def read_cells(path: str) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
+    if not os.path.isfile(path) and not discovery.has_pattern(path) and "://" not in path:
+        raise InputError(f"{path}: no such file — expected a file of decisions: CSV, JSON Lines, or a list that was filled in")
     if path.lower().endswith(".xlsx"):
         return workbook_rows(path)
     source = dataclasses.replace(discovery.source_of(path, ScanOptions()), verbatim=True)
@@ -142,9 +149,9 @@ def parse_decision(cells: dict[str, str | None], place: str) -> Decision:
         hint = f" — did you mean {WORDS[word]}?" if word in WORDS else did_you_mean(word, DECISIONS)
         raise UsageError(f"{place}: decision '{word[:40]}' is not known — expected {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}{hint}")
     label = cells["label"] if cells["label"] != cells["given"] else None
+    if word == "keep" and label is not None and cells["given"] is not None:
+        raise UsageError(f"{place}: keep, but the label is '{label[:40]}' where '{cells['given'][:40]}' is given — expected relabel, or no label")
     label = (label or cells["suggested"]) if word == "relabel" else None
-    if word == "relabel" and label is None:
-        raise UsageError(f"{place}: relabel without a label — expected the right one in column 'label' — fill it in, or decide unsure")
     row, p = number_of(cells["row"]), number_of(cells["draw_probability"])
     if cells["row"] is not None and (row is None or row < 0 or row != int(row)):
         raise UsageError(f"{place}: row '{cells['row'][:40]}' is no row number — expected 0 or more")
@@ -181,6 +188,34 @@ def write_decisions(decisions: Sequence[Decision], path: str) -> None:
         writer.writerows(one.cells() for one in decisions)
 
 
+def check_appendable(path: str) -> None:
+    """Refuse a file that answers cannot be appended to, before the first is given; an unfinished last line is ended.
+
+    Raises:
+        UsageError: it cannot be written, or is neither CSV with commas in UTF-8 nor JSON Lines.
+    """
+    check_place(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"{path}: cannot be written — expected a file that you may write to — name another with --decisions")
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return
+    with open(path, "rb") as file:
+        content = file.read()
+    first = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].strip()
+    fits = first.startswith(b"{") if is_json_lines(path) else "decision" in next(csv.reader([first.decode("utf-8", "replace")]), [])
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        fits = False
+    if not fits:
+        advice = f"zcurate decisions import {path} -o NEW.csv makes one"
+        raise UsageError(f"{path}: answers cannot be appended to it — expected CSV with commas in UTF-8, or JSON Lines — {advice}")
+    if not content.endswith(b"\n"):
+        with open(path, "ab") as file:
+            file.write(b"\n")
+
+
 def append_decision(one: Decision, path: str) -> None:
     """Append a decision to a file and flush it to the disk; a new file gets a header.
 
@@ -188,12 +223,12 @@ def append_decision(one: Decision, path: str) -> None:
         OSError: it cannot be written.
     """
     is_new = not os.path.exists(path) or os.path.getsize(path) == 0
-    names = list(FIELDS) if is_new else header_of(path)
+    names, end = (list(FIELDS), "\n") if is_new else header_of(path)
     with open(path, "a", encoding="utf-8", newline="") as file:
         if is_json_lines(path):
             file.write(json.dumps(one.cells(), ensure_ascii=False) + "\n")
         else:
-            writer = csv.DictWriter(file, names, lineterminator="\n", extrasaction="ignore")
+            writer = csv.DictWriter(file, names, lineterminator=end, extrasaction="ignore")
             if is_new:
                 writer.writeheader()
             writer.writerow(one.cells())
@@ -201,10 +236,11 @@ def append_decision(one: Decision, path: str) -> None:
         os.fsync(file.fileno())
 
 
-def header_of(path: str) -> list[str]:
-    """Read the column names of a decisions file in CSV."""
+def header_of(path: str) -> tuple[list[str], str]:
+    """Read the column names and the line end of a decisions file in CSV."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file), list(FIELDS))
+        line = file.readline()
+    return next(csv.reader([line]), list(FIELDS)), "\r\n" if line.endswith("\r\n") else "\n"
 
 
 def is_json_lines(path: str) -> bool:

@@ -73,12 +73,15 @@ class Keys:
     """(N) paths of pictures."""
     classes: tuple[str, ...] = ()
     """Names of the classes; empty for regression."""
+    suggested: pa.ChunkedArray | None = None
+    """(N) labels that the report suggests; None where nothing is suggested yet."""
 
     @staticmethod
     def of(report: Report) -> Keys:
         """Return the keys of a report's rows."""
         optional = {name: report.table.column(name) if name in report.table.column_names else None for name in ("fingerprint", "id", "path")}
-        return Keys(len(report), report.table.column("given"), **optional, classes=tuple(entry["name"] for entry in report.card["classes"]))
+        classes = tuple(entry["name"] for entry in report.card["classes"])
+        return Keys(len(report), report.table.column("given"), **optional, classes=classes, suggested=report.table.column("suggested"))
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,9 @@ def text(value: Any) -> str | None:
 
 def number_of(value: str | None) -> float | None:
     """Return the finite number that a text is; None where it is none."""
+    text = value or ""
     try:
-        number = float(value or "")
+        number = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
@@ -141,7 +145,7 @@ def find_rows(decisions: Sequence[Decision], keys: Keys, location: str) -> Found
             continue
         if row in found:
             raise UsageError(f"{one.place}: {describe_key(one)} was decided in {found[row].place} already — expected one decision for each row")
-        found[row] = dataclasses.replace(one, label=known_label(one, keys))
+        found[row] = dataclasses.replace(one, label=known_label(with_suggestion(one, row, keys), keys))
     if decisions and not found:
         raise UsageError(
             f"{location}: none of {len(decisions)} decisions finds its row — expected decisions about this data set — was it made for another report?"
@@ -222,6 +226,21 @@ def single(one: Decision, rows: list[int], by_id: dict[str, list[int]] | None) -
     return rows[0] if rows else None
 
 
+def with_suggestion(one: Decision, row: int, keys: Keys) -> Decision:
+    """Return a relabel without a label with the label that the report suggests for its row; other decisions as they are.
+
+    Raises:
+        UsageError: it suggests no other label.
+    """
+    if one.decision != "relabel" or one.label is not None:
+        return one
+    given = column_texts(keys.given.slice(row, 1))[0]
+    suggested = "" if keys.suggested is None else column_texts(keys.suggested.slice(row, 1))[0]
+    if suggested in ("", given):
+        raise UsageError(f"{one.place}: relabel without a label, and none is suggested — expected the right one in column 'label' — or decide unsure")
+    return dataclasses.replace(one, label=suggested)
+
+
 def known_label(one: Decision, keys: Keys) -> str | None:
     """Return the label of a decision as the data write it.
 
@@ -239,7 +258,12 @@ def known_label(one: Decision, keys: Keys) -> str | None:
     # Lists for spreadsheets have a ' before what might be a formula.
     if one.label.startswith("'") and one.label[1:] in keys.classes:
         return one.label[1:]
-    hint = did_you_mean(one.label, list(keys.classes))
+    # Spreadsheets write TRUE, and pandas 3.0 where a column of whole numbers has blanks.
+    number = number_of(one.label)
+    alike = [name for name in keys.classes if name.lower() == one.label.lower() or (number is not None and number_of(name) == number)]
+    if len(alike) == 1:
+        return alike[0]
+    hint = did_you_mean(one.label, list(keys.classes)) or " — a class that no row has yet cannot be decided: decide drop, or unsure with a note"
     raise UsageError(f"{one.place}: label '{one.label[:40]}' is no class — classes: {listed(list(keys.classes))}{hint}")
 
 

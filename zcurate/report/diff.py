@@ -147,11 +147,14 @@ def pairs(keys: list[list[list[Any]]]) -> list[tuple[int | None, int | None]]:
 
 def describe(difference: Difference) -> list[str]:
     """Say in words what changed."""
-    parts = [f"{n} {word if n == 1 or not word.endswith('row') else word + 's'}" for word, n in difference.counts().items()]
+    plural = {"new row": "new rows", "row gone": "rows gone"}
+    parts = [f"{n} {word if n == 1 else plural.get(word, word)}" for word, n in difference.counts().items()]
     before, after = difference.noise_rates
     lines = [", ".join(parts), f"rows {difference.n_rows[0]} → {difference.n_rows[1]}"]
     if before is not None and after is not None:
         lines[-1] += f", wrong labels {before:.1%} → {after:.1%}"
+    if min(difference.n_rows) and difference.counts()["row gone"] >= difference.n_rows[0]:
+        lines.append("warning: no row of the old report is in the new one — are they reports of the same data, with the same columns?")
     return lines
 
 

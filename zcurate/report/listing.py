@@ -95,7 +95,9 @@ def reread_input(report: Report, location: str, data: str | None = None, verbati
     return read_again(report, location, data, verbatim)[0]
 
 
-def read_again(report: Report, location: str, data: str | None = None, verbatim: bool = False, same: bool = True) -> tuple[Dataset, Source]:
+def read_again(
+    report: Report, location: str, data: str | None = None, verbatim: bool = False, same: bool = True, advice: str = "scan it again"
+) -> tuple[Dataset, Source]:
     """Read the input again as the scan read it.
 
     Args:
@@ -103,7 +105,8 @@ def read_again(report: Report, location: str, data: str | None = None, verbatim:
         location: what error messages begin with.
         data: `--data`: where the input lies; None for where the run card says, if that may be opened (see `locations.may_open`).
         verbatim: keep the values of delimited text as written.
-        same: refuse an input whose hash is not that of the scan.
+        same: refuse an input whose hash is not that of the scan; of a table in memory there is none.
+        advice: what to do where it has changed.
 
     Returns:
         The input and its files.
@@ -126,8 +129,8 @@ def read_again(report: Report, location: str, data: str | None = None, verbatim:
         digest = source.origin().digest
     except (InputError, UsageError, OSError) as error:
         raise ReportError(f"{location}: {path} cannot be read again — {error}") from error
-    if same and digest != card["input"]["digest"]:
-        raise ReportError(f"{location}: {path} has changed since the scan, or is another file — expected the same bytes — scan it again")
+    if same and card["input"]["path"] != "memory" and digest != card["input"]["digest"]:
+        raise ReportError(f"{location}: {path} has changed since the scan, or is another file — expected the same bytes — {advice}")
     dataset = readers.read(source, read_with)
     if same and dataset.n_rows != card["input"]["rows"]:
         raise ReportError(f"{location}: {path} has {dataset.n_rows} rows — expected the report's {card['input']['rows']} — scan it again")

@@ -24,6 +24,8 @@ WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """Matches a whole number as programs write it."""
 TRUTH = {"true": True, "false": False}
 """Truth values as text, in lower case."""
+CONVERT: dict[str, Any] = {"Int64": int, "boolean": lambda text: TRUTH[text.lower()], "Float64": float}
+"""pandas' type of labels -> how a label becomes one."""
 COLORS = {"incorrect": "#c0392b", "suspect": "#d2691e", "hard": "#b8860b", "outlier": "#8e44ad", "clean": "#2e8b57"}
 """Of verdicts."""
 TOP = 10
@@ -102,15 +104,14 @@ def frame_of(report: Report, table: pa.Table) -> pd.DataFrame:
 
     frame = table.to_pandas()
     kind = label_kind(report)
-    for name in LABELS if kind is not None else ():
-        if name in frame:
-            convert = int if kind == "Int64" else lambda text: TRUTH[text.lower()]
-            frame[name] = pd.array([pd.NA if text is None else convert(text) for text in frame[name]], dtype=kind)
+    for name in LABELS:
+        if kind is not None and name in frame:
+            frame[name] = pd.array([pd.NA if pd.isna(text) else CONVERT[kind](text) for text in frame[name]], dtype=kind)
     return frame
 
 
 def label_kind(report: Report) -> str | None:
-    """Return pandas' type of the labels: `Int64` or `boolean`; None where they are text or targets."""
+    """Return pandas' type of the labels: `Int64`, `boolean` or `Float64`; None where they are text or targets."""
     classes = [entry["name"] for entry in report.card["classes"]]
     stored = report.card["columns"].get("label_type")
     is_text = stored in ("string", "large_string") and report.card["input"]["format"] not in ("csv", "tsv")
@@ -118,4 +119,6 @@ def label_kind(report: Report) -> str | None:
         return None
     if all(WHOLE.fullmatch(name) for name in classes):
         return "Int64"
+    if stored in ("double", "float", "halffloat"):
+        return "Float64"
     return "boolean" if all(name.lower() in TRUTH for name in classes) else None

@@ -125,9 +125,12 @@ class Report:
             UsageError: the output cannot be written, or a decision does not fit.
         """
         from zcurate.config.report_options import ApplyOptions
+        from zcurate.errors import UsageError
         from zcurate.report.apply.apply import apply
         from zcurate.report.decision_files import decisions_of
 
+        if not isinstance(settings.get("data"), (str, os.PathLike, type(None))):
+            raise UsageError("apply: data in memory — expected the path of a file — save the data, and name the file: data='train.csv'")
         options = ApplyOptions(output=output, **settings)
         options.check()
         return str(apply(self, options, None if decisions is None else decisions_of(decisions)).log)
@@ -149,10 +152,13 @@ class Report:
             ReportError: `data` is not what was scanned.
             UsageError: the page cannot be written.
         """
+        from zcurate.errors import UsageError
         from zcurate.judge.thresholds import Cut
         from zcurate.report.page.page import render
         from zcurate.report.recut import with_cut
 
+        if not output.lower().endswith((".html", ".htm")):
+            raise UsageError(f"{output}: expected a name ending in .html")
         name = os.path.basename(self.path.rstrip("/")) if self.path else "report.zcurate.parquet"
         page = render(with_cut(self, Cut(threshold, precision, budget)), name, data)
         with whole_file(output) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -64,18 +64,38 @@ def update(report: Report, decisions: Sequence[Decision], location: str = "updat
         ReportError: no row of the report is judged.
         UsageError: as for `find_rows`.
     """
-    report = undo(report) if report.card.get("scan_judgement") else report
+    before = report if report.card.get("scan_judgement") else None
+    report = report if before is None else undo(report)
     if not report.card["judged"]:
         raise ReportError(f"update: no row of the report is judged ({report.card['why_unjudged']}) — expected a judged report, which answers can correct")
     found = find_rows(decisions, Keys.of(report), location)
+    forgotten = forgotten_decisions(before, found, location)
     if not len(found.row):
-        return Updated(report, found, None, tuple(found.warnings(location)))
+        return Updated(report, found, None, (*found.warnings(location), *forgotten))
     taught = taught_by(report, found)
     p = scattered(report, taught)
     changed = with_judgement(with_kept(report), found, p)
     changed = dataclasses.replace(changed, card={**changed.card, **described(report, found, taught)})
-    warnings = [*found.warnings(location), *contradictions(report, found, taught)]
+    warnings = [*found.warnings(location), *forgotten, *contradictions(report, found, taught)]
     return Updated(with_cuts(changed), found, taught, tuple(warnings))
+
+
+def forgotten_decisions(before: Report | None, found: FoundDecisions, location: str) -> list[str]:
+    """Say how many decisions of the update before are not among the new ones.
+
+    Args:
+        before: the report as it was updated before; None where it was not.
+        found: the new decisions.
+        location: their file, for the message.
+    """
+    if before is None:
+        return []
+    own = before.table.column("decision").is_valid().to_numpy()
+    if "scan_decision" in before.table.column_names:
+        own &= before.table.column("scan_decision").is_null().to_numpy()
+    n = len(set(np.flatnonzero(own).tolist()) - set(found.row.tolist()))
+    advice = "expected one file with all decisions: zcurate review appends to it"
+    return [f"{location}: {n} decisions of the update before are not in it and no longer count — {advice}"] if n else []
 
 
 def settle(report: Report, found: FoundDecisions) -> Report:
@@ -118,7 +138,7 @@ def taught_by(report: Report, found: FoundDecisions) -> Taught | None:
     judged = judged_rows(report)
     position = np.full(len(p), -1)
     position[judged] = np.arange(len(judged))
-    wrong = wrong_labels(report, found)
+    wrong = answers_of(report, found)
     used = ~np.isnan(wrong) & (position[found.row] >= 0)
     if not used.any():
         return None
@@ -135,6 +155,12 @@ def wrong_labels(report: Report, found: FoundDecisions) -> np.ndarray:
         same = one.label is not None and (str(label) == one.label or (isinstance(label, float) and float(one.label) == label))
         answers.append({"keep": 0.0, "drop": 1.0, "unsure": np.nan, "relabel": 0.0 if same else 1.0}[one.decision])
     return np.array(answers, np.float64)
+
+
+def answers_of(report: Report, found: FoundDecisions) -> np.ndarray:
+    """Return what each decision answers: the given label is wrong, (D,) 1 or 0; NaN for unsure and drop, which say nothing of the label."""
+    is_drop = np.array([one.decision == "drop" for one in found.decisions], bool)
+    return np.where(is_drop, np.nan, wrong_labels(report, found))
 
 
 def clue_ranks(report: Report) -> dict[str, np.ndarray]:
@@ -290,7 +316,7 @@ def recalibrated(table: list[dict[str, Any]], p: np.ndarray) -> list[dict[str, A
 
 def described(report: Report, found: FoundDecisions, taught: Taught | None) -> dict[str, Any]:
     """Describe the answers and what they changed, for the run card."""
-    wrong = wrong_labels(report, found)
+    wrong = answers_of(report, found)
     answers: dict[str, Any] = {"decisions": len(found.row), "used": int((~np.isnan(wrong)).sum()), "wrong": int(np.nansum(wrong)), "lost": len(found.lost)}
     if taught is None:
         return {"answers": answers, "schema_version": SCHEMA_VERSION}
@@ -305,8 +331,10 @@ def described(report: Report, found: FoundDecisions, taught: Taught | None) -> d
 def contradictions(report: Report, found: FoundDecisions, taught: Taught | None) -> list[str]:
     """Say where the answers contradict the scan."""
     if taught is None:
-        return ["update: no answer tells anything (all are unsure, or about rows that are not judged) — the probabilities stay as they are"]
-    wrong = wrong_labels(report, found)
+        return [
+            "update: no answer tells anything new (all are unsure or drop, about rows without a judgement, or decided in the scan) — the probabilities stay"
+        ]
+    wrong = answers_of(report, found)
     n = int((~np.isnan(wrong)).sum())
     if n < ENOUGH or abs(taught.surprise) < CONTRADICTION:
         return []
@@ -323,9 +351,9 @@ def describe_update(updated: Updated) -> list[str]:
     card = updated.report.card
     answers, rate = card.get("answers"), card["noise_rate"]
     if answers is None:
-        return ["no decisions: the report is as it was"]
+        return ["no decisions: the judgement is the scan's own"]
     n = card["input"]["rows"]
-    lines = [f"{answers['decisions']} decisions, {answers['used']} of them answers: {answers['wrong']} labels wrong"]
+    lines = [f"{counted(answers['decisions'], 'decision')}: {answers['wrong']} of {counted(answers['used'], 'label')} wrong"]
     if updated.taught is not None:
         before = card["scan_judgement"]["noise_rate"]["estimate"] or 0.0
         known = "" if rate["low"] is None else f", {rate['low'] * n:.0f} to {rate['high'] * n:.0f}"
@@ -333,3 +361,8 @@ def describe_update(updated: Updated) -> list[str]:
     counts = updated.report.counts()
     lines.append(visible(", ".join(f"{word} {number}" for word, number in counts.items())))
     return lines
+
+
+def counted(n: int, word: str) -> str:
+    """Write a number of things."""
+    return f"{n} {word}{'' if n == 1 else 's'}"

@@ -63,7 +63,7 @@ def test_a_list_is_a_decisions_file(run, here_with_report):
     before = (here_with_report / "blobs.zcurate.parquet").read_bytes()
     code, _, err = run("update", "blobs.zcurate.parquet", "--decisions", "d.csv", "-o", "new.zcurate.parquet")
     assert code == 0
-    assert "10 decisions, 10 of them answers: 0 labels wrong" in err
+    assert "10 decisions: 0 of 10 labels wrong" in err
     assert (here_with_report / "blobs.zcurate.parquet").read_bytes() == before
     code, _, err = run("update", "new.zcurate.parquet", "--undo")
     assert (code, "restored" in err) == (0, True)

@@ -83,3 +83,9 @@ def test_escape_sequences_of_japanese_are_no_ascii():
     text = text_from(rows(("東京", "大阪")).encode("iso2022_jp"), "t.csv")
     assert text.head.decode() == rows(("東京", "大阪"))
     assert "iso2022_jp" in text.warnings[0]
+
+
+@pytest.mark.parametrize("letter", "äéñøß")
+def test_a_few_bytes_are_never_taken_for_an_encoding_without_commas(letter):
+    content = f"row,decision,note\n5,keep,{letter}\n".encode("latin-1")
+    assert text_from(content, "t.csv").head.startswith(b"row,decision,note\n5,keep,")

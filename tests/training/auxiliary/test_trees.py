@@ -39,6 +39,7 @@ def test_every_kind_predicts_better_than_chance_and_sums_to_one(predictions):
         assert (model.rows.argmax(1) == data.y).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_predictions_do_not_depend_on_the_row_s_own_label(predictions):
     data = table(hard=20)
     flipped = data.y.copy()
@@ -61,6 +62,7 @@ def test_the_number_of_threads_does_not_change_results(predictions):
         np.testing.assert_array_equal(model.rows, predictions[name].rows)
 
 
+@pytest.mark.slow
 def test_the_worker_process_returns_the_same_predictions(predictions):
     with TreeWorker(("boosted", "forest", "bayes")) as worker:
         assert worker.process is not None
@@ -98,6 +100,7 @@ def test_an_error_in_the_process_is_reported():
     assert "Error" in worker.failure
 
 
+@pytest.mark.slow
 def test_the_process_imports_nothing_from_the_user_s_folder(tmp_path, monkeypatch):
     (tmp_path / "random.py").write_text("open('ran', 'w').close(); raise RuntimeError('imported')")
     monkeypatch.chdir(tmp_path)
@@ -181,6 +184,7 @@ def test_many_classes_omit_boosting_and_too_many_omit_all():
     assert fit_trees(no_columns, trees.KINDS) == {}
 
 
+@pytest.mark.slow
 def test_a_category_of_many_values_is_treated_as_numbers():
     data = table(n=600)
     codes = np.arange(600, dtype=np.float32) % 400

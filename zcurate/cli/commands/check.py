@@ -29,6 +29,7 @@ def check(report: str | None, options: CheckOptions) -> None:
     startup.start()
     from zcurate.report import check as checking
     from zcurate.report.atomic import guard, whole_file
+    from zcurate.report.locations import known_inputs
     from zcurate.report.recut import cut_of, with_cut
     from zcurate.report.storage import load, load_named
 
@@ -42,7 +43,7 @@ def check(report: str | None, options: CheckOptions) -> None:
     cut = cut_of(options)
     rules = checking.check(with_cut(loaded, cut), options, None if against is None else with_cut(against, cut))
     if options.junit is not None:
-        guard(options.junit, [str(loaded.path), *([options.against] if options.against else [])])
+        guard(options.junit, [str(loaded.path), *known_inputs(loaded, None), *([options.against] if options.against else [])], "--junit")
         with whole_file(options.junit) as temporary, open(temporary, "w", encoding="utf-8") as file:
             file.write(checking.junit(rules, name))
     if options.github:

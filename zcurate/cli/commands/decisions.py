@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 
 from zcurate.cli.typer_options import argument, with_options
@@ -23,7 +24,8 @@ def decisions(action: str | None, file: str | None, options: DecisionsOptions) -
     from zcurate.errors import UsageError
 
     if action != "import" or file is None:
-        raise UsageError(f"decisions: '{action or ''}' — expected zcurate decisions import FILE — exports of Label Studio, Argilla and FiftyOne are read")
+        found = "no file" if action == "import" else repr(action or "")
+        raise UsageError(f"decisions: {found} — expected zcurate decisions import FILE — exports of Label Studio, Argilla and FiftyOne are read")
     options.check()
     from zcurate.runtime import startup
 
@@ -41,5 +43,7 @@ def decisions(action: str | None, file: str | None, options: DecisionsOptions) -
         writer.writerows(one.cells() for one in found)
         return
     guard(options.output, [file])
+    if os.path.exists(options.output):
+        raise UsageError(f"{options.output}: exists — expected a file that does not exist yet — name another with -o")
     write_decisions(found, options.output)
     sys.stderr.write(f"written   {visible(options.output)}  {len(found)} decisions\n")

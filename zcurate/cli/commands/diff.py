@@ -34,6 +34,7 @@ def diff(old: str | None, new: str | None, options: DiffOptions) -> None:
     from zcurate.plugins import FORMATS
     from zcurate.report import diff as comparing
     from zcurate.report.atomic import guard, whole_file
+    from zcurate.report.locations import known_inputs
     from zcurate.report.storage import load
 
     loaded = [load(path, COLUMNS.__contains__) for path in (old, new)]
@@ -48,7 +49,7 @@ def diff(old: str | None, new: str | None, options: DiffOptions) -> None:
 
         Console(highlight=False, emoji=False).print(render_table(comparing.short_table(found.table)))
     elif options.output is not None:
-        guard(options.output, [old, new])
+        guard(options.output, [old, new, *(path for one in loaded for path in known_inputs(one, None))])
         with whole_file(options.output) as temporary, open(temporary, "wb") as stream:
             FORMATS.load(form)(found.table, stream, ReportOptions())
     else:

@@ -26,12 +26,13 @@ def export(report: str | None, options: ExportOptions) -> None:
     from importlib import import_module
 
     from zcurate.integrations import items, weights
-    from zcurate.report.atomic import guard, new_folder, whole_file
+    from zcurate.report.atomic import guard, new_folder, refuse_inside, whole_file
     from zcurate.report.locations import known_inputs
     from zcurate.report.storage import load_named
 
     loaded, output = load_named(report), str(options.output)
     guard(output, [str(loaded.path), *known_inputs(loaded, options.data)])
+    refuse_inside(output, known_inputs(loaded, options.data))
     if options.to == "weights":
         with whole_file(output) as temporary, open(temporary, "wb") as stream:
             weights.write(loaded, stream, output)
@@ -39,5 +40,5 @@ def export(report: str | None, options: ExportOptions) -> None:
         return
     found = items.items_of(loaded, options, every_row=options.to == "hf")
     with new_folder(output) as folder:
-        lines = import_module(f"zcurate.integrations.{WRITERS[str(options.to)]}").write(found, folder)
+        lines = import_module(f"zcurate.integrations.{WRITERS[str(options.to)]}").write(found, folder, output)
     sys.stderr.write("".join(f"{visible(line)}\n" for line in [f"written   {output}  {len(found.items)} rows", *(f"next      {line}" for line in lines)]))

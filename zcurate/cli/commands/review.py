@@ -38,6 +38,7 @@ def review(report: str | None, options: ReviewOptions) -> None:
     startup.start()
     from zcurate.cli.keys import Keys
     from zcurate.report import picks
+    from zcurate.report.decision_files import check_appendable
     from zcurate.report.storage import load_named
 
     loaded = load_named(report)
@@ -46,6 +47,7 @@ def review(report: str | None, options: ReviewOptions) -> None:
     if options.list:
         print_list(loaded, picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found)))
         return
+    check_appendable(path)
     before = [] if found is None else [*found.decisions, *found.lost]
     picked = picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found))
     Review(loaded, path, picked, options, Keys(), before).run()
@@ -178,7 +180,10 @@ class Review:
                 label = None if label is None else str(label)
                 word = "keep" if label is not None and label == given else word
                 return dataclasses.replace(about, decision=word, label=label if word == "relabel" else None, at=now())
-            sys.stdout.write(f"  {visible(key) if key.isprintable() else 'that'} is no answer here: k, r, 1-9, t, d, c, u or q\n")
+            known = [*(["r"] if facts["suggested"] not in (None, facts["given"]) else []), *(["1-9"] if self.choices(facts) else [])]
+            if key not in ("t", "T"):
+                shown = visible(key) if key.isprintable() else "that"
+                sys.stdout.write(f"  {shown} is no answer here: k, {''.join(f'{one}, ' for one in known)}t, d, c, u or q\n")
             sys.stdout.flush()
 
     def meaning_of(self, key: str, facts: dict[str, Any]) -> tuple[str | None, Any]:

@@ -39,7 +39,9 @@ WESTERN = re.compile(r"[A-Za-zÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚ
 """Matches words of Western European languages, which detectors take for their eastern neighbors."""
 MAX_ACCENTED = 0.4
 """Share of accented letters in the words that hold any, at most, for Western European text; by taste."""
-UNLIKELY = ["utf_16_be", "utf_16_le", "utf_16", "utf_32", "utf_7", "hp_roman8", "cp1006", "mac_latin2", "mac_turkish", "hz", "cp500", "cp037", "cp1140"]
+EBCDIC = ["cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140"]
+"""Encodings whose commas and line ends are other bytes than those of ASCII."""
+UNLIKELY = ["utf_16_be", "utf_16_le", "utf_16", "utf_32", "utf_7", "hp_roman8", "cp1006", "mac_latin2", "mac_turkish", "hz", *EBCDIC]
 """Encodings that no delimited text without a byte-order mark has."""
 TEXT_COPIES = 3
 """Times its size that text in memory takes: itself, its copy as it is checked, and the table."""

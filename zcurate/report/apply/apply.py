@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import codecs
 import dataclasses
 import gzip
@@ -26,7 +27,7 @@ from zcurate.report.apply import columnar, json_rows, pictures
 from zcurate.report.apply.changes import Changes, changes_of, matched
 from zcurate.report.apply.delimited import rewritten, text_edits
 from zcurate.report.apply.edits import Edit, edited, inverse
-from zcurate.report.atomic import check_place, guard, new_folder, whole_file
+from zcurate.report.atomic import check_place, guard, new_folder, refuse_inside, whole_file
 from zcurate.report.decisions import Decision, Keys, find_rows
 from zcurate.report.listing import read_again
 from zcurate.report.recut import cut_of, with_cut
@@ -68,7 +69,7 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     found = None if decisions is None else find_rows(decisions, Keys.of(report), str(options.decisions or "decisions"))
     warnings = [] if found is None else found.warnings(str(options.decisions or "decisions"))
     changes = changes_of(with_cut(report, cut_of(options)), options, found)
-    data, source = read_again(report, "apply", options.data, verbatim=True, same=not options.match)
+    data, source = read_again(report, "apply", options.data, verbatim=True, same=not options.match, advice="go on with --match, which finds the rows again")
     if options.match:
         typed, _ = read_again(report, "apply", options.data, same=False)
         changes, lost = matched(changes, prints_of(report), fingerprints(typed), typed.given.to_pylist())
@@ -82,9 +83,49 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     log = options.output.rstrip("/") + LOG_ENDING
     for path in (options.output, log):
         guard(path, [path for path in protected if path not in ("None", "-")])
-    edits = write_output(data, source, changes, options, warnings)
-    write_log(log, options, source, changes, edits)
+        refuse_inside(path, [source.path])
+    check_free(options.output, log, options.force)
+    check_place(log)
+    changes = with_free_names(changes, data.table.column_names)
+    if options.copy or options.link:
+        changes = dataclasses.replace(changes, added={})
+    is_typed = same_format(options.output, source.path, source.format) or source.format in ("parquet", "feather", "folder")
+    typed = data if is_typed else read_again(report, "apply", options.data, same=not options.match)[0]
+    edits, restored_digest = write_output(data, typed, source, changes, options, warnings)
+    write_log(log, options, source, changes, edits, restored_digest)
     return Applied(changes, options.output, log, tuple(warnings))
+
+
+def check_free(output: str, log: str, force: bool) -> None:
+    """Refuse to replace a file that `apply` did not write.
+
+    Args:
+        output: file to write.
+        log: its change log.
+        force: replace whatever is there.
+
+    Raises:
+        UsageError: there is another file.
+    """
+    if force or not os.path.isfile(output):
+        return
+    try:
+        own = read_log(log)[0]["output_digest"] == digest_of(output)
+    except InputError:
+        own = False
+    if not own:
+        raise UsageError(f"{output}: exists, and apply did not write it like that — expected a new file — name another with -o, or replace it with --force")
+
+
+def with_free_names(changes: Changes, taken: list[str]) -> Changes:
+    """Rename added columns whose name the input has already."""
+    added: dict[str, pa.Array] = {}
+    for name, values in changes.added.items():
+        unique = name
+        while unique in taken:
+            unique = f"{unique}_"
+        added[unique] = values
+    return dataclasses.replace(changes, added=added)
 
 
 def prints_of(report: Report) -> pa.ChunkedArray:
@@ -98,11 +139,12 @@ def prints_of(report: Report) -> pa.ChunkedArray:
     return report.table.column("fingerprint")
 
 
-def write_output(data: Dataset, source: Source, changes: Changes, options: ApplyOptions, warnings: list[str]) -> list[Edit] | None:
-    """Write the changed copy; return the edits of a text, None for other formats.
+def write_output(data: Dataset, typed: Dataset, source: Source, changes: Changes, options: ApplyOptions, warnings: list[str]) -> tuple[list[Edit] | None, str]:
+    """Write the changed copy; return the edits that take it back and the hash of what they restore, of a text; None for other formats.
 
     Args:
-        data: the input, read again.
+        data: the input, read again, text as written.
+        typed: the same with the types of its values.
         source: its files.
         changes: of its rows.
         options: `output`, `copy`, `link`.
@@ -111,7 +153,7 @@ def write_output(data: Dataset, source: Source, changes: Changes, options: Apply
     output = str(options.output)
     if data.paths is not None and source.format == "folder":
         write_pictures(data, changes, options)
-        return None
+        return None, ""
     if options.copy or options.link:
         raise UsageError(f"--{'copy' if options.copy else 'link'}: the input is no folder of pictures — expected one — leave it out")
     if source.format not in ("csv", "tsv", "jsonl", "parquet", "feather"):
@@ -120,10 +162,10 @@ def write_output(data: Dataset, source: Source, changes: Changes, options: Apply
         )
     if len(source.files) > 1:
         write_parts(source, data, changes, output, warnings)
-        return None
+        return None, ""
     check_place(output)
     name = source.files[0] if source.files else None
-    return write_file(source, name, data, changes, output, warnings)
+    return write_file(source, name, data, changes, output, warnings, typed)
 
 
 def write_pictures(data: Dataset, changes: Changes, options: ApplyOptions) -> None:
@@ -170,19 +212,21 @@ def rows_in(source: Source, name: str, label: str) -> int:
     return readers.read(single, ScanOptions(label=label)).n_rows
 
 
-def write_file(source: Source, name: str | None, data: Dataset, changes: Changes, output: str, warnings: list[str]) -> list[Edit] | None:
-    """Write the changed copy of one file; return the edits of a text."""
+def write_file(
+    source: Source, name: str | None, data: Dataset, changes: Changes, output: str, warnings: list[str], typed: Dataset | None = None
+) -> tuple[list[Edit] | None, str]:
+    """Write the changed copy of one file; return the edits of a text that take it back, and the hash of what they restore."""
     label = data.roles.label
     is_same_format = same_format(output, name or source.path, source.format)
     if not is_same_format and output.lower().endswith((".parquet", ".pq")):
-        write_arrow(columnar.change_table(data.table, label, changes, output), output, "parquet", None)
-        return None
+        write_arrow(columnar.change_table((typed or data).table, label, changes, output), output, "parquet", None)
+        return None, ""
     if not is_same_format:
         raise UsageError(f"{output}: is not named as {source.format} — expected the format of the input, {source.format}, or .parquet")
     if source.format in ("parquet", "feather"):
         path = str(name)
         write_arrow(columnar.change_table(columnar.read_table(path, source.format), label, changes, path), output, source.format, path)
-        return None
+        return None, ""
     content = source.read(name)
     text = WorkingText.of(content, source, name or source.path)
     try:
@@ -195,7 +239,12 @@ def write_file(source: Source, name: str | None, data: Dataset, changes: Changes
         edits, new = None, rewritten(data.table, label, changes, "\t" if source.format == "tsv" else ",")
     with whole_file(output) as temporary, open(temporary, "wb") as file:
         file.write(compressed(new, output))
-    return None if edits is None else inverse(text.content, edits)
+    return (None, "") if edits is None else (inverse(text.content, edits), hash_of(content))
+
+
+def hash_of(content: bytes) -> str:
+    """Hash the decompressed content of a file."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def edits_of(content: bytes, source: Source, data: Dataset, changes: Changes, location: str) -> list[Edit]:
@@ -284,14 +333,16 @@ def compressed(content: bytes, name: str) -> bytes:
     kind = compression_of(name)
     if kind is None:
         return content
-    return gzip.compress(content, mtime=0) if kind == "gzip" else pa.Codec(kind).compress(content, asbytes=True)
+    if kind in ("gzip", "bz2"):
+        return gzip.compress(content, mtime=0) if kind == "gzip" else bz2.compress(content)
+    return bytes(pa.Codec(kind).compress(content, asbytes=True))
 
 
-def write_log(path: str, options: ApplyOptions, source: Source, changes: Changes, edits: list[Edit] | None) -> None:
+def write_log(path: str, options: ApplyOptions, source: Source, changes: Changes, edits: list[Edit] | None, restored_digest: str) -> None:
     """Write the change log: a line on the whole, a line for each changed row, and of a text the edits that take it back."""
     output = str(options.output)
     head: dict[str, Any] = {"zcurate_changes": LOG_VERSION, "input": os.path.abspath(source.path) if source.path != "-" else "-", "output": output}
-    digests = {"input_digest": source.origin().digest, "output_digest": digest_of(output)}
+    digests = {"input_digest": source.origin().digest, "output_digest": digest_of(output), "restored_digest": restored_digest}
     head |= {**digests, "action": options.action, "dropped": int(changes.drop.sum()), "relabeled": len(changes.label), "added": list(changes.added)}
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(json.dumps({**head, "edits": None if edits is None else len(edits)}, ensure_ascii=False) + "\n")
@@ -333,25 +384,39 @@ def undo(log: str, output: str | None) -> str:
         raise InputError(f"{changed}: has changed since it was written — expected the same bytes, to take the change back — the input is {head['input']}")
     target = output or changed
     if edits is None:
+        if os.path.splitext(head["input"])[1].lower() != os.path.splitext(target)[1].lower():
+            raise UsageError(f"{changed}: was written in another format than its input — the input, {head['input']}, was never changed: delete the copy")
         if not os.path.isfile(head["input"]) or digest_of(head["input"]) != head["input_digest"]:
             raise UsageError(f"{changed}: is restored from its input, {head['input']}, which is gone or has changed — expected it as it was")
         with open(head["input"], "rb") as file:
             content = file.read()
     else:
-        content = restored(changed, edits)
+        content = restored(changed, edits, head)
     with whole_file(target) as temporary, open(temporary, "wb") as file:
         file.write(content)
     return target
 
 
-def restored(changed: str, edits: list[Edit]) -> bytes:
-    """Return the content of a text before its edits."""
+def restored(changed: str, edits: list[Edit], head: dict[str, Any]) -> bytes:
+    """Return the content of a text before its edits.
+
+    Args:
+        changed: path of the copy.
+        edits: that take it back.
+        head: of the change log.
+
+    Raises:
+        InputError: it would not be what the input was.
+    """
     from zcurate.config.options import ScanOptions
     from zcurate.data import discovery
 
     source = discovery.source_of(changed, ScanOptions())
     text = WorkingText.of(source.read(), source, changed)
-    return compressed(text.back(edited(text.content, edits)), changed)
+    content = text.back(edited(text.content, edits))
+    if hash_of(content) != head["restored_digest"]:
+        raise InputError(f"{changed}: the change log does not lead back to the input — expected a whole log — the input, {head['input']}, was never changed")
+    return compressed(content, changed)
 
 
 def read_log(path: str) -> tuple[dict[str, Any], list[Edit] | None]:
@@ -368,6 +433,9 @@ def read_log(path: str) -> tuple[dict[str, Any], list[Edit] | None]:
             lines = [json.loads(line) for line in file]
         if head["edits"] is None:
             return head, None
+        n_edits = sum("begin" in one for one in lines)
+        if n_edits != head["edits"]:
+            raise InputError(f"{path}: holds {n_edits} of {head['edits']} edits — expected a whole change log — the input, {head['input']}, was never changed")
         return head, [(int(one["begin"]), int(one["end"]), base64.b64decode(one["old"])) for one in lines if "begin" in one]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}) — expected the change log of zcurate apply") from error

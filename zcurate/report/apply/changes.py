@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.config.report_options import ApplyOptions
+from zcurate.config.verdicts import ADDED_COLUMNS
 from zcurate.report.decisions import FoundDecisions
 from zcurate.report.report import Report
 from zcurate.report.select import floats, is_among
-
-PREFIX = "zcurate_"
-"""Of the columns that `flag` and `weight` add."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,26 @@ def changes_of(report: Report, options: ApplyOptions, found: FoundDecisions | No
         else:
             continue
         why[row] = f"decision {word}"
-    unsuggested = 0
+    unsuggested, is_whole = 0, whole_numbers(report)
     words = table.column("verdict").to_pylist() if options.action in ("drop", "relabel") else []
     for row in np.flatnonzero(chosen).tolist() if words else ():
         if options.action == "relabel":
             if suggested[row] is None or suggested[row] == given[row]:
                 unsuggested += 1
                 continue
-            label[row] = text_of(suggested[row])
+            label[row] = text_of(float(round(suggested[row])) if is_whole else suggested[row])
         else:
             drop[row] = True
         why[row] = f"{words[row]}, p_incorrect {p[row]:.3f}" if p[row] == p[row] else words[row]
     return Changes(drop, label, given, why, added_columns(report, options.action, decisions), unsuggested)
+
+
+def whole_numbers(report: Report) -> bool:
+    """Tell whether the targets of a regression are whole numbers, so that suggestions are rounded."""
+    if report.card["classes"]:
+        return False
+    given = floats(report.table.column("given"))
+    return bool((np.nan_to_num(given) == np.round(np.nan_to_num(given))).all())
 
 
 def decisions_by_row(report: Report, found: FoundDecisions | None) -> dict[int, tuple[str, Any]]:
@@ -116,13 +122,22 @@ def added_columns(report: Report, action: str, decisions: dict[int, tuple[str, A
     if action == "weight":
         p = np.nan_to_num(floats(table.column("p_incorrect")), nan=0.0)
         p[list(decisions)] = 0.0
-        return {f"{PREFIX}weight": pa.array(np.round(1 - p, 6))}
+        return {ADDED_COLUMNS["weight"]: pa.array(np.round(1 - p, 6))}
     if action == "flag":
-        names = ("verdict", "p_incorrect", "suggested")
-        columns = {f"{PREFIX}{name}": table.column(name).combine_chunks() for name in names}
-        verdict = columns[f"{PREFIX}verdict"]
-        return columns | {f"{PREFIX}verdict": verdict.dictionary_decode() if pa.types.is_dictionary(verdict.type) else verdict}
+        columns = {name: table.column(name).combine_chunks() for name in ("verdict", "p_incorrect", "suggested")}
+        columns["suggested"] = in_own_type(columns["suggested"], report)
+        if pa.types.is_dictionary(columns["verdict"].type):
+            columns["verdict"] = columns["verdict"].dictionary_decode()
+        return {ADDED_COLUMNS[name]: values for name, values in columns.items()}
     return {}
+
+
+def in_own_type(labels: pa.Array, report: Report) -> pa.Array:
+    """Return labels as whole numbers or truth values where those of the data are."""
+    from zcurate.report.notebook import label_kind
+
+    kind = {"Int64": pa.int64(), "boolean": pa.bool_()}.get(label_kind(report) or "")
+    return labels if kind is None else labels.cast(kind)
 
 
 def text_of(label: Any) -> str:

@@ -33,10 +33,7 @@ def change_table(table: pa.Table, label: str, changes: Changes, location: str) -
         column = new_labels(table.column(label), changes, f"{location} column '{label}'")
         table = table.set_column(at, table.schema.field(label), column)
     for name, values in changes.added.items():
-        unique = name
-        while unique in table.column_names:
-            unique = f"{unique}_"
-        table = table.append_column(unique, values)
+        table = table.append_column(name, values)
     return table.filter(pa.array(~changes.drop)) if changes.drop.any() else table
 
 
@@ -58,7 +55,7 @@ def new_labels(column: pa.ChunkedArray, changes: Changes, location: str) -> pa.C
     rows = sorted(changes.label)
     try:
         for name in wanted - known.keys():
-            known[name] = pa.array([name]).cast(kind)[0].as_py()
+            known[name] = pa.array([name]).cast(pa.float64()).cast(kind)[0].as_py() if pa.types.is_integer(kind) else pa.array([name]).cast(kind)[0].as_py()
         values = pa.array([known[changes.label[row]] for row in rows], kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{location}: {kind} cannot hold the label ({str(error)[:80]}) — expected labels of its type") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +73,8 @@ def text_edits(content: bytes, layout: CsvLayout, label: str, changes: Changes, 
     if len(records.begin) - first != changes.n_rows:
         raise InputError(f"{location}: {len(records.begin) - first} records where {changes.n_rows} rows were scanned")
     column, edits = layout.names.index(label), list[Edit]()
-    columns = {name: column_texts(pa.chunked_array([values])) for name, values in changes.added.items()}
+    columns = {name: written_numbers(values, layout.decimal) for name, values in changes.added.items()}
+    is_number = layout.decimal == "," and not has_words(changes.label.values())
     if columns and first:
         end = int(records.end[0])
         edits.append((end, end, added_cells(list(columns), layout, content[records.begin[0] : end])))
@@ -83,12 +86,27 @@ def text_edits(content: bytes, layout: CsvLayout, label: str, changes: Changes, 
         if row in changes.label:
             where = cell_span(content[begin:end], layout.delimiter, column)
             old = b"" if where is None else content[begin + where[0] : begin + where[1]]
-            if where is None or cell_value(old) != (changes.given[row] or ""):
+            if where is None or cell_value(old) != (changes.given[row] or "").strip():
                 raise InputError(f"{location}: the label of row {row} is not where it was read")
-            edits.append((begin + where[0], begin + where[1], cell_bytes(changes.label[row], layout.delimiter, old)))
+            new = changes.label[row].replace(".", ",") if is_number else changes.label[row]
+            edits.append((begin + where[0], begin + where[1], cell_bytes(new, layout.delimiter, old)))
         if columns:
             edits.append((end, end, added_cells([values[row] for values in columns.values()], layout, content[begin:end])))
     return edits
+
+
+def written_numbers(values: pa.Array, decimal: str) -> list[str]:
+    """Format a column as text, numbers with the decimal mark of the file."""
+    texts = column_texts(pa.chunked_array([values]))
+    return [text.replace(".", decimal) for text in texts] if pa.types.is_floating(values.type) and decimal != "." else texts
+
+
+def has_words(labels: Iterable[str]) -> bool:
+    """Tell whether any of the labels is no number."""
+    try:
+        return not all(map(math.isfinite, map(float, labels)))
+    except ValueError:
+        return True
 
 
 def cell_span(record: bytes, delimiter: str, column: int) -> tuple[int, int] | None:

@@ -28,6 +28,10 @@ def json_edits(text: str, label: str, changes: Changes, location: str) -> list[t
         InputError: its objects are not the rows that were scanned.
     """
     spans = object_spans(text, location)
+    if len(spans) == 1 != changes.n_rows:
+        raise InputError(
+            f"{location}: is one document, not an object for each row — expected JSON Lines or an array of objects — name an output ending in .parquet"
+        )
     if len(spans) != changes.n_rows:
         raise InputError(f"{location}: {len(spans)} objects where {changes.n_rows} rows were scanned — expected the file as it was scanned")
     written = labels_as_written(text, spans, label, set(changes.label.values()), changes)
@@ -42,7 +46,9 @@ def json_edits(text: str, label: str, changes: Changes, location: str) -> list[t
         if changes.drop[row]:
             edits.append((begin, behind_dropped(text, end, is_array), ""))
             continue
-        if row in changes.label:
+        if row in changes.label and changes.given[row] is None and not has_key(text, begin, label):
+            edits.append((end - 1, end - 1, f", {json.dumps(label, ensure_ascii=False)}: {written[changes.label[row]]}"))
+        elif row in changes.label:
             edits.append((*value_span(text, begin, label), written[changes.label[row]]))
         if columns:
             members = ", ".join(f"{json.dumps(name)}: {json.dumps(values[row], ensure_ascii=False)}" for name, values in columns.items())
@@ -107,12 +113,21 @@ def value_span(text: str, begin: int, key: str) -> tuple[int, int]:
     return found
 
 
+def has_key(text: str, begin: int, key: str) -> bool:
+    """Tell whether an object has a key."""
+    try:
+        value_span(text, begin, key)
+    except InputError:
+        return False
+    return True
+
+
 def labels_as_written(text: str, spans: list[tuple[int, int]], label: str, wanted: set[str], changes: Changes) -> dict[str, str]:
     """Return how the file writes labels, from rows that carry them: a number stays a number."""
     written: dict[str, str] = {}
     for (begin, _), given in zip(spans, changes.given, strict=True):
         name = text_of(given)
-        if name in wanted and name not in written:
+        if given is not None and name in wanted and name not in written:
             at, behind = value_span(text, begin, label)
             written[name] = text[at:behind]
             if len(written) == len(wanted):

@@ -137,11 +137,12 @@
   function focus() { const line = list.querySelectorAll("tr.row")[at]; if (line) { line.focus({ preventScroll: true }); line.scrollIntoView({ block: "nearest" }); } }
 
   function tell() {
-    const made = Object.values(decisions), wrong = made.filter((one) => one.decision === "relabel" || one.decision === "drop").length, sure = made.filter((one) => one.decision !== "unsure").length;
+    const made = Object.values(decisions), wrong = made.filter((one) => one.decision === "relabel").length, sure = made.filter((one) => one.decision === "relabel" || one.decision === "keep").length;
     document.getElementById("known").textContent = shown.length + " of " + rows.length + " rows" + (made.length ? " · " + made.length + " decided, " + wrong + " of " + sure + " wrong" : "");
   }
 
   function saveFile() {
+    if (!Object.keys(decisions).length) { document.getElementById("known").textContent = "nothing is decided yet: choose a row and press k, r, d or c"; return; }
     const names = ["row", "id", "path", "fingerprint", "given", "decision", "label", "by", "at"];
     const cell = (value) => { const text = value === null || value === undefined ? "" : String(value); return /[",\n\r]/.test(text) || text !== text.trim() ? '"' + text.replace(/"/g, '""') + '"' : text; };
     const lines = rows.filter((row) => decisions[row.row]).map((row) => {
@@ -190,4 +191,5 @@
   });
   if (!hasPictures) gallery.remove();
   choose();
+  if (shown.length) { at = 0; draw(); }
 })();
