@@ -34,16 +34,16 @@ def decisions(action: str | None, file: str | None, options: DecisionsOptions) -
     from zcurate.report.atomic import guard
     from zcurate.report.decision_files import names_of, write_decisions
 
-    found, warnings = import_decisions(file)
+    decisions, warnings = import_decisions(file)
     for text in warnings:
         sys.stderr.write(f"warning: {visible(text)}\n")
     if options.output is None:
-        writer = csv.DictWriter(sys.stdout, names_of(found), lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, names_of(decisions), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(one.cells() for one in found)
+        writer.writerows(one.cells() for one in decisions)
         return
     guard(options.output, [file])
     if os.path.exists(options.output):
         raise UsageError(f"{options.output}: exists — expected a file that does not exist yet — name another with -o")
-    write_decisions(found, options.output)
-    sys.stderr.write(f"written   {visible(options.output)}  {len(found)} decisions\n")
+    write_decisions(decisions, options.output)
+    sys.stderr.write(f"written   {visible(options.output)}  {len(decisions)} decisions\n")
