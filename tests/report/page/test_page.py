@@ -13,6 +13,7 @@ import pytest
 
 import zcurate
 from zcurate.report.decision_files import read_decisions
+from zcurate.report.page.content import MAX_CLASSES, matrix
 from zcurate.report.page.page import as_script, render
 
 HOSTILE = [
@@ -63,6 +64,14 @@ def elements(page):
 
 def content(page):
     return json.loads(re.search(r'<script type="application/json" id="content">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_the_matrix_counts_every_row_called_incorrect(report):
+    table = matrix(report)
+    incorrect = report.called("incorrect") & report.table.column("suggested").is_valid().to_numpy()
+    assert np.sum(table["cells"]) == incorrect.sum() > 0
+    assert table["classes"] == len(table["names"]) <= MAX_CLASSES
+    assert not np.diag(table["cells"]).any()
 
 
 def test_the_page_says_what_was_scanned_and_how_far_to_trust_it(report, scanned):

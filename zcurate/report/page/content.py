@@ -182,18 +182,22 @@ def class_bands(report: Report, rows: list[int]) -> dict[str, list[list[float]]]
 
 
 def matrix(report: Report) -> dict[str, Any] | None:
-    """Count given against suggested labels of rows that look wrong, of the classes with the most; None for regression."""
-    pairs = [entry for entry in report.card["pairs"] if entry["rows"]]
-    if not pairs:
+    """Count given against suggested labels of the rows called incorrect, of the classes with the most; None for regression, or if there are none."""
+    if report.card["task"]["kind"] == "regression":
         return None
+    wrong = report.table.select(["given", "suggested"]).filter(pa.array(is_among(report.table.column("verdict"), ("incorrect",))))
+    plain = pa.table({name: wrong.column(name).cast(pa.string()) for name in wrong.column_names}).drop_null()
+    if not plain.num_rows:
+        return None
+    counted = plain.group_by(plain.column_names).aggregate([([], "count_all")]).to_pydict()
+    count = dict(zip(zip(counted["given"], counted["suggested"], strict=True), counted["count_all"], strict=True))
     weight: dict[str, int] = {}
-    for entry in pairs:
-        for name in (entry["given"], entry["suggested"]):
-            weight[name] = weight.get(name, 0) + entry["rows"]
-    names = sorted(sorted(weight, key=lambda name: -weight[name])[:MAX_CLASSES])
-    count = {(entry["given"], entry["suggested"]): entry["rows"] for entry in pairs}
+    for pair, rows in count.items():
+        for name in pair:
+            weight[name] = weight.get(name, 0) + rows
+    names = sorted(sorted(weight, key=lambda name: (-weight[name], name))[:MAX_CLASSES])
     cells = [[count.get((given, suggested), 0) for suggested in names] for given in names]
-    return {"names": [name[:MAX_TEXT] for name in names], "cells": cells, "most": max(max(row) for row in cells)}
+    return {"names": [name[:MAX_TEXT] for name in names], "cells": cells, "most": max(max(row) for row in cells), "classes": len(weight)}
 
 
 def histograms(report: Report, words: tuple[str, ...], n_bins: int = 36) -> list[dict[str, Any]]:
