@@ -15,6 +15,7 @@ import pytest
 
 import zcurate
 import zcurate.errors
+from zcurate.report.apply.change_log import undo
 
 R = "blobs.zcurate.parquet"
 
@@ -173,9 +174,7 @@ def test_bz2_is_applied_too(here, scanned):
     report = zcurate.scan("a.csv.bz2", label="label", id="key", epochs=1, output="a.zcurate.parquet")
     log = report.apply("b.csv.bz2", [{"row": 5, "decision": "drop"}], data="a.csv.bz2", action="drop", verdict="outlier")
     assert bz2.decompress((here / "b.csv.bz2").read_bytes()).count(b"\n") == 300
-    from zcurate.report.apply import apply as applying
-
-    applying.undo(log, None)
+    undo(log, None)
     assert bz2.decompress((here / "b.csv.bz2").read_bytes()) == scanned[0].read_bytes()
 
 

@@ -24,6 +24,7 @@ from zcurate.config.report_options import ApplyOptions
 from zcurate.errors import ReportError, UsageError, ZcurateError
 from zcurate.report.apply import apply as applying
 from zcurate.report.apply import columnar, delimited, edits, json_rows
+from zcurate.report.apply.change_log import undo
 from zcurate.report.apply.changes import Changes
 
 DECISIONS = [
@@ -69,10 +70,12 @@ def test_the_change_is_logged_and_taken_back(report, scanned, tmp_path):
         out = tmp_path / f"{action}.csv"
         log = report.apply(str(out), DECISIONS, data=str(scanned[0]), action=action)
         assert out.read_bytes() != scanned[0].read_bytes()
-        assert applying.undo(log, None) == str(out)
+        with pytest.raises(ZcurateError, match="is the input itself"):
+            undo(log, str(scanned[0]))
+        assert undo(log, None) == str(out)
         assert out.read_bytes() == scanned[0].read_bytes()
         with pytest.raises(ZcurateError, match="has changed since it was written"):
-            applying.undo(log, None)
+            undo(log, None)
 
 
 def open_lines(path):
@@ -142,7 +145,7 @@ def test_every_layout_keeps_its_bytes(name, scanned, tmp_path):
             assert re.sub("ant|bee|bié|cat", "", old) == re.sub("ant|bee|bié|cat", "", new)
         else:
             assert old == new
-    applying.undo(log, None)
+    undo(log, None)
     assert (tmp_path / "b.csv").read_bytes() == raw
 
 
@@ -152,7 +155,7 @@ def test_compressed_text_stays_compressed(scanned, tmp_path):
     report = zcurate.scan(str(tmp_path / "a.csv.gz"), label="label", id="key", epochs=1)
     log = report.apply(str(tmp_path / "b.csv.gz"), DECISIONS[:2], data=str(tmp_path / "a.csv.gz"), action="drop", verdict="outlier")
     assert gzip.decompress((tmp_path / "b.csv.gz").read_bytes()).count(b"\n") == 300
-    applying.undo(log, str(tmp_path / "c.csv.gz"))
+    undo(log, str(tmp_path / "c.csv.gz"))
     assert gzip.decompress((tmp_path / "c.csv.gz").read_bytes()) == scanned[0].read_bytes()
 
 
@@ -181,7 +184,7 @@ def test_json_changes_in_place(name, scanned, tmp_path):
     rows = parse(text)
     rows[3]["label"] = json.loads(label) if name == "numbers.jsonl" else label
     assert parse(after) == [row for at, row in enumerate(rows) if at not in (5, 299)]
-    applying.undo(log, None)
+    undo(log, None)
     assert (tmp_path / f"new-{name}").read_bytes().decode() == text
 
 
@@ -277,7 +280,7 @@ def test_arrow_files_keep_types_and_metadata(kind, scanned, tmp_path):
         if kind == "parquet":
             assert pq.read_metadata(out).row_group(0).column(0).compression == "ZSTD"
             assert pq.read_metadata(out).num_row_groups == 3
-        applying.undo(log, out)
+        undo(log, out)
         assert Path(out).read_bytes() == Path(path).read_bytes()
 
 

@@ -23,11 +23,12 @@ def apply(report: str | None, options: ApplyOptions) -> None:
 
     startup.start()
     from zcurate.report.apply import apply as applying
+    from zcurate.report.apply.change_log import undo
     from zcurate.report.decision_files import read_decisions
     from zcurate.report.storage import load_named
 
     if options.undo is not None:
-        sys.stderr.write(f"restored  {visible(applying.undo(options.undo, options.output))}\n")
+        sys.stderr.write(f"restored  {visible(undo(options.undo, options.output))}\n")
         return
     loaded = load_named(report)
     applied = applying.apply(loaded, options, None if options.decisions is None else read_decisions(options.decisions))

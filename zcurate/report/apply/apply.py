@@ -1,42 +1,32 @@
-"""Write a changed copy of the input of a report, in its own format, and a log by which the change is taken back. No torch."""
+"""Write a changed copy of the input of a report, in its own format. No torch."""
 
 from __future__ import annotations
 
-import base64
-import bz2
-import codecs
 import dataclasses
-import gzip
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from zcurate.config.report_options import ApplyOptions
 from zcurate.data.dataset import Dataset
 from zcurate.data.delimited.layout import detect_layout
-from zcurate.data.delimited.text import BOM, detect_encoding, head_length
+from zcurate.data.delimited.text import head_length
 from zcurate.data.fingerprints import fingerprints
-from zcurate.data.source import Source, compression_of
+from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError
 from zcurate.report.apply import columnar, json_rows, pictures
+from zcurate.report.apply.change_log import LOG_ENDING, digest_of, hash_of, read_log, write_log
 from zcurate.report.apply.changes import Changes, changes_of, matched
 from zcurate.report.apply.delimited import rewritten, text_edits
 from zcurate.report.apply.edits import Edit, edited, inverse
+from zcurate.report.apply.working_text import WorkingText, compressed
 from zcurate.report.atomic import check_place, guard, new_folder, refuse_inside, whole_file
 from zcurate.report.decisions import Decision, Keys, find_rows
 from zcurate.report.listing import read_again
 from zcurate.report.recut import cut_of, with_cut
 from zcurate.report.report import Report
-
-LOG_ENDING, LOG_VERSION = ".changes.jsonl", 1
-"""Of the change log beside the output."""
-MARKED = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-"""Byte-order mark -> encoding in which it is the first character."""
 
 
 @dataclass(frozen=True)
@@ -242,11 +232,6 @@ def write_file(
     return (None, "") if edits is None else (inverse(text.content, edits), hash_of(content))
 
 
-def hash_of(content: bytes) -> str:
-    """Hash the decompressed content of a file."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
 def edits_of(content: bytes, source: Source, data: Dataset, changes: Changes, location: str) -> list[Edit]:
     """List the edits of one text file.
 
@@ -282,34 +267,6 @@ def bytes_of(text: str, edits: list[tuple[int, int, str]]) -> list[Edit]:
     return out
 
 
-@dataclass(frozen=True)
-class WorkingText:
-    """A text as UTF-8, and the way back to its own encoding."""
-
-    content: bytes
-    """UTF-8, without a byte-order mark."""
-    back: Callable[[bytes], bytes]
-    """Returns such a text in the encoding of the file, with its byte-order mark."""
-
-    @staticmethod
-    def of(content: bytes, source: Source, location: str) -> WorkingText:
-        """Decode the content of a file."""
-        marked = next((name for mark, name in MARKED.items() if content.startswith(mark)), None)
-        encoding = marked or source.encoding or ("utf-8" if source.format == "jsonl" else detect_encoding(content, location)[0])
-        if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
-            mark = BOM if content.startswith(BOM) else b""
-            return WorkingText(content.removeprefix(BOM), lambda text: mark + text)
-        text = content.decode(encoding, "surrogateescape")
-        start = "\ufeff" if text.startswith("\ufeff") else ""
-        if text.encode(encoding, "surrogateescape") != content:
-            raise InputError(f"{location}: {encoding} does not give back the same bytes — expected text that does — try -o with .parquet")
-
-        def back(changed: bytes) -> bytes:
-            return (start + changed.decode("utf-8", "surrogateescape")).encode(encoding, "surrogateescape")
-
-        return WorkingText(text.removeprefix(start).encode("utf-8", "surrogateescape"), back)
-
-
 def same_format(output: str, name: str, kind: str) -> bool:
     """Tell whether a file name has an ending of the input's format, but for its compression."""
     from zcurate.data import discovery
@@ -326,121 +283,6 @@ def write_arrow(table: pa.Table, output: str, kind: str, original: str | None) -
             pq.write_table(table, temporary)
         else:
             columnar.write_table(table, temporary, kind, original)
-
-
-def compressed(content: bytes, name: str) -> bytes:
-    """Compress bytes as the name of their file says."""
-    kind = compression_of(name)
-    if kind is None:
-        return content
-    if kind in ("gzip", "bz2"):
-        return gzip.compress(content, mtime=0) if kind == "gzip" else bz2.compress(content)
-    return bytes(pa.Codec(kind).compress(content, asbytes=True))
-
-
-def write_log(path: str, options: ApplyOptions, source: Source, changes: Changes, edits: list[Edit] | None, restored_digest: str) -> None:
-    """Write the change log: a line on the whole, a line for each changed row, and of a text the edits that take it back."""
-    output = str(options.output)
-    head: dict[str, Any] = {"zcurate_changes": LOG_VERSION, "input": os.path.abspath(source.path) if source.path != "-" else "-", "output": output}
-    digests = {"input_digest": source.origin().digest, "output_digest": digest_of(output), "restored_digest": restored_digest}
-    head |= {**digests, "action": options.action, "dropped": int(changes.drop.sum()), "relabeled": len(changes.label), "added": list(changes.added)}
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(json.dumps({**head, "edits": None if edits is None else len(edits)}, ensure_ascii=False) + "\n")
-        for entry in changes.entries():
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        for begin, end, old in edits or ():
-            file.write(json.dumps({"begin": begin, "end": end, "old": base64.b64encode(old).decode()}) + "\n")
-
-
-def digest_of(path: str) -> str:
-    """Hash a file; of a folder only its name is known."""
-    if os.path.isdir(path):
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def undo(log: str, output: str | None) -> str:
-    """Take a change back: write the file as it was before.
-
-    Args:
-        log: the change log.
-        output: file to write; None for the changed copy itself.
-
-    Returns:
-        The path of the restored file.
-
-    Raises:
-        InputError: no change log, or the changed copy is gone or was changed since.
-        UsageError: it cannot be taken back.
-    """
-    head, edits = read_log(log)
-    changed = head["output"] if os.path.exists(head["output"]) else os.path.join(os.path.dirname(log), os.path.basename(head["output"]))
-    if not os.path.exists(changed):
-        raise InputError(f"{head['output']}: no such file — expected the copy that {log} is about — put it back")
-    if os.path.isdir(changed):
-        raise UsageError(f"{changed}: is a folder of copies — nothing is to be taken back: the input was never changed — delete the folder")
-    if digest_of(changed) != head["output_digest"]:
-        raise InputError(f"{changed}: has changed since it was written — expected the same bytes, to take the change back — the input is {head['input']}")
-    target = output or changed
-    if edits is None:
-        if os.path.splitext(head["input"])[1].lower() != os.path.splitext(target)[1].lower():
-            raise UsageError(f"{changed}: was written in another format than its input — the input, {head['input']}, was never changed: delete the copy")
-        if not os.path.isfile(head["input"]) or digest_of(head["input"]) != head["input_digest"]:
-            raise UsageError(f"{changed}: is restored from its input, {head['input']}, which is gone or has changed — expected it as it was")
-        with open(head["input"], "rb") as file:
-            content = file.read()
-    else:
-        content = restored(changed, edits, head)
-    with whole_file(target) as temporary, open(temporary, "wb") as file:
-        file.write(content)
-    return target
-
-
-def restored(changed: str, edits: list[Edit], head: dict[str, Any]) -> bytes:
-    """Return the content of a text before its edits.
-
-    Args:
-        changed: path of the copy.
-        edits: that take it back.
-        head: of the change log.
-
-    Raises:
-        InputError: it would not be what the input was.
-    """
-    from zcurate.config.options import ScanOptions
-    from zcurate.data import discovery
-
-    source = discovery.source_of(changed, ScanOptions())
-    text = WorkingText.of(source.read(), source, changed)
-    content = text.back(edited(text.content, edits))
-    if hash_of(content) != head["restored_digest"]:
-        raise InputError(f"{changed}: the change log does not lead back to the input — expected a whole log — the input, {head['input']}, was never changed")
-    return compressed(content, changed)
-
-
-def read_log(path: str) -> tuple[dict[str, Any], list[Edit] | None]:
-    """Read a change log: its head, and the edits that take the change back.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            head = json.loads(file.readline())
-            if head["zcurate_changes"] != LOG_VERSION:
-                raise InputError(f"{path}: change log of version {head['zcurate_changes']} — expected {LOG_VERSION} — update zcurate")
-            lines = [json.loads(line) for line in file]
-        if head["edits"] is None:
-            return head, None
-        n_edits = sum("begin" in one for one in lines)
-        if n_edits != head["edits"]:
-            raise InputError(f"{path}: holds {n_edits} of {head['edits']} edits — expected a whole change log — the input, {head['input']}, was never changed")
-        return head, [(int(one["begin"]), int(one["end"]), base64.b64decode(one["old"])) for one in lines if "begin" in one]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}) — expected the change log of zcurate apply") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no change log — expected one that zcurate apply wrote, ending in {LOG_ENDING}") from error
 
 
 def describe(applied: Applied) -> list[str]:
