@@ -224,6 +224,7 @@ def test_a_drop_says_nothing_of_how_many_labels_are_wrong(here_with_report):
     dropped = report.update([{"row": int(row), "decision": "drop"} for row in clean])
     assert dropped.card["noise_rate"] == report.card["noise_rate"]
     assert dropped.called("incorrect")[clean].all()
+    assert all(dropped.table.column(name).take(clean).null_count == len(clean) for name in ("suggested", "p_suggested"))
 
 
 def test_a_relabel_without_a_label_takes_the_report_s_suggestion(here_with_report):

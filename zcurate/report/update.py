@@ -243,7 +243,7 @@ def with_judgement(report: Report, found: FoundDecisions, p: np.ndarray) -> Repo
 
 
 def with_decisions(table: pa.Table, found: FoundDecisions) -> pa.Table:
-    """Set the columns `decision` and `decided`, the label that was decided for a row; a decided label is what is suggested."""
+    """Set the columns `decision` and `decided`, the label that was decided for a row; a decided label is what is suggested, for a dropped row nothing."""
     kind, n = table.schema.field("given").type, table.num_rows
     known: dict[str, list[Any]] = {name: table.column(name).to_pylist() if name in table.column_names else [None] * n for name in ("decision", "decided")}
     suggested, p_suggested = table.column("suggested"), table.column("p_suggested")
@@ -258,6 +258,9 @@ def with_decisions(table: pa.Table, found: FoundDecisions) -> pa.Table:
         suggested = pc.replace_with_mask(suggested, pa.array(mask), pa.array([known["decided"][row] for row in settled], kind))
         if not pa.types.is_floating(kind):
             p_suggested = pc.replace_with_mask(p_suggested, pa.array(mask), pa.array(np.ones(len(settled), np.float32)))
+    dropped = np.zeros(n, bool)
+    dropped[[row for row, one in zip(found.row.tolist(), found.decisions, strict=True) if one.decision == "drop"]] = True
+    suggested, p_suggested = (pc.if_else(pa.array(dropped), pa.scalar(None, values.type), values) for values in (suggested, p_suggested))
     table = put(put(table, "suggested", suggested), "p_suggested", p_suggested)
     return put(put(table, "decision", pa.array(known["decision"], pa.string())), "decided", pa.array(known["decided"], kind))
 
