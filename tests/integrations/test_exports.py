@@ -20,6 +20,7 @@ from zcurate.errors import InputError, UsageError
 from zcurate.integrations import argilla, fiftyone, hugging_face, label_studio, weights
 from zcurate.integrations.imports import import_decisions
 from zcurate.integrations.items import Items, items_of
+from zcurate.report.weights import weights_of
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_argilla_as_documented(request, tmp_path):
 
 def test_argilla_comes_back(items, tmp_path):
     (tmp_path / "a").mkdir()
-    argilla.write(items, str(tmp_path / "a"), "out")
+    assert "from_disk('out'" in argilla.write(items, str(tmp_path / "a"), "out")[0]
     records = json.loads((tmp_path / "a" / "records.json").read_text())[:4]
     other = next(name for name in items.classes if name != records[0]["fields"]["given_label"])
     values = [(other, "submitted"), (records[1]["fields"]["given_label"], "submitted"), (argilla.UNKNOWN, "submitted"), (other, "draft")]
@@ -211,6 +212,17 @@ def test_argilla_comes_back(items, tmp_path):
         found = import_decisions(str(tmp_path / name))[0]
         assert [(one.decision, one.label) for one in found] == [("relabel", other), ("keep", None), ("unsure", None)]
         assert [one.row for one in found] == [record["metadata"]["row"] for record in records[:3]]
+
+
+def test_rows_that_are_alike_keep_an_answer_each(tmp_path):
+    tasks = []
+    for row in (0, 1):
+        data = {"row": row, "fingerprint": "f" * 16, "given_label": "cat"}
+        tasks.append({"data": data, "annotations": [{"result": [{"value": {"choices": [("cat", "dog")[row]]}}]}]})
+    (tmp_path / "e.json").write_text(json.dumps(tasks))
+    found, warnings = import_decisions(str(tmp_path / "e.json"))
+    assert [(one.row, one.decision, one.label) for one in found] == [(0, "keep", None), (1, "relabel", "dog")]
+    assert warnings == []
 
 
 def test_fiftyone_as_documented_and_back(pictures, items, tmp_path):
@@ -267,7 +279,7 @@ def test_weights_are_one_per_row(report, tmp_path):
     np.testing.assert_allclose(pq.read_table(tmp_path / "w.parquet").column("weight").to_numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(np.loadtxt(tmp_path / "w.txt"), expected, atol=1e-4)
     decided = report.update([{"row": 3, "decision": "keep"}, {"row": 4, "decision": "drop"}])
-    assert weights.weights_of(decided)[[3, 4]].tolist() == [1, 0]
+    assert weights_of(decided)[[3, 4]].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

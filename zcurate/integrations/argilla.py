@@ -34,8 +34,8 @@ def write(items: Items, folder: str, name: str) -> list[str]:
         ".argilla/settings.json": settings(items, distribution),
         "records.json": [record(item, items) for item in items.items],
     }
-    for name, content in files.items():
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+    for file_name, content in files.items():
+        with open(os.path.join(folder, file_name), "w", encoding="utf-8") as file:
             file.write(json_text(content) + "\n")
     load = f"rg.Dataset.from_disk({name!r}, workspace=...)"
     return [f"load it: {load}", "save dataset.records.to_list(flatten=True) as JSON, then: zcurate decisions import FILE"]

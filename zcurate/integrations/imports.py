@@ -127,7 +127,8 @@ def merged(decisions: list[Decision]) -> tuple[list[Decision], list[str]]:
     """Keep one decision for each row; where people disagree, it is unsure, and said."""
     by_row: dict[Any, list[Decision]] = {}
     for one in decisions:
-        by_row.setdefault(one.fingerprint or one.path or one.id or one.row, []).append(one)
+        # Rows that are alike share a fingerprint.
+        by_row.setdefault((one.fingerprint, one.path, one.id, one.row), []).append(one)
     out, n_disagree = list[Decision](), 0
     for answers in by_row.values():
         settled = [one for one in answers if one.decision != "unsure"]

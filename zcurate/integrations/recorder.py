@@ -44,7 +44,8 @@ FIELDS = ("z", "error", "margin", "sieve", "count")
 
 
 class Recorder:
-    """Record of N rows, on the device of the outputs; 20 bytes per row and epoch, and 4 per class where held-out outputs are given.
+    """Record of N rows, on the device of the outputs; 20 bytes per row and epoch, 8 per row, and 4 per row and class, twice
+    where held-out outputs are given.
 
     Args:
         n_rows: N, rows of the data set.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zcurate.config.options import ScanOptions
-from zcurate.data import discovery
+from zcurate.data import discovery, remote
 from zcurate.data.limits import MemoryLimit
 from zcurate.data.readers import csv as csv_reader
 from zcurate.data.readers import jsonl, parquet
@@ -20,10 +20,21 @@ from zcurate.data.source import Source
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 from zcurate.report.atomic import check_place, whole_file
 from zcurate.report.decisions import DECISIONS, FIELDS, Decision, number_of, text
+from zcurate.report.schema import ENDING
 
 WORDS = dict.fromkeys(("ok", "right", "correct", "clean", "yes"), "keep") | dict.fromkeys(("wrong", "fix", "change"), "relabel")
 WORDS |= dict.fromkeys(("delete", "remove", "exclude"), "drop") | dict.fromkeys(("cannot tell", "skip", "?", "unknown"), "unsure")
 """Other words that people write -> what was meant, for messages."""
+
+
+def file_beside(report: str) -> str:
+    """Return the path of the decisions file of a report: beside it, for a remote one in the current folder.
+
+    Args:
+        report: path or address of the report.
+    """
+    name = os.path.basename(report.rstrip("/")) if remote.is_remote(report) else report.rstrip("/")
+    return f"{name.removesuffix(ENDING)}.decisions.csv"
 
 
 def read_decisions(path: str) -> list[Decision]:

@@ -100,6 +100,17 @@ def test_actions_follow_the_verdicts(report, scanned, tmp_path):
     np.testing.assert_allclose(weights, 1 - report.table.column("p_incorrect").to_numpy(), atol=1e-5)
 
 
+def test_rows_without_a_label_weigh_nothing_and_decided_ones_everything(scanned, tmp_path):
+    lines = lines_of(scanned[0])
+    lines[4] = lines[4].rpartition(b",")[0] + b",\n"
+    (tmp_path / "a.csv").write_bytes(b"".join(lines))
+    report = zcurate.scan(str(tmp_path / "a.csv"), label="label", id="key", epochs=1, output=str(tmp_path / "a.zcurate.parquet"))
+    row = int(report.table.sort_by("rank").column("row")[0].as_py())
+    report.apply(str(tmp_path / "w.csv"), [{"row": row, "decision": "keep"}], data=str(tmp_path / "a.csv"), action="weight")
+    weights = pa.csv.read_csv(tmp_path / "w.csv").column("zcurate_weight").to_pylist()
+    assert (weights[3], weights[row], len(weights)) == (0, 1, 300)
+
+
 def test_a_model_on_the_applied_data_is_better(report, scanned, tmp_path):
     from sklearn.neighbors import KNeighborsClassifier
 

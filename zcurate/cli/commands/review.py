@@ -38,11 +38,11 @@ def review(report: str | None, options: ReviewOptions) -> None:
     startup.start()
     from zcurate.cli.keys import Keys
     from zcurate.report import picks
-    from zcurate.report.decision_files import check_appendable
+    from zcurate.report.decision_files import check_appendable, file_beside
     from zcurate.report.storage import load_named
 
     loaded = load_named(report)
-    path = options.decisions or default_decisions(str(loaded.path))
+    path = options.decisions or file_beside(str(loaded.path))
     found = known_decisions(loaded, path)
     if options.list:
         print_list(loaded, picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found)))
@@ -51,15 +51,6 @@ def review(report: str | None, options: ReviewOptions) -> None:
     before = [] if found is None else [*found.decisions, *found.lost]
     picked = picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found))
     Review(loaded, path, picked, options, Keys(), before).run()
-
-
-def default_decisions(report: str) -> str:
-    """Return the decisions file of a report: beside it, for a remote one in the current folder."""
-    from zcurate.data import remote
-    from zcurate.report.schema import ENDING
-
-    name = os.path.basename(report.rstrip("/")) if remote.is_remote(report) else report.rstrip("/")
-    return f"{name.removesuffix(ENDING)}.decisions.csv"
 
 
 def known_decisions(report: Report, path: str) -> FoundDecisions | None:

@@ -15,7 +15,6 @@ from zcurate.cli.render.numbers import percent, rate_with_interval
 from zcurate.config.model_config import NO_MODEL
 from zcurate.report.formats.table import COLORS
 from zcurate.report.report import Report
-from zcurate.report.schema import ENDING
 from zcurate.runtime.safe_text import visible, visible_values
 
 N_BINS, N_TOP = 24, 5
@@ -188,7 +187,9 @@ def next_commands(report: Report, path: str) -> list[tuple[str, str]]:
     name = f"'{path}'" if " " in path or "\\" in path else path
     if not report.card["judged"]:
         return [("look", f"zcurate report {name} --top 20")]
-    decisions = f"{path.removesuffix(ENDING)}.decisions.csv"
+    from zcurate.report.decision_files import file_beside
+
+    decisions = file_beside(path)
     decisions = f"'{decisions}'" if " " in decisions else decisions
     return [
         ("look", f"zcurate report {name} --top 20"),

@@ -60,8 +60,11 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     warnings = [] if found is None else found.warnings(str(options.decisions or "decisions"))
     changes = changes_of(with_cut(report, cut_of(options)), options, found)
     data, source = read_again(report, "apply", options.data, verbatim=True, same=not options.match, advice="go on with --match, which finds the rows again")
+    # A copy in another format holds values instead of text.
+    needs_types = options.output is not None and not same_format(options.output, source.path, source.format)
+    has_types = source.format in ("parquet", "feather", "folder")
+    typed = read_again(report, "apply", options.data, same=not options.match)[0] if options.match or (needs_types and not has_types) else data
     if options.match:
-        typed, _ = read_again(report, "apply", options.data, same=False)
         changes, lost = matched(changes, prints_of(report), fingerprints(typed), typed.given.to_pylist())
         if lost:
             warnings.append(f"apply: {lost} rows that would change are not in the input any more, or twice — they are left as they are")
@@ -79,8 +82,6 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     changes = with_free_names(changes, data.table.column_names)
     if options.copy or options.link:
         changes = dataclasses.replace(changes, added={})
-    is_typed = same_format(options.output, source.path, source.format) or source.format in ("parquet", "feather", "folder")
-    typed = data if is_typed else read_again(report, "apply", options.data, same=not options.match)[0]
     edits, restored_digest = write_output(data, typed, source, changes, options, warnings)
     write_log(log, options, source, changes, edits, restored_digest)
     return Applied(changes, options.output, log, tuple(warnings))

@@ -14,6 +14,7 @@ from zcurate.config.verdicts import ADDED_COLUMNS
 from zcurate.report.decisions import FoundDecisions
 from zcurate.report.report import Report
 from zcurate.report.select import floats, is_among
+from zcurate.report.weights import weights_of
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,10 @@ def added_columns(report: Report, action: str, decisions: dict[int, tuple[str, A
     """Return the columns that `flag` or `weight` adds; none for other actions."""
     table = report.table
     if action == "weight":
-        p = np.nan_to_num(floats(table.column("p_incorrect")), nan=0.0)
-        p[list(decisions)] = 0.0
-        return {ADDED_COLUMNS["weight"]: pa.array(np.round(1 - p, 6))}
+        weight = weights_of(report).astype(np.float64)
+        # The copy has the label that was decided.
+        weight[[row for row, (word, _) in decisions.items() if word != "drop"]] = 1.0
+        return {ADDED_COLUMNS["weight"]: pa.array(np.round(weight, 6))}
     if action == "flag":
         columns = {name: table.column(name).combine_chunks() for name in ("verdict", "p_incorrect", "suggested")}
         columns["suggested"] = in_own_type(columns["suggested"], report)
