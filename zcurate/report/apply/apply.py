@@ -25,6 +25,7 @@ from zcurate.report.apply.working_text import WorkingText, compressed
 from zcurate.report.atomic import check_place, guard, new_folder, refuse_inside, whole_file
 from zcurate.report.decisions import Decision, Keys, find_rows
 from zcurate.report.listing import read_again
+from zcurate.report.locations import known_inputs
 from zcurate.report.recut import cut_of, with_cut
 from zcurate.report.report import Report
 
@@ -56,12 +57,13 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
         UsageError: the output cannot be written, or a decision does not fit.
         InputError: the input cannot be changed.
     """
+    log = None if options.dry_run or options.output is None else check_places(report, options, options.output)
     found = None if decisions is None else find_rows(decisions, Keys.of(report), str(options.decisions or "decisions"))
     warnings = [] if found is None else found.warnings(str(options.decisions or "decisions"))
     changes = changes_of(with_cut(report, cut_of(options)), options, found)
     data, source = read_again(report, "apply", options.data, verbatim=True, same=not options.match, advice="go on with --match, which finds the rows again")
     # A copy in another format holds values instead of text.
-    needs_types = options.output is not None and not same_format(options.output, source.path, source.format)
+    needs_types = log is not None and not same_format(str(options.output), source.path, source.format)
     has_types = source.format in ("parquet", "feather", "folder")
     typed = read_again(report, "apply", options.data, same=not options.match)[0] if options.match or (needs_types and not has_types) else data
     if options.match:
@@ -70,21 +72,34 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
             warnings.append(f"apply: {lost} rows that would change are not in the input any more, or twice — they are left as they are")
     if changes.unsuggested:
         warnings.append(f"apply: for {changes.unsuggested} rows no other label is suggested — they are left as they are — zcurate review decides them")
-    if options.dry_run or options.output is None:
+    if log is None:
         return Applied(changes, None, None, tuple(warnings))
-    protected = [source.path, *source.files, str(report.path), *([options.decisions] if options.decisions else [])]
-    log = options.output.rstrip("/") + LOG_ENDING
-    for path in (options.output, log):
-        guard(path, [path for path in protected if path not in ("None", "-")])
-        refuse_inside(path, [source.path])
-    check_free(options.output, log, options.force)
-    check_place(log)
     changes = with_free_names(changes, data.table.column_names)
     if options.copy or options.link:
         changes = dataclasses.replace(changes, added={})
     edits, restored_digest = write_output(data, typed, source, changes, options, warnings)
     write_log(log, options, source, changes, edits, restored_digest)
     return Applied(changes, options.output, log, tuple(warnings))
+
+
+def check_places(report: Report, options: ApplyOptions, output: str) -> str:
+    """Check that the copy and its change log may be written, before anything is read; return the path of the log.
+
+    Args:
+        report: whose input must not change.
+        options: `data`, `decisions`, `force`.
+        output: file or folder to write.
+
+    Raises:
+        UsageError: one is the input, or in its folder, the report or the decisions file; or they cannot be written.
+    """
+    log, inputs = output.rstrip("/") + LOG_ENDING, known_inputs(report, options.data)
+    for path in (output, log):
+        guard(path, [*inputs, *([report.path] if report.path else []), *([options.decisions] if options.decisions else [])])
+        refuse_inside(path, inputs)
+    check_free(output, log, options.force)
+    check_place(log)
+    return log
 
 
 def check_free(output: str, log: str, force: bool) -> None:
