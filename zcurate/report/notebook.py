@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from zcurate.judge.reasons import REASONS
-from zcurate.report.page.content import histograms
-from zcurate.report.page.page import WORDS, percent
+from zcurate.report.histograms import Histogram, histograms
+from zcurate.report.page.page import N_BINS, WORDS, percent
 from zcurate.report.report import Report
 from zcurate.runtime.safe_text import visible, visible_values
 
@@ -62,7 +62,7 @@ def in_html(report: Report) -> str:
     """Show a report as HTML: its lines, charts by verdict, and the most suspicious rows."""
     lines = in_lines(report)
     parts = [f"<b>{html.escape(lines[0])}</b>", *(html.escape(line) for line in lines[1:4])]
-    charts = "".join(chart(one) for one in histograms(report, WORDS))
+    charts = "".join(chart(one) for one in histograms(report, WORDS, N_BINS))
     top = visible_values(report.top(TOP).to_pylist())
     key = next((name for name in ("id", "path") if name in report.table.column_names), "row")
     heads = "".join(f"<th>{name}</th>" for name in ("rank", key, "given", "suggested", "p_incorrect", "verdict", "why"))
@@ -75,21 +75,21 @@ def table_row(row: dict[str, Any], key: str) -> str:
     why = REASONS.get(row["reasons"][0], row["reasons"][0]) if row["reasons"] else ""
     p = "–" if row["p_incorrect"] is None else f"{row['p_incorrect']:.2f}"
     cells = (row["rank"], row[key], row["given"], row["suggested"], p, row["verdict"], why)
-    return "<tr>" + "".join(f"<td>{html.escape(str('–' if cell is None else cell))[:300]}</td>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td>{html.escape(str('–' if cell is None else cell)[:300])}</td>" for cell in cells) + "</tr>"
 
 
-def chart(one: dict[str, Any]) -> str:
+def chart(one: Histogram) -> str:
     """Draw a histogram by verdict as SVG."""
     bars = []
-    for at, row in enumerate(one["rows"]):
+    for at, (word, shares) in enumerate(one.bars.items()):
         top = 26 * at
-        bars.append(f'<text x="0" y="{top + 18}" font-size="10" fill="currentColor">{row["verdict"]}</text>')
-        for place, share in enumerate(row["bars"]):
+        bars.append(f'<text x="0" y="{top + 18}" font-size="10" fill="currentColor">{word}</text>')
+        for place, share in enumerate(shares):
             if share > 0:
                 height = max(1.0, 20 * share)
-                bars.append(f'<rect x="{60 + 6 * place}" y="{top + 22 - height:.1f}" width="5" height="{height:.1f}" fill="{COLORS[row["verdict"]]}"/>')
-    height = 26 * len(one["rows"]) + 4
-    caption = f"<figcaption>{html.escape(one['title'])}</figcaption>"
+                bars.append(f'<rect x="{60 + 6 * place}" y="{top + 22 - height:.1f}" width="5" height="{height:.1f}" fill="{COLORS[word]}"/>')
+    height = 26 * len(one.counts) + 4
+    caption = f"<figcaption>{html.escape(one.title)}</figcaption>"
     return f'<figure style="display:inline-block;margin:4px 16px 4px 0">{caption}<svg width="280" height="{height}">{"".join(bars)}</svg></figure>'
 
 

@@ -44,12 +44,13 @@ def review(report: str | None, options: ReviewOptions) -> None:
     loaded = load_named(report)
     path = options.decisions or file_beside(str(loaded.path))
     found = known_decisions(loaded, path)
-    if options.list:
-        print_list(loaded, picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found)))
-        return
-    check_appendable(path)
-    before = [] if found is None else [*found.decisions, *found.lost]
+    if not options.list:
+        check_appendable(path)
     picked = picks.pick_rows(loaded, options.pick, options.n, options.seed, picks.rows_of(found))
+    if options.list:
+        print_list(loaded, picked)
+        return
+    before = [] if found is None else [*found.decisions, *found.lost]
     Review(loaded, path, picked, options, Keys(), before).run()
 
 

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from zcurate.cli.render.inline_pictures import picture_text, terminal_protocol
 from zcurate.cli.render.row_explanation import COLUMNS, print_heading, print_heldout, print_neighbors, print_text, print_typical, print_values
@@ -71,5 +70,5 @@ def describe_progress(done: int, total: int, known: tuple[float, float, float] |
 
 def prompt(text: str) -> None:
     """Ask for a line."""
-    sys.stdout.write(str(Text(text)))
+    sys.stdout.write(text)
     sys.stdout.flush()

@@ -6,7 +6,6 @@ import dataclasses
 import sys
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -14,6 +13,7 @@ from zcurate.cli.render.charts import histogram
 from zcurate.cli.render.numbers import percent, rate_with_interval
 from zcurate.config.model_config import NO_MODEL
 from zcurate.report.formats.table import COLORS
+from zcurate.report.histograms import histograms
 from zcurate.report.report import Report
 from zcurate.runtime.safe_text import visible, visible_values
 
@@ -167,19 +167,11 @@ def below_threshold(report: Report) -> list[str]:
 
 def print_histograms(report: Report, console: Console) -> None:
     """Print histograms of z-score and mask frequency, a line per verdict."""
-    for name, title in (("z_score", "z-score"), ("mask_frequency", "masked")):
-        values = report.table.column(name).to_numpy().astype(float)
-        known = ~np.isnan(values)
-        if not known.any():
-            continue
-        low, high = np.quantile(values[known], [0.001, 0.999])
-        high = max(high, low + 1e-6)
-        console.print(f"\n{title:<10}{low:>6.2f} {'':{N_BINS}} {high:.2f}", markup=False)
-        for word in ("clean", "hard", "suspect", "incorrect", "outlier"):
-            selected = values[known & report.called(word)]
-            if len(selected):
-                count, _ = np.histogram(np.clip(selected, low, high), bins=N_BINS, range=(low, high))
-                console.print(f"  [{COLORS[word]}]{word:<14}[/] {histogram(count)}")
+    titles = {"z_score": "z-score", "mask_frequency": "masked"}
+    for one in histograms(report, ("clean", "hard", "suspect", "incorrect", "outlier"), N_BINS):
+        console.print(f"\n{titles[one.column]:<10}{one.low:>6.2f} {'':{N_BINS}} {one.high:.2f}", markup=False)
+        for word, count in one.counts.items():
+            console.print(f"  [{COLORS[word]}]{word:<14}[/] {histogram(count)}")
 
 
 def next_commands(report: Report, path: str) -> list[tuple[str, str]]:

@@ -198,27 +198,3 @@ def matrix(report: Report) -> dict[str, Any] | None:
     names = sorted(sorted(weight, key=lambda name: (-weight[name], name))[:MAX_CLASSES])
     cells = [[count.get((given, suggested), 0) for suggested in names] for given in names]
     return {"names": [name[:MAX_TEXT] for name in names], "cells": cells, "most": max(max(row) for row in cells), "classes": len(weight)}
-
-
-def histograms(report: Report, words: tuple[str, ...], n_bins: int = 36) -> list[dict[str, Any]]:
-    """Count z-scores and mask frequencies by verdict.
-
-    Returns:
-        For each of both its title, range, and counts by verdict, each relative to the largest count of that verdict.
-    """
-    found = []
-    for name, title in (("z_score", "mean z-score while training"), ("mask_frequency", "share of training steps in which it was masked")):
-        values = floats(report.table.column(name))
-        known = np.isfinite(values)
-        if not known.any():
-            continue
-        low, high = np.quantile(values[known], [0.001, 0.999])
-        high = max(high, low + 1e-6)
-        rows = []
-        for word in words:
-            selected = values[known & is_among(report.table.column("verdict"), (word,))]
-            if len(selected):
-                count, _ = np.histogram(np.clip(selected, low, high), bins=n_bins, range=(low, high))
-                rows.append({"verdict": word, "n": len(selected), "bars": [round(float(one), 4) for one in count / count.max()]})
-        found.append({"title": title, "low": f"{low:.2f}", "high": f"{high:.2f}", "rows": rows})
-    return found

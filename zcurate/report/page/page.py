@@ -9,12 +9,15 @@ from importlib import resources
 from typing import Any
 
 from zcurate.report.card_schema import defaults
-from zcurate.report.page.content import content_of, histograms
+from zcurate.report.histograms import histograms
+from zcurate.report.page.content import content_of
 from zcurate.report.report import Report
 from zcurate.runtime.safe_text import visible_values
 
 WORDS = ("incorrect", "suspect", "hard", "outlier", "clean")
 """Verdicts in the charts, in their order."""
+N_BINS = 36
+"""Of a chart."""
 MEANING = {
     "incorrect": "the label is more likely wrong than right",
     "suspect": "worth a person's look",
@@ -57,7 +60,7 @@ def render(report: Report, name: str, data: str | None = None) -> str:
         n_rows=len(report),
         matrix=visible_values(content.pop("matrix")),
         problem=visible_values(content.pop("problem")),
-        histograms=histograms(report, WORDS),
+        histograms=histograms(report, WORDS, N_BINS),
         n_listed=len(content["rows"]),
         script=Markup(script),
         style=Markup(style),
