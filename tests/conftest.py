@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from zcurate.runtime import startup
 ROOT = Path(__file__).parent.parent
 # Import torch as the command line does.
 startup.load_torch(owns_process=True)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells let jobs in the background ignore it, and so would the programs that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
