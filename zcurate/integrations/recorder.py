@@ -30,7 +30,7 @@ from zcurate.pipeline.gathered import Gathered
 from zcurate.report.report import Report
 from zcurate.runtime.context import RunContext
 from zcurate.training.dynamics import row_columns
-from zcurate.training.loss_modules import check_index
+from zcurate.training.loss_modules import checked_index
 from zcurate.training.losses.statistics import Statistics, standardize
 from zcurate.training.losses.terms import class_losses
 from zcurate.training.planting import plant_classes
@@ -106,7 +106,8 @@ class Recorder:
         Raises:
             ValueError: shapes that do not fit, or an index out of range.
         """
-        output = self.checked(index, output)
+        index, output = self.checked(index, output)
+        target = target.to(output.device)
         if target.shape != index.shape:
             raise ValueError(f"Recorder: target of shape {tuple(target.shape)} — expected {tuple(index.shape)}, one label for each row of the batch")
         loss, error, margin, sieve = class_losses(output[None], target[None].clamp_min(0))
@@ -116,7 +117,6 @@ class Recorder:
             self.masked = torch.zeros(self.n_rows, device=output.device) if self.masked is None else self.masked
             self.z_max = torch.full((self.n_rows,), float("-inf"), device=output.device) if self.z_max is None else self.z_max
             self.probability_sum = torch.zeros(self.n_rows, self.n_classes, device=output.device) if self.probability_sum is None else self.probability_sum
-        index = index.long()
         fields = torch.stack([z[0], error[0], -error[0] if margin is None else margin[0], error[0] if sieve is None else sieve[0], torch.ones_like(loss[0])])
         self.now.index_add_(1, index, fields)
         self.masked.index_add_(0, index, (z[0] > self.z_threshold).float())
@@ -134,23 +134,22 @@ class Recorder:
         Raises:
             ValueError: shapes that do not fit, or an index out of range.
         """
-        output = self.checked(index, output)
+        index, output = self.checked(index, output)
         if self.heldout_sum is None or self.heldout_count is None:
             self.heldout_sum = torch.zeros(self.n_rows, self.n_classes, device=output.device)
             self.heldout_count = torch.zeros(self.n_rows, device=output.device)
-        self.heldout_sum.index_add_(0, index.long(), output.softmax(1))
-        self.heldout_count.index_add_(0, index.long(), torch.ones(len(index), device=output.device))
+        self.heldout_sum.index_add_(0, index, output.softmax(1))
+        self.heldout_count.index_add_(0, index, torch.ones(len(index), device=output.device))
 
-    def checked(self, index: Tensor, output: Tensor) -> Tensor:
-        """Return outputs as float32.
+    def checked(self, index: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the index on the outputs' device, and the outputs as float32.
 
         Raises:
             ValueError: shapes that do not fit, or an index out of range.
         """
         if output.ndim != 2 or output.shape[1] != self.n_classes:
             raise ValueError(f"Recorder: output of shape {tuple(output.shape)} — expected (B, {self.n_classes}) logits")
-        check_index(index, len(output), self.n_rows, "Recorder")
-        return output.detach().float()
+        return checked_index(index, len(output), self.n_rows, "Recorder").to(output.device, torch.int64), output.detach().float()
 
     def epoch(self, number: int | None = None) -> None:
         """End an epoch.

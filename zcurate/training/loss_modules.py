@@ -339,9 +339,7 @@ class DiscrimLoss(RowLoss):
         Raises:
             ValueError: no index, or one out of range.
         """
-        if index is None:
-            raise ValueError("DiscrimLoss: no index — expected (B,) rows of the batch, as the loss remembers each row — return it from the data set")
-        check_index(index, output.shape[0], self.n_rows, "DiscrimLoss")
+        index = checked_index(index, output.shape[0], self.n_rows, "DiscrimLoss")
         loss, _, counts = self.rows(output, target)
         core = discrim.make_loss(self.config, 1, 0, loss.device)
         for name in core.state():
@@ -355,8 +353,8 @@ class DiscrimLoss(RowLoss):
         return value
 
 
-def check_index(index: Tensor, n: int, n_rows: int, place: str) -> None:
-    """Refuse an index that is not that of the batch.
+def checked_index(index: Tensor | None, n: int, n_rows: int, place: str) -> Tensor:
+    """Return the index of a batch, or refuse it; on a GPU a row out of range is told later, by an assertion that nobody waits for.
 
     Args:
         index: (B,) rows.
@@ -365,10 +363,16 @@ def check_index(index: Tensor, n: int, n_rows: int, place: str) -> None:
         place: what error messages begin with.
 
     Raises:
-        ValueError: another length or type, or a row out of range.
+        ValueError: none, another length or type, or a row out of range.
     """
+    if index is None:
+        raise ValueError(f"{place}: no index — expected ({n},) positions of the rows in the whole data set — let the data set return each row's index")
     if index.ndim != 1 or len(index) != n or index.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"{place}: index of shape {tuple(index.shape)} and type {index.dtype} — expected ({n},) whole numbers, one for each row of the batch")
-    low, high = (int(value) for value in index.aminmax())
-    if low < 0 or high >= n_rows:
-        raise ValueError(f"{place}: index from {low} to {high} — expected 0 to {n_rows - 1}: the position of each row in the whole data set")
+    if index.is_cuda:
+        torch._assert_async(((index >= 0) & (index < n_rows)).all(), f"{place}: an index is out of range, expected 0 to {n_rows - 1}")
+    elif n > 0:
+        low, high = (int(value) for value in index.aminmax())
+        if low < 0 or high >= n_rows:
+            raise ValueError(f"{place}: index from {low} to {high} — expected 0 to {n_rows - 1}: the position of each row in the whole data set")
+    return index
