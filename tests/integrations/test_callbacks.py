@@ -140,6 +140,7 @@ def train_with_transformers(transformers, callback, model, columns, labels, rows
 
 
 def test_transformers(digits, tmp_path):
+    pytest.importorskip("accelerate")
     transformers = pytest.importorskip("transformers")
     from zcurate.integrations.transformers import RecorderCallback
 
@@ -180,6 +181,7 @@ def tiny(transformers, kind):
 
 @pytest.mark.parametrize("kind", ["text", "picture"])
 def test_transformers_own_networks(kind, tmp_path):
+    pytest.importorskip("accelerate")
     transformers = pytest.importorskip("transformers")
     from zcurate.integrations.transformers import RecorderCallback
 
@@ -202,9 +204,10 @@ def example(name):
     return text
 
 
-@pytest.mark.parametrize(("name", "package"), [("lightning", "lightning"), ("transformers-pictures", "transformers"), ("skorch", "skorch")])
-def test_examples_of_the_readme(name, package, tmp_path, monkeypatch):
-    pytest.importorskip(package)
+@pytest.mark.parametrize(("name", "packages"), [("lightning", "lightning"), ("transformers-pictures", "transformers accelerate"), ("skorch", "skorch")])
+def test_examples_of_the_readme(name, packages, tmp_path, monkeypatch):
+    for needed in packages.split():
+        pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     found = {}
     exec(example(name), found)
@@ -212,6 +215,7 @@ def test_examples_of_the_readme(name, package, tmp_path, monkeypatch):
 
 
 def test_the_text_example_of_the_readme(tmp_path, monkeypatch):
+    pytest.importorskip("accelerate")
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("datasets")
     monkeypatch.chdir(tmp_path)
