@@ -120,7 +120,7 @@ def test_a_loss_has_a_threshold_a_state_and_a_scalar_if_it_is_callable(name):
     assert all(isinstance(value, torch.Tensor) for value in loss.state().values())
     if callable(loss):
         row_losses = torch.rand(2, 5, requires_grad=True)
-        loss(row_losses, torch.arange(5).repeat(2, 1), torch.ones(2, 5), 0.5).backward()
+        loss(row_losses, torch.arange(5).repeat(2, 1), torch.ones(2, 5), 0.5, torch.rand(2, 5, 3)).backward()
         assert row_losses.grad.shape == (2, 5)
 
 
@@ -297,7 +297,7 @@ DUMMY = """
         def state(self):
             return {}
 
-        def __call__(self, loss, ids, weight, progress):
+        def __call__(self, loss, ids, weight, progress, output):
             DummyLoss.calls += 1
             return (loss**self.power * weight / weight.sum(1, keepdim=True)).sum()
 
@@ -398,7 +398,7 @@ def test_a_dummy_loss_takes_its_settings_from_the_spec(dummy):
     assert (config.loss, config.loss_config.dummy_power, config.z.z_threshold) == ("dummy", 2.0, 3.0)
     assert config.as_dict()["loss_settings"] == {"dummy_power": 2.0}
     loss = plugins.LOSSES.load(config.loss)(config.loss_config, 2, 60, torch.device("cpu"))
-    assert loss(torch.full((2, 3), 3.0), torch.zeros(2, 3, dtype=torch.int64), torch.ones(2, 3), 0.5) == 18
+    assert loss(torch.full((2, 3), 3.0), torch.zeros(2, 3, dtype=torch.int64), torch.ones(2, 3), 0.5, torch.zeros(2, 3, 2)) == 18
     spec.write_text('[loss]\nname = "dummy"\ndummy_power = "much"\n')
     with pytest.raises(UsageError, match="dummy_power = 'much' — expected a number"):
         toml.parse_model(str(spec))

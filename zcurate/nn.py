@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zcurate.training.loss_modules import DiscrimLoss, ZErrorLoss
+from zcurate.training.loss_modules import DenoisingLoss, DiscrimLoss, ExponentiatedGradientLoss, ZErrorLoss
 
-__all__ = ["DiscrimLoss", "ZErrorLoss"]
+__all__ = ["DenoisingLoss", "DiscrimLoss", "ExponentiatedGradientLoss", "ZErrorLoss"]

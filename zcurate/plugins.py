@@ -76,6 +76,8 @@ class Loss:
     """Import string of a frozen dataclass whose field names are keys of the TOML spec; empty: no settings. Its module must not import torch."""
     config_field: str = "loss_settings"
     """Field of `ModelConfig` that holds these settings."""
+    classes_only: bool = False
+    """Not for regression."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,8 @@ LOSSES = Registry(
     "loss",
     zerror=Loss("zcurate.training.losses.zerror:make_loss", settings="zcurate.config.model_config:ZErrorConfig", config_field="z"),
     discrim=Loss("zcurate.training.losses.discrim:make_loss", settings="zcurate.config.model_config:DiscrimConfig", config_field="discrim"),
+    eg=Loss("zcurate.training.losses.exponentiated:make_loss", settings="zcurate.config.model_config:ExponentiatedConfig"),
+    odd=Loss("zcurate.training.losses.denoising:make_loss", settings="zcurate.config.model_config:DenoisingConfig", classes_only=True),
     plain=Loss("zcurate.training.losses.plain:make_loss"),
 )
 SIGNALS = Registry(

@@ -279,7 +279,20 @@ def test_weights_are_one_per_row(report, tmp_path):
     np.testing.assert_allclose(pq.read_table(tmp_path / "w.parquet").column("weight").to_numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(np.loadtxt(tmp_path / "w.txt"), expected, atol=1e-4)
     decided = report.update([{"row": 3, "decision": "keep"}, {"row": 4, "decision": "drop"}])
-    assert weights_of(decided)[[3, 4]].tolist() == [1, 0]
+    for scheme in ("judged", "flow", "eg"):
+        assert weights_of(decided, scheme)[[3, 4]].tolist() == [1, 0]
+
+
+def test_weights_by_loss(report):
+    table = report.table
+    loss = -np.log(np.maximum(table.column("p_given").to_numpy(), 1e-6))
+    flow = weights_of(report, "flow")
+    np.testing.assert_allclose(flow, np.exp(-loss / np.median(loss)), rtol=1e-4)
+    expected = np.zeros(len(table))
+    for epoch in np.array(table.column("loss_curve").to_pylist(), float).T:
+        expected = 0.9 * expected - 0.1 * np.minimum(epoch, 5)
+    np.testing.assert_allclose(weights_of(report, "eg"), np.exp(expected - expected.max()), rtol=1e-4)
+    assert weights_of(report, "eg")[report.called("incorrect")].mean() < weights_of(report, "eg")[report.called("clean")].mean()
 
 
 @pytest.mark.parametrize(
@@ -312,6 +325,8 @@ def test_the_commands_write_whole_folders_or_nothing(scanned, run, here):
         (("export", "blobs.zcurate.parquet", "--to", "argila", "-o", "x"), "argilla"),
         (("export", "blobs.zcurate.parquet", "--to", "fiftyone", "-o", "x"), "FiftyOne shows pictures"),
         (("export", "blobs.zcurate.parquet", "--to", "weights", "-o", "blobs.csv", "--data", "blobs.csv"), "is the input itself"),
+        (("export", "blobs.zcurate.parquet", "--to", "weights", "-o", "w.npy", "--scheme", "flo"), "did you mean --scheme flow"),
+        (("export", "blobs.zcurate.parquet", "--to", "hf", "-o", "h", "--scheme", "flow"), "expected --to weights"),
         (("decisions", "export", "x"), "expected zcurate decisions import FILE"),
         (("decisions", "import", "none.json"), "cannot be read"),
     ):

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 import zcurate
 from tests.conftest import ROOT
-from zcurate.nn import DiscrimLoss, ZErrorLoss
+from zcurate.config.model_config import DenoisingConfig, ExponentiatedConfig
+from zcurate.nn import DenoisingLoss, DiscrimLoss, ExponentiatedGradientLoss, ZErrorLoss
 
 INF = float("inf")
 
@@ -226,20 +227,76 @@ def test_wrong_use_is_told(wrong, message):
         ZErrorLoss().z  # noqa: B018
 
 
-def test_discrim_weighs_rows_that_stay_difficult_less():
+def trained(make_loss, n_steps=300):
+    """Train a linear model of two classes with every tenth label wrong; return the loss, the wrong rows, and the accuracy against the truth."""
     torch.manual_seed(0)
     x = torch.randn(200, 2)
     y = (x[:, 0] > 0).long()
-    wrong = torch.arange(0, 200, 10)
-    given = y.clone()
-    given[wrong] = 1 - given[wrong]
-    network, loss = torch.nn.Linear(2, 2), DiscrimLoss(200, total_steps=300)
+    wrong = torch.zeros(200, dtype=torch.bool)
+    wrong[::10] = True
+    network, loss = torch.nn.Linear(2, 2), make_loss(200, n_steps)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
-    for _ in range(300):
+    for _ in range(n_steps):
         optimizer.zero_grad()
-        loss(network(x), given, torch.arange(200)).backward()
+        loss(network(x), torch.where(wrong, 1 - y, y), torch.arange(200)).backward()
         optimizer.step()
-    right = torch.ones(200, dtype=torch.bool)
-    right[wrong] = False
-    assert loss.log_sigma[0, wrong].mean() > loss.log_sigma[0, right].mean()
-    assert (network(x).argmax(1) == y).float().mean() > 0.8
+    return loss, wrong, float((network(x).argmax(1) == y).float().mean())
+
+
+def test_discrim_weighs_rows_that_stay_difficult_less():
+    loss, wrong, accuracy = trained(DiscrimLoss)
+    assert loss.log_sigma[0, wrong].mean() > loss.log_sigma[0, ~wrong].mean()
+    assert accuracy > 0.8
+
+
+def test_exponentiated_gradient_takes_the_weight_from_wrong_rows():
+    loss, wrong, accuracy = trained(lambda n, steps: ExponentiatedGradientLoss(n))
+    weight = loss.log_weight.softmax(1)[0] * 200
+    assert weight[wrong].mean() < 0.5 < 0.9 < weight[~wrong].mean()
+    assert accuracy > 0.9
+
+
+def test_the_mirror_step_is_that_of_the_formula():
+    loss = ExponentiatedGradientLoss(3, ExponentiatedConfig(eg_rate=0.5, eg_memory=0.8, eg_limit=2.0))
+    output, y = torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 1])
+    first = loss(output, y, torch.tensor([2, 0]))
+    rows = torch.nn.functional.cross_entropy(output, y, reduction="none")
+    torch.testing.assert_close(first, rows.mean())
+    torch.testing.assert_close(loss.log_weight[0], torch.tensor([-0.5 * 2.0, 0.0, -0.5 * float(rows[0])]))
+    second = loss(output, y, torch.tensor([2, 0]))
+    torch.testing.assert_close(second, (torch.tensor([-0.5 * float(rows[0]), -1.0]).softmax(0) * rows).sum())
+    torch.testing.assert_close(float(loss.log_weight[0, 0]), -0.8 - 0.5 * 2.0)
+
+
+def test_denoising_leaves_out_wrong_rows_for_good():
+    loss, wrong, accuracy = trained(DenoisingLoss)
+    assert loss.left_out[0, wrong].all() and loss.left_out[0, ~wrong].mean() < 0.5
+    assert accuracy > 0.95
+    before = loss.left_out.clone()
+    loss(torch.zeros(200, 2), torch.zeros(200, dtype=torch.int64), torch.arange(200))
+    assert torch.equal(loss.left_out, before)
+    restored = DenoisingLoss(200, 300)
+    restored.load_state_dict(loss.state_dict())
+    restored(torch.zeros(200, 2), torch.zeros(200, dtype=torch.int64), torch.arange(200))
+    assert torch.equal(restored.left_out, before) and int(restored.steps) == int(loss.steps)
+
+
+def test_denoising_takes_the_percentile_of_the_losses_of_random_labels():
+    # One class is certain, so that a random label of four has loss 0 once in four, and loss 8 otherwise.
+    loss = DenoisingLoss(40, 10, DenoisingConfig(odd_warmup=0.5, odd_percentile=20.0))
+    output = torch.tensor([[8.0, 0.0, 0.0, 0.0]]).repeat(40, 1)
+    y = torch.tensor([0, 1] * 20)
+    for _ in range(6):
+        loss(output, y, torch.arange(40))
+    assert torch.equal(loss.left_out[0] > 0, y == 1)
+    loss = DenoisingLoss(40, 10, DenoisingConfig(odd_warmup=0.5, odd_percentile=90.0))
+    for _ in range(6):
+        loss(output, y, torch.arange(40))
+    assert not loss.left_out.any()
+
+
+def test_one_logit_is_denoised_too():
+    loss = DenoisingLoss(4, 2, task="binary")
+    torch.testing.assert_close(loss(torch.tensor([1.0, -1.0]), torch.tensor([1.0, 1.0]), torch.tensor([0, 3])), torch.tensor((0.31326 + 1.31326) / 2))
+    with pytest.raises(ValueError, match="expected classification or binary"):
+        DenoisingLoss(4, 2, task="regression")

@@ -8,10 +8,11 @@ from math import isfinite, tanh
 from typing import TYPE_CHECKING, Any, Literal
 
 from zcurate import plugins
+from zcurate.registry import import_object
 
 if TYPE_CHECKING:
     # `toml.setting_types` resolves these when a TOML file is read; until then msgspec is not imported.
-    from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, RoundCount, Share, SmallCount, Widths
+    from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, Percentage, RoundCount, Share, SmallCount, Widths
 
 NO_MODEL = "none"
 """`--model` for the user's probabilities alone."""
@@ -80,6 +81,28 @@ class DiscrimConfig:
 
 
 @dataclass(frozen=True)
+class ExponentiatedConfig:
+    """Settings of exponentiated-gradient reweighting."""
+
+    eg_rate: Factor = 0.1
+    """eta: step of the mirror descent [1 / nat]."""
+    eg_memory: Share = 0.9
+    """Exponent of a weight at each visit; 1 is the plain update, which ends on few rows."""
+    eg_limit: Factor = 5.0
+    """Losses count up to this [nats]."""
+
+
+@dataclass(frozen=True)
+class DenoisingConfig:
+    """Settings of on-the-fly denoising (ODD)."""
+
+    odd_warmup: Share = 0.4
+    """Share of the run after which rows are left out."""
+    odd_percentile: Percentage = 30.0
+    """Rows with a loss above this percentile of the losses of random labels are left out."""
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Model, training and judging settings. A TOML file sets the same names."""
 
@@ -144,8 +167,10 @@ class ModelConfig:
 
     @property
     def loss_config(self) -> Any:
-        """Settings of the loss in use; None where it has none."""
-        return getattr(self, plugins.LOSSES[self.loss].config_field)
+        """Settings of the loss in use, its defaults where none are given; None where it has none."""
+        loss = plugins.LOSSES[self.loss]
+        found = getattr(self, loss.config_field)
+        return import_object(loss.settings)() if found is None and loss.settings else found
 
     @property
     def judged_by(self) -> tuple[str, ...]:

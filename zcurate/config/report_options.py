@@ -12,6 +12,8 @@ from zcurate.errors import UsageError
 
 ACTIONS = ("drop", "relabel", "flag", "weight")
 DIFF_FORMATS = ("auto", "table", "csv", "json", "jsonl")
+SCHEMES = ("judged", "flow", "eg")
+"""Sample weights: by the verdicts' probabilities, by the held-out loss, by the losses while training."""
 EXPORTS = ("label-studio", "argilla", "fiftyone", "hf", "weights")
 PICKS = ("teach", "top", "hard", "random")
 VERDICT_ADVICE = dict.fromkeys(("wrong", "mislabeled", "mislabelled", "error", "errors", "bad", "noisy"), "did you mean --verdict incorrect?")
@@ -140,6 +142,7 @@ class ExportOptions(Options):
 
     to: str | None = option(None, "label-studio, argilla, fiftyone, hf or weights.", "Output", metavar="TOOL", values=EXPORTS)
     output: str | None = option(None, "Folder to make; for weights a file (.npy, .parquet, .txt).", "Output", "--output", "-o", metavar="OUT", parse=local_path)
+    scheme: str | None = option(None, "Of weights: judged (1 - p_incorrect), flow or eg (by loss) [default: judged].", "Output", metavar="S", values=SCHEMES)
     verdict: str | None = option(None, "Verdicts to export, by comma [default: incorrect,suspect; hf: all].", "Select", metavar="V,...", values=VERDICTS)
     top: int | None = option(None, "The N most suspicious rows.", "Select", metavar="N", parse=parse_count)
     threshold: float | None = cut_option("threshold")
@@ -156,6 +159,10 @@ class ExportOptions(Options):
         if self.to is None:
             raise UsageError(f"export: for which tool? — expected --to {', '.join(EXPORTS)}")
         check_choice(self.to, EXPORTS, "--to")
+        if self.scheme is not None:
+            check_choice(self.scheme, SCHEMES, "--scheme")
+            if self.to != "weights":
+                raise UsageError(f"--scheme {self.scheme} --to {self.to} — expected --to weights, which alone has schemes — leave --scheme out")
         if self.output is None:
             raise UsageError(f"export: where to? — expected -o OUT, a {'file' if self.to == 'weights' else 'folder that does not exist yet'}")
         check_cuts(self)

@@ -11,15 +11,16 @@ from zcurate.report.report import Report
 from zcurate.report.weights import weights_of
 
 
-def write(report: Report, stream: BinaryIO, name: str) -> None:
+def write(report: Report, stream: BinaryIO, name: str, scheme: str = "judged") -> None:
     """Write the weights: as `.npy`, `.parquet`, or text with one number per line.
 
     Args:
         report: a scan's result.
         stream: to write to.
         name: of the file, whose ending chooses the format.
+        scheme: of `weights_of`.
     """
-    weight = weights_of(report)
+    weight = weights_of(report, scheme)
     if name.lower().endswith(".npy"):
         np.save(stream, weight)
     elif name.lower().endswith((".parquet", ".pq")):

@@ -101,6 +101,8 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     if not resident:
         settings["principal"] = False
     spec = ModelConfig(**{**default_settings(name, data, features), **settings})
+    if plugins.LOSSES[spec.loss].classes_only and data.task.kind == "regression":
+        raise UsageError(f"--model {name}: loss = '{spec.loss}' for a regression — expected another loss, as it is for classes only")
     if any(width % model.width_multiple for width in spec.hidden):
         multiples = f"multiples of {model.width_multiple}"
         raise UsageError(f"--model {name}: hidden = {list(spec.hidden)} — expected {multiples} — torch's CPU convolutions need them")

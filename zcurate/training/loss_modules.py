@@ -1,20 +1,21 @@
-"""The losses as `torch.nn.Module`s for anybody's training loop: `zcurate.nn.ZErrorLoss`, `zcurate.nn.DiscrimLoss`.
+"""The losses as `torch.nn.Module`s for anybody's training loop: `zcurate.nn`.
 
-The z-scores, statistics and row errors are those of the tool's own training (`statistics`, `terms`, `discrim`).
-Sources: arXiv:2506.02154 (Z-Error), arXiv:2208.09884 (DiscrimLoss).
+The z-scores, statistics and row errors are those of the tool's own training (`statistics`, `terms`, `discrim`, `exponentiated`, `denoising`).
+Sources: arXiv:2506.02154 (Z-Error), arXiv:2208.09884 (DiscrimLoss), arXiv:2104.01493 (exponentiated gradient), arXiv:2003.10647 (denoising).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zcurate.config.model_config import DiscrimConfig, ZErrorConfig
-from zcurate.training.losses import discrim
+from zcurate.config.model_config import DenoisingConfig, DiscrimConfig, ExponentiatedConfig, ZErrorConfig
+from zcurate.training.losses import denoising, discrim, exponentiated
 from zcurate.training.losses.statistics import MIN_SCALE, SINGLE_PROCESS, SMALL_GROUP, Statistics, statistics_used
 
 Task = Literal["classification", "binary", "multilabel", "regression"]
@@ -296,7 +297,52 @@ class ZErrorLoss(RowLoss):
         return f"threshold={self.threshold}, task={self.task!r}, statistics={self.settings.z_stats!r}, scale={self.settings.z_scale!r}"
 
 
-class DiscrimLoss(RowLoss):
+class RememberingLoss(RowLoss):
+    """What the losses have in common that remember each row, and therefore need its index: those of the tool's own training, for one model.
+
+    The state of the loss is in buffers.
+    """
+
+    steps: Tensor
+    make: Callable[[Any, int, int, torch.device], Any]
+    """Makes the loss."""
+
+    def __init__(
+        self, n_rows: int, total_steps: int, config: Any, task: Task, base: str, ignore_index: int, weight: Tensor | None, label_smoothing: float
+    ) -> None:  # fmt: skip
+        """Check and keep the settings; see `DiscrimLoss`."""
+        super().__init__(task, base, "mean", ignore_index, weight, label_smoothing)
+        name = type(self).__name__
+        if n_rows < 1 or total_steps < 1 or task == "multilabel":
+            raise ValueError(f"{name}: n_rows = {n_rows}, total_steps = {total_steps}, task = {task!r} — expected 1 or more, and no multi-label task")
+        self.n_rows, self.total_steps, self.config = n_rows, total_steps, config
+        self.core = type(self).make(config, 1, n_rows, torch.device("cpu"))
+        for key, value in self.core.state().items():
+            self.register_buffer(key, value)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, output: Tensor, target: Tensor, index: Tensor | None = None) -> Tensor:
+        """Compute the loss of a batch; see `ZErrorLoss.forward`.
+
+        Raises:
+            ValueError: no index, or one out of range.
+        """
+        index = checked_index(index, output.shape[0], self.n_rows, type(self).__name__).to(output.device, torch.int64)
+        loss, _, counts = self.rows(output, target)
+        # Buffers are moved and restored by torch; the loss reads and writes them.
+        for key in self.core.state():
+            setattr(self.core, key, getattr(self, key))
+        weight = torch.ones_like(loss) if counts is None else counts.to(loss.dtype)
+        progress = min(1.0 - 1e-9, int(self.steps) / self.total_steps)
+        whole = output if output.ndim == 2 else torch.stack([torch.zeros_like(output), output], 1)
+        value: Tensor = self.core(loss[None], index[None], weight.detach()[None], progress, whole[None])
+        for key, state in self.core.state().items():
+            setattr(self, key, state)
+        self.steps = self.steps + 1
+        return value
+
+
+class DiscrimLoss(RememberingLoss):
     """DiscrimLoss: separates easy rows from difficult ones first, then hard rows from wrong ones. It remembers each row, so it needs their index.
 
         criterion = zcurate.nn.DiscrimLoss(n_rows=len(dataset), total_steps=epochs * len(loader))
@@ -318,39 +364,55 @@ class DiscrimLoss(RowLoss):
     Source: arXiv:2208.09884.
     """
 
-    steps: Tensor
+    make = staticmethod(discrim.make_loss)
 
     def __init__(
         self, n_rows: int, total_steps: int, config: DiscrimConfig | None = None, *, task: Task = "classification", base: str = "mse",
         ignore_index: int = -100, weight: Tensor | None = None, label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__(task, base, "mean", ignore_index, weight, label_smoothing)
-        if n_rows < 1 or total_steps < 1 or task == "multilabel":
-            raise ValueError(f"DiscrimLoss: n_rows = {n_rows}, total_steps = {total_steps}, task = {task!r} — expected 1 or more, and no multi-label task")
-        self.n_rows, self.total_steps, self.config = n_rows, total_steps, config or DiscrimConfig()
-        core = discrim.make_loss(self.config, 1, n_rows, torch.device("cpu"))
-        for name, value in core.state().items():
-            self.register_buffer(name, value)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        super().__init__(n_rows, total_steps, config or DiscrimConfig(), task, base, ignore_index, weight, label_smoothing)
 
-    def forward(self, output: Tensor, target: Tensor, index: Tensor | None = None) -> Tensor:
-        """Compute the loss of a batch; see `ZErrorLoss.forward`.
 
-        Raises:
-            ValueError: no index, or one out of range.
-        """
-        index = checked_index(index, output.shape[0], self.n_rows, "DiscrimLoss")
-        loss, _, counts = self.rows(output, target)
-        core = discrim.make_loss(self.config, 1, 0, loss.device)
-        for name in core.state():
-            setattr(core, name, getattr(self, name))
-        weight = torch.ones_like(loss) if counts is None else counts.to(loss.dtype)
-        progress = min(1.0 - 1e-9, float(self.steps) / self.total_steps)
-        value: Tensor = core(loss[None], index[None], weight.detach()[None], progress)
-        for name, state in core.state().items():
-            setattr(self, name, state)
-        self.steps = self.steps + 1
-        return value
+class ExponentiatedGradientLoss(RememberingLoss):
+    """Weighted loss whose row weights fall by exponentiated gradient: a row that keeps a high loss counts less and less.
+
+        criterion = zcurate.nn.ExponentiatedGradientLoss(n_rows=len(dataset))
+        loss = criterion(model(x), y, index)
+
+    `log_weight` (1, N) are the logarithms of the weights. Settings as for `DiscrimLoss`.
+
+    Source: arXiv:2104.01493.
+    """
+
+    make = staticmethod(exponentiated.make_loss)
+
+    def __init__(
+        self, n_rows: int, config: ExponentiatedConfig | None = None, *, task: Task = "classification", base: str = "mse",
+        ignore_index: int = -100, weight: Tensor | None = None, label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(n_rows, 1, config or ExponentiatedConfig(), task, base, ignore_index, weight, label_smoothing)
+
+
+class DenoisingLoss(RememberingLoss):
+    """On-the-fly denoising: after a warm-up, rows whose loss is like that of a random label are left out for good (`left_out`, (1, N)).
+
+        criterion = zcurate.nn.DenoisingLoss(n_rows=len(dataset), total_steps=epochs * len(loader))
+        loss = criterion(model(x), y, index)
+
+    Settings as for `DiscrimLoss`; classes, or one logit.
+
+    Source: arXiv:2003.10647.
+    """
+
+    make = staticmethod(denoising.make_loss)
+
+    def __init__(
+        self, n_rows: int, total_steps: int, config: DenoisingConfig | None = None, *, task: Task = "classification",
+        ignore_index: int = -100, weight: Tensor | None = None, label_smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        if task not in ("classification", "binary"):
+            raise ValueError(f"DenoisingLoss: task = {task!r} — expected classification or binary, which have random labels")
+        super().__init__(n_rows, total_steps, config or DenoisingConfig(), task, "mse", ignore_index, weight, label_smoothing)
 
 
 def checked_index(index: Tensor | None, n: int, n_rows: int, place: str) -> Tensor:

@@ -201,7 +201,7 @@ class MemberGroup:
         if backward is not None:
             backward(scored.gradient)
         else:
-            loss = scored.loss if self.scalar_loss is None else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight, progress)
+            loss = scored.loss if self.scalar_loss is None else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight, progress, output)
             loss.backward()
         self.trainer.processes.reduce_gradients(self.optimizer.parameters)
         self.optimizer.step(rate)

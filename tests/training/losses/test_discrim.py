@@ -22,7 +22,7 @@ def test_the_threshold_factor_rises_from_1_to_1_plus_2a():
 def test_the_first_batch_equals_the_manual_calculation():
     loss = torch.tensor([[1.0, 3.0]], requires_grad=True)
     loss_function = DiscrimLoss(1, 4, SETTINGS, CPU)
-    out = loss_function(loss, torch.tensor([[2, 0]]), torch.ones(1, 2), 0.5)
+    out = loss_function(loss, torch.tensor([[2, 0]]), torch.ones(1, 2), 0.5, torch.zeros(1, 2, 2))
     gamma, least = 1 + SETTINGS.discrim_a, SETTINGS.discrim_least
     expected = np.mean([1.0 - gamma * 2.0, 3.0 - gamma * 2.0]) * np.exp(-least)
     assert float(out.detach()) == pytest.approx(expected, rel=1e-5)
@@ -37,7 +37,7 @@ def test_the_first_batch_equals_the_manual_calculation():
 def test_a_row_above_the_threshold_loses_weight_and_an_easy_row_does_not():
     loss_function = DiscrimLoss(1, 3, SETTINGS, CPU)
     for epoch in range(30):
-        loss_function(torch.tensor([[0.1, 0.1, 4.0]]), torch.tensor([[0, 1, 2]]), torch.ones(1, 3), epoch / 30)
+        loss_function(torch.tensor([[0.1, 0.1, 4.0]]), torch.tensor([[0, 1, 2]]), torch.ones(1, 3), epoch / 30, torch.zeros(1, 3, 2))
     sigma = loss_function.log_sigma[0]
     assert sigma[2] == pytest.approx(MAX_LOG_SIGMA)
     assert sigma[0] == pytest.approx(SETTINGS.discrim_least)
@@ -45,8 +45,8 @@ def test_a_row_above_the_threshold_loses_weight_and_an_easy_row_does_not():
 
 def test_padding_is_ignored():
     one, two = DiscrimLoss(1, 3, SETTINGS, CPU), DiscrimLoss(1, 3, SETTINGS, CPU)
-    a = one(torch.tensor([[1.0, 2.0]]), torch.tensor([[0, 1]]), torch.ones(1, 2), 0.2)
-    b = two(torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0, 1, 2]]), torch.tensor([[1.0, 1.0, 0.0]]), 0.2)
+    a = one(torch.tensor([[1.0, 2.0]]), torch.tensor([[0, 1]]), torch.ones(1, 2), 0.2, torch.zeros(1, 2, 2))
+    b = two(torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0, 1, 2]]), torch.tensor([[1.0, 1.0, 0.0]]), 0.2, torch.zeros(1, 3, 2))
     assert float(a) == pytest.approx(float(b))
     assert two.history[0, 2] == 0 and two.visits[0, 2] == 0
     torch.testing.assert_close(one.log_sigma, two.log_sigma)

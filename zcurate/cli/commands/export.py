@@ -35,7 +35,7 @@ def export(report: str | None, options: ExportOptions) -> None:
     refuse_inside(output, known_inputs(loaded, options.data))
     if options.to == "weights":
         with whole_file(output) as temporary, open(temporary, "wb") as stream:
-            weights.write(loaded, stream, output)
+            weights.write(loaded, stream, output, options.scheme or "judged")
         sys.stderr.write(f"written   {visible(output)}  one weight per row, in the input's order\n")
         return
     found = items.items_of(loaded, options, every_row=options.to == "hf")

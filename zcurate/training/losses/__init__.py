@@ -25,7 +25,7 @@ class TrainingLoss(Protocol):
 class ScalarLoss(TrainingLoss, Protocol):
     """A loss that is differentiated by autograd."""
 
-    def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float) -> Tensor:
+    def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float, output: Tensor) -> Tensor:
         """Return the scalar to differentiate, summed over the members.
 
         Args:
@@ -33,6 +33,7 @@ class ScalarLoss(TrainingLoss, Protocol):
             ids: (K, B) int64 rows.
             weight: (K, B) float32, 0 for padding.
             progress: share of the run that is over, in [0, 1).
+            output: (K, B, C) outputs that the losses are of.
         """
 
 

@@ -41,7 +41,7 @@ class DiscrimLoss:
         """Return all state tensors by name."""
         return {name: getattr(self, name) for name in ("history", "visits", "log_sigma", "speed", "threshold")}
 
-    def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float) -> Tensor:
+    def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float, output: Tensor) -> Tensor:
         """Sum over the members of mean ES (lbar - gamma k) / sigma; update history, threshold and log sigma.
 
         Args:
@@ -49,6 +49,7 @@ class DiscrimLoss:
             ids: (K, B) int64 rows.
             weight: (K, B) float32, 0 for padding.
             progress: completed share of the run, in [0, 1).
+            output: not used.
         """
         settings, current = self.settings, loss.detach()
         n_visits = self.visits.gather(1, ids) + 1

@@ -1,0 +1,116 @@
+"""The methods of the papers at work: what each does to the accuracy of a network that is trained on wrong labels, and to the ranking of a scan.
+
+Questions: is a network trained with a loss of `zcurate.nn`, with the weights of `export --to weights`, or without the rows called incorrect more accurate
+on clean rows than one trained plainly (M1); how well does the record of a scan with another loss rank wrong labels (M2). Data and options as in
+test_quality.py.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+import zcurate
+from tests.bench import scoring
+from tests.bench.test_studies import scan_frame
+from zcurate.report.select import floats
+from zcurate.report.weights import weights_of
+
+pytestmark = pytest.mark.bench
+SETS = ("adult_sym20", "letter_asym20", "letter_sym20", "titanic_idn20")
+EPOCHS, BATCH, SEEDS = 30, 128, 3
+
+
+def encode(frame):
+    """Numbers standardized, categories one-hot: (N, D) float32."""
+    columns = []
+    for name in frame.columns.drop("label"):
+        values = frame[name]
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            values = values.astype(float).fillna(values.astype(float).median())
+            columns.append(((values - values.mean()) / (values.std() + 1e-9)).to_numpy()[:, None])
+        else:
+            top = values.astype(str).where(values.astype(str).isin(values.astype(str).value_counts().index[:30]), "other")
+            columns.append(pd.get_dummies(top).to_numpy(float))
+    return torch.tensor(np.concatenate(columns, 1), dtype=torch.float32)
+
+
+def fit(x, y, n_classes, make_loss, weight, seed):
+    """Train a perceptron; return it and the seconds."""
+    torch.manual_seed(seed)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(x.shape[1], 128), torch.nn.ReLU(), torch.nn.Linear(128, 128), torch.nn.ReLU(), torch.nn.Linear(128, n_classes)
+    )
+    rows = torch.nonzero(weight > 0)[:, 0]
+    n_steps = EPOCHS * -(-len(rows) // BATCH)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.003, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.003, total_steps=n_steps)
+    loss = make_loss(len(x), n_steps)
+    begin = time.perf_counter()
+    for _ in range(EPOCHS):
+        for index in rows[torch.randperm(len(rows))].split(BATCH):
+            output = network(x[index])
+            optimizer.zero_grad()
+            value = loss(output, y[index], index)
+            (value if value.ndim == 0 else (value * weight[index]).sum() / weight[index].sum()).backward()
+            optimizer.step()
+            schedule.step()
+    return network, time.perf_counter() - begin
+
+
+LOSSES = {
+    "plain": lambda n, steps: lambda output, y, index: F.cross_entropy(output, y, reduction="none"),
+    "zerror": lambda n, steps: zcurate.nn.ZErrorLoss(warmup=steps // 10, anneal=steps // 2),
+    "discrim": zcurate.nn.DiscrimLoss,
+    "eg": lambda n, steps: zcurate.nn.ExponentiatedGradientLoss(n),
+    "odd": zcurate.nn.DenoisingLoss,
+}
+WEIGHTS = ("judged", "flow", "eg")
+
+
+def test_a_network_trained_on_wrong_labels(bench, print_line):
+    print_line(f"\nM1 accuracy on clean rows, mean and standard deviation of {SEEDS} seeds; seconds by those of plain")
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        frame, truth = bench.data(name), bench.truth(name)
+        classes, y = np.unique(frame["label"].astype(str), return_inverse=True)
+        right = np.searchsorted(classes, truth["true_label"].astype(str).to_numpy()).clip(0, len(classes) - 1)
+        known = classes[right] == truth["true_label"].astype(str).to_numpy()
+        train = np.random.default_rng(0).random(len(frame)) < 0.7
+        test = torch.from_numpy(~train & known)
+        x, labels = encode(frame), torch.from_numpy(y)
+        report = scan_frame(bench, frame[train].reset_index(drop=True), f"{name}_train").report
+        ways = {loss: (make, torch.from_numpy(train).float()) for loss, make in LOSSES.items()}
+        for scheme in WEIGHTS:
+            weight = torch.zeros(len(frame))
+            weight[torch.from_numpy(train)] = torch.from_numpy(weights_of(report, scheme))
+            ways[f"weights {scheme}"] = (LOSSES["plain"], weight)
+        kept = torch.from_numpy(train).float()
+        kept[torch.from_numpy(np.flatnonzero(train)[report.called("incorrect")])] = 0
+        ways["drop"] = (LOSSES["plain"], kept)
+        baseline = None
+        for way, (make, weight) in ways.items():
+            found, seconds = [], []
+            for seed in range(SEEDS):
+                network, took = fit(x, labels, len(classes), make, weight, seed)
+                with torch.no_grad():
+                    found.append(float((network(x[test]).argmax(1) == torch.from_numpy(right)[test]).float().mean()))
+                seconds.append(took)
+            baseline = baseline or np.median(seconds)
+            print_line(f"{name:<16}{way:<16}{np.mean(found):8.4f}  sd {np.std(found):.4f}  s {np.median(seconds) / baseline:5.2f}")
+
+
+def test_scans_with_another_loss(bench, print_line, tmp_path):
+    print_line("\nM2 average precision of the final ranking and of the training margin alone")
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        wrong = bench.truth(name)["is_wrong"].to_numpy(bool)
+        for loss in LOSSES:
+            spec = tmp_path / f"{loss}.toml"
+            spec.write_text(f'loss = "{loss}"\n')
+            report = zcurate.scan(str(bench.folder / f"{name}.parquet"), label="label", model=str(spec), seed=bench.seeds[0])
+            ranked, margin = -floats(report.table.column("rank")), -floats(report.table.column("margin_mean"))
+            print_line(f"{name:<16}{loss:<10}{scoring.average_precision(ranked, wrong):8.4f}{scoring.average_precision(margin, wrong):8.4f}")
