@@ -114,3 +114,25 @@ def test_scans_with_another_loss(bench, print_line, tmp_path):
             report = zcurate.scan(str(bench.folder / f"{name}.parquet"), label="label", model=str(spec), seed=bench.seeds[0])
             ranked, margin = -floats(report.table.column("rank")), -floats(report.table.column("margin_mean"))
             print_line(f"{name:<16}{loss:<10}{scoring.average_precision(ranked, wrong):8.4f}{scoring.average_precision(margin, wrong):8.4f}")
+
+
+def test_wrong_labels_are_forgotten_faster_than_hard_rows(bench, print_line, tmp_path):
+    print_line(
+        "\nM3 AUROC of forgotten_epoch (early = wrong), of it with ties by the margin, and of the margin alone: wrong against all others, wrong against hard"
+    )
+    spec = tmp_path / "second.toml"
+    spec.write_text("second_split_epochs = 5\nensemble = []\n")
+    for name in bench.names:
+        truth = bench.truth(name)
+        wrong, hard = truth["is_wrong"].to_numpy(bool), (truth["kind"] == "hard").to_numpy()
+        report = bench.scan(name, model=str(spec)).report
+        if "forgotten_epoch" not in report.table.column_names or not report.card["classes"]:
+            continue
+        epoch, margin = (floats(report.table.column(column)) for column in ("forgotten_epoch", "margin_mean"))
+        scores = {"epoch": -epoch, "both": -epoch - 1e-3 * margin.argsort().argsort() / len(margin), "margin": -margin}
+        known = np.isfinite(epoch)
+        found = {
+            key: (scoring.auroc(score[known], wrong[known]), scoring.auroc(score[known & (wrong | hard)], wrong[known & (wrong | hard)]))
+            for key, score in scores.items()
+        }
+        print_line(f"{name:<20}" + "".join(f"{key:>8} {all_rows:.3f} {among:.3f}" for key, (all_rows, among) in found.items()))

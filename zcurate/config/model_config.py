@@ -12,7 +12,7 @@ from zcurate.registry import import_object
 
 if TYPE_CHECKING:
     # `toml.setting_types` resolves these when a TOML file is read; until then msgspec is not imported.
-    from zcurate.config.value_types import Count, DropShare, Factor, FoldCount, NonNegative, Percentage, RoundCount, Share, SmallCount, Widths
+    from zcurate.config.value_types import Count, DropShare, EpochCount, Factor, FoldCount, NonNegative, Percentage, RoundCount, Share, SmallCount, Widths
 
 NO_MODEL = "none"
 """`--model` for the user's probabilities alone."""
@@ -158,6 +158,10 @@ class ModelConfig:
     """Signals that the judge combines, keys of `plugins.SIGNALS`."""
     without: tuple[str, ...] = ()
     """Signals to remove from `clues`."""
+    slice_weight: Factor = 0.0
+    """mu: with `--slices` the rows of a slice count exp(mu x its mean loss [nats]) times, normalized, so that the worst slice is learned; 0: all alike."""
+    second_split_epochs: EpochCount = 0
+    """Epochs in which each member goes on with its held-out rows, for the column `forgotten_epoch`; 0 for none, but 3 with the clue `second_split`."""
     z: ZErrorConfig = field(default_factory=ZErrorConfig)
     """Settings of the Z-Error loss."""
     discrim: DiscrimConfig = field(default_factory=DiscrimConfig)
@@ -184,8 +188,8 @@ class ModelConfig:
 
     @property
     def second_split(self) -> int:
-        """Epochs in which each member continues on its held-out rows: 0 unless the signal `second_split` is used."""
-        return SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0
+        """Epochs in which each member continues on its held-out rows."""
+        return self.second_split_epochs or (SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as nested dictionaries of JSON values, for the run card and the fingerprint."""

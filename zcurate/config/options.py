@@ -193,6 +193,7 @@ class ScanOptions(Options):
     resume: bool = option(False, "Resume an interrupted scan from its checkpoint.", "Run")
     seed: int = option(0, "Random seed.", "Run", metavar="N", parse=parse_count)
     group: str | None = option(None, "Column; rows with the same value stay in the same fold.", "Input", metavar="COL")
+    slices: str | None = option(None, "Column (labeller, site, month); noise, skill and masking are told for each value.", "Input", metavar="COL")
     exclude: tuple[str, ...] = option((), "Column (or glob) to hide from the model; repeatable.", "Input", metavar="COL")
     kind: tuple[str, ...] = option((), f"Read a column (or glob) as {', '.join(KINDS)}; repeatable.", "Input", metavar="COL=KIND")
     missing: str | None = option(None, "Words that mean a missing value, by comma [default: NA, n/a, null, NaN in text files].", "Input", metavar="W,...")

@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1 000 000")]
+EpochCount = Annotated[int, Meta(ge=0, le=1000, description="a whole number from 0 to 1000")]
 SmallCount = Annotated[int, Meta(ge=1, le=4096, description="a whole number from 1 to 4096")]
 RoundCount = Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")]
 FoldCount = Annotated[int, Meta(ge=2, le=64, description="a whole number from 2 to 64")]

@@ -14,6 +14,7 @@ from zcurate.data.conversions import Conversion
 if TYPE_CHECKING:
     from zcurate.data.images import Originals
     from zcurate.data.picture_findings import PictureFindings
+    from zcurate.data.slices import Slices
 
 ColumnKind = Literal["number", "time", "category", "text", "vector"]
 TaskKind = Literal["binary", "multiclass", "regression"]
@@ -218,6 +219,8 @@ class Dataset:
     """(N, V) float32 features of pictures that the user brought; None where there are none."""
     probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
     """(N, C) float32 class probabilities of another model that the user brought; None where there are none."""
+    slices: Slices | None = field(default=None, repr=False, compare=False)
+    """The slices of `--slices`; None without."""
     trusted: np.ndarray | None = field(default=None, repr=False, compare=False)
     """(N,) bool, rows whose label a person has decided on; None where there are none."""
     row_arrays: dict[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, 
 from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
 from zcurate.data.named_columns import named_columns
+from zcurate.data.slices import read_slices
 from zcurate.data.values import decode_column, key_text
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
@@ -79,6 +80,7 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     label = find_label(names, options.label, location)
     need_column(names, options.id, "--id", location)
     need_column(names, options.group, "--group", location)
+    need_column(names, options.slices, "--slices", location)
     return label
 
 
@@ -222,8 +224,9 @@ def dataset(
     arrays = {column.name: column.array for column in features}
     conversions = {column.name: column.conversion for column in features if column.conversion is not None}
     missing, given, task = missing_words(options, is_text=True), labels.given, labels.task
+    slices = read_slices(table, options.slices, location)
     return Dataset(
-        table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing
+        table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing, slices=slices
     )  # fmt: skip
 
 

@@ -91,6 +91,8 @@ class EncodedRows:
     """Where the rows are stored; in a store that is not resident they are in a random order."""
     image_store: ArrayStore = field(default_factory=InMemoryStore)
     """Where the pixels of pictures are stored."""
+    slices: Tensor | None = None
+    """(N,) int64, slice of each row; None where there are none."""
     trusted: Tensor | None = None
     """(N,) bool, rows whose label a person has decided on: never planted, never left out of the gradient; None where there are none."""
 

@@ -122,6 +122,7 @@ DOCS = {
     "spread_best": ("regression: mean absolute error in predicted scales, over the epochs while held-out predictions still improved", "scales"),
     "learned_epoch": ("first epoch from which the given label was predicted in two consecutive epochs; E when never", "epoch"),
     "n_forgotten": ("number of changes from a right to a wrong prediction", "count"),
+    "forgotten_epoch": ("first epoch of the second split from which the label was not predicted any more; the number of its epochs + 1 when never", "epoch"),
     "neighbour_own": ("share of the nearest rows in feature space that carry the row's label", "share"),
     "neighbour_other": ("largest share of them that carry one other label", "share"),
     "centre_own": ("Mahalanobis distance to the center of the row's class in feature space", "deviations"),

@@ -76,13 +76,16 @@ def decided(data: Dataset, found: FoundDecisions) -> Dataset:
     return dataclasses.replace(data, given=given, trusted=trusted, row_arrays={**data.row_arrays, "decisions": digest})
 
 
-def trusting(rows: EncodedRows, trusted: np.ndarray | None) -> EncodedRows:
-    """Mark the encoded rows that a person has decided on.
+def with_row_marks(rows: EncodedRows, data: Dataset) -> EncodedRows:
+    """Mark the encoded rows that a person has decided on, and the slice that each is in.
 
     Args:
         rows: encoded.
-        trusted: (N,) bool of the input's rows; None for none.
+        data: the input's rows.
     """
     import torch
 
-    return rows if trusted is None else dataclasses.replace(rows, trusted=torch.from_numpy(trusted[rows.row]).to(rows.device))
+    def of(values: np.ndarray | None) -> torch.Tensor | None:
+        return None if values is None else torch.from_numpy(values[rows.row]).to(rows.device)
+
+    return dataclasses.replace(rows, trusted=of(data.trusted), slices=of(None if data.slices is None else data.slices.code))

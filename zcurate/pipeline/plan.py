@@ -78,6 +78,8 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     Raises:
         UsageError: the model does not fit the data.
     """
+    if options.slices is not None and not resident:
+        raise UsageError("--slices: the rows do not fit into memory — expected fewer, or more --memory — leave it out")
     settings = parse_model(options.model)
     name = settings.pop("name", "auto")
     why = "as asked for by --model"

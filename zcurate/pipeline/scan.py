@@ -143,11 +143,11 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     """
     from zcurate.encoding.encoder import encode
     from zcurate.evidence.heldout import AuxiliaryPredictions
-    from zcurate.pipeline.decided import trusting
+    from zcurate.pipeline.decided import with_row_marks
     from zcurate.pipeline.gathered import Gathered, find_in_pictures
 
     run.stage("encoding")
-    rows = trusting(encode(table, plan.spec, run), table.sample.trusted)
+    rows = with_row_marks(encode(table, plan.spec, run), table.sample)
     if not run.store.resident:
         memory.trim()
     run.stage("training")
@@ -332,6 +332,12 @@ def describe_scan(
         card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
     n_processes = run.processes.size * run.processes.n_member_groups if run.store.resident else environment.world_size()
     card |= {"n_copies": found.n_copies, "dtype": found.dtype, "row_arrays": table.sample.row_arrays}
+    if table.sample.slices is not None:
+        from zcurate.report.slices import slice_table, slice_warnings
+
+        of_slices = slice_table(table.sample.slices, found.row, found.evidence, judged.verdicts)
+        card["slices"] = {"column": table.sample.slices.column, "slices": of_slices}
+        warn_in_card(card, slice_warnings(table.sample.slices.column, of_slices), run.progress)
     card |= {} if found.findings is None else {"picture_findings": found.findings.counts()}
     card |= {"threads": run.n_threads, "processes": n_processes, "seconds": run.seconds()}
     card["costs"] = {name: round(spent, 3) for name, spent in run.timings.seconds.items()}

@@ -238,6 +238,8 @@ def dynamics_columns(scatter: RowScatter, evidence: Evidence) -> dict[str, pa.Ar
         fields[name] = scatter.floats(of(name))
     for name in ("learned_epoch", "n_forgotten"):
         fields[name] = scatter.counts(of(name))
+    if "forgotten_epoch" in columns:
+        fields["forgotten_epoch"] = scatter.floats(of("forgotten_epoch"))
     return fields
 
 

@@ -97,6 +97,29 @@ class Pair(msgspec.Struct):
     rows: Count
 
 
+class SliceEntry(msgspec.Struct):
+    """What was found in one slice."""
+
+    name: str
+    rows: Count
+    noise: float | None
+    noise_low: float | None
+    noise_high: float | None
+    flagged: float
+    flagged_low: float
+    flagged_high: float
+    skill: float | None
+    masked: float | None
+    loss: float | None
+
+
+class SliceTable(msgspec.Struct):
+    """What was found in the slices of a column."""
+
+    column: str
+    slices: list[SliceEntry]
+
+
 class Thresholds(msgspec.Struct):
     """The cuts of the verdicts incorrect and suspect."""
 
@@ -247,6 +270,7 @@ class RunCard(msgspec.Struct):
     trust: float = 1.0
     row_arrays: dict[str, str] = {}
     picture_findings: dict[str, Count] = {}
+    slices: SliceTable | None = None
     scan_judgement: ScanJudgement | None = None
     answers: AnswerFacts | None = None
 

@@ -50,6 +50,7 @@ COLUMN_DOCS = {
     "margin_mean": "area under the margin: mean logit of the given class minus the best other",
     "learned_epoch": "first epoch from which the label was predicted right twice running; the number of epochs when never",
     "n_forgotten": "changes from a right to a wrong prediction",
+    "forgotten_epoch": "with `second_split_epochs`: epoch of the second split at which the label was forgotten; one more than there are when never",
     "predicted": "prediction of models that never trained on the row",
     "p_given": "their probability of the given label (regression: of a target at least as far out)",
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",

@@ -66,7 +66,7 @@ OPTIONAL: dict[str, Test] = {
     **dict.fromkeys(("scan_suggested", "scan_decided"), is_label),
     "scan_verdict": is_verdict,
     "scan_decision": is_text,
-    "copies_other": is_number,
+    **dict.fromkeys(("copies_other", "forgotten_epoch"), is_number),
     **dict.fromkeys(CURVE_COLUMNS, is_numbers),
     "top_classes": is_texts,
     **dict.fromkeys((*REGRESSION_ONLY, *PICTURES_ONLY), is_number),

@@ -189,6 +189,8 @@ class TrainingDynamics:
             with np.errstate(invalid="ignore", divide="ignore"):
                 second[:, 1, part] /= second[:, 0, part]
             self.store.release()
+        if len(second):
+            columns["forgotten_epoch"] = forgotten_epoch(second[:, 1])
         return columns, {**{name: epoch[:, at] for name, at in CURVES.items() if at < epoch.shape[1]}, "second": second[:, 1]}
 
 
@@ -283,6 +285,22 @@ def row_columns(
             "n_forgotten": (correct[:-1] & ~correct[1:]).sum(0).astype(np.float32),
         }
     return columns, curves
+
+
+def forgotten_epoch(margin: np.ndarray) -> np.ndarray:
+    """First epoch of the second split, counted from 1, from which the label is not predicted any more; E + 1 where it still is at the end.
+
+    Args:
+        margin: (E, N) float32 of the training label while members train on the other rows; NaN = not trained on in the first split.
+
+    Returns:
+        (N,) float32, NaN where unknown.
+
+    Source: second-split forgetting time, arXiv:2210.15031.
+    """
+    right = margin > 0
+    last = np.where(right.any(0), len(right) - right[::-1].argmax(0), 0)
+    return np.where(np.isnan(margin).any(0), np.nan, last + 1).astype(np.float32)
 
 
 def learned_epoch(correct: np.ndarray) -> np.ndarray:

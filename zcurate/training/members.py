@@ -23,6 +23,7 @@ from zcurate.training.losses.zerror import LossOutput, score
 from zcurate.training.optimizer import Optimizer
 from zcurate.training.sampler import Sampler, Visits, local_rows, row_order_batches, run_lengths
 from zcurate.training.schedule import one_cycle
+from zcurate.training.slice_guard import SliceGuard
 
 if TYPE_CHECKING:
     from zcurate.training.rounds import Trainer
@@ -82,6 +83,7 @@ class MemberGroup:
             if trainer.excluded is not None:
                 self.training_mask[:, part] &= ~torch.from_numpy(trainer.excluded[part]).to(encoded.device)
             encoded.release()
+        self.slices = None if encoded.slices is None else SliceGuard(encoded.slices, spec.slice_weight)
         self.local_rows = local_rows(encoded.n_rows, trainer.processes)
         self.resident_batches = list(self.local_batches(heldout_mask)) if encoded.store.resident else []
 
@@ -172,7 +174,10 @@ class MemberGroup:
         if spec.z.z_stats == "epoch" and segment == n_segments - 1:
             copy_into(self.running_statistics, self.epoch_statistics)
         assert output is not None  # crack: narrows types only
-        return visits.first(done), output.head(done)
+        found = visits.first(done), output.head(done)
+        if self.slices is not None:
+            self.slices.update(*found, self.trainer.processes)
+        return found
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
         """Train on one batch; lasting state is changed in place.
@@ -192,6 +197,8 @@ class MemberGroup:
             with self.precision():
                 output = self.model(inputs).float()
         weight = None if full else batch.weight
+        if self.slices is not None and spec.slice_weight:
+            weight = batch.weight * self.slices.weight[self.slices.of_row[batch.ids]]
         scored, updated = score(output, y, weight, self.running_statistics, spec.z, threshold, self.unmasked(batch), self.trainer.processes)
         if spec.z.z_stats == "epoch":
             copy_into(self.epoch_statistics, accumulate(self.epoch_statistics, updated))
@@ -208,11 +215,13 @@ class MemberGroup:
         return scored
 
     def unmasked(self, batch: Visits) -> Tensor | None:
-        """(K, B) bool: visits that are kept whatever their z, those of rows that a person has decided on among them; None for none."""
-        trusted = self.trainer.encoded.trusted
-        if trusted is None:
-            return batch.unmasked
-        return trusted[batch.ids] if batch.unmasked is None else batch.unmasked | trusted[batch.ids]
+        """(K, B) bool: visits kept whatever their z, among them rows that a person has decided on and slices that were masked too often; None for none."""
+        trusted, kept = self.trainer.encoded.trusted, batch.unmasked
+        more = [] if trusted is None else [trusted[batch.ids]]
+        more += [] if self.slices is None else [self.slices.guarded[self.slices.of_row[batch.ids]]]
+        for one in more:
+            kept = one if kept is None else kept | one
+        return kept
 
     def can_be_graphed(self) -> bool:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""

@@ -149,6 +149,9 @@ def findings(card: dict[str, Any]) -> list[str]:
         out.append(f"{heading}: " + ", ".join(f"{entry['name']} {percent(entry['noise_rate'])}" for entry in worst))
     if card["pairs"] and card["pairs"][0]["rows"]:
         out.append("most frequent: " + ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['rows']})" for entry in card["pairs"][:4] if entry["rows"]))
+    if (of_slices := card.get("slices")) and of_slices["slices"]:
+        out.append(f"{'slices of ' + of_slices['column']:<20.20} {'rows':>7}  {'wrong':<22} {'flagged':>7} {'accuracy':>9} {'masked':>7}")
+        out += [slice_line(entry) for entry in of_slices["slices"][:N_TOP]]
     if found := dict(card.get("picture_findings", {})):
         n_groups = found.pop("duplicate_groups", 0)
         groups = f" in {n_groups} groups (column duplicate_group)" if n_groups else ""
@@ -157,6 +160,13 @@ def findings(card: dict[str, Any]) -> list[str]:
     if card.get("n_copies_disagree"):
         out.append(f"copies: {card['n_copies_disagree']} rows have exact or near copies with another label (column copies_other)")
     return out
+
+
+def slice_line(entry: dict[str, Any]) -> str:
+    """Describe a slice in one line."""
+    noise = rate_with_interval({"estimate": entry["noise"], "low": entry["noise_low"], "high": entry["noise_high"]})
+    flagged, skill, masked = ("" if entry[name] is None else percent(entry[name]) for name in ("flagged", "skill", "masked"))
+    return f"  {entry['name']:<18.18} {entry['rows']:>7}  {noise:<22} {flagged:>7} {skill:>9} {masked:>7}"
 
 
 def below_threshold(report: Report) -> list[str]:
