@@ -158,6 +158,8 @@ class ModelConfig:
     """Signals that the judge combines, keys of `plugins.SIGNALS`."""
     without: tuple[str, ...] = ()
     """Signals to remove from `clues`."""
+    skip_mastered: bool = False
+    """Rows whose loss has settled at a low value get no backward pass (arXiv:2502.07547)."""
     slice_weight: Factor = 0.0
     """mu: with `--slices` the rows of a slice count exp(mu x its mean loss [nats]) times, normalized, so that the worst slice is learned; 0: all alike."""
     second_split_epochs: EpochCount = 0

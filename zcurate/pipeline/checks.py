@@ -46,6 +46,8 @@ def check_process_group(size: int, options: ScanOptions, plan: Plan) -> None:
         raise UsageError(f"torchrun: {size} processes — expected at most {N_SHARDS * plan.spec.folds}: {N_SHARDS} shards of rows per member — start fewer")
     if plan.spec.z.z_scale == "mad":
         raise UsageError(NO_MEDIANS)
+    if plan.spec.skip_mastered:
+        raise UsageError("torchrun: skip_mastered = true — expected a single process, as each would skip other rows — leave skip_mastered out")
     if options.resume:
         raise UsageError("torchrun: --resume — only a single process keeps checkpoints — leave out --resume")
 

@@ -103,6 +103,8 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     if not resident:
         settings["principal"] = False
     spec = ModelConfig(**{**default_settings(name, data, features), **settings})
+    if spec.skip_mastered and not resident:
+        raise UsageError(f"--model {name}: skip_mastered = true — expected rows that fit into memory — raise --memory, or leave skip_mastered out")
     if plugins.LOSSES[spec.loss].classes_only and data.task.kind == "regression":
         raise UsageError(f"--model {name}: loss = '{spec.loss}' for a regression — expected another loss, as it is for classes only")
     if any(width % model.width_multiple for width in spec.hidden):

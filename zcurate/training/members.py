@@ -20,6 +20,7 @@ from zcurate.training.losses import ScalarLoss, TrainingLoss
 from zcurate.training.losses.statistics import Statistics, accumulate, copy_into
 from zcurate.training.losses.terms import row_losses
 from zcurate.training.losses.zerror import LossOutput, score
+from zcurate.training.mastered import MasteredRows
 from zcurate.training.optimizer import Optimizer
 from zcurate.training.sampler import Sampler, Visits, local_rows, row_order_batches, run_lengths
 from zcurate.training.schedule import one_cycle
@@ -83,6 +84,7 @@ class MemberGroup:
             if trainer.excluded is not None:
                 self.training_mask[:, part] &= ~torch.from_numpy(trainer.excluded[part]).to(encoded.device)
             encoded.release()
+        self.mastered = MasteredRows(len(heldout_mask), encoded.n_rows, encoded.device, encoded.regression) if spec.skip_mastered else None
         self.slices = None if encoded.slices is None else SliceGuard(encoded.slices, spec.slice_weight)
         self.local_rows = local_rows(encoded.n_rows, trainer.processes)
         self.resident_batches = list(self.local_batches(heldout_mask)) if encoded.store.resident else []
@@ -93,6 +95,7 @@ class MemberGroup:
         tensors |= {f"optimizer.{at}": one for at, one in enumerate(self.optimizer.state())}
         tensors |= {f"statistics.{name}": one for name, one in self.running_statistics._asdict().items()}
         tensors |= {f"loss.{name}": one for name, one in self.loss.state().items()}
+        tensors |= {} if self.mastered is None else {f"mastered.{name}": one for name, one in self.mastered.state().items()}
         return tensors | {f"generator.{at}": one.get_state() for at, one in enumerate(self.generators())}
 
     @torch.no_grad()
@@ -148,7 +151,8 @@ class MemberGroup:
             The visits in their order, (K, n), and the loss output of each; graphed steps overwrite both in every epoch.
         """
         spec, n_segments = self.trainer.spec, self.trainer.n_segments
-        visits, edges = self.sampler.epoch_order(epoch, self.training_mask, spec.z.readmit, segment).batched(spec.batch)
+        chosen = self.training_mask if self.mastered is None else self.training_mask & ~self.mastered.mask
+        visits, edges = self.sampler.epoch_order(epoch, chosen, spec.z.readmit, segment).batched(spec.batch)
         n_full, n_batches = visits.n_full(), len(edges) - 1
         progress = [(epoch + (segment + number / n_batches) / n_segments) / self.trainer.n_epochs for number in range(n_batches)]
         thresholds = [self.loss.z_threshold(at) for at in progress]
@@ -175,9 +179,34 @@ class MemberGroup:
             copy_into(self.running_statistics, self.epoch_statistics)
         assert output is not None  # crack: narrows types only
         found = visits.first(done), output.head(done)
+        if self.mastered is not None:
+            found = self.with_mastered(*found, self.mastered, thresholds[-1])
         if self.slices is not None:
             self.slices.update(*found, self.trainer.processes)
         return found
+
+    @torch.no_grad()
+    def with_mastered(self, visits: Visits, output: LossOutput, mastered: MasteredRows, threshold: float) -> tuple[Visits, LossOutput]:
+        """Predict the rows that are mastered and add them to an epoch's record; then learn which ones are in the next.
+
+        Args:
+            visits: (K, n) that were trained on.
+            output: of each.
+            mastered: rows.
+            threshold: tau [sigma].
+        """
+        trained = (visits.weight > 0).sum()
+        chosen = self.training_mask & mastered.mask
+        self.model.eval()
+        for ids, weight in row_order_batches(chosen, self.trainer.inference_rows) if bool(chosen.any()) else ():
+            with self.precision():
+                predicted = self.model(self.trainer.encoded.inputs(ids)).float()
+            scored, _ = score(predicted, self.labels[ids], weight, self.running_statistics, self.trainer.spec.z, threshold)
+            unmasked = None if visits.unmasked is None else torch.cat([visits.unmasked, torch.zeros_like(ids, dtype=torch.bool)], 1)
+            visits = Visits(torch.cat([visits.ids, ids], 1), torch.cat([visits.weight, weight], 1), unmasked)
+            output = LossOutput(output.loss, output.gradient, *(torch.cat(parts, 1) for parts in zip(output.per_row, scored.per_row, strict=True)))
+        mastered.update(visits, output, (visits.weight > 0).sum() - trained)
+        return visits, output
 
     def step(self, batch: Visits, y: Tensor, full: bool, threshold: float | Tensor, rate: float | Tensor, progress: float) -> LossOutput:
         """Train on one batch; lasting state is changed in place.
@@ -227,6 +256,7 @@ class MemberGroup:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""
         trainer, encoded = self.trainer, self.trainer.encoded
         is_static = encoded.term is None and encoded.image_store.resident and trainer.n_segments == 1 and self.scalar_loss is None
+        is_static &= self.mastered is None
         is_alone = trainer.processes.size == 1 and trainer.spec.name in plugins.MODELS
         return cuda_graphs.can_capture(encoded.device) and is_static and is_alone
 

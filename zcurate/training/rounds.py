@@ -184,6 +184,10 @@ class Trainer:
         except BaseException:
             self.stopped = True
             raise
+        skipped = [group.mastered.skipped for group in groups if group.mastered is not None]
+        if skipped:
+            without, visits = torch.stack(skipped).sum(0).tolist()
+            self.run.progress.note(f"skip_mastered: round {at + 1}: {without / max(1, visits):.0%} of the visits without a backward pass")
         for group in groups:
             finish(group, dynamics, at == self.spec.rounds - 1)
         failures = {group.graphed_step.failure for group in groups if group.graphed_step is not None and group.graphed_step.failure}
