@@ -136,3 +136,40 @@ def test_wrong_labels_are_forgotten_faster_than_hard_rows(bench, print_line, tmp
             for key, score in scores.items()
         }
         print_line(f"{name:<20}" + "".join(f"{key:>8} {all_rows:.3f} {among:.3f}" for key, (all_rows, among) in found.items()))
+
+
+def with_annotators(frame, truth, seed, n_annotators=6, n_votes=3):
+    """Give each row one to three of six people's labels, whose reliability is .45 to .95; return the frame without a label, and the reliabilities."""
+    rng = np.random.default_rng(seed)
+    classes, code = np.unique(truth, return_inverse=True)
+    reliability = rng.uniform(0.45, 0.95, n_annotators)
+    out = frame.drop(columns="label")
+    chosen = rng.random((len(frame), n_annotators)).argsort(1).argsort(1) < rng.integers(1, n_votes + 1, len(frame))[:, None]
+    for at, share in enumerate(reliability):
+        said = np.where(rng.random(len(frame)) < share, code, (code + rng.integers(1, len(classes), len(frame))) % len(classes))
+        out[f"who_{at}"] = np.where(chosen[:, at], classes[said], None)
+    return out, reliability
+
+
+def test_the_labels_of_several_people(bench, print_line):
+    print_line("\nM5 share of right labels: majority, consensus by the people alone, with the models; AP of wrong consensus: 1 - agreement, models alone, both")
+    for name in bench.names:
+        data, facts = bench.data(name), bench.truth(name)
+        if "label" not in data or data["label"].dtype.kind == "f" or facts["true_label"].isna().any() or any(isinstance(value, dict) for value in data.iloc[0]):
+            continue
+        truth = facts["true_label"].astype(str).to_numpy()
+        for seed in range(SEEDS):
+            frame, reliability = with_annotators(data, truth, seed)
+            votes = frame[[f"who_{at}" for at in range(6)]]
+            report = zcurate.scan(frame, annotators="who_*", seed=seed)
+            given, suggested = (np.array(report.table.column(column).to_pylist(), object) for column in ("given", "suggested"))
+            wrong = given != truth
+            alone = zcurate.scan(frame.drop(columns=list(votes)).assign(label=given), label="label", seed=seed)
+            majority = votes.mode(axis=1)[0].to_numpy()
+            after = np.where(suggested == None, given, suggested)  # noqa: E711
+            told = {entry["name"]: entry["reliability"] for entry in report.card["annotators"]["annotators"]}
+            off = max(abs(told[f"who_{at}"] - share) for at, share in enumerate(reliability))
+            shares = [float(np.mean(one == truth)) for one in (majority, given, after)]
+            scores = [1 - floats(report.table.column("agreement")), -floats(alone.table.column("rank")), -floats(report.table.column("rank"))]
+            found = [scoring.average_precision(score, wrong) for score in scores]
+            print_line(f"{name:<20}{seed:>2}" + "".join(f"{value:8.3f}" for value in (*shares, *found)) + f"   reliability off by at most {off:.3f}")

@@ -67,3 +67,20 @@ def test_unlabelled_rows_are_ignored():
     with_gaps[::7] = -1
     labelled = with_gaps >= 0
     np.testing.assert_array_equal(noise_model.estimate_noise(p, with_gaps).transition, noise_model.estimate_noise(p[labelled], y[labelled]).transition)
+
+
+def test_what_the_surroundings_do_not_back_is_scaled_down():
+    # Grades: every row could carry the neighboring classes, so that even the most confident rows disagree, and the class explains it all.
+    rng = np.random.default_rng(0)
+    n_classes, n = 20, 3000
+    at = rng.uniform(0, n_classes, n)
+    p = np.exp(-0.5 * ((np.arange(n_classes)[None] + 0.5 - at[:, None]) / 2.0) ** 2)
+    p /= p.sum(1, keepdims=True)
+    y = (p.cumsum(1) > rng.random((n, 1))).argmax(1)
+    model = noise_model.estimate_noise(p.astype(np.float32), y)
+    unaware = np.nanmean(noise_model.p_incorrect_under(p, y, model)[0])
+    assert unaware > 0.4
+    assert np.nanmean(noise_model.p_incorrect_under(p, y, model, np.full(n, 0.05))[0]) < 0.1
+    # Where the surroundings back it, nothing changes.
+    support = np.where(np.arange(n) % 2, 1.0, 0.5)
+    assert np.nanmean(noise_model.p_incorrect_under(p, y, model, support)[0]) == pytest.approx(unaware, abs=0.05)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from zcurate.data.conversions import Conversion
 
 if TYPE_CHECKING:
+    from zcurate.data.annotators import Annotations
     from zcurate.data.images import Originals
     from zcurate.data.picture_findings import PictureFindings
     from zcurate.data.slices import Slices
@@ -219,6 +220,8 @@ class Dataset:
     """(N, V) float32 features of pictures that the user brought; None where there are none."""
     probabilities: np.ndarray | None = field(default=None, repr=False, compare=False)
     """(N, C) float32 class probabilities of another model that the user brought; None where there are none."""
+    annotations: Annotations | None = field(default=None, repr=False, compare=False)
+    """The labels of several annotators; None where there are none."""
     slices: Slices | None = field(default=None, repr=False, compare=False)
     """The slices of `--slices`; None without."""
     trusted: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -239,6 +242,15 @@ class Dataset:
     def n_classes(self) -> int:
         """Number of classes C; 0 for regression."""
         return len(self.task.classes)
+
+    def votes(self) -> np.ndarray:
+        """Return the annotators' labels as classes, (N, A) int32; -1 for none, and for labels that are no class."""
+        assert self.annotations is not None  # crack: narrows types only
+        classes = {name: at for at, name in enumerate(self.task.classes)}
+        spelled = {name.strip().casefold(): at for name, at in classes.items()}
+        to_class = [classes.get(name, spelled.get(name.strip().casefold(), -1)) for name in self.annotations.names]
+        found: np.ndarray = np.append(np.array(to_class, np.int32), np.int32(-1))[self.annotations.code]
+        return found
 
     def readable(self) -> np.ndarray:
         """Return (N) bool: whether each row could be read."""

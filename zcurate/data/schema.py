@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import ADDED_COLUMNS
+from zcurate.data.annotators import CONSENSUS, annotator_columns, consensus_of, read_annotations
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
 from zcurate.data.feature_matrix import feature_matrix
@@ -55,6 +56,16 @@ def find_label(names: list[str], wanted: str | None, location: str) -> str:
     raise UsageError(f"{location}: which column holds the labels? — {columns} — name it with --label COL{hint}")
 
 
+def label_name(names: list[str], options: ScanOptions, location: str) -> str:
+    """Return the label column; where a consensus takes its place, the first annotator's.
+
+    Raises:
+        UsageError: as `find_label`, and for columns of annotators that do not exist.
+    """
+    annotators = annotator_columns(names, options.annotators, location)
+    return find_label(names, annotators[0] if annotators and options.label is None else options.label, location)
+
+
 def need_column(names: list[str], wanted: str | None, flag: str, location: str) -> None:
     """Check that the column named by an option exists.
 
@@ -77,7 +88,7 @@ def need_roles(names: list[str], options: ScanOptions, location: str) -> str:
     Raises:
         UsageError: a column does not exist, or the label is ambiguous.
     """
-    label = find_label(names, options.label, location)
+    label = label_name(names, options, location)
     need_column(names, options.id, "--id", location)
     need_column(names, options.group, "--group", location)
     need_column(names, options.slices, "--slices", location)
@@ -205,15 +216,20 @@ def dataset(
     excluded = excluded_columns(names, options.exclude, location)
     brought = brought_columns(names, options, pictures is not None, location)
     own = own_columns(names, options)
-    reserved = {label, *excluded, *brought, *own} | {name for name in (options.id, options.group) if name}
+    annotators = annotator_columns(names, options.annotators, location)
+    annotations = read_annotations(table, annotators, location)
+    reserved = {label, *excluded, *brought, *own, *annotators} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     columns = read_features(table, candidates, options, notes, location)
     features = [column for column in columns if column.kind is not None]
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     left_out += [ExcludedColumn(name, "written by zcurate apply") for name in own if name not in (*excluded, *brought)]
     left_out += [ExcludedColumn(name, why) for name, why in brought.items()]
+    left_out += [ExcludedColumn(name, "labels of an annotator") for name in annotators if name not in excluded]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
     written, declared = label_column(table, label)
+    if annotations is not None and options.label is None:
+        label, written, declared = CONSENSUS, consensus_of(annotations), None
     context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
     labels = read_labels(written, context, label_counts)
     if pictures is None and not features and not is_array(options.features) and options.probabilities is None:
@@ -226,7 +242,8 @@ def dataset(
     missing, given, task = missing_words(options, is_text=True), labels.given, labels.task
     slices = read_slices(table, options.slices, location)
     return Dataset(
-        table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing, slices=slices
+        table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing,
+        slices=slices, annotations=annotations,
     )  # fmt: skip
 
 

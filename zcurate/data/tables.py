@@ -262,7 +262,7 @@ def dataset(table: pa.Table, origin: InputInfo, options: ScanOptions, notes: Fil
     name = image_column(table, options.image, location, reserved)
     if name is None:
         return without_web_images(table, origin, options, notes, web_image_columns(table, reserved))
-    schema.find_label(table.column_names, options.label, location)
+    schema.label_name(table.column_names, options, location)
     column = table.column(name).combine_chunks()
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     table = table.drop_columns([name])

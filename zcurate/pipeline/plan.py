@@ -80,6 +80,9 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     """
     if options.slices is not None and not resident:
         raise UsageError("--slices: the rows do not fit into memory — expected fewer, or more --memory — leave it out")
+    if options.annotators is not None and (not resident or data.task.kind == "regression"):
+        what = "targets to predict" if resident else "rows that do not fit into memory"
+        raise UsageError(f"--annotators: {what} — expected classes in memory — try {'--task multiclass' if resident else '--memory with more'}")
     settings = parse_model(options.model)
     name = settings.pop("name", "auto")
     why = "as asked for by --model"

@@ -120,7 +120,9 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             run.processes.leave()
             leave_if_worker(run.ends_process)
         judged = judge_rows(found, plan, options, run)
+        judged, found, of_annotators = with_annotators(table.sample, judged, found)
         card = describe_scan(table, options, plan, judged, found, run)
+        card |= of_annotators
         look_again(table.sample, card, plan, run)
         without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
         warn_in_card(card, [*found.warnings, *([] if plan.spec.is_trained else ignored_without_model(options))], run.progress)
@@ -129,6 +131,30 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     if found.findings is not None and isinstance(table, ResidentTable):
         table = ResidentTable(dataclasses.replace(table.sample, findings=found.findings))
     return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan, decisions), run, found.checkpoint
+
+
+def with_annotators(data: Dataset, judged: Judged, found: Gathered) -> tuple[Judged, Gathered, dict[str, Any]]:
+    """Let the verdicts learn from the labels of several annotators; nothing changes where there are none.
+
+    Args:
+        data: all rows.
+        judged: verdicts by the models.
+        found: evidence about each row.
+
+    Returns:
+        Verdicts, evidence with the columns about annotators, and their part of the run card.
+    """
+    if data.annotations is None:
+        return judged, found, {}
+    from zcurate.judge import annotators
+
+    votes, label = data.votes()[found.row], found.evidence.y
+    consensus = annotators.find_consensus(judged.evidence.heldout, votes, label)
+    verdicts, columns = annotators.with_votes(judged.verdicts, consensus, label), annotators.columns_of(consensus, votes, label)
+    judged = dataclasses.replace(judged, verdicts=verdicts, first=verdicts, evidence=judged.evidence.with_columns(columns))
+    table = annotators.annotator_table(data.annotations.annotators, consensus)
+    card = {"annotators": {"annotators": table, "model_power": consensus.power, "want_label": int(columns["wants_label"].sum())}}
+    return judged, dataclasses.replace(found, evidence=found.evidence.with_columns(columns)), card
 
 
 def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan, run: RunContext, trees: TreeWorker) -> Gathered:

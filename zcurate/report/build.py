@@ -22,6 +22,7 @@ from zcurate.report.attribution import ColumnProfiles, attribute
 from zcurate.report.dynamics_columns import columns as curve_columns
 from zcurate.report.dynamics_columns import to_lists
 from zcurate.report.report import Report
+from zcurate.report.schema import ANNOTATION_COLUMNS
 from zcurate.runtime.threads import run_in_threads
 
 
@@ -84,6 +85,11 @@ def build_report(
         fields |= heldout_columns(scatter, evidence, regression)
         if "copies_other" in evidence.columns:
             fields["copies_other"] = scatter.floats(evidence.columns["copies_other"])
+        for name in ANNOTATION_COLUMNS:
+            if name in evidence.columns:
+                value = evidence.columns[name]
+                whole = name in ("n_annotations", "wants_label")
+                fields[name] = scatter.counts(value) if whole else scatter.floats(value)
         fields |= appearance_columns(data)
         return fields | (residual_columns(data, scatter, evidence, verdicts, target) if regression else {})
 

@@ -120,6 +120,24 @@ class SliceTable(msgspec.Struct):
     slices: list[SliceEntry]
 
 
+class AnnotatorEntry(msgspec.Struct):
+    """An annotator and how far to rely on them."""
+
+    name: str
+    labels: Count
+    reliability: float | None
+    low: float | None
+    high: float | None
+
+
+class AnnotatorTable(msgspec.Struct):
+    """The annotators, and rows that want one more label."""
+
+    annotators: list[AnnotatorEntry]
+    model_power: float
+    want_label: Count
+
+
 class Thresholds(msgspec.Struct):
     """The cuts of the verdicts incorrect and suspect."""
 
@@ -271,6 +289,7 @@ class RunCard(msgspec.Struct):
     row_arrays: dict[str, str] = {}
     picture_findings: dict[str, Count] = {}
     slices: SliceTable | None = None
+    annotators: AnnotatorTable | None = None
     scan_judgement: ScanJudgement | None = None
     answers: AnswerFacts | None = None
 

@@ -13,6 +13,7 @@ SCHEMA_VERSION, READABLE_VERSIONS = 2, (1, 2)
 METADATA_KEY = REPORT_KEY
 ENDING = REPORT_ENDING
 PICTURES_ONLY = ("duplicate_group", "brightness", "sharpness", "information", "aspect")
+ANNOTATION_COLUMNS = ("n_annotations", "agreement", "p_consensus", "wants_label")
 REGRESSION_ONLY = ("residual", "residual_z", "interval_low", "interval_high")
 VERDICT_ORDER = ("incorrect", "suspect", "hard", "outlier", "clean", "unlabelled", "skipped", "unjudged")
 """Order in which verdicts are listed."""
@@ -56,6 +57,10 @@ COLUMN_DOCS = {
     "margin_heldout": "their margin of the given label (regression: minus the residual in predicted scales)",
     "entropy_heldout": "entropy of their prediction [nats]",
     "copies_other": "share of the row's exact or near copies that carry another label; null without copies",
+    "n_annotations": "with `--annotators`: number of people that labelled the row",
+    "agreement": "share of their labels that agree with the one scanned",
+    "p_consensus": "probability of that label by all votes, each by its annotator's reliability, and the models",
+    "wants_label": "1 where one more label that disagrees would change the most probable class",
     "duplicate_group": "pictures: number of the group of near-duplicates; null for none",
     "brightness": "pictures: mean of the 2 % and the 98 % quantile of the brightness, 0 to 255",
     "sharpness": "pictures: fine detail, as the standard deviation of the Laplacian by that of the brightness",

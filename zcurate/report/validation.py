@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from zcurate.errors import ReportError
 from zcurate.report.card_schema import refusal
-from zcurate.report.schema import CURVE_COLUMNS, PICTURES_ONLY, REGRESSION_ONLY, SCAN_PREFIX, VERDICT_ORDER
+from zcurate.report.schema import ANNOTATION_COLUMNS, CURVE_COLUMNS, PICTURES_ONLY, REGRESSION_ONLY, SCAN_PREFIX, VERDICT_ORDER
 from zcurate.report.select import is_among
 
 Test = Callable[[pa.DataType], bool]
@@ -66,7 +66,7 @@ OPTIONAL: dict[str, Test] = {
     **dict.fromkeys(("scan_suggested", "scan_decided"), is_label),
     "scan_verdict": is_verdict,
     "scan_decision": is_text,
-    **dict.fromkeys(("copies_other", "forgotten_epoch"), is_number),
+    **dict.fromkeys(("copies_other", "forgotten_epoch", *ANNOTATION_COLUMNS), is_number),
     **dict.fromkeys(CURVE_COLUMNS, is_numbers),
     "top_classes": is_texts,
     **dict.fromkeys((*REGRESSION_ONLY, *PICTURES_ONLY), is_number),

@@ -149,6 +149,11 @@ def findings(card: dict[str, Any]) -> list[str]:
         out.append(f"{heading}: " + ", ".join(f"{entry['name']} {percent(entry['noise_rate'])}" for entry in worst))
     if card["pairs"] and card["pairs"][0]["rows"]:
         out.append("most frequent: " + ", ".join(f"{entry['given']} → {entry['suggested']} ({entry['rows']})" for entry in card["pairs"][:4] if entry["rows"]))
+    if people := card.get("annotators"):
+        known = [entry for entry in people["annotators"] if entry["reliability"] is not None]
+        named = ", ".join(f"{entry['name']} {percent(entry['reliability'])}" for entry in known[:4])
+        out.append(f"annotators, the least reliable first: {named}" + (f" and {len(known) - 4} more" if len(known) > 4 else ""))
+        out.append(f"one more label could settle {people['want_label']} rows (column wants_label)")
     if (of_slices := card.get("slices")) and of_slices["slices"]:
         out.append(f"{'slices of ' + of_slices['column']:<20.20} {'rows':>7}  {'wrong':<22} {'flagged':>7} {'accuracy':>9} {'masked':>7}")
         out += [slice_line(entry) for entry in of_slices["slices"][:N_TOP]]

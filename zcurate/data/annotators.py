@@ -1,0 +1,120 @@
+"""The labels of several annotators: their columns, and the consensus that is scanned where there is no label column."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zcurate.data.values import decode_column
+from zcurate.errors import InputError, UsageError, did_you_mean, listed
+
+CONSENSUS = "consensus"
+"""Name of the label column that is made."""
+N_STEPS, PRIOR_VOTES = 20, 4.0
+"""Steps of EM, and votes by which an annotator's reliability is drawn to that of all."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Who labelled what."""
+
+    annotators: tuple[str, ...]
+    """A names."""
+    names: tuple[str, ...]
+    """L labels as they are written."""
+    code: np.ndarray
+    """(N, A) int32 positions in `names`, -1 where an annotator gave none."""
+
+
+def annotator_columns(names: list[str], wanted: str | None, location: str) -> list[str]:
+    """Return the columns that `--annotators` names: names or globs, by comma; none without it.
+
+    Args:
+        names: all columns.
+        wanted: value of the option.
+        location: the input, for messages.
+
+    Raises:
+        UsageError: a name matches no column, or there are fewer than two.
+    """
+    found: dict[str, None] = {}
+    for pattern in [] if wanted is None else [part.strip() for part in wanted.split(",")]:
+        matches = [name for name in names if name == pattern] or [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if not matches:
+            raise UsageError(
+                f"{location}: --annotators {pattern} matches no column — columns: {listed(names)}{did_you_mean(pattern, names, '--annotators {}')}"
+            )
+        found |= dict.fromkeys(matches)
+    if wanted is not None and len(found) < 2:
+        raise UsageError(f"{location}: --annotators {wanted} is one column — expected two or more, by comma or as a glob such as 'annotator_*'")
+    return list(found)
+
+
+def read_annotations(table: pa.Table, columns: list[str], location: str) -> Annotations | None:
+    """Read the annotators' labels; None without columns.
+
+    Args:
+        table: (N) the input.
+        columns: A of it.
+        location: the input, for messages.
+
+    Raises:
+        InputError: labels that are no single values, or none at all.
+    """
+    if not columns:
+        return None
+    texts = [label_texts(table.column(name), name, location) for name in columns]
+    values = pc.unique(pa.chunked_array([chunk for text in texts for chunk in (text.chunks if isinstance(text, pa.ChunkedArray) else [text])], pa.string()))
+    values = values.drop_null().sort()
+    if len(values) < 2:
+        raise InputError(f"{location}: --annotators: {len(values)} different labels in {listed(columns, 4)} — expected two or more")
+    codes = [np.asarray(pc.fill_null(pc.index_in(text, value_set=values), -1).to_numpy(zero_copy_only=False), np.int32) for text in texts]
+    return Annotations(tuple(columns), tuple(values.to_pylist()), np.stack(codes, 1))
+
+
+def label_texts(column: pa.ChunkedArray, name: str, location: str) -> pa.Array:
+    """Return the labels of one annotator as text: blanks around them removed, whole numbers without `.0`, empty cells null."""
+    values = decode_column(column)
+    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if pa.types.is_nested(values.type):
+        raise InputError(f"{location}: --annotators {name} is of type {str(values.type)[:60]} — expected single labels such as text or numbers")
+    if pa.types.is_floating(values.type):
+        numbers = values.to_numpy(zero_copy_only=False)
+        known = np.isfinite(numbers)
+        if (numbers[known] == np.round(numbers[known])).all():
+            values = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
+    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def consensus_of(annotations: Annotations) -> pa.Array:
+    """Agree on a label for each row by the annotators alone: votes weighted by how reliable each is, fitted by EM.
+
+    A vote counts log(r (L - 1) / (1 - r)), r its annotator's reliability; among equals the label that is more frequent wins.
+
+    Returns:
+        (N,) string, null where nobody gave a label.
+
+    Source: Dawid and Skene 1979, with one reliability for each annotator.
+    """
+    code, n_labels = annotations.code, len(annotations.names)
+    given = code >= 0
+    frequency = np.bincount(code[given], minlength=n_labels) / max(1, given.sum())
+    reliability, score = np.full(code.shape[1], 0.7), np.zeros((len(code), n_labels))
+    for _ in range(N_STEPS):
+        score[:] = 1e-6 * frequency
+        bounded = np.clip(reliability, 1 / n_labels + 0.01, 0.99)
+        for at, weight in enumerate(np.log(bounded * max(1, n_labels - 1) / (1 - bounded))):
+            rows = np.flatnonzero(given[:, at])
+            score[rows, code[rows, at]] += weight
+        p = np.exp(score - score.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        own = np.take_along_axis(p, np.maximum(code, 0), 1) * given
+        pooled = own.sum() / max(1, given.sum())
+        reliability = (own.sum(0) + PRIOR_VOTES * pooled) / (given.sum(0) + PRIOR_VOTES)
+    best = np.where(given.any(1), score.argmax(1), -1)
+    return pa.array([None if at < 0 else annotations.names[at] for at in best.tolist()], pa.string())
