@@ -204,11 +204,16 @@ def example(name):
     return text
 
 
+def test_examples_are_short():
+    assert all(example(name) for name in ("lightning", "transformers-pictures", "transformers-texts", "skorch"))
+
+
 @pytest.mark.parametrize(("name", "packages"), [("lightning", "lightning"), ("transformers-pictures", "transformers accelerate"), ("skorch", "skorch")])
 def test_examples_of_the_readme(name, packages, tmp_path, monkeypatch):
     for needed in packages.split():
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
     found = {}
     exec(example(name), found)
     assert not found["report"].card["warnings"] and found["report"].called("clean").mean() > 0.8
@@ -258,3 +263,20 @@ def test_held_out_rows_are_those_that_were_not_trained_on():
     other.train_batch(torch.tensor([5, 4]), output, torch.tensor([0, 1]))
     other.end_epoch()
     assert len(recorder.epochs) == 1 and recorder.epochs[0][-1].tolist() == [1, 1, 0, 0, 1, 1]
+
+
+def test_a_net_that_goes_on_is_recorded_once(digits):
+    skorch = pytest.importorskip("skorch")
+    from zcurate.integrations.skorch import RecorderCallback
+
+    x, given, _, fold = digits
+    recorder = zcurate.Recorder(len(x), 10)
+    net = skorch.NeuralNetClassifier(
+        network, criterion=torch.nn.CrossEntropyLoss, max_epochs=1, train_split=None, verbose=0, callbacks=[RecorderCallback(recorder)]
+    )
+    rows, held = ({"input": x.numpy()[part], "index": np.flatnonzero(part)} for part in (fold == 0, fold == 1))
+    net.fit(rows, given[fold == 0])
+    net.partial_fit(rows, given[fold == 0])
+    net.predict(held)
+    assert torch.equal(recorder.heldout_count, torch.from_numpy((fold == 1).astype(np.float32)))
+    assert set(net.callbacks[0].get_params()) == {"recorder"}

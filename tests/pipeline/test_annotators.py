@@ -87,3 +87,11 @@ def test_long_tables_have_a_consensus_too(monkeypatch, data, spec):
 
     monkeypatch.setattr(values, "DICTIONARY_ROWS", 10)
     assert zcurate.scan(data[0], annotators="who_*", model=spec).card["judged"]
+
+
+def test_the_budget_holds_and_votes_are_a_reason(data, spec):
+    found = zcurate.scan(data[0], annotators="who_*", model=spec, budget=20)
+    assert found.counts()["incorrect"] <= 20
+    reasons = np.array([reason[:1] for reason in found.table.column("reasons").to_pylist()], object)
+    assert any(one == ["annotators_disagree"] for one in reasons[found.called("incorrect")])
+    assert not any(one for one in reasons[found.called("clean")])

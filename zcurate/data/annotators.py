@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zcurate.data.values import decode_column
+from zcurate.data.votes import fit_votes
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 CONSENSUS = "consensus"
 """Name of the label column that is made."""
-N_STEPS, PRIOR_VOTES = 20, 4.0
-"""Steps of EM, and votes by which an annotator's reliability is drawn to that of all."""
 
 
 @dataclass(frozen=True)
@@ -92,29 +91,14 @@ def label_texts(column: pa.ChunkedArray, name: str, location: str) -> pa.Array:
 
 
 def consensus_of(annotations: Annotations) -> pa.Array:
-    """Agree on a label for each row by the annotators alone: votes weighted by how reliable each is, fitted by EM.
-
-    A vote counts log(r (L - 1) / (1 - r)), r its annotator's reliability; among equals the label that is more frequent wins.
+    """Agree on a label for each row by the annotators alone; among equals the label that is more frequent wins.
 
     Returns:
         (N,) string, null where nobody gave a label.
-
-    Source: Dawid and Skene 1979, with one reliability for each annotator.
     """
-    code, n_labels = annotations.code, len(annotations.names)
+    code = annotations.code
     given = code >= 0
-    frequency = np.bincount(code[given], minlength=n_labels) / max(1, given.sum())
-    reliability, score = np.full(code.shape[1], 0.7), np.zeros((len(code), n_labels))
-    for _ in range(N_STEPS):
-        score[:] = 1e-6 * frequency
-        bounded = np.clip(reliability, 1 / n_labels + 0.01, 0.99)
-        for at, weight in enumerate(np.log(bounded * max(1, n_labels - 1) / (1 - bounded))):
-            rows = np.flatnonzero(given[:, at])
-            score[rows, code[rows, at]] += weight
-        p = np.exp(score - score.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
-        own = np.take_along_axis(p, np.maximum(code, 0), 1) * given
-        pooled = own.sum() / max(1, given.sum())
-        reliability = (own.sum(0) + PRIOR_VOTES * pooled) / (given.sum(0) + PRIOR_VOTES)
-    best = np.where(given.any(1), score.argmax(1), -1)
+    frequency = np.bincount(code[given], minlength=len(annotations.names)) / given.sum()
+    found = fit_votes(np.broadcast_to(np.log(frequency), (len(code), len(frequency))), code)
+    best = np.where(given.any(1), found.posterior.argmax(1), -1)
     return pa.array([None if at < 0 else annotations.names[at] for at in best.tolist()], pa.string())

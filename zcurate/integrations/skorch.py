@@ -12,25 +12,11 @@ from zcurate.integrations.recorder import Recorder
 from zcurate.integrations.training_loop import TrainingLoop
 
 
-class OutputHook(IndexHook):
-    """Records outputs for rows that the module has not trained on, of validation and of `predict`."""
-
-    def __init__(self, net: Any, loop: TrainingLoop) -> None:
-        super().__init__(net.module_)
-        self.net, self.loop = net, loop
-
-    def after(self, module: torch.nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        """Record a batch that is not trained on."""
-        if self.index is not None and not module.training:
-            self.loop.other_batch(self.index, logits_of(self.net, output))
-
-
 class RecorderCallback(Callback):
     """Records each row of a net for classification.
 
     X is a dictionary of the module's arguments and `index`, which counts the rows: `net.fit({"x": X, "index": numpy.arange(len(X))}, y)`; the module
-    does not get the index. Rows that the module has not trained on, in validation or in `predict`, are recorded
-    as held out.
+    does not get the index. Rows that the module has not trained on, in validation or in `predict`, are recorded as held out.
 
     Args:
         recorder: takes the record. Copies that scikit-learn makes for its folds share it: `cross_val_predict(net, SliceDict(x=X, index=...), y)`.
@@ -41,11 +27,20 @@ class RecorderCallback(Callback):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.hook_: IndexHook | None = None
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Attach to the module."""
-        self.loop = TrainingLoop(self.recorder)
-        self.hook = OutputHook(net, self.loop)
+        # Names that end in an underscore are no parameters of the callback.
+        if self.hook_ is not None:
+            self.hook_.remove()
+        self.loop_ = TrainingLoop(self.recorder)
+        self.hook_ = IndexHook(net.module_, lambda module, index, _, output: self.record_other(net, module, index, output))
+
+    def record_other(self, net: Any, module: torch.nn.Module, index: torch.Tensor | None, output: Any) -> None:
+        """Record a batch of a validation or of `predict`."""
+        if index is not None and not module.training:
+            self.loop_.other_batch(index, logits_of(net, output))
 
     def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
         """Record a training batch."""
@@ -54,11 +49,11 @@ class RecorderCallback(Callback):
         inputs, target = batch
         if not hasattr(inputs, "get") or inputs.get(INDEX) is None:
             raise ValueError('RecorderCallback: a batch without index — expected net.fit({"x": X, "index": numpy.arange(len(X))}, y), x as the module names it')
-        self.loop.train_batch(torch.as_tensor(inputs[INDEX]), logits_of(net, kwargs["y_pred"]), torch.as_tensor(target))
+        self.loop_.train_batch(torch.as_tensor(inputs[INDEX]), logits_of(net, kwargs["y_pred"]), torch.as_tensor(target))
 
     def on_epoch_end(self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any) -> None:
         """End an epoch."""
-        self.loop.end_epoch()
+        self.loop_.end_epoch()
 
     def __sklearn_clone__(self) -> RecorderCallback:
         """Return a callback of another fit with the same recorder."""

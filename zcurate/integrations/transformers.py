@@ -12,27 +12,6 @@ from zcurate.integrations.recorder import Recorder
 from zcurate.integrations.training_loop import TrainingLoop
 
 
-class LogitsHook(IndexHook):
-    """Records the logits of a model for classification."""
-
-    def __init__(self, module: torch.nn.Module, loop: TrainingLoop) -> None:
-        super().__init__(module)
-        self.loop = loop
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def after(self, module: torch.nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        """Record a batch."""
-        if module.training and torch.is_grad_enabled():
-            if self.index is None or kwargs.get("labels") is None:
-                raise ValueError(
-                    "RecorderCallback: a training batch without index or without labels — expected a column 'index' that counts the rows beside 'labels', "
-                    "and TrainingArguments(remove_unused_columns=False, label_smoothing_factor=0)"
-                )
-            self.loop.train_batch(self.index, output.logits, kwargs["labels"])
-        elif self.index is not None:
-            self.loop.other_batch(self.index, output.logits)
-
-
 class RecorderCallback(TrainerCallback):
     """Records each row of a model for classification, of texts, pictures or anything else.
 
@@ -48,17 +27,34 @@ class RecorderCallback(TrainerCallback):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.hook: LogitsHook | None = None
+        self.hook: IndexHook | None = None
+        self.loop = TrainingLoop(recorder)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Attach to the model."""
         self.close()
-        self.hook = LogitsHook(model, TrainingLoop(self.recorder))
+        self.loop = TrainingLoop(self.recorder)
+        self.hook = IndexHook(model, self.record)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """End an epoch."""
-        if self.hook is not None:
-            self.hook.loop.end_epoch()
+        self.loop.end_epoch()
+
+    def record(self, module: torch.nn.Module, index: torch.Tensor | None, kwargs: dict[str, Any], output: Any) -> None:
+        """Record a batch of the training, of an evaluation or of a prediction.
+
+        Raises:
+            ValueError: a training batch without index or labels.
+        """
+        if module.training and torch.is_grad_enabled():
+            if index is None or kwargs.get("labels") is None:
+                raise ValueError(
+                    "RecorderCallback: a training batch without index or without labels — expected a column 'index' that counts the rows beside 'labels', "
+                    "and TrainingArguments(remove_unused_columns=False, label_smoothing_factor=0)"
+                )
+            self.loop.train_batch(index, output.logits, kwargs["labels"])
+        elif index is not None:
+            self.loop.other_batch(index, output.logits)
 
     def close(self) -> None:
         """Detach from the model. It stays attached after the training, as predictions of held-out rows follow."""

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from zcurate.config.verdicts import VERDICTS
+from zcurate.data.votes import fit_votes, normalized
 from zcurate.evidence.heldout import Heldout
 from zcurate.judge.intervals import wilson
 from zcurate.judge.judge import Verdicts
+from zcurate.judge.reasons import CODES
+from zcurate.judge.thresholds import Cut, cut_at, review_cut
 from zcurate.judge.verdict_rule import decide
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Candidate powers of the models' probabilities."""
-N_STEPS, PRIOR_VOTES = 15, 10.0
-"""Steps of EM; votes by which an annotator's confusion is drawn to that of all annotators."""
+VOTES_REASON = "annotators_disagree"
 SMALLEST_P = 1e-4
 """Lower limit of the models' probabilities."""
 
@@ -52,9 +55,8 @@ def find_consensus(heldout: Heldout, votes: np.ndarray, label: np.ndarray) -> Co
     """
     p = np.asarray(heldout)
     log_p = np.log(np.maximum(p.astype(np.float64), SMALLEST_P))
-    fits = [fit(power * log_p, votes) for power in POWERS]
-    power, (posterior, log_confusion, _) = max(zip(POWERS, fits, strict=True), key=lambda one: one[1][2])
-    evidence = vote_evidence(votes, log_confusion)
+    power, found = max(((power, fit_votes(power * log_p, votes)) for power in POWERS), key=lambda one: one[1].likelihood)
+    posterior, evidence = found.posterior, found.evidence
     own = np.maximum(label, 0)[:, None]
     # The prior on the other classes is the models' alone.
     rivals = normalized(np.where(np.arange(p.shape[1])[None] == own, -np.inf, log_p))
@@ -69,60 +71,14 @@ def find_consensus(heldout: Heldout, votes: np.ndarray, label: np.ndarray) -> Co
     return Consensus(posterior, ratio, reliability, n_votes, power)
 
 
-def fit(prior: np.ndarray, votes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Fit the annotators' confusions under a given prior of each row.
-
-    Args:
-        prior: (N, C) log probabilities up to a constant.
-        votes: (N, A) classes, -1 for none.
-
-    Returns:
-        (N, C) posterior; (A, C, C) log probability of a vote given the class; and the log likelihood of each vote given the others.
-    """
-    n_classes = prior.shape[1]
-    prior = np.log(np.maximum(normalized(prior), 1e-300))
-    log_confusion = np.log(np.full((votes.shape[1], n_classes, n_classes), 0.3 / max(1, n_classes - 1)))
-    log_confusion[:, np.arange(n_classes), np.arange(n_classes)] = np.log(0.7)
-    for _ in range(N_STEPS):
-        posterior = normalized(prior + vote_evidence(votes, log_confusion))
-        counts = np.zeros((votes.shape[1], n_classes, n_classes))
-        for at in range(votes.shape[1]):
-            rows = np.flatnonzero(votes[:, at] >= 0)
-            np.add.at(counts[at].T, votes[rows, at], posterior[rows])
-        pooled = counts.sum(0) + np.eye(n_classes) + 0.1
-        pooled /= pooled.sum(1, keepdims=True)
-        log_confusion = np.log(counts + PRIOR_VOTES * pooled) - np.log(counts.sum(2, keepdims=True) + PRIOR_VOTES)
-    evidence, total = vote_evidence(votes, log_confusion), 0.0
-    for at in range(votes.shape[1]):
-        rows = np.flatnonzero(votes[:, at] >= 0)
-        of_vote = log_confusion[at][:, votes[rows, at]].T
-        total += float(np.log(np.maximum((normalized(prior[rows] + evidence[rows] - of_vote) * np.exp(of_vote)).sum(1), 1e-300)).sum())
-    return normalized(prior + evidence), log_confusion, total
-
-
-def vote_evidence(votes: np.ndarray, log_confusion: np.ndarray) -> np.ndarray:
-    """Log likelihood of each row's votes under each class, (N, C)."""
-    out = np.zeros((len(votes), log_confusion.shape[1]))
-    for at in range(votes.shape[1]):
-        rows = np.flatnonzero(votes[:, at] >= 0)
-        out[rows] += log_confusion[at][:, votes[rows, at]].T
-    return out
-
-
-def normalized(log_p: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) from their logarithms up to a constant of each row."""
-    p = np.exp(log_p - log_p.max(1, keepdims=True))
-    total: np.ndarray = p / p.sum(1, keepdims=True)
-    return total
-
-
-def with_votes(verdicts: Verdicts, consensus: Consensus, label: np.ndarray) -> Verdicts:
+def with_votes(verdicts: Verdicts, consensus: Consensus, label: np.ndarray, cut: Cut) -> Verdicts:
     """Let verdicts learn from the votes: their odds are multiplied by the votes' likelihood ratio, and by one factor that keeps the mean.
 
     Args:
         verdicts: of the label that was scanned, by the models.
         consensus: of votes and models.
         label: (N,) class that was scanned, -1 for none.
+        cut: where `incorrect` begins.
     """
     p = verdicts.p_incorrect.astype(np.float64)
     judged = np.flatnonzero(~np.isnan(p))
@@ -138,7 +94,12 @@ def with_votes(verdicts: Verdicts, consensus: Consensus, label: np.ndarray) -> V
     rest = (1 - new) / np.maximum(1 - p, 1e-9)
     p_hard, p_outlier = (np.minimum(one * rest, 1 - new).astype(np.float32) for one in (verdicts.p_hard, verdicts.p_outlier))
     p_incorrect = new.astype(np.float32)
-    code = decide(p_incorrect, p_hard, p_outlier, (verdicts.threshold, verdicts.review), label >= 0)
+    threshold, review = cut_at(cut, p_incorrect, verdicts.reliability), review_cut(p_incorrect)
+    code = decide(p_incorrect, p_hard, p_outlier, (threshold, review), label >= 0)
+    reasons = verdicts.reasons.copy()
+    reasons[code == VERDICTS.index("clean")] = -1
+    suspected = np.isin(code, [VERDICTS.index(word) for word in ("incorrect", "suspect")]) & (consensus.vote_ratio > 0)
+    reasons[suspected] = np.concatenate([np.full((suspected.sum(), 1), CODES.index(VOTES_REASON), np.int8), reasons[suspected, :-1]], 1)
     best = consensus.posterior.argmax(1)
     # Where the label is more likely wrong than right, the best other class is suggested.
     others = consensus.posterior.copy()
@@ -149,7 +110,8 @@ def with_votes(verdicts: Verdicts, consensus: Consensus, label: np.ndarray) -> V
     p_best = np.where(wrong, new * share, np.where(label >= 0, 1 - new, consensus.posterior.max(1)))
     sure = p_best > 0.5
     return dataclasses.replace(
-        verdicts, code=code, p_incorrect=p_incorrect, p_hard=p_hard, p_outlier=p_outlier, suggested=np.where(sure, best, -1),
+        verdicts, code=code, threshold=threshold, review=review, reasons=reasons, p_incorrect=p_incorrect, p_hard=p_hard,
+        p_outlier=p_outlier, suggested=np.where(sure, best, -1),
         p_suggested=np.where(sure, p_best, np.nan).astype(np.float32),
     )  # fmt: skip
 

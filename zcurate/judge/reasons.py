@@ -27,6 +27,7 @@ REASONS = {
     "forgotten": "its label was learned and lost again",
     "noisy_region": "targets scatter widely where this row lies",
     "sparse_region": "few rows lie near this one",
+    "annotators_disagree": "reliable annotators gave it another label",
     "far_from_data": "the input is unlike the rest of the data",
 }
 """Stable codes and their meaning."""

@@ -120,7 +120,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
             run.processes.leave()
             leave_if_worker(run.ends_process)
         judged = judge_rows(found, plan, options, run)
-        judged, found, of_annotators = with_annotators(table.sample, judged, found)
+        judged, found, of_annotators = with_annotators(table.sample, judged, found, options)
         card = describe_scan(table, options, plan, judged, found, run)
         card |= of_annotators
         look_again(table.sample, card, plan, run)
@@ -133,13 +133,14 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan, decisions), run, found.checkpoint
 
 
-def with_annotators(data: Dataset, judged: Judged, found: Gathered) -> tuple[Judged, Gathered, dict[str, Any]]:
+def with_annotators(data: Dataset, judged: Judged, found: Gathered, options: ScanOptions) -> tuple[Judged, Gathered, dict[str, Any]]:
     """Let the verdicts learn from the labels of several annotators; nothing changes where there are none.
 
     Args:
         data: all rows.
         judged: verdicts by the models.
         found: evidence about each row.
+        options: the cut.
 
     Returns:
         Verdicts, evidence with the columns about annotators, and their part of the run card.
@@ -147,10 +148,14 @@ def with_annotators(data: Dataset, judged: Judged, found: Gathered) -> tuple[Jud
     if data.annotations is None:
         return judged, found, {}
     from zcurate.judge import annotators
+    from zcurate.judge.thresholds import Cut
 
     votes, label = data.votes()[found.row], found.evidence.y
     consensus = annotators.find_consensus(judged.evidence.heldout, votes, label)
-    verdicts, columns = annotators.with_votes(judged.verdicts, consensus, label), annotators.columns_of(consensus, votes, label)
+    verdicts, columns = (
+        annotators.with_votes(judged.verdicts, consensus, label, Cut(options.threshold, options.precision, options.budget)),
+        annotators.columns_of(consensus, votes, label),
+    )
     judged = dataclasses.replace(judged, verdicts=verdicts, first=verdicts, evidence=judged.evidence.with_columns(columns))
     table = annotators.annotator_table(data.annotations.annotators, consensus)
     card = {"annotators": {"annotators": table, "model_power": consensus.power, "want_label": int(columns["wants_label"].sum())}}

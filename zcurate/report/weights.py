@@ -46,7 +46,7 @@ def flow_weights(report: Report) -> np.ndarray:
     elif "p_given" in names:
         loss = -np.log(np.maximum(floats(report.table.column("p_given")), SMALLEST_P))
     else:
-        raise UsageError(f"{report.path}: no held-out predictions — expected the report of a scan — leave --scheme out")
+        raise UsageError(f"{report.path or 'report'}: no held-out predictions — expected the report of a scan — leave --scheme out")
     typical = np.nanmedian(loss) if np.isfinite(loss).any() else 1.0
     return np.exp(-np.nan_to_num(loss, nan=0.0) / max(float(typical), SMALLEST_P))
 
@@ -54,7 +54,7 @@ def flow_weights(report: Report) -> np.ndarray:
 def exponentiated_weights(report: Report) -> np.ndarray:
     """Weights after one mirror step per epoch on the recorded losses, (N,) float64, the largest 1."""
     if "loss_curve" not in report.table.column_names:
-        raise UsageError(f"{report.path}: no loss_curve — expected the report of a scan that trained — leave --scheme out")
+        raise UsageError(f"{report.path or 'report'}: no loss_curve — expected the report of a scan that trained — leave --scheme out")
     column, settings = report.table.column("loss_curve").combine_chunks(), ExponentiatedConfig()
     length = np.diff(column.offsets.to_numpy()) * ~column.is_null().to_numpy(zero_copy_only=False)
     loss = np.zeros((len(column), int(length.max(initial=0))))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zcurate.evidence.signals.learning_time import MASTERED_DELTA
+from zcurate.training.losses.terms import loss_of_error
 from zcurate.training.losses.zerror import LossOutput
 from zcurate.training.sampler import Visits
 
@@ -47,10 +48,9 @@ class MasteredRows:
             output: of each visit.
             n_skipped: () visits that had no backward pass.
         """
-        error = output.error.abs() if self.regression else torch.nn.functional.softplus(output.error)
         # Padding may be any row: it keeps what is known of it.
         current = self.last.clone()
-        rows = torch.where(visits.weight > 0, error, current.gather(1, visits.ids))
+        rows = torch.where(visits.weight > 0, loss_of_error(output.error, self.regression), current.gather(1, visits.ids))
         current.scatter_(1, visits.ids, rows)
         low = current.nanmedian(1, keepdim=True).values if self.regression else log(2)
         self.mask.copy_(((current - 2 * self.last + self.before).abs() < MASTERED_DELTA) & (current < low))

@@ -85,7 +85,7 @@ class MemberGroup:
                 self.training_mask[:, part] &= ~torch.from_numpy(trainer.excluded[part]).to(encoded.device)
             encoded.release()
         self.mastered = MasteredRows(len(heldout_mask), encoded.n_rows, encoded.device, encoded.regression) if spec.skip_mastered else None
-        self.slices = None if encoded.slices is None else SliceGuard(encoded.slices, spec.slice_weight)
+        self.slices = None if encoded.slices is None else SliceGuard(encoded.slices, spec.slice_weight, encoded.regression)
         self.local_rows = local_rows(encoded.n_rows, trainer.processes)
         self.resident_batches = list(self.local_batches(heldout_mask)) if encoded.store.resident else []
 
@@ -95,7 +95,8 @@ class MemberGroup:
         tensors |= {f"optimizer.{at}": one for at, one in enumerate(self.optimizer.state())}
         tensors |= {f"statistics.{name}": one for name, one in self.running_statistics._asdict().items()}
         tensors |= {f"loss.{name}": one for name, one in self.loss.state().items()}
-        tensors |= {} if self.mastered is None else {f"mastered.{name}": one for name, one in self.mastered.state().items()}
+        for prefix, part in (("mastered", self.mastered), ("slices", self.slices)):
+            tensors |= {} if part is None else {f"{prefix}.{name}": one for name, one in part.state().items()}
         return tensors | {f"generator.{at}": one.get_state() for at, one in enumerate(self.generators())}
 
     @torch.no_grad()
@@ -237,7 +238,11 @@ class MemberGroup:
         if backward is not None:
             backward(scored.gradient)
         else:
-            loss = scored.loss if self.scalar_loss is None else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight, progress, output)
+            loss = (
+                scored.loss
+                if self.scalar_loss is None
+                else self.scalar_loss(row_losses(output, y)[0], batch.ids, batch.weight if weight is None else weight, progress, output)
+            )
             loss.backward()
         self.trainer.processes.reduce_gradients(self.optimizer.parameters)
         self.optimizer.step(rate)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zcurate.runtime.process_group import SingleProcess
+from zcurate.training.losses.terms import loss_of_error
 from zcurate.training.losses.zerror import LossOutput
 from zcurate.training.sampler import Visits
 
@@ -21,17 +22,22 @@ MOST_MASKED, TIMES_MASKED = 0.5, 2.0
 class SliceGuard:
     """State of the slices of one group of members; its tensors are changed in place, as recorded steps read them."""
 
-    def __init__(self, of_row: Tensor, temperature: float) -> None:
+    def __init__(self, of_row: Tensor, temperature: float, regression: bool) -> None:
         """Nothing is guarded, and all slices weigh one.
 
         Args:
             of_row: (N,) int64 slice of each row.
             temperature: mu of the softmax [1 / nat].
+            regression: errors are signed.
         """
-        self.of_row, self.temperature = of_row, temperature
+        self.of_row, self.temperature, self.regression = of_row, temperature, regression
         n = int(of_row.max()) + 1
         self.guarded = torch.zeros(n, dtype=torch.bool, device=of_row.device)
         self.weight = torch.ones(n, device=of_row.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors, to be restored in place."""
+        return {"guarded": self.guarded, "weight": self.weight}
 
     def update(self, visits: Visits, output: LossOutput, processes: SingleProcess) -> None:
         """Learn from an epoch which slices to guard and how to weigh them in the next.
@@ -42,7 +48,7 @@ class SliceGuard:
             processes: that share the rows.
         """
         slice_of, counts = self.of_row[visits.ids].reshape(-1), visits.weight.reshape(-1)
-        loss = torch.nn.functional.softplus(output.error).reshape(-1)
+        loss = loss_of_error(output.error, self.regression).reshape(-1)
         sums = torch.zeros(3, len(self.guarded), device=counts.device)
         sums.index_add_(1, slice_of, torch.stack([counts, counts * (~output.keep).reshape(-1), counts * loss]))
         n, masked, loss = processes.summed(sums)

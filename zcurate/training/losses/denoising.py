@@ -24,18 +24,19 @@ class DenoisingLoss(PlainLoss):
         self.settings = settings
         self.total, self.visits, self.left_out = (torch.zeros(n_members, n_rows, device=device) for _ in range(3))
         self.random = torch.zeros(n_members, N_BINS, device=device)
-        self.decided = torch.zeros((), device=device)
         self.is_decided = False
+        """`left_out` was computed from the record, which does not change any more."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the record of the warm-up and which rows are left out."""
-        return {name: getattr(self, name) for name in ("total", "visits", "left_out", "random", "decided")}
+        return {name: getattr(self, name) for name in ("total", "visits", "left_out", "random")}
 
     def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float, output: Tensor) -> Tensor:
         """Sum over the members of the mean loss of the rows that are not left out. Arguments as for `ScalarLoss`."""
         warmup = self.settings.odd_warmup
         if warmup / 2 <= progress < warmup:
             self.record(loss.detach(), ids, weight, output.detach())
+            self.is_decided = False
         if progress >= warmup and not self.is_decided:
             self.decide()
         kept = weight * (1 - self.left_out.gather(1, ids))
@@ -52,11 +53,8 @@ class DenoisingLoss(PlainLoss):
         self.visits.scatter_add_(1, ids, weight)
 
     def decide(self) -> None:
-        """Leave out the rows whose mean loss is above the percentile; done once, also after a restart from a checkpoint."""
+        """Leave out the rows whose mean loss is above the percentile. The record is complete, so that a restart from a checkpoint leaves out the same."""
         self.is_decided = True
-        if bool(self.decided):
-            return
-        self.decided.fill_(1.0)
         share = self.random.cumsum(1) / self.random.sum(1, keepdim=True).clamp_min(1e-12)
         limit = ((share < self.settings.odd_percentile / 100).sum(1, keepdim=True) + 1) * (MAX_LOSS / N_BINS)
         self.left_out.copy_(((self.visits > 0) & (self.total > limit * self.visits)).float())

@@ -28,7 +28,7 @@ class ExponentiatedLoss(PlainLoss):
     def __call__(self, loss: Tensor, ids: Tensor, weight: Tensor, progress: float, output: Tensor) -> Tensor:
         """Sum over the members of the weighted mean loss; then the mirror step. Arguments as for `ScalarLoss`."""
         log_weight = self.log_weight.gather(1, ids)
-        share = torch.softmax(log_weight.masked_fill(weight == 0, float("-inf")), 1).nan_to_num(0.0)
+        share = torch.softmax(log_weight + weight.log(), 1).nan_to_num(0.0)
         value = (share * loss).sum()
         current = loss.detach().clamp_max(self.settings.eg_limit)
         updated = self.settings.eg_memory * log_weight - self.settings.eg_rate * current

@@ -30,6 +30,16 @@ def class_losses(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor | No
     return F.softplus(error), error, own - others.amax(2), logits.mean(2) - own
 
 
+def loss_of_error(error: Tensor, regression: bool) -> Tensor:
+    """Return the loss of rows from their errors: -log p of the label [nats]; for regression the absolute error.
+
+    Args:
+        error: of any shape, from `class_losses` or `target_losses`.
+        regression: errors are signed.
+    """
+    return error.abs() if regression else F.softplus(error)
+
+
 def class_signs(y: Tensor) -> Tensor:
     """Map the first of two classes to -1 and the second to 1, (K, B) float32.
 
