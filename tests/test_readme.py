@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from zcurate.cli.exit_codes import ExitCode
 from zcurate.config import toml
-from zcurate.config.options import ScanOptions
+from zcurate.config.options import ScanOptions, flags_of
 from zcurate.config.verdicts import VERDICTS
 from zcurate.errors import UsageError
 from zcurate.report.schema import COLUMN_DOCS
@@ -40,7 +40,7 @@ def test_column_descriptions_match_the_code():
 
 def test_every_scan_option_is_listed():
     listed = {flag for row in rows_of_table("Options") for flag in re.findall(r"`(--[\w-]+)`", row[0])}
-    assert listed == {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(ScanOptions)}
+    assert listed == {next(flag for flag in flags_of(field) if flag.startswith("--")) for field in dataclasses.fields(ScanOptions)}
 
 
 def test_every_exit_code_is_listed():

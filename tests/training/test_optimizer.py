@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zcurate.config.model_config import ModelConfig
-from zcurate.training.optimizer import BETAS, MOMENTUM, Optimizer
+from zcurate.training.optimizer import BETAS, MOMENTUM, PENALTY, Optimizer
 
 
 def make_model():
@@ -61,3 +61,22 @@ def test_training_does_not_import_the_compiler():
         "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_parameters_that_training_goes_on_from_draw_it_back(name):
+    moves = []
+    for stays_near in (False, True):
+        model = make_model()
+        optimizer = Optimizer(ModelConfig(optimiser=name, weight_decay=0.0), model)
+        if stays_near:
+            optimizer.stay_near()
+        before = [one.detach().clone() for one in model.parameters()]
+        for _ in range(300):
+            optimizer.zero_grad()
+            sum(one.sum() for one in model.parameters()).backward()
+            optimizer.step(0.01)
+        moves.append(max(float((a - b.detach()).abs().max()) for a, b in zip(before, model.parameters(), strict=True)))
+    # Steps of the size of the learning rate end at the inverse of the penalty; momentum makes those of SGD ten times as large.
+    assert moves[0] > 2.5
+    assert moves[1] < (1.01 if name == "adamw" else 10.1) / PENALTY

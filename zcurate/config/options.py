@@ -184,6 +184,10 @@ class ScanOptions(Options):
         None, "Out-of-sample class probabilities of your own model: FILE.npy, FILE.parquet, or a column (or glob).", "Model", metavar="P"
     )
     decisions: str | None = option(None, "Decisions of people: their labels are used and trusted.", "Input", metavar="FILE", parse=local_path)
+    continue_from: str | None = option(
+        None, "Go on from the model of this report, after corrections (--decisions, or in DATA).", "Model", "--continue", metavar="REPORT", parse=local_path
+    )
+    keep_model: bool = option(False, "Keep the model beside the report, for --continue and --against.", "Output")
     download: bool = option(False, "Let --features download a network's weights.", "Model")
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
     force: bool = option(False, "Overwrite FILE, whatever it is.", "Output")
@@ -236,6 +240,8 @@ class ScanOptions(Options):
             check_encoding(self.encoding)
         if self.input_format is not None:
             check_choice(self.input_format, input_formats(), "--input-format")
+        if self.keep_model and self.continue_from is not None:
+            raise UsageError("--keep-model and --continue: the model that a scan goes on from stays as it is — expected one of them — leave --keep-model out")
         check_cuts(self)
         for name, least, most in (("epochs", 1, MAX_EPOCHS), ("seed", 0, MAX_SEED)):
             value = getattr(self, name)

@@ -12,7 +12,7 @@ from zcurate.runtime.store import ArrayStore
 
 
 def order_by_content(data: Dataset, row: np.ndarray, store: ArrayStore) -> np.ndarray:
-    """Order pictures by a hash of their pixels and label, so that the same pictures in another format are trained on alike.
+    """Order pictures by a hash of their pixels, equal ones by label, so that the same pictures in another format, or after corrections, are trained on alike.
 
     Args:
         data: N pictures.
@@ -24,9 +24,9 @@ def order_by_content(data: Dataset, row: np.ndarray, store: ArrayStore) -> np.nd
     """
     assert data.pictures is not None  # crack: narrows types only
     given = data.given.to_pylist()
-    digest: list[bytes] = []
+    digest: list[tuple[bytes, str]] = []
     for begin, end in chunk_ranges(len(row), store.sizes.move_rows):
-        digest += [hashlib.blake2b(data.pictures[at].tobytes() + str(given[at]).encode(), digest_size=8).digest() for at in row[begin:end]]
+        digest += [(hashlib.blake2b(data.pictures[at].tobytes(), digest_size=8).digest(), str(given[at])) for at in row[begin:end]]
         store.release()
     return row[np.array(sorted(range(len(row)), key=digest.__getitem__), np.int64)] if len(row) else row
 

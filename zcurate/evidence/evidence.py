@@ -98,6 +98,8 @@ class Evidence:
     """(N, C) float32 held-out probabilities, averaged over members or blended with other models, or (N, 2) location and log scale."""
     y: np.ndarray
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
+    as_found: np.ndarray | None = None
+    """(N,) labels before people corrected them, which show the kind of noise; None where they are `y`."""
 
     @property
     def is_trained(self) -> bool:
@@ -220,7 +222,7 @@ def given_view(evidence: Evidence) -> LabelView:
 def label_views(evidence: Evidence) -> tuple[LabelView, list[LabelView]]:
     """View all rows under their given labels, and each round's planted rows under their planted labels."""
     classes = evidence.y.dtype.kind == "i"
-    noise_model = estimate_all_noise(evidence.heldout, evidence.y) if classes else no_noise_model()
+    noise_model = estimate_all_noise(evidence.heldout, evidence.y, evidence.as_found) if classes else no_noise_model()
     real = dataclasses.replace(given_view(evidence), noise_model=noise_model)
     planted = []
     for one in evidence.rounds:

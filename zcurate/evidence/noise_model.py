@@ -77,12 +77,20 @@ def no_noise_model() -> NoiseModel:
     return NoiseModel(none, none, 1.0, 0.0, 0.0)
 
 
-def estimate_all_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
-    """Estimate the noise model and the mixture of kinds of noise; arguments as for `estimate_noise`.
+def estimate_all_noise(heldout: Heldout, y: np.ndarray, as_found: np.ndarray | None = None) -> NoiseModel:
+    """Estimate the noise model and the mixture of kinds of noise.
 
     Where the transition matrix cannot be trusted, the mixture gets one with the same rate for every pair of classes.
+
+    Args:
+        heldout: (N, C) probabilities.
+        y: (N,) int64 given classes, -1 = unlabelled.
+        as_found: (N,) int64 classes before people corrected them, to which the mixture is fitted: what they found shows of which kind the rest is;
+            None where they are `y`.
     """
     found = estimate_noise(heldout, y)
+    if as_found is not None:
+        return dataclasses.replace(found, mixture=estimate_all_noise(heldout, as_found).mixture)
     n_classes, class_size = len(found.transition), np.bincount(y[y >= 0], minlength=len(found.transition))
     rate = float(class_size @ off_diagonal(found.transition).sum(1)) / max(1, class_size.sum())
     even = with_diagonal(np.full((n_classes, n_classes), rate / max(1, n_classes - 1)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zcurate import __version__, plugins
 from zcurate.config.options import ScanOptions
-from zcurate.errors import ReportError
+from zcurate.errors import ReportError, UsageError
 from zcurate.runtime import environment
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zcurate.report.report import Report
     from zcurate.runtime.context import RunContext
     from zcurate.training.checkpoint import Checkpoint
+    from zcurate.training.kept_model import KeptModel
 
 MIN_VISITS, MIN_PICTURE_VISITS = 20_000_000, 200_000
 """Visits (rows x members x epochs) from which a scan keeps checkpoints even without `--resume`: about half a minute on two cores."""
@@ -129,3 +130,35 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
     else:
         run.progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
     return found
+
+
+def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str, Any], run: RunContext) -> KeptModel | None:
+    """Open the model beside the report, to be written (`--keep-model`) or gone on from (`--continue`); None for neither.
+
+    Args:
+        options: `output`, `keep_model`, `continue_from`.
+        dataset: N rows.
+        fingerprint: of the scan.
+        run: store and progress.
+
+    Raises:
+        UsageError: several processes, rows in files, no local report, or a model of another scan.
+    """
+    option = "--keep-model" if options.keep_model else "--continue"
+    if not (options.keep_model or options.continue_from is not None):
+        return None
+    if environment.world_size() > 1 or not run.store.resident:
+        raise UsageError(
+            f"{option}: several processes, or rows that are kept in files — expected one process and rows that fit into memory — leave {option} out"
+        )
+    from zcurate.data import remote
+    from zcurate.training import checkpoint, kept_model
+
+    report = options.output if options.keep_model else options.continue_from
+    if report is None or remote.is_remote(report):
+        raise UsageError(f"{option}: no local report to keep the model beside — expected a path — add -o FILE")
+    facts = {"rows": int(dataset.readable().sum()), "label": dataset.roles.label, "classes": list(dataset.task.classes), "model": fingerprint["model"]}
+    parts = checkpoint.Checkpoint(f"{report}{kept_model.ENDING}", facts, run.progress.warn if options.keep_model else lambda text: None, option=option)
+    if options.keep_model:
+        parts.clear()
+    return kept_model.KeptModel(parts, goes_on=not options.keep_model)

@@ -26,7 +26,7 @@ from zcurate.pipeline.checks import (
 )
 from zcurate.pipeline.opening import open_table
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, shared_facts
+from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from zcurate.runtime.context import RunContext
     from zcurate.training.auxiliary.tree_worker import TreeWorker
     from zcurate.training.checkpoint import Checkpoint
+    from zcurate.training.kept_model import KeptModel
 
 
 def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: bool = False, arrays: RowArrays | None = None) -> Report:
@@ -104,6 +105,7 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         WorkerDone: this worker rank is no longer needed.
     """
     from zcurate.data.table import ResidentTable
+    from zcurate.encoding.targets import class_codes
     from zcurate.pipeline.decided import with_decisions
     from zcurate.pipeline.gathered import take_probabilities
     from zcurate.report.writer import ScanResult
@@ -113,9 +115,11 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     trained, decisions = with_decisions(table, options, run)
     run = dataclasses.replace(run, features_file=features_file(options))
     # The worker process loads its libraries while torch is loaded here.
-    with tree_worker.TreeWorker(plan.spec.ensemble) as trees:
+    with tree_worker.TreeWorker(() if options.continue_from is not None else plan.spec.ensemble) as trees:
         run = start_torch(table, options, plan, run)
         found = learn(trained, options, plan, run, trees) if plan.spec.is_trained else take_probabilities(trained.sample)
+        if decisions is not None and plan.spec.is_trained and found.target is None:
+            found = dataclasses.replace(found, evidence=dataclasses.replace(found.evidence, as_found=class_codes(table.sample)[found.row]))
         if run.store.resident:
             run.processes.leave()
             leave_if_worker(run.ends_process)
@@ -184,7 +188,13 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     run.stage("training")
     scan_fingerprint = fingerprint(table.sample, options, plan)
     checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
-    evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees)
+    kept = kept_model_for(options, table.sample, scan_fingerprint, run)
+    if kept is not None and kept.goes_on:
+        kept.check_rows(rows)
+        rows = kept.with_kept_scale(rows)
+    evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees, kept)
+    if kept is not None and not kept.goes_on:
+        kept.keep_rows(rows, auxiliary)
     if table.sample.probabilities is not None:
         p = table.sample.probabilities[rows.row]
         auxiliary["probabilities"] = AuxiliaryPredictions(p, p[:0])
@@ -272,7 +282,7 @@ def start_torch(table: ResidentTable | StreamedTable, options: ScanOptions, plan
 
 
 def train_members(
-    rows: EncodedRows, plan: Plan, run: RunContext, checkpoint: Checkpoint | None, trees: TreeWorker
+    rows: EncodedRows, plan: Plan, run: RunContext, checkpoint: Checkpoint | None, trees: TreeWorker, kept: KeptModel | None = None
 ) -> tuple[Evidence, dict[str, np.ndarray], dict[str, AuxiliaryPredictions], bool]:
     """Train the members; detectors and auxiliary models run meanwhile in background threads.
 
@@ -282,6 +292,7 @@ def train_members(
         run: as for `train`.
         checkpoint: keeps what is trained.
         trees: worker process for tree models.
+        kept: model beside the report, which is written, or from which training goes on; the other models' predictions are then those it holds.
 
     Returns:
         The rounds, columns of the detectors, held-out predictions of the auxiliary models, and whether the time limit cut the training short.
@@ -299,15 +310,17 @@ def train_members(
     with keep_freed_blocks(), background_executor(n_jobs) as submit:
         background = Background(submit, rows, plan.spec, run, trees)
         try:
-            background.start_auxiliary()
+            if kept is None or not kept.goes_on:
+                background.start_auxiliary()
             if not run.owns_process:
                 background.start_detectors()
             observer = neighbors.representation_observer(plan.spec.judged_by)
-            evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors)
+            evidence, cut_short = rounds.train(rows, plan, builder(plan.spec.name), run, observer, checkpoint, background.start_detectors, kept)
             if cut_short:
                 n_epochs = f"{len(evidence.rounds[0].error)} of {plan.n_epochs} epochs"
                 run.progress.warn(f"--time-limit: training was cut short, {n_epochs} in the first round — probabilities are less sure")
-            return evidence, background.columns(), background.predictions(), cut_short
+            auxiliary = kept.auxiliary() if kept is not None and kept.goes_on else background.predictions()
+            return evidence, background.columns(), auxiliary, cut_short
         except BaseException:
             # The thread that waits for the trees would be waited for.
             trees.stop()

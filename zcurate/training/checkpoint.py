@@ -34,7 +34,7 @@ ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
 UNFINISHED = ".part"
 """Folder in that of the checkpoint where a part is written; the library makes temporary files of its own beside a file."""
-OWN_NAME = re.compile(r"(running|round-\d+)\.safetensors|" + re.escape(UNFINISHED))
+OWN_NAME = re.compile(r"(running|rest|encoder|(round|members)-\d+)\.safetensors|" + re.escape(UNFINISHED))
 """Matches the names of what a checkpoint makes in its folder."""
 
 
@@ -56,6 +56,8 @@ class Checkpoint:
     """False once the time limit has cut training short: later states differ from those of a complete run and are not saved."""
     has_warned: bool = field(default=False)
     """The user knows that parts cannot be written."""
+    option: str = "--resume"
+    """Reads it, for messages."""
 
     def file(self, name: str) -> str:
         """Return the path of one part."""
@@ -121,13 +123,14 @@ class Checkpoint:
         """
         if saved.get("format") != FORMAT:
             found = f"format {saved.get('format')}"
-            raise UsageError(f"--resume: the checkpoint {self.folder} is of another version: {found} — expected {FORMAT} — leave out --resume to start anew")
+            raise UsageError(f"{self.option}: {self.folder} is of another version: {found} — expected {FORMAT} — leave out {self.option} to start anew")
         for name, value in self.fingerprint.items():
             if saved.get(name) != value:
-                old, new = (shorten(value) for value in (saved.get(name), value))
+                name, before, now = first_difference(name, saved.get(name), value)
+                old, new = shorten(before), shorten(now)
                 raise UsageError(
-                    f"--resume: the checkpoint {self.folder} is of another scan: {name} was {old} — expected {new} — "
-                    "repeat that scan's options, or leave out --resume to start anew"
+                    f"{self.option}: {self.folder} is of another scan: {name} was {old} — expected {new} — "
+                    f"repeat that scan's options, or leave out {self.option} to start anew"
                 )
 
     def save_epoch(self, at: int, epoch: int, tensors: dict[str, Tensor]) -> None:
@@ -239,6 +242,24 @@ def checksum(arrays: dict[str, np.ndarray], texts: dict[str, str]) -> str:
         digest.update(arrays[name].reshape(-1).view(np.uint8).data)
     digest.update(json.dumps(texts, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Name what differs between two values, down to one entry of a dictionary.
+
+    Args:
+        name: of both.
+        before: one value.
+        now: the other.
+
+    Returns:
+        Name, and both values.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in {**before, **now}:
+            if before.get(key) != now.get(key):
+                return f"{name}.{key}", before.get(key), now.get(key)
+    return name, before, now
 
 
 def shorten(value: Any) -> str:

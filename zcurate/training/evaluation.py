@@ -30,7 +30,7 @@ class RepresentationObserver(Protocol):
 
 
 def finish(members: MemberGroup, dynamics: TrainingDynamics, is_last_round: bool) -> None:
-    """Do what follows a member group's last epoch.
+    """Do what follows a member group's last epoch; of members that go on from a kept model, what does not depend on corrections was done before.
 
     Args:
         members: trained.
@@ -39,10 +39,11 @@ def finish(members: MemberGroup, dynamics: TrainingDynamics, is_last_round: bool
     """
     timings = members.trainer.run.timings
     if is_last_round:
-        predict_hard_examples(members)
+        if not members.trainer.start:
+            predict_hard_examples(members)
         with timings("learned neighbours"):
             observe_representation(members)
-    if members.trainer.spec.second_split:
+    if members.trainer.spec.second_split and not members.trainer.start:
         with timings("second split"):
             train_second_split(members, dynamics)
 

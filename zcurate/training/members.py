@@ -91,9 +91,7 @@ class MemberGroup:
 
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint keeps of the members, by name; the generators' states are copies."""
-        tensors = {f"model.{name}": one for name, one in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{at}": one for at, one in enumerate(self.optimizer.state())}
-        tensors |= {f"statistics.{name}": one for name, one in self.running_statistics._asdict().items()}
+        tensors = self.learned() | {f"optimizer.{at}": one for at, one in enumerate(self.optimizer.state())}
         tensors |= {f"loss.{name}": one for name, one in self.loss.state().items()}
         for prefix, part in (("mastered", self.mastered), ("slices", self.slices)):
             tensors |= {} if part is None else {f"{prefix}.{name}": one for name, one in part.state().items()}
@@ -108,6 +106,18 @@ class MemberGroup:
                 one.copy_(tensors[name])
         for at, generator in enumerate(self.generators()):
             generator.set_state(tensors[f"generator.{at}"])
+
+    def learned(self) -> dict[str, Tensor]:
+        """What the members have learned, by name: their parameters and buffers, and the statistics of the errors."""
+        tensors = {f"model.{name}": one for name, one in self.model.state_dict().items()}
+        return tensors | {f"statistics.{name}": one for name, one in self.running_statistics._asdict().items()}
+
+    @torch.no_grad()
+    def go_on_from(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `learned` gave, and stay near it from now on."""
+        for name, one in self.learned().items():
+            one.copy_(tensors[name])
+        self.optimizer.stay_near()
 
     def generators(self) -> list[torch.Generator]:
         """Random generators whose state goes on from epoch to epoch: that of the pictures' shifts, and the model's own."""
@@ -155,7 +165,9 @@ class MemberGroup:
         chosen = self.training_mask if self.mastered is None else self.training_mask & ~self.mastered.mask
         visits, edges = self.sampler.epoch_order(epoch, chosen, spec.z.readmit, segment).batched(spec.batch)
         n_full, n_batches = visits.n_full(), len(edges) - 1
-        progress = [(epoch + (segment + number / n_batches) / n_segments) / self.trainer.n_epochs for number in range(n_batches)]
+        start = self.trainer.start
+        done_share = [(epoch + (segment + number / n_batches) / n_segments) / self.trainer.n_epochs for number in range(n_batches)]
+        progress = [start + (1 - start) * share for share in done_share]
         thresholds = [self.loss.z_threshold(at) for at in progress]
         rates = [spec.learning_rate * one_cycle(at) for at in progress]
         if not segment:
@@ -261,7 +273,7 @@ class MemberGroup:
         """Whether a step is the same kernels on the same memory each time, on a device that can record them."""
         trainer, encoded = self.trainer, self.trainer.encoded
         is_static = encoded.term is None and encoded.image_store.resident and trainer.n_segments == 1 and self.scalar_loss is None
-        is_static &= self.mastered is None
+        is_static &= self.mastered is None and not self.optimizer.anchors
         is_alone = trainer.processes.size == 1 and trainer.spec.name in plugins.MODELS
         return cuda_graphs.can_capture(encoded.device) and is_static and is_alone
 

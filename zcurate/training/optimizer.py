@@ -15,6 +15,9 @@ BETAS, EPSILON = (0.9, 0.98), 1e-8
 """AdamW's decay rates and epsilon."""
 MOMENTUM = 0.9
 """SGD's momentum."""
+PENALTY = 10.0
+"""Of the squared distance from parameters that training goes on from, decoupled from the gradient as AdamW's weight decay: with steps of the size of the
+learning rate no parameter moves further than its inverse. Chosen on the tuning half (tests/bench/README.md)."""
 
 
 class Optimizer:
@@ -26,6 +29,8 @@ class Optimizer:
         self.first_moments = [torch.zeros_like(one) for one in self.parameters]
         self.second_moments = [torch.zeros_like(one) for one in self.parameters] if spec.optimiser == "adamw" else []
         self.n_steps = [torch.zeros((), device=one.device) for one in self.parameters]
+        self.anchors: list[Tensor] = []
+        """Parameters that training goes on from; empty where it starts anew."""
 
     def state(self) -> list[Tensor]:
         """Return all state tensors, to be written to in place."""
@@ -35,6 +40,10 @@ class Optimizer:
         """Remove the gradients of the previous step."""
         for parameter in self.parameters:
             parameter.grad = None
+
+    def stay_near(self) -> None:
+        """Draw the parameters towards their values of now in every further step (arXiv:2404.12292)."""
+        self.anchors = [one.detach().clone() for one in self.parameters]
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> None:
@@ -57,3 +66,5 @@ class Optimizer:
                 parameters, gradients, first_moments,
                 weight_decay=self.spec.weight_decay, momentum=MOMENTUM, lr=rate, dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
             )  # fmt: skip
+        if self.anchors:
+            torch._foreach_lerp_(parameters, [self.anchors[at] for at in with_gradient], weight=min(1.0, PENALTY * float(rate)))

@@ -34,6 +34,7 @@ from zcurate.training.dynamics import N_RUN_PARTS, RecordLayout, TrainingDynamic
 from zcurate.training.evaluation import RepresentationObserver, finish, predict_heldout
 from zcurate.training.folds import assign, streamed
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
+from zcurate.training.kept_model import CONTINUED_SHARE, KeptModel, joined
 from zcurate.training.members import BuildModel, MemberGroup, trains_one_by_one
 from zcurate.training.planting import MAX_PLANTED_SINGLE_ROUND, plant_round
 from zcurate.training.sampler import LEADING_ROWS, local_rows, n_segments
@@ -48,13 +49,17 @@ class Trainer:
 
     def __init__(
         self, encoded: EncodedRows, plan: Plan, build: BuildModel, run: RunContext, observer: RepresentationObserver | None = None,
-        checkpoint: Checkpoint | None = None, start_background: Callable[[], None] | None = None,
+        checkpoint: Checkpoint | None = None, start_background: Callable[[], None] | None = None, kept: KeptModel | None = None,
     ) -> None:  # fmt: skip
         """Nothing trained yet; arguments are those of `train`."""
         processes = run.processes
         is_single = processes.size * processes.n_member_groups == 1
         self.encoded, self.spec, self.build, self.run = encoded, plan.spec, build, run
         self.n_epochs, self.start_background, self.checkpoint, self.processes = plan.n_epochs, start_background, checkpoint, processes
+        self.kept, self.start = kept, 0.0
+        """Model beside the report, written or gone on from; and where in the cycle of the learning rate training starts, in [0, 1)."""
+        self.started: np.ndarray | None = None
+        """(N, C) held-out predictions of the kept model's members, from which a round goes on."""
         self.observer = None if encoded.regression else observer
         # Where each process has rows of its own every step waits for the others: packed members wait together.
         self.packed = plan.packed and (not trains_one_by_one(plan.spec, encoded.device) and encoded.store.resident if is_single else processes.is_sharded)
@@ -89,7 +94,7 @@ class Trainer:
         forks = self.can_fork()
         if forks:
             self.hard_heldout = new_zeros(SharedStore(), tuple(self.hard_heldout.shape), torch.float32, encoded.device)
-        dynamics = self.new_dynamics(forks)
+        dynamics = self.new_dynamics(forks, self.n_epochs)
         # Unlabelled rows occur only as padding of weight 0, but must be valid indices and not spread NaN.
         clear, dtype = (np.nan_to_num, np.float32) if encoded.regression else (partial(np.maximum, 0), np.int64)
         labels = torch.from_numpy(encoded.store.copy(training_labels, dtype, clear)).to(encoded.device)
@@ -101,7 +106,7 @@ class Trainer:
             self.processes = processes
             if processes.member_group == 0:
                 self.begin_background()
-            self.train_members(at, dynamics, labels, masks)
+            self.train_members(at, dynamics, labels, masks, fold)
 
         if forks:
             run_forked(work)
@@ -120,16 +125,28 @@ class Trainer:
         self.observed = {}
         return found
 
-    def new_dynamics(self, forks: bool) -> TrainingDynamics:
+    def predictions_of(self, groups: list[MemberGroup]) -> np.ndarray:
+        """Predict every row with the members that never trained on it, (N, C) float32.
+
+        Args:
+            groups: all members of a round.
+        """
+        record = self.new_dynamics(False, 1)
+        for group in groups:
+            predict_heldout(group, record, 0)
+        return (record.heldout[0] / record.n_heldout[0].clamp_min(1)[:, None]).cpu().numpy()
+
+    def new_dynamics(self, forks: bool, n_epochs: int) -> TrainingDynamics:
         """An empty record of this process's rows.
 
         Args:
             forks: a forked copy of the process writes into it too.
+            n_epochs: recorded at most.
         """
         encoded, spec = self.encoded, self.spec
         rows = local_rows(encoded.n_rows, self.processes)
         layout = RecordLayout(
-            rows.stop - rows.start, self.n_epochs, encoded.n_outputs, encoded.regression, spec.second_split,
+            rows.stop - rows.start, n_epochs, encoded.n_outputs, encoded.regression, spec.second_split,
             "sieve" in spec.judged_by, N_RUN_PARTS if self.predicts_every_epoch else 1,
         )  # fmt: skip
         is_whole = encoded.regression or is_dense(encoded.n_rows, encoded.n_outputs)
@@ -155,10 +172,12 @@ class Trainer:
     def can_fork(self) -> bool:
         """Whether the two members of a round train in two processes: they write to disjoint rows, and nothing reads their state before the end."""
         is_single = self.processes.n_member_groups * self.processes.size == 1
-        is_separable = self.spec.folds == 2 and not self.packed and self.observer is None and self.checkpoint is None and self.budget.limit is None
+        is_separable = (
+            self.spec.folds == 2 and not self.packed and self.observer is None and self.checkpoint is None and self.kept is None and self.budget.limit is None
+        )
         return self.run.owns_process and not self.background_begun and is_single and is_separable and torch.get_num_threads() > 1 and can_fork()
 
-    def train_members(self, at: int, dynamics: TrainingDynamics, labels: Tensor, masks: list[tuple[int, Tensor]]) -> None:
+    def train_members(self, at: int, dynamics: TrainingDynamics, labels: Tensor, masks: list[tuple[int, Tensor]], fold: np.ndarray) -> None:
         """Train this process's members and record what they do.
 
         Args:
@@ -166,8 +185,13 @@ class Trainer:
             dynamics: takes the record.
             labels: (N,) training labels.
             masks: number of each member group, and the (K, N) bool rows that its members never train on.
+            fold: (N,) int64.
         """
         groups = [MemberGroup(self, mask, labels, (self.run.seed, at, number)) for number, mask in masks if self.processes.trains_group(number)]
+        if self.kept is not None and self.kept.goes_on:
+            for group, tensors in zip(groups, self.kept.members(at)[0], strict=True):
+                group.go_on_from(tensors)
+            self.started = self.predictions_of(groups) if self.predicts_every_epoch else None
         begin = self.restore(at, groups, dynamics)
         try:
             with threads.thread_map(len(groups) if self.processes.size == 1 else 1, self.encoded.device, self.packed, self.processes.is_forked) as run_all:
@@ -184,6 +208,8 @@ class Trainer:
         except BaseException:
             self.stopped = True
             raise
+        if self.kept is not None and not self.kept.goes_on:
+            self.kept.keep_members(at, [group.learned() for group in groups], fold)
         skipped = [group.mastered.skipped for group in groups if group.mastered is not None]
         if skipped:
             without, visits = torch.stack(skipped).sum(0).tolist()
@@ -257,7 +283,7 @@ class Trainer:
 
 def train(
     encoded: EncodedRows, plan: Plan, build: BuildModel, run: RunContext, observer: RepresentationObserver | None = None,
-    checkpoint: Checkpoint | None = None, start_background: Callable[[], None] | None = None,
+    checkpoint: Checkpoint | None = None, start_background: Callable[[], None] | None = None, kept: KeptModel | None = None,
 ) -> tuple[Evidence, bool]:  # fmt: skip
     """Train all rounds. The first plants errors at random, each later one also where the earlier ones see labels confused.
 
@@ -270,6 +296,7 @@ def train(
         checkpoint: keeps what is trained, and may contain finished rounds already.
         start_background: starts what runs in other threads; called when the process will not be forked any more, as a thread's locks
             would never be released in a forked copy.
+        kept: model beside the report, which is written, or from which training goes on; None for neither.
 
     Returns:
         The rounds, not yet merged, as evidence; and whether the time limit cut the training short.
@@ -283,30 +310,59 @@ def train(
     free = encoded.labelled(leading).cpu().numpy().copy()
     trusted = np.zeros(len(y), bool) if encoded.trusted is None else encoded.trusted.cpu().numpy()
     free &= ~trusted[leading]
-    trainer = Trainer(encoded, plan, build, run, observer, checkpoint, start_background)
+    trainer = Trainer(encoded, plan, build, run, observer, checkpoint, start_background, kept)
     rounds: list[Round] = []
+    n_epochs = plan.n_epochs
     for at in range(spec.rounds):
-        rng = np.random.default_rng([run.seed, at])
-        if store.resident:
-            fold = assign(encoded, np.nan_to_num(y, nan=-1e30), spec.folds, rng)
+        before = None if kept is None or not kept.goes_on else kept.round(at)
+        if before is None:
+            rng = np.random.default_rng([run.seed, at])
+            fold = draw_folds(encoded, y, spec.folds, run.seed + at, rng)
+            planted = plant_round(encoded, y, np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
+            planted = planted.of(~trusted[planted.row])
+            free[planted.row[planted.row < len(free)]] = False
         else:
-            fold = store.zeros((encoded.n_rows,), np.uint8)
-            streamed(encoded.fold_key, y, spec.folds, run.seed + at, fold, encoded.copies is not None)
-        planted = plant_round(encoded, y, np.flatnonzero(free), n_labelled, rounds, rng, MAX_PLANTED_SINGLE_ROUND if spec.rounds == 1 else len(y))
-        planted = planted.of(~trusted[planted.row])
-        free[planted.row[planted.row < len(free)]] = False
+            assert kept is not None  # crack: narrows types only
+            fold, changed = kept.members(at)[1], kept.relabelled(y)
+            stays = ~(trusted | changed)[before.planted.row]
+            planted = before.planted.of(stays)
+            changed[before.planted.row[~stays]] = True
+            trainer.n_epochs = max(1, round(CONTINUED_SHARE * n_epochs))
+            trainer.start = 1 - trainer.n_epochs / n_epochs
         training_labels = store.copy(y)
         training_labels[planted.row] = planted.label
-        kept = np.append(planted.row, np.flatnonzero(trusted))
-        trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, kept) if rounds and not encoded.regression else None
+        not_left_out = np.append(planted.row, np.flatnonzero(trusted))
+        trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, not_left_out) if rounds and not encoded.regression else None
         done = None if checkpoint is None else checkpoint.load_round(at)
-        rounds.append(trainer.train_round(at, fold, training_labels, planted) if done is None else done)
+        found = trainer.train_round(at, fold, training_labels, planted) if done is None else done
+        rounds.append(found if before is None else joined(before, found, changed, trainer.started))
         if checkpoint is not None and done is None:
-            checkpoint.save_round(at, rounds[-1])
+            checkpoint.save_round(at, found)
+        if kept is not None and not kept.goes_on:
+            kept.parts.save_round(at, found)
         # Later rounds end their cycle where the first one predicted held-out rows best.
-        trainer.n_epochs = max(MIN_EPOCHS, round(plan.n_epochs * rounds[0].best_progress)) if plan.n_epochs > MIN_EPOCHS else plan.n_epochs
+        n_epochs = max(MIN_EPOCHS, round(plan.n_epochs * rounds[0].best_progress)) if plan.n_epochs > MIN_EPOCHS else plan.n_epochs
+        trainer.n_epochs = n_epochs
     trainer.begin_background()
     return Evidence(tuple(rounds), rounds[0].columns, rounds[0].curves, rounds[0].heldout, y), trainer.budget.cut
+
+
+def draw_folds(encoded: EncodedRows, y: np.ndarray, n_folds: int, seed: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign rows to folds, (N,) integer; rows that are memory-mapped by a hash, which needs no sorting.
+
+    Args:
+        encoded: N rows.
+        y: (N,) given labels.
+        n_folds: of the round.
+        seed: of the hash.
+        rng: of rows in memory.
+    """
+    store = encoded.store
+    if store.resident:
+        return assign(encoded, np.nan_to_num(y, nan=-1e30), n_folds, rng)
+    fold = store.zeros((encoded.n_rows,), np.uint8)
+    streamed(encoded.fold_key, y, n_folds, seed, fold, encoded.copies is not None)
+    return fold
 
 
 def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray | None:
