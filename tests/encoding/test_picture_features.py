@@ -131,7 +131,9 @@ def test_features_are_standardized_in_place(monkeypatch):
     features[:, 3] = 2
     row = np.random.default_rng(1).permutation(100)[:90]
     monkeypatch.setattr(picture_features, "ROWS", 32)
-    found = picture_features.standardized(features, row)
+    found, scale = picture_features.standardized(features.copy(), row)
+    again, _ = picture_features.standardized(features, row[:7], scale)
+    assert np.array_equal(again, found[:7])
     exact = features[row].astype(np.float64)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:, :3], (exact[:, :3] - exact[:, :3].mean(0)) / exact[:, :3].std(0), atol=1e-4)

@@ -63,7 +63,7 @@ def test_columns_are_joined_and_full_width_letters_normalized():
 
 
 def test_texts_without_any_term_give_an_empty_matrix():
-    matrix = text.tfidf(["", " ", "  "], 2)
+    matrix, _ = text.tfidf(["", " ", "  "], 2)
     assert (matrix.shape[0], matrix.nnz) == (3, 0)
 
 
@@ -75,14 +75,14 @@ def test_a_row_without_text_has_no_terms():
 
 def test_more_classes_mean_fewer_terms():
     rows = [" ".join(f"w{(k * 31 + j * 7) % 5000}" for j in range(40)) for k in range(400)]
-    few, many = (text.tfidf(rows, n).shape[1] for n in (2, 1000))
+    few, many = (text.tfidf(rows, n)[0].shape[1] for n in (2, 1000))
     assert few > many
     assert many <= 2 * text.MAX_WEIGHTS // 1000
 
 
 def test_character_ngrams_respect_their_budget(monkeypatch):
     monkeypatch.setattr(text, "MAX_CHARACTERS", 600)
-    short, long = (text.tfidf(["abc def " * 25 + "zyx " * n] * 3, 2) for n in (0, 100))
+    short, long = (text.tfidf(["abc def " * 25 + "zyx " * n] * 3, 2)[0] for n in (0, 100))
     assert long.shape[1] <= short.shape[1] + 3  # only the words use the rest: zyx, its pair and the pair across
 
 

@@ -89,7 +89,8 @@ def test_the_model_stays_as_it_was(kept):
     folder = kept[2] / "r.zcurate.parquet.model"
     names = sorted(one.name for one in folder.iterdir())
     n_rounds = sum(name.startswith("round-") for name in names)
-    assert names == [*(f"members-{at}.safetensors" for at in range(n_rounds)), "rest.safetensors", *(f"round-{at}.safetensors" for at in range(n_rounds))]
+    of_rounds = (f"{kind}-{at}.safetensors" for kind in ("members", "round") for at in range(n_rounds))
+    assert names == sorted(["columns.json", "encoder.safetensors", "rest.safetensors", *of_rounds])
     before = {name: (folder / name).read_bytes() for name in names}
     continued(kept)
     assert before == {name: (folder / name).read_bytes() for name in names}

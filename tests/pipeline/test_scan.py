@@ -402,7 +402,7 @@ def test_an_error_before_training_leaves_no_process_behind(rules, monkeypatch):
     def fails(*args):
         raise UsageError("no")
 
-    monkeypatch.setattr(encoder, "encode", fails)
+    monkeypatch.setattr(encoder, "encode_resident", fails)
     with pytest.raises(UsageError):
         zcurate.scan(rules[0])
     assert [child.returncode is not None for child in children] == [True]

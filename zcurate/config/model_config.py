@@ -193,6 +193,17 @@ class ModelConfig:
         """Epochs in which each member continues on its held-out rows."""
         return self.second_split_epochs or (SECOND_SPLIT_EPOCHS if "second_split" in self.judged_by else 0)
 
+    @staticmethod
+    def without_losses(settings: dict[str, Any]) -> ModelConfig:
+        """Return what `as_dict` described, but for the settings of the losses, which only training needs.
+
+        Args:
+            settings: JSON values.
+        """
+        nested = ("z", "discrim", "loss_settings")
+        known: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items() if name not in nested}
+        return ModelConfig(**known)
+
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as nested dictionaries of JSON values, for the run card and the fingerprint."""
         settings = spelled(dataclasses.asdict(self))

@@ -187,6 +187,9 @@ class ScanOptions(Options):
     continue_from: str | None = option(
         None, "Go on from the model of this report, after corrections (--decisions, or in DATA).", "Model", "--continue", metavar="REPORT", parse=local_path
     )
+    against: str | None = option(
+        None, "Judge new rows by the model of this report, without its data, and tell how they differ.", "Model", metavar="REPORT", parse=local_path
+    )
     keep_model: bool = option(False, "Keep the model beside the report, for --continue and --against.", "Output")
     download: bool = option(False, "Let --features download a network's weights.", "Model")
     output: str | None = option(None, "Report to write [default: <stem>.zcurate.parquet here].", "Output", "--output", "-o", metavar="FILE", parse=local_path)
@@ -242,6 +245,12 @@ class ScanOptions(Options):
             check_choice(self.input_format, input_formats(), "--input-format")
         if self.keep_model and self.continue_from is not None:
             raise UsageError("--keep-model and --continue: the model that a scan goes on from stays as it is — expected one of them — leave --keep-model out")
+        if self.against is not None:
+            others = ("decisions", "continue_from", "keep_model", "probabilities", "annotators", "slices", "resume", "epochs", "time_limit")
+            given = [flags_of(one)[0] for one in fields(self) if one.name in others and getattr(self, one.name)]
+            given += [f"--{name}" for name in ("model", "features") if getattr(self, name) != "auto"]
+            if given:
+                raise UsageError(f"--against and {given[0]}: rows are judged by the model of the earlier scan, and nothing is trained — leave {given[0]} out")
         check_cuts(self)
         for name, least, most in (("epochs", 1, MAX_EPOCHS), ("seed", 0, MAX_SEED)):
             value = getattr(self, name)

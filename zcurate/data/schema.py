@@ -18,15 +18,18 @@ from zcurate.config.verdicts import ADDED_COLUMNS
 from zcurate.data.annotators import CONSENSUS, annotator_columns, consensus_of, read_annotations
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
+from zcurate.data.earlier import EarlierColumns, earlier_columns
 from zcurate.data.feature_matrix import feature_matrix
 from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, read_column
-from zcurate.data.labels import LabelContext, class_codes, missing_words, read_labels
+from zcurate.data.labels import LabelContext, class_codes, labels_of_task, missing_words, read_labels
 from zcurate.data.leakage import find_leaks, find_target_leaks
 from zcurate.data.named_columns import named_columns
 from zcurate.data.slices import read_slices
 from zcurate.data.values import decode_column, key_text
 from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
+NO_VALUES = {"number": pa.float64(), "time": pa.timestamp("us"), "category": pa.string(), "text": pa.string(), "vector": pa.list_(pa.float32())}
+"""Kind of a column -> type of it where all values are missing."""
 USUAL_LABELS = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is recognized."""
 
@@ -210,6 +213,9 @@ def dataset(
     location, names, notes = origin.path, table.column_names, notes or FileNotes()
     if table.num_rows == 0:
         raise InputError(f"{location}: no rows — expected a header and data — is this the right file?")
+    earlier = earlier_columns(options)
+    if earlier is not None:
+        return like_earlier(table, origin, options, earlier, pictures, paths, notes, root)
     label = need_roles(names, options, location)
     need_ids(table, options.id, location)
     need_groups(table, options.group, location)
@@ -245,6 +251,53 @@ def dataset(
         table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing,
         slices=slices, annotations=annotations,
     )  # fmt: skip
+
+
+def like_earlier(
+    table: pa.Table, origin: InputInfo, options: ScanOptions, earlier: EarlierColumns, pictures: np.ndarray | None, paths: pa.Array | None, notes: FileNotes,
+    root: str | None,
+) -> Dataset:  # fmt: skip
+    """Read rows as an earlier scan read its own: the same label, classes, and columns of the same kinds.
+
+    Args:
+        table: as for `dataset`, as are the others.
+        origin: identity of the input.
+        options: `label`, `id`.
+        earlier: what the earlier scan learned from.
+        pictures: (N, C, H, W) uint8; None for tables.
+        paths: (N) string, path of each picture.
+        notes: of the reader.
+        root: folder of the paths.
+
+    Raises:
+        UsageError: a column is missing, or pictures are of another size.
+    """
+    location, names = origin.path, table.column_names
+    label = need_roles(names, dataclasses.replace(options, label=options.label or earlier.label), location)
+    shape = None if pictures is None else tuple(pictures.shape[1:])
+    if shape != earlier.pictures:
+        found, expected = ("a table" if one is None else f"pictures of {one[2]}x{one[1]} in {one[0]} channels" for one in (shape, earlier.pictures))
+        raise UsageError(f"{location}: {found} — expected {expected} as in the earlier scan — scan it by itself, without --against")
+    earlier.check_columns(names, location)
+    # Columns of one value, or of none, were something to learn from in the earlier scan.
+    columns = read_features(table, [column.name for column in earlier.features], dataclasses.replace(options, kind=earlier.kinds()), notes, location)
+    written, _ = label_column(table, label)
+    given = labels_of_task(written, earlier.task)
+    unknown = earlier.unknown(given)
+    warnings = [*notes.warnings, *misfit_warnings(columns, table.num_rows)]
+    if unknown:
+        pairs = listed((f"'{name}' ({n} rows)" for name, n in unknown.items()), 4)
+        warnings.append(f"column '{label}': no class of the earlier scan: {pairs} — those rows are not judged")
+    used = {label, options.id, options.group, *(column.name for column in earlier.features)}
+    left_out = tuple(ExcludedColumn(name, "not in the earlier scan") for name in names if name not in used)
+    arrays = {
+        column.name: column.array if column.kind is not None else pa.nulls(table.num_rows, NO_VALUES[kept.kind])
+        for column, kept in zip(columns, earlier.features, strict=True)
+    }
+    roles = Roles(label, earlier.features, options.id, options.group, left_out)
+    task = dataclasses.replace(earlier.task, why="as in the earlier scan")
+    missing = missing_words(options, is_text=True)
+    return Dataset(table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), (), arrays, {}, missing)
 
 
 def label_context(

@@ -32,13 +32,25 @@ from zcurate.encoding.numeric import ENCODE_ROWS, bin_fields, median_and_bins, n
 from zcurate.encoding.picture_features import picture_features, standardized
 from zcurate.encoding.shuffle import shuffle_rows
 from zcurate.encoding.targets import MAX_TARGET, TargetScale, class_codes, fit_target_scale
-from zcurate.encoding.text import text_fields
+from zcurate.encoding.text import Vocabulary, text_fields
 from zcurate.encoding.vectors import to_matrix
 from zcurate.encoding.wide import encode_wide
 from zcurate.runtime.context import RunContext
 from zcurate.runtime.process_group import SingleProcess
 from zcurate.runtime.store import InMemoryStore
 from zcurate.runtime.threads import run_in_threads
+
+
+@dataclass(frozen=True)
+class FittedEncoding:
+    """How rows in memory were encoded, so that others are encoded alike."""
+
+    encoder: Encoder
+    """Of the columns."""
+    vocabularies: list[Vocabulary]
+    """Of the texts."""
+    scale: tuple[np.ndarray, np.ndarray] | None
+    """(V,) float32 mean and standard deviation of the features of pictures; infinite for constant ones."""
 
 
 def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunContext) -> EncodedRows:
@@ -51,19 +63,35 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     """
     if isinstance(table, StreamedTable):
         return encode_streamed(table, spec, run)
-    data, device = table.sample, run.torch_device
+    return encode_resident(table.sample, spec, run)[0]
+
+
+def encode_resident(data: Dataset, spec: ModelConfig, run: RunContext, fitted: FittedEncoding | None = None) -> tuple[EncodedRows, FittedEncoding]:
+    """Encode every readable row of a data set in memory.
+
+    Args:
+        data: N rows.
+        spec: `bins`, `text`, `name`, `dtype`.
+        run: device of the tensors; stores of the rows and of the pixels.
+        fitted: how other rows were encoded, as these are to be; None to fit the encoding to these.
+
+    Returns:
+        The rows, and how they are encoded.
+    """
+    device = run.torch_device
     row = np.flatnonzero(data.readable()).astype(np.int64)
     fields: dict[str, Any] = {}
-    pixels = None
+    pixels, scale = None, None
     if data.pictures is not None:
         row = order_by_content(data, row, run.image_store)
         pixels = torch.from_numpy(take_in_order(data.pictures, row, run.image_store))
-        fields = picture_fields(data, row, pixels, spec, run)
+        fields, scale = picture_fields(data, row, pixels, spec, run, None if fitted is None else fitted.scale)
     rows = take_rows(data, row)
-    encoder = Encoder.fit(rows, {}, spec)
+    encoder = Encoder.fit(rows, {}, spec) if fitted is None else fitted.encoder
     arrays = encoder.transform(rows)
     prose = [rows.arrays[column.name] for column in rows.roles.features if column.kind == "text"]
-    texts = text_fields(prose, spec, data.n_classes or 2, device, run.download) if prose else {}
+    known = None if fitted is None else fitted.vocabularies
+    texts, vocabularies = text_fields(prose, spec, data.n_classes or 2, device, run.download, known) if prose else ({}, [])
     inputs = copy_inputs(arrays, texts, pixels)
     row_hash = hash_rows(inputs)
     copies = find_copies(row_hash, inputs)
@@ -77,13 +105,16 @@ def encode(table: ResidentTable | StreamedTable, spec: ModelConfig, run: RunCont
     y = fields.pop("y").to(device)
     image_store = run.image_store if device.type == "cpu" else InMemoryStore()
     fold_key, dtype = fold_keys(group_codes(data, row), copies), dtype_for(spec, len(row), device)
-    return EncodedRows(
+    encoded = EncodedRows(
         y, row, fold_key, encoder.n_outputs, row_hash, copies, split_codes(data, row), target=encoder.target, dtype=dtype, image_store=image_store,
         **on_device(fields, device),
     )  # fmt: skip
+    return encoded, FittedEncoding(encoder, vocabularies, scale)
 
 
-def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelConfig, run: RunContext) -> dict[str, Any]:
+def picture_fields(
+    data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelConfig, run: RunContext, scale: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray] | None]:  # fmt: skip
     """Return what the members get of pictures: their pixels, or their features by a pre-trained network or of the user; and the features where there are any.
 
     Args:
@@ -92,14 +123,19 @@ def picture_fields(data: Dataset, row: np.ndarray, pixels: Tensor, spec: ModelCo
         pixels: (M, C, H, W) uint8.
         spec: `name`, `features`.
         run: device, progress, where features are kept.
+        scale: mean and standard deviation of other features, as (V,) each; None for those of these.
+
+    Returns:
+        Fields of `EncodedRows`, and the scale; None where there are no features.
     """
     takes_pixels = plugins.model_plugin(spec.name).inputs != "table"
     fields: dict[str, Any] = {"images": pixels} if takes_pixels else {}
     if spec.features != "none":
         found = picture_features(data, spec.features, run.download, run) if data.features is None else data.features
-        features = torch.from_numpy(standardized(found, row))
+        array, scale = standardized(found, row, scale)
+        features = torch.from_numpy(array)
         fields |= {"features": features} if takes_pixels else {"features": features, "dense": features}
-    return fields
+    return fields, scale
 
 
 def copy_inputs(arrays: dict[str, np.ndarray], texts: dict[str, Any], images: Tensor | None = None) -> list[np.ndarray]:

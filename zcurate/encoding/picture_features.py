@@ -95,12 +95,18 @@ def batches(data: Dataset, side: int) -> Iterator[np.ndarray]:
             yield np.stack(list(pool.map(lambda row: originals.at(row, side), range(begin, end))))
 
 
-def standardized(features: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Standardize the features of some rows, (M, V) float32; constant ones become 0.
+def standardized(
+    features: np.ndarray, row: np.ndarray, scale: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Standardize the features of some rows; constant ones become 0.
 
     Args:
         features: (N, V) float16 or float32.
         row: (M,) int64.
+        scale: (V,) mean and standard deviation of other rows; None for those of these.
+
+    Returns:
+        (M, V) float32; and the mean and standard deviation, (V,) float32 each, infinite for constant ones.
     """
     out = np.empty((len(row), features.shape[1]), np.float32)
     total = np.zeros((2, features.shape[1]))
@@ -108,10 +114,11 @@ def standardized(features: np.ndarray, row: np.ndarray) -> np.ndarray:
     for begin, end in chunk_ranges(len(row), ROWS):
         out[begin:end] = features[row[begin:end]]
         total[0] += out[begin:end].sum(0, dtype=np.float64)
-    mean = (total[0] / max(1, len(row))).astype(np.float32)
+    mean = (total[0] / max(1, len(row))).astype(np.float32) if scale is None else scale[0]
     for begin, end in chunk_ranges(len(row), ROWS):
         out[begin:end] -= mean
         total[1] += np.square(out[begin:end]).sum(0, dtype=np.float64)
     deviation = np.sqrt(total[1] / max(1, len(row)))
-    out /= np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32)
-    return out
+    deviation = np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32) if scale is None else scale[1]
+    out /= deviation
+    return out, (mean, deviation)

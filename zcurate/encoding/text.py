@@ -8,6 +8,7 @@ Sources: all-MiniLM-L6-v2 (six post-norm BERT layers, arXiv:1810.04805; mean poo
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,31 @@ WORD = f"[{UNSPACED}]|(?:[^\\W{UNSPACED}]|[{MARKS}]){{2,}}"
 """Regular expression of a word: one unspaced character, or two or more other letters."""
 
 
-def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, device: torch.device, download: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Vocabulary:
+    """The terms of some texts, and how rare each is."""
+
+    settings: dict[str, Any]
+    """How texts are cut into terms."""
+    max_length: int
+    """Characters of a text that are used."""
+    terms: list[str]
+    """(V,) in the order of the columns."""
+    idf: np.ndarray
+    """(V,) inverse document frequency."""
+
+    def weights(self, texts: list[str]) -> Any:
+        """Compute TF-IDF weights of other texts, (N, V) float32 CSR."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, vocabulary=self.terms, **self.settings)
+        vectorizer.idf_ = self.idf
+        return vectorizer.transform(text[: self.max_length] for text in texts)
+
+
+def text_fields(
+    columns: list[pa.Array], spec: ModelConfig, n_outputs: int, device: torch.device, download: bool = False, known: list[Vocabulary] | None = None
+) -> tuple[dict[str, Any], list[Vocabulary]]:  # fmt: skip
     """Encode all text columns together.
 
     Args:
@@ -43,14 +68,18 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
         n_outputs: C.
         device: where the embedding model runs.
         download: fetch the weights of `text_network` where they are not on this machine.
+        known: vocabularies of other texts, by which these are encoded; None to take those of these texts.
 
     Returns:
-        TF-IDF as CSR tensors `term`, `term_start`, `term_weight` and `n_terms`; sentence embeddings as `dense`.
+        TF-IDF as CSR tensors `term`, `term_start`, `term_weight` and `n_terms`; sentence embeddings as `dense`. And the vocabularies of the first.
     """
     documents = join_columns([column.to_pylist() for column in columns])
     fields: dict[str, Any] = {}
+    vocabularies = known or []
     if spec.text != "embedding":
-        matrix = tfidf(documents, n_outputs)
+        matrix, vocabularies = (
+            tfidf(documents, n_outputs) if known is None else (joined_weights([one.weights(documents) for one in known], len(documents)), known)
+        )
         fields |= {
             "term": torch.from_numpy(matrix.indices.astype(np.int64)),
             "term_start": torch.from_numpy(matrix.indptr.astype(np.int64)),
@@ -61,7 +90,7 @@ def text_fields(columns: list[pa.Array], spec: ModelConfig, n_outputs: int, devi
         named = spec.text_network
         vectors = text_network.embed(documents, named, download, device) if named else sentence_encoders.embed(documents, device)
         fields["dense"] = torch.from_numpy(unit_rows(vectors, np.array([bool(text) for text in documents])))
-    return fields
+    return fields, vocabularies
 
 
 def join_columns(columns: list[list[str | None]]) -> list[str]:
@@ -70,7 +99,14 @@ def join_columns(columns: list[list[str | None]]) -> list[str]:
     return [text if text.isascii() else unicodedata.normalize("NFKC", text) for text in joined]
 
 
-def tfidf(texts: list[str], n_outputs: int) -> Any:
+def joined_weights(blocks: list[Any], n_rows: int) -> Any:
+    """Join blocks of TF-IDF weights, each (N, V) CSR; an empty column where there is none."""
+    import scipy.sparse
+
+    return scipy.sparse.hstack(blocks, format="csr") if blocks else scipy.sparse.csr_matrix((n_rows, 1), dtype=np.float32)
+
+
+def tfidf(texts: list[str], n_outputs: int) -> tuple[Any, list[Vocabulary]]:
     """Compute TF-IDF weights of words, pairs of words and character 3- to 5-grams.
 
     Args:
@@ -78,15 +114,14 @@ def tfidf(texts: list[str], n_outputs: int) -> Any:
         n_outputs: C; the size limit of the vocabularies decreases with the number of classes.
 
     Returns:
-        (N, V) float32 CSR matrix; the rows of words and those of character n-grams have unit length each.
+        (N, V) float32 CSR matrix, in which the rows of words and those of character n-grams have unit length each; and the vocabulary of either.
     """
-    import scipy.sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     min_rows = 2 if len(texts) >= 100 else 1
     max_terms = max(MIN_TERMS, min(MAX_TERMS, MAX_WEIGHTS // max(1, n_outputs)))
     max_length = max(200, MAX_CHARACTERS // max(1, len(texts)))
-    blocks = []
+    blocks, vocabularies = [], []
     for length, settings in (
         (10 * max_length, {"ngram_range": (1, 2), "token_pattern": WORD}),
         (max_length, {"ngram_range": (3, 5), "analyzer": "char_wb"}),
@@ -96,4 +131,5 @@ def tfidf(texts: list[str], n_outputs: int) -> Any:
             blocks.append(vectorizer.fit_transform(text[:length] for text in texts))
         except ValueError:  # no term is frequent enough
             continue
-    return scipy.sparse.hstack(blocks, format="csr") if blocks else scipy.sparse.csr_matrix((len(texts), 1), dtype=np.float32)
+        vocabularies.append(Vocabulary(settings, length, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
+    return joined_weights(blocks, len(texts)), vocabularies

@@ -29,6 +29,8 @@ class LabelView:
     """Label noise of the whole data set."""
     all_rows: LabelView | None = None
     """View of the whole data set; None when this view is that already."""
+    n_earlier: int | None = None
+    """Leading rows by which the others are measured, those of an earlier scan; None where all rows are of one scan."""
 
     def column(self, name: str) -> np.ndarray:
         """Return a column (N,), all NaN when it was not measured."""
@@ -100,6 +102,8 @@ class Evidence:
     """(N,) given labels as encoded; -1 or NaN = unlabelled."""
     as_found: np.ndarray | None = None
     """(N,) labels before people corrected them, which show the kind of noise; None where they are `y`."""
+    n_earlier: int | None = None
+    """As in `LabelView`."""
 
     @property
     def is_trained(self) -> bool:
@@ -216,7 +220,7 @@ def first_curves(rounds: tuple[Round, ...], given: np.ndarray) -> dict[str, np.n
 
 def given_view(evidence: Evidence) -> LabelView:
     """View all rows under their given labels, without a noise model."""
-    return LabelView(evidence.y, evidence.heldout, evidence.columns, evidence.curves, no_noise_model())
+    return LabelView(evidence.y, evidence.heldout, evidence.columns, evidence.curves, no_noise_model(), n_earlier=evidence.n_earlier)
 
 
 def label_views(evidence: Evidence) -> tuple[LabelView, list[LabelView]]:

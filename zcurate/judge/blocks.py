@@ -118,7 +118,7 @@ def judge_resident(request: JudgeRequest, run: RunContext) -> Judged:
         run: timings.
     """
     evidence = merge_rounds(request.evidence.rounds, request.evidence.y).with_columns(request.columns)
-    evidence = dataclasses.replace(evidence, as_found=request.evidence.as_found)
+    evidence = dataclasses.replace(evidence, as_found=request.evidence.as_found, n_earlier=request.evidence.n_earlier)
     evidence, verdicts, weights = judge_block(evidence, request, run)
     return Judged(verdicts, evidence, verdicts, weights)
 

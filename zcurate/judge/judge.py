@@ -294,11 +294,13 @@ def p_hard_of(real: LabelView, p_right: np.ndarray) -> np.ndarray:
 def p_outlier_of(real: LabelView) -> np.ndarray:
     """Compute the probability that the input belongs to no class: far from the data column by column, or far from its nearest rows.
 
+    What is far is measured by all rows, or by those of an earlier scan.
+
     Returns:
         (N,) float64, independent of the labels; 0 where neither was measured.
     """
     score = np.full(len(real.label), -np.inf)
-    sampled = sample(len(score))
+    sampled = sample(real.n_earlier or len(score))
     for name, scale in OUTLIER_SCALES:
         value = real.column(name)
         if name == "distance":

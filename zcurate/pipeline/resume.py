@@ -152,13 +152,14 @@ def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str
             f"{option}: several processes, or rows that are kept in files — expected one process and rows that fit into memory — leave {option} out"
         )
     from zcurate.data import remote
+    from zcurate.data.earlier import MODEL_ENDING
     from zcurate.training import checkpoint, kept_model
 
     report = options.output if options.keep_model else options.continue_from
     if report is None or remote.is_remote(report):
         raise UsageError(f"{option}: no local report to keep the model beside — expected a path — add -o FILE")
     facts = {"rows": int(dataset.readable().sum()), "label": dataset.roles.label, "classes": list(dataset.task.classes), "model": fingerprint["model"]}
-    parts = checkpoint.Checkpoint(f"{report}{kept_model.ENDING}", facts, run.progress.warn if options.keep_model else lambda text: None, option=option)
+    parts = checkpoint.Checkpoint(f"{report}{MODEL_ENDING}", facts, run.progress.warn if options.keep_model else lambda text: None, option=option)
     if options.keep_model:
         parts.clear()
     return kept_model.KeptModel(parts, goes_on=not options.keep_model)

@@ -111,6 +111,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     from zcurate.report.writer import ScanResult
     from zcurate.training.auxiliary import tree_worker
 
+    if options.against is not None:
+        return examine_against(table, options, run), run, None
     plan = make_plan(options, table.sample, run.store.resident)
     trained, decisions = with_decisions(table, options, run)
     run = dataclasses.replace(run, features_file=features_file(options))
@@ -135,6 +137,36 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
     if found.findings is not None and isinstance(table, ResidentTable):
         table = ResidentTable(dataclasses.replace(table.sample, findings=found.findings))
     return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, plan, decisions), run, found.checkpoint
+
+
+def examine_against(table: ResidentTable | StreamedTable, options: ScanOptions, run: RunContext) -> ScanResult:
+    """Judge the rows of a table by the model that an earlier scan kept.
+
+    Args:
+        table: the new rows.
+        options: every setting.
+        run: progress.
+
+    Raises:
+        UsageError: as for `against.predict_new_rows`.
+    """
+    from zcurate.judge.blocks import JudgeRequest, judge_by_blocks
+    from zcurate.judge.thresholds import Cut
+    from zcurate.pipeline.against import predict_new_rows
+    from zcurate.report.writer import ScanResult
+    from zcurate.runtime import device
+
+    run.stage("loading torch")
+    startup.load_torch(run.owns_process)
+    run = dataclasses.replace(run, device=device.pick(options.device), n_threads=device.use_threads(), features_file=features_file(options))
+    new = predict_new_rows(table, options, run)
+    run.stage("judging")
+    cut = Cut(options.threshold, options.precision, options.budget)
+    judged = new.of_new(judge_by_blocks(JudgeRequest(new.both, new.outlying, {}, cut, new.plan.spec.judged_by), run))
+    card = describe_scan(table, options, new.plan, judged, new.found, run) | {"drift": new.drift}
+    warn_in_card(card, list(new.found.warnings), run.progress)
+    found = new.found
+    return ScanResult(table, found.row, found.evidence, found.columns, judged, card, found.target, new.plan, None)
 
 
 def with_annotators(data: Dataset, judged: Judged, found: Gathered, options: ScanOptions) -> tuple[Judged, Gathered, dict[str, Any]]:
@@ -176,13 +208,16 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
         run: progress, stores, processes.
         trees: worker process for tree models.
     """
-    from zcurate.encoding.encoder import encode
+    from zcurate.data.earlier import EarlierColumns
+    from zcurate.data.table import StreamedTable
+    from zcurate.encoding.encoder import encode, encode_resident
     from zcurate.evidence.heldout import AuxiliaryPredictions
     from zcurate.pipeline.decided import with_row_marks
     from zcurate.pipeline.gathered import Gathered, find_in_pictures
 
     run.stage("encoding")
-    rows = with_row_marks(encode(table, plan.spec, run), table.sample)
+    rows, fitted = (encode(table, plan.spec, run), None) if isinstance(table, StreamedTable) else encode_resident(table.sample, plan.spec, run)
+    rows = with_row_marks(rows, table.sample)
     if not run.store.resident:
         memory.trim()
     run.stage("training")
@@ -195,6 +230,9 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees, kept)
     if kept is not None and not kept.goes_on:
         kept.keep_rows(rows, auxiliary)
+        if fitted is not None:
+            kept.keep_encoding(rows, fitted, plan)
+            EarlierColumns.of(table.sample).write(kept.parts.folder)
     if table.sample.probabilities is not None:
         p = table.sample.probabilities[rows.row]
         auxiliary["probabilities"] = AuxiliaryPredictions(p, p[:0])
@@ -217,11 +255,12 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
 
 
 def features_file(options: ScanOptions) -> str | None:
-    """Return the file beside a local report in which the features of its pictures are kept; None without a report."""
+    """Return the file beside a local report in which the features of its pictures are kept: the scan's own, or the one it goes on from; None without one."""
     from zcurate.data import remote
     from zcurate.encoding.kept_features import ENDING
 
-    return None if options.output is None or remote.is_remote(options.output) else f"{options.output}{ENDING}"
+    report = options.continue_from or options.output
+    return None if report is None or remote.is_remote(report) else f"{report}{ENDING}"
 
 
 def look_again(data: Dataset, card: dict[str, Any], plan: Plan, run: RunContext) -> None:

@@ -138,6 +138,27 @@ class AnnotatorTable(msgspec.Struct):
     want_label: Count
 
 
+class ClassShare(msgspec.Struct):
+    """Share of a class among the rows of an earlier scan, and among those judged by its model."""
+
+    name: str
+    before: float
+    now: float
+
+
+class Drift(msgspec.Struct):
+    """How rows judged by the model of an earlier scan differ from its own."""
+
+    rows_before: Count
+    rows: Count
+    labelled: Count
+    classes: list[ClassShare]
+    far_before: float
+    far: float
+    agreement_before: float | None
+    agreement: float | None
+
+
 class Thresholds(msgspec.Struct):
     """The cuts of the verdicts incorrect and suspect."""
 
@@ -290,6 +311,7 @@ class RunCard(msgspec.Struct):
     picture_findings: dict[str, Count] = {}
     slices: SliceTable | None = None
     annotators: AnnotatorTable | None = None
+    drift: Drift | None = None
     scan_judgement: ScanJudgement | None = None
     answers: AnswerFacts | None = None
 

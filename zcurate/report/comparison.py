@@ -10,7 +10,7 @@ from zcurate.data.dataset import Dataset
 
 FREE = (
     "output", "force", "device", "time_limit", "resume", "threshold", "precision", "budget", "decisions", "memory", "estimate", "max_bad", "json",
-    "quiet", "verbose", "continue_from", "keep_model",
+    "quiet", "verbose", "continue_from", "keep_model", "against",
 )  # fmt: skip
 """Options that may differ between a report and the scan that replaces it."""
 INFERRED = ("label", "task", "input_format")

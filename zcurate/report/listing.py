@@ -13,6 +13,7 @@ from zcurate.config.options import ScanOptions
 from zcurate.config.report_options import ReportOptions
 from zcurate.data import discovery, readers
 from zcurate.data.dataset import Dataset
+from zcurate.data.earlier import EarlierColumns, ReadLikeEarlier
 from zcurate.data.file_names import existing
 from zcurate.data.source import Source
 from zcurate.errors import InputError, ReportError, UsageError, did_you_mean, listed
@@ -123,7 +124,7 @@ def read_again(
     options["keep_spelling"] = bool(options.get("keep_spelling"))
     options["root"] = root_for(report, data)
     try:
-        read_with = ScanOptions(**options)
+        read_with = ReadLikeEarlier(**options, columns=EarlierColumns.of_card(card)) if card.get("drift") else ScanOptions(**options)
         read_with.check()
         source = dataclasses.replace(discovery.source_of(path, read_with), verbatim=verbatim)
         digest = source.origin().digest

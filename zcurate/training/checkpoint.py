@@ -34,7 +34,7 @@ ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
 UNFINISHED = ".part"
 """Folder in that of the checkpoint where a part is written; the library makes temporary files of its own beside a file."""
-OWN_NAME = re.compile(r"(running|rest|encoder|(round|members)-\d+)\.safetensors|" + re.escape(UNFINISHED))
+OWN_NAME = re.compile(r"(running|rest|encoder|(round|members)-\d+)\.safetensors|columns\.json|" + re.escape(UNFINISHED))
 """Matches the names of what a checkpoint makes in its folder."""
 
 

@@ -1,8 +1,10 @@
 """The model that a scan keeps beside its report, from which a later scan goes on.
 
-It holds what the members have learned, what was recorded of every row and the predictions of the other models: numbers and names of classes, no column
-of the data. A scan that goes on trains the members a little further, on the labels as they are now, and draws them towards what they were (tuning while
-penalizing change, arXiv:2404.12292, with a squared norm); what a row did while the model learned stays as it was recorded, except where its label changed.
+It holds what the members have learned, what was recorded of every row, the predictions of the other models, and how rows are encoded: numbers, names of
+classes, values of categories and terms of texts, but no row of the data.
+
+A scan that goes on trains the members a little further, on the labels as they are now, and draws them towards what they were (tuning while penalizing change,
+arXiv:2404.12292, with a squared norm); what a row did while the model learned stays as it was recorded, except where its label changed.
 """
 
 from __future__ import annotations
@@ -16,17 +18,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zcurate.config.model_config import ModelConfig, Plan
+from zcurate.encoding import encoder_state
 from zcurate.encoding.encoded import EncodedRows
+from zcurate.encoding.encoder import FittedEncoding
 from zcurate.encoding.targets import MAX_TARGET, TargetScale
 from zcurate.errors import UsageError
 from zcurate.evidence.evidence import Round
 from zcurate.evidence.heldout import AuxiliaryPredictions, Heldout, TopKProbabilities
 from zcurate.training.checkpoint import Checkpoint
+from zcurate.training.detectors.outliers import InputScale, beyond_range, distance_under, fit_scale
 
-ENDING = ".model"
-"""Suffix of the folder after the report's name."""
 CONTINUED_SHARE = 0.2
 """Share of the cycle of the learning rate that members train again: its end, where the rate is small. Chosen on the tuning half (tests/bench/README.md)."""
+DISTANCE = "space.distance"
+"""Name under which `new_rows.learned_space` keeps distances."""
 OBSERVED = ("neighbour_own", "neighbour_other", "centre_own", "centre_other")
 """Columns that compare rows with the labels of others, which are measured anew."""
 MIN_P = 1e-4
@@ -76,6 +82,12 @@ class KeptModel:
             groups[int(number)][name] = torch.from_numpy(array)
         return groups, fold
 
+    def distances(self, at: int) -> np.ndarray:
+        """Read how far each row of a round was from the nearest class center, (N,) float32, in the space of the member that did not train on it."""
+        arrays, _ = self.part(f"members-{at}")
+        columns = [array for name, array in arrays.items() if name.endswith(f".{DISTANCE}")]
+        return np.nanmax(np.stack(columns), 0)
+
     def keep_rows(self, rows: EncodedRows, auxiliary: dict[str, AuxiliaryPredictions]) -> None:
         """Keep by what rows are known again, their labels, and the predictions of the other models.
 
@@ -91,6 +103,43 @@ class KeptModel:
             arrays |= {f"rows.{name}": pack(one.rows), f"hard.{name}": one.hard}
         kinds = {name: one.rows.n_classes if isinstance(one.rows, TopKProbabilities) else 0 for name, one in auxiliary.items()}
         self.parts.save("rest", arrays, {"auxiliary": kinds})
+
+    def keep_encoding(self, rows: EncodedRows, fitted: FittedEncoding, plan: Plan) -> None:
+        """Keep how rows were encoded, where the bulk of them is, and what was trained, for rows that come later.
+
+        Args:
+            rows: N rows.
+            fitted: how they were encoded.
+            plan: of the scan.
+        """
+        arrays, facts = encoder_state.state_of(fitted)
+        known = fit_scale(rows)
+        arrays |= {f"bulk.{name}": one.cpu().numpy() for name, one in known._asdict().items()}
+        arrays["bulk.distance"] = distance_under(rows, known)
+        self.parts.save("encoder", arrays, {**facts, "spec": plan.spec.as_dict(), "packed": plan.packed, "n_epochs": plan.n_epochs})
+
+    def encoding(self) -> tuple[FittedEncoding, Plan]:
+        """Read what `keep_encoding` kept.
+
+        Raises:
+            UsageError: as for `part`.
+        """
+        arrays, facts = self.part("encoder")
+        spec = ModelConfig.without_losses(facts["spec"])
+        return encoder_state.from_state(arrays, facts), Plan(spec, facts["packed"], facts["n_epochs"], "as in the earlier scan")
+
+    def distances_of(self, rows: EncodedRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Measure how far new rows are from the earlier ones, column by column.
+
+        Args:
+            rows: M rows, encoded as the earlier ones.
+
+        Returns:
+            (N,) float64 distances of the earlier rows from the bulk of them, (M,) of the new ones, and (M,) how far these are outside the earlier range.
+        """
+        arrays, _ = self.part("encoder")
+        known = InputScale(*(torch.from_numpy(arrays[f"bulk.{name}"]).to(rows.device) for name in InputScale._fields))
+        return arrays["bulk.distance"], distance_under(rows, known), beyond_range(rows, known)
 
     @cached_property
     def rest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

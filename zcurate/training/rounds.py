@@ -36,6 +36,7 @@ from zcurate.training.folds import assign, streamed
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
 from zcurate.training.kept_model import CONTINUED_SHARE, KeptModel, joined
 from zcurate.training.members import BuildModel, MemberGroup, trains_one_by_one
+from zcurate.training.new_rows import learned_space
 from zcurate.training.planting import MAX_PLANTED_SINGLE_ROUND, plant_round
 from zcurate.training.sampler import LEADING_ROWS, local_rows, n_segments
 from zcurate.training.schedule import TimeBudget, inference_batch_rows
@@ -209,7 +210,8 @@ class Trainer:
             self.stopped = True
             raise
         if self.kept is not None and not self.kept.goes_on:
-            self.kept.keep_members(at, [group.learned() for group in groups], fold)
+            has_spaces = at == self.spec.rounds - 1 and not self.encoded.regression
+            self.kept.keep_members(at, [group.learned() | (learned_space(group) if has_spaces else {}) for group in groups], fold)
         skipped = [group.mastered.skipped for group in groups if group.mastered is not None]
         if skipped:
             without, visits = torch.stack(skipped).sum(0).tolist()

@@ -18,8 +18,9 @@ from zcurate.cli.typer_options import argument, with_options
 from zcurate.config.options import TrialOptions
 from zcurate.runtime.environment import rank
 
-TRIAL_OPTIONS = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in ("output", "force", "memory", "estimate", "resume"))
-"""Options of a trial, which writes no report."""
+WITHOUT = ("output", "force", "memory", "estimate", "resume", "keep_model", "continue_from", "against")
+TRIAL_OPTIONS = tuple(field.name for field in dataclasses.fields(TrialOptions) if field.name not in WITHOUT)
+"""Options of a trial, which writes no report and goes on from none."""
 
 
 @with_options(TrialOptions, argument("data", "Any input of `zcurate scan`; it is not changed.", "DATA", complete_data), only=TRIAL_OPTIONS)

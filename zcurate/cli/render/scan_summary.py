@@ -141,6 +141,9 @@ def verdict_table(report: Report) -> Table:
 def findings(card: dict[str, Any]) -> list[str]:
     """List the noise rate, the noisiest classes, the most frequent pairs, and copies with different labels."""
     out = [f"wrong labels: about {rate_with_interval(card['noise_rate'])}"]
+    if drift := card.get("drift"):
+        agreement = "" if drift["agreement"] is None else f", label as predicted {percent(drift['agreement'])} ({percent(drift['agreement_before'])})"
+        out.append(f"beside the earlier {drift['rows_before']} rows: far from every class {percent(drift['far'])} ({percent(drift['far_before'])}){agreement}")
     if card["model"]["name"] == NO_MODEL:
         out.append("no errors were planted: how many are wrong is read off the labels of the rows of which --probabilities is most sure")
     worst = sorted((entry for entry in card["classes"] if entry["noise_rate"] and entry["rows"] >= 10), key=lambda entry: -entry["noise_rate"])[:3]

@@ -303,12 +303,36 @@ def centre_distances(queries: Tensor, train_features: Tensor, labels: Tensor, n_
     Returns:
         (Q, C) float32.
     """
-    size = torch.bincount(labels, minlength=n_classes).clamp_min(1).to(train_features.dtype)
-    centre = torch.zeros(n_classes, train_features.shape[1], device=train_features.device).index_add_(0, labels, train_features) / size[:, None]
-    residual = train_features - centre[labels]
-    covariance = residual.T @ residual / len(train_features)
+    return distances_to(queries, *class_statistics(train_features, labels, n_classes))
+
+
+def class_statistics(features: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Compute the center of each class, and the Cholesky factor of the covariance that they share.
+
+    Args:
+        features: (M, D) float32.
+        labels: (M,) int64.
+        n_classes: C.
+
+    Returns:
+        (C, D) and (D, D) float32.
+    """
+    size = torch.bincount(labels, minlength=n_classes).clamp_min(1).to(features.dtype)
+    centre = torch.zeros(n_classes, features.shape[1], device=features.device).index_add_(0, labels, features) / size[:, None]
+    residual = features - centre[labels]
+    covariance = residual.T @ residual / len(features)
     ridge = 0.01 * covariance.diagonal().mean() + 1e-6
-    root = torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), device=train_features.device))
+    return centre, torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), device=features.device))
+
+
+def distances_to(queries: Tensor, centre: Tensor, root: Tensor) -> Tensor:
+    """Compute Mahalanobis distances, (Q, C) float32.
+
+    Args:
+        queries: (Q, D) float32.
+        centre: (C, D), from `class_statistics`.
+        root: (D, D), from `class_statistics`.
+    """
     white = torch.linalg.solve_triangular(root, torch.cat([queries, centre]).T, upper=False).T
     return torch.cdist(white[: len(queries)], white[len(queries) :])
 

@@ -7,6 +7,7 @@ the data consists of distant clusters of very different sizes, the smallest clus
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,21 @@ PICTURES = 512
 """Images processed at a time."""
 
 
+class InputScale(NamedTuple):
+    """Where the bulk of some rows is, column by column."""
+
+    median: Tensor
+    """(F,) float32 of numbers, vectors and coarse features of pictures."""
+    scale: Tensor
+    """(F,) float32 robust standard deviations; infinite for columns that hardly vary."""
+    rarity: Tensor
+    """(n_codes,) float32 squared deviation of each category."""
+    low: Tensor
+    """(F,) float32 smallest numbers."""
+    high: Tensor
+    """(F,) float32 largest numbers."""
+
+
 def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
     """Compute the distance of each row from the bulk.
 
@@ -32,26 +48,74 @@ def detect(encoded: EncodedRows) -> dict[str, np.ndarray]:
     Returns:
         `distance` (N,) float64: root mean square of the columns' robust deviations; NaN if there is nothing to measure.
     """
-    parts = [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
-    width = sum(part.shape[1] for part in parts) + (0 if encoded.codes is None else encoded.codes.shape[1])
+    return {"distance": distance_under(encoded, fit_scale(encoded))}
+
+
+def numeric_parts(encoded: EncodedRows) -> list[Tensor]:
+    """Numbers, vectors and coarse features of pictures, (N, F) float32 each."""
+    return [x for x in (encoded.x, encoded.dense, None if encoded.images is None else picture_features(encoded)) if x is not None]
+
+
+def fit_scale(encoded: EncodedRows) -> InputScale:
+    """Find out where the bulk of the rows is.
+
+    Args:
+        encoded: N rows.
+    """
+    n_first = None if encoded.store.resident else FIRST_ROWS
+    found = [(*median_and_scale(part[:n_first]), *part[:n_first].aminmax(dim=0)) for part in numeric_parts(encoded)]
+    none = torch.zeros(0, device=encoded.device)
+    median, scale, low, high = (torch.cat([none, *parts]) for parts in (zip(*found, strict=True) if found else ((),) * 4))
+    rarity = none
+    if encoded.codes is not None:
+        frequency = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
+        rarity = (-frequency.clamp_min(1e-9).log() / 3).square()
+    return InputScale(median, scale, rarity, low, high)
+
+
+def beyond_range(encoded: EncodedRows, known: InputScale) -> np.ndarray:
+    """Compute how far outside the range of other rows each row is, (N,) float32: of the columns the largest share of the range; 0 for rows inside.
+
+    Args:
+        encoded: N rows.
+        known: of the other rows; columns that they do not vary in are passed over.
+    """
+    parts = numeric_parts(encoded)
+    found, sizes = torch.zeros(encoded.n_rows, device=encoded.device), [part.shape[1] for part in parts]
+    for part, low, high in zip(parts, known.low.split(sizes), known.high.split(sizes), strict=True):
+        varies = high > low
+        for rows in chunk_slices(encoded.n_rows, max(1, part.shape[1])) if bool(varies.any()) else ():
+            outside = torch.maximum(part[rows] - high, low - part[rows])[:, varies] / (high - low)[varies]
+            found[rows] = torch.maximum(found[rows], outside.amax(1))
+    return found.cpu().numpy()
+
+
+def distance_under(encoded: EncodedRows, known: InputScale) -> np.ndarray:
+    """Compute the distance of each row from the bulk of the same or of other rows, (N,) float64; NaN if there is nothing to measure.
+
+    Args:
+        encoded: N rows.
+        known: where the bulk is.
+    """
+    parts = numeric_parts(encoded)
+    width = len(known.median) + (0 if encoded.codes is None else encoded.codes.shape[1])
     if not width:
-        return {"distance": np.full(encoded.n_rows, np.nan)}
+        return np.full(encoded.n_rows, np.nan)
     total = encoded.zeros(encoded.n_rows, dtype=torch.float32)
-    for part in parts:
-        for rows, deviation in soften_chunks(part, None if encoded.store.resident else FIRST_ROWS):
+    sizes = [part.shape[1] for part in parts]
+    for part, median, scale in zip(parts, known.median.split(sizes), known.scale.split(sizes), strict=True):
+        for rows, deviation in soften_chunks(part, (median, scale)):
             total[rows] += deviation.square_().sum(1)
             if rows.stop % RELEASED_ROWS < rows.stop - rows.start:
                 encoded.store.release()
     if encoded.codes is not None:
-        frequency = torch.bincount(encoded.codes.reshape(-1), minlength=encoded.n_codes).float() / encoded.n_rows
-        rarity = (-frequency.clamp_min(1e-9).log() / 3).square()
         for rows in chunk_slices(encoded.n_rows, encoded.codes.shape[1]):
-            total[rows] += rarity[encoded.codes[rows]].sum(1)
+            total[rows] += known.rarity[encoded.codes[rows]].sum(1)
     distance = encoded.zeros(encoded.n_rows, dtype=torch.float64)
     for begin, end in chunk_ranges(encoded.n_rows, RELEASED_ROWS):
         distance[begin:end] = (total[begin:end] / width).sqrt()
         encoded.release()
-    return {"distance": distance.cpu().numpy()}
+    return distance.cpu().numpy()
 
 
 def soften(x: Tensor) -> Tensor:
@@ -66,22 +130,22 @@ def soften(x: Tensor) -> Tensor:
         (N, F) float32.
     """
     out = torch.empty(x.shape, device=x.device)
-    for rows, deviation in soften_chunks(x):
+    for rows, deviation in soften_chunks(x, median_and_scale(x)):
         out[rows] = deviation
     return out
 
 
-def soften_chunks(x: Tensor, n_first: int | None = None) -> Iterator[tuple[slice, Tensor]]:
+def soften_chunks(x: Tensor, median_and_scale: tuple[Tensor, Tensor]) -> Iterator[tuple[slice, Tensor]]:
     """Compute `soften` in chunks of rows, so that no second array of size N x F is allocated.
 
     Args:
         x: (N, F) float32.
-        n_first: number of leading rows from which the scale is estimated, for rows in random order; None for all.
+        median_and_scale: (F,) each, of the columns.
 
     Yields:
         The rows and their deviations.
     """
-    median, scale = median_and_scale(x[:n_first])
+    median, scale = median_and_scale
     for rows in chunk_slices(len(x), x.shape[1]):
         deviation = (x[rows] - median).div_(scale)
         magnitude = deviation.abs()
