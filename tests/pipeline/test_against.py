@@ -187,3 +187,14 @@ def test_small_samples_do_not_drift():
     drift = {"rows_before": 1000, "rows": 3, "labelled": 3, "classes": classes, "far_before": 0.05, "far": 0.3, "agreement_before": 0.9, "agreement": 0.6}
     assert drift_warnings(drift) == []
     assert len(drift_warnings({**drift, "rows": 300, "labelled": 300})) == 3
+
+
+def test_the_label_column_of_a_file_is_that_of_the_earlier_scan(tmp_path):
+    import pyarrow.csv
+
+    old, new = (table(n, seed, 5)[0].drop_columns(["vector"]).rename_columns(["a", "b", "kind", "when", "species"]) for n, seed in ((300, 0), (40, 1)))
+    zcurate.scan(old, label="species", epochs=2, output=str(tmp_path / "old.zcurate.parquet"), keep_model=True)
+    pyarrow.csv.write_csv(new, tmp_path / "new.csv")
+    report = zcurate.scan(str(tmp_path / "new.csv"), against=str(tmp_path / "old.zcurate.parquet"))
+    assert report.card["columns"]["label"] == "species"
+    assert not any("too few rows" in text for text in report.card["warnings"])

@@ -122,6 +122,8 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)
+    if options.against is not None:
+        raise UsageError("--estimate and --against: nothing is trained, and that takes seconds — expected one of them — leave --estimate out")
     from zcurate.data import inputs, preview
     from zcurate.data.source import Source
     from zcurate.pipeline import cost_model

@@ -47,6 +47,23 @@ def claim_output(data: Any, options: ScanOptions, stack: ExitStack) -> OutputFil
     return stack.enter_context(atomic.claimed(options.output))
 
 
+def with_earlier_label(options: ScanOptions) -> ScanOptions:
+    """Take the label column of an earlier scan where new rows are judged by its model and none is named.
+
+    Args:
+        options: `against`, `label`.
+
+    Raises:
+        UsageError: the model of the earlier scan is not there.
+    """
+    if options.against is None or options.label is not None:
+        return options
+    from zcurate.data.earlier import earlier_columns
+
+    earlier = earlier_columns(options)
+    return options if earlier is None else dataclasses.replace(options, label=earlier.label)
+
+
 def open_table(
     data: Any, options: ScanOptions, run: RunContext, stack: ExitStack, arrays: RowArrays | None = None
 ) -> tuple[ResidentTable | StreamedTable, OutputFile | None, RunContext]:  # fmt: skip
@@ -142,7 +159,7 @@ def open_streamed(source: Source, preview: Preview, options: ScanOptions, run: R
     from zcurate.data.readers import csv_stream
     from zcurate.report import parts, storage
 
-    for flag, is_set in (("--resume", options.resume), ("--device cuda", options.device == "cuda")):
+    for flag, is_set in (("--resume", options.resume), ("--device cuda", options.device == "cuda"), ("--against", options.against is not None)):
         if is_set:
             raise UsageError(f"{flag}: rows that do not fit into memory are kept in files — expected a CPU and a scan from start to end — leave {flag} out")
     n_processes = environment.world_size()

@@ -19,12 +19,13 @@ from zcurate.pipeline.checks import (
     NO_MEDIANS,
     check_process_group,
     data_warnings,
+    doubtful_noise,
     ignored_without_model,
     max_p_incorrect,
     too_short_reason,
     warn_in_card,
 )
-from zcurate.pipeline.opening import open_table
+from zcurate.pipeline.opening import open_table, with_earlier_label
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
 from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
@@ -71,6 +72,7 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
         InputError: the data are missing, unreadable, or have fewer than two classes.
         WorkerDone: this worker rank is no longer needed.
     """
+    options = with_earlier_label(options)
     run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit), download=options.download)
     with ExitStack() as stack:
         table, output, run = open_table(data, options, run, stack, arrays)
@@ -409,7 +411,9 @@ def describe_scan(
     card = build_run_card(table.sample, options, plan, judged, run, found.cut_short)
     if not run.store.resident:
         card = count_all_rows(card, judged, found.evidence.y, run.store)
-    warn_in_card(card, data_warnings(table.sample, plan.spec.judged_by, card), run.progress)
+    # A class of few new rows is judged by the earlier ones too.
+    doubts = data_warnings(table.sample, plan.spec.judged_by, card) if options.against is None else doubtful_noise(card)
+    warn_in_card(card, doubts, run.progress)
     if run.store.resident:
         weights = judged.weights if plan.spec.is_trained else {"probabilities": 1.0}
         card["heldout"] = {name: round(weight, 3) for name, weight in weights.items()}
