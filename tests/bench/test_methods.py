@@ -173,3 +173,100 @@ def test_the_labels_of_several_people(bench, print_line):
             scores = [1 - floats(report.table.column("agreement")), -floats(alone.table.column("rank")), -floats(report.table.column("rank"))]
             found = [scoring.average_precision(score, wrong) for score in scores]
             print_line(f"{name:<20}{seed:>2}" + "".join(f"{value:8.3f}" for value in (*shares, *found)) + f"   reliability off by at most {off:.3f}")
+
+
+class Notes:
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
+
+    def stage(self, name):
+        pass
+
+    def step(self, done, total):
+        pass
+
+    def warn(self, text):
+        pass
+
+
+def timed_scan(path, **settings):
+    """A scan, its seconds, and what was noted."""
+    notes, begin = Notes(), time.perf_counter()
+    report = zcurate.scan(str(path), label="label", progress=notes, **settings)
+    return report, time.perf_counter() - begin, notes.texts
+
+
+def average_precision(report, wrong, rows=slice(None)):
+    return scoring.average_precision(-floats(report.table.column("rank"))[rows], wrong[rows])
+
+
+def test_rows_that_are_mastered_or_learned_last(bench, print_line, tmp_path):
+    print_line("\nM4 average precision and seconds: plain, skip_mastered, eight rounds, late_stopping; the shares skipped and the rounds trained")
+    specs = {"plain": "", "skip_mastered": "skip_mastered = true", "eight rounds": "rounds = 8", "late_stopping": "rounds = 8\nlate_stopping = 0.05"}
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        wrong = bench.truth(name)["is_wrong"].to_numpy(bool)
+        for way, spec in specs.items():
+            (tmp_path / "m.toml").write_text(spec)
+            found = [timed_scan(bench.folder / f"{name}.parquet", model=str(tmp_path / "m.toml"), seed=seed) for seed in bench.seeds]
+            precision = [average_precision(report, wrong) for report, _, _ in found]
+            rounds = "/".join(str(len(report.card["model"]["n_epochs"])) for report, _, _ in found)
+            skipped = " ".join(text.split(": ")[-1].split(" of")[0] for _, _, texts in found for text in texts if "skip_mastered" in text)
+            seconds = np.median([took for _, took, _ in found])
+            print_line(f"{name:<16}{way:<16}{np.mean(precision):8.4f}  sd {np.std(precision):.4f}  s {seconds:5.1f}  rounds {rounds}  {skipped}")
+
+
+def test_a_scan_that_goes_on_after_corrections(bench, print_line, tmp_path):
+    print_line(
+        "\nM7 after 100 answers (25 below 2 500 rows) about the most suspicious rows: seconds of a full scan and of --continue; verdicts of the other rows"
+    )
+    print_line("that agree: full and continued, full and first scan, full scans of two seeds; average precision of the other rows: first, full, continued")
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        frame, truth, path = bench.data(name), bench.truth(name), bench.folder / f"{name}.parquet"
+        wrong, true = truth["is_wrong"].to_numpy(bool), truth["true_label"].astype(str).to_numpy()
+        first, _, _ = timed_scan(path, output=str(tmp_path / f"{name}.zcurate.parquet"), keep_model=True)
+        asked = np.argsort(floats(first.table.column("rank")))[: 100 if len(frame) >= 2500 else 25]
+        lines = [f"{row},{'keep' if true[row] == str(frame['label'].iloc[row]) else 'relabel'},{true[row]}" for row in asked]
+        (tmp_path / "d.csv").write_text("\n".join(["row,decision,label", *lines]) + "\n")
+        settings = {"decisions": str(tmp_path / "d.csv")}
+        full, full_seconds, _ = timed_scan(path, **settings)
+        other, _, _ = timed_scan(path, seed=1, **settings)
+        continued, seconds, _ = timed_scan(path, continue_from=str(tmp_path / f"{name}.zcurate.parquet"), **settings)
+        rest = np.setdiff1d(np.arange(len(frame)), asked)
+        verdicts = [np.array(one.table.column("verdict").to_pylist())[rest] for one in (full, continued, first, other)]
+        agree = [float((verdicts[0] == one).mean()) for one in verdicts[1:]]
+        precision = [average_precision(one, wrong, rest) for one in (first, full, continued)]
+        print_line(
+            f"{name:<16} s {full_seconds:5.1f} {seconds:5.1f}  agree {agree[0]:.3f} {agree[1]:.3f} {agree[2]:.3f}  AP "
+            + " ".join(f"{one:.4f}" for one in precision)
+        )
+
+
+def test_new_rows_judged_by_an_earlier_model(bench, print_line, tmp_path):
+    print_line(
+        "\nM8 a quarter of the rows by the model of the others: average precision and F1 of --against, of a scan of all rows, of a scan of the quarter alone;"
+    )
+    print_line("seconds of --against and of the scan of all rows; share of far rows (0.05 without drift)")
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        frame, wrong = bench.data(name), bench.truth(name)["is_wrong"].to_numpy(bool)
+        is_new = np.zeros(len(frame), bool)
+        is_new[np.random.default_rng(0).choice(len(frame), len(frame) // 4, replace=False)] = True
+        for part, rows in (("old", ~is_new), ("new", is_new)):
+            frame[rows].reset_index(drop=True).to_parquet(tmp_path / f"{part}.parquet")
+        kept = str(tmp_path / f"{name}.zcurate.parquet")
+        timed_scan(tmp_path / "old.parquet", output=kept, keep_model=True)
+        against, seconds, _ = timed_scan(tmp_path / "new.parquet", against=kept)
+        whole, whole_seconds, _ = timed_scan(bench.folder / f"{name}.parquet")
+        alone, _, _ = timed_scan(tmp_path / "new.parquet")
+        rows = np.flatnonzero(is_new)
+        reports = ((against, slice(None)), (whole, rows), (alone, slice(None)))
+        precision = [scoring.average_precision(-floats(one.table.column("rank"))[part], wrong[is_new]) for one, part in reports]
+        found = [scoring.precision_recall_f1(one.called("incorrect")[part], wrong[is_new])[2] for one, part in reports]
+        print_line(
+            f"{name:<16} AP " + " ".join(f"{one:.4f}" for one in precision) + "  F1 " + " ".join(f"{one:.3f}" for one in found)
+            + f"  s {seconds:.1f} {whole_seconds:.1f}  far {against.card['drift']['far']:.3f}"
+        )  # fmt: skip

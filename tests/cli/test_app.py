@@ -287,7 +287,8 @@ def test_a_trial_prints_its_tables_and_writes_nothing(run, here, blobs_csv):
     assert [line.split()[0] for line in lines if line.startswith(("uniform", "confused", "boundary", "all"))] == ["uniform", "confused", "boundary", "all"]
     for word in ("> 0.95", "held-out loss", "chance", "top quarter by loss"):
         assert any(line.startswith(word) for line in lines), word
-    assert err.splitlines() == ["scan 1 of 2: the data as given", "scan 2 of 2: a copy with 24 planted errors"]
+    notes = ["scan 1 of 2: the data as given", "scan 2 of 2: a copy with 24 planted errors"]
+    assert err.splitlines() == [*notes, "--prioritise: training on a quarter of the rows, at random and by 4 rules"]
     assert os.listdir(here) == []
     assert blobs_csv[0].read_bytes() == before
 

@@ -106,6 +106,9 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
     if not resident:
         settings["principal"] = False
     spec = ModelConfig(**{**default_settings(name, data, features), **settings})
+    if spec.late_stopping and (data.task.kind == "regression" or not resident):
+        what = "a regression" if resident else "rows that do not fit into memory"
+        raise UsageError(f"--model {name}: late_stopping for {what} — expected classes in memory — leave late_stopping out")
     if spec.skip_mastered and not resident:
         raise UsageError(f"--model {name}: skip_mastered = true — expected rows that fit into memory — raise --memory, or leave skip_mastered out")
     if plugins.LOSSES[spec.loss].classes_only and data.task.kind == "regression":

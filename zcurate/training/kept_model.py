@@ -10,6 +10,7 @@ arXiv:2404.12292, with a squared norm); what a row did while the model learned s
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,6 +61,11 @@ class KeptModel:
             problem = "is not as it was written" if self.parts.exists() else "is not there"
             raise UsageError(f"{self.parts.option}: {self.parts.file(name)} {problem} — {ADVICE}")
         return found
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds that were trained."""
+        return sum(name.startswith("round-") for name in map(os.path.basename, self.parts.own_paths()))
 
     def keep_members(self, at: int, tensors: list[dict[str, Tensor]], fold: np.ndarray) -> None:
         """Keep what the members of a round have learned, and their folds.

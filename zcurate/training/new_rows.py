@@ -79,19 +79,20 @@ def predict_new(kept: KeptModel, rows: EncodedRows, spec: ModelConfig) -> tuple[
     p, distance = torch.zeros(n, rows.n_outputs, device=on), torch.zeros(n, device=on)
     size = inference_batch_rows(None if rows.images is None else tuple(rows.images.shape[1:]), on.type == "cuda")
     n_spaces = 0
-    for at in range(spec.rounds):
+    for at in range(kept.n_rounds):
         groups, _ = kept.members(at)
         for tensors in groups:
             n_members = spec.folds // len(groups)
             model = builder(spec.name)(spec, rows, n_members, device.generator(torch.device("cpu"), 0)).to(on)
             model.load_state_dict({name.removeprefix("model."): one for name, one in tensors.items() if name.startswith("model.")})
             model.eval()
+            has_spaces = at == kept.n_rounds - 1
             for ids in torch.arange(n, device=on).split(size):
                 inputs = rows.inputs(ids.expand(n_members, -1))
-                p[ids] += model(inputs).float().softmax(2).mean(0) / (spec.rounds * len(groups))
-                if CENTRE in tensors:
+                p[ids] += model(inputs).float().softmax(2).mean(0) / (kept.n_rounds * len(groups))
+                if has_spaces:
                     spaces = space_of(model, inputs)
                     for own, centre, root in zip(spaces, tensors[CENTRE].to(on), tensors[ROOT].to(on), strict=True):
                         distance[ids] += distances_to(own, centre, root).amin(1)
-            n_spaces += n_members if CENTRE in tensors else 0
+            n_spaces += n_members if has_spaces else 0
     return p.cpu().numpy(), (distance / max(1, n_spaces)).cpu().numpy()

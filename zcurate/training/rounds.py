@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zcurate.arrays.chunk import chunk_ranges
-from zcurate.config.model_config import Plan
+from zcurate.config.model_config import ModelConfig, Plan
 from zcurate.encoding.encoded import EncodedRows, new_zeros
 from zcurate.evidence import noise_model
 from zcurate.evidence.evidence import Evidence, Round
@@ -35,6 +35,7 @@ from zcurate.training.evaluation import RepresentationObserver, finish, predict_
 from zcurate.training.folds import assign, streamed
 from zcurate.training.hard_examples import HARD_SEED, make_hard_examples
 from zcurate.training.kept_model import CONTINUED_SHARE, KeptModel, joined
+from zcurate.training.late_stopping import is_over, learned_last
 from zcurate.training.members import BuildModel, MemberGroup, trains_one_by_one
 from zcurate.training.new_rows import learned_space
 from zcurate.training.planting import MAX_PLANTED_SINGLE_ROUND, plant_round
@@ -93,6 +94,7 @@ class Trainer:
         """
         encoded, n_folds = self.encoded, self.spec.folds
         forks = self.can_fork()
+        self.hard_heldout = torch.zeros_like(self.hard_heldout)
         if forks:
             self.hard_heldout = new_zeros(SharedStore(), tuple(self.hard_heldout.shape), torch.float32, encoded.device)
         dynamics = self.new_dynamics(forks, self.n_epochs)
@@ -120,7 +122,7 @@ class Trainer:
             memory.trim()
         self.budget.next_round()
         found = dataclasses.replace(dynamics.freeze(training_labels, planted), n_excluded=0 if self.excluded is None else int(self.excluded.sum()))
-        if at == self.spec.rounds - 1 and self.hard_examples is not None:
+        if self.may_be_last(at) and self.hard_examples is not None:
             found = dataclasses.replace(found, hard_row=self.hard_row.cpu().numpy(), hard_heldout=self.hard_heldout.cpu().numpy())
         found.columns.update({name: column.cpu().numpy() for name, column in self.observed.items()})
         self.observed = {}
@@ -136,6 +138,10 @@ class Trainer:
         for group in groups:
             predict_heldout(group, record, 0)
         return (record.heldout[0] / record.n_heldout[0].clamp_min(1)[:, None]).cpu().numpy()
+
+    def may_be_last(self, at: int) -> bool:
+        """Whether round `at` may be the last one: the one planned, or with late stopping any."""
+        return at == self.spec.rounds - 1 or self.spec.late_stopping > 0
 
     def new_dynamics(self, forks: bool, n_epochs: int) -> TrainingDynamics:
         """An empty record of this process's rows.
@@ -210,14 +216,14 @@ class Trainer:
             self.stopped = True
             raise
         if self.kept is not None and not self.kept.goes_on:
-            has_spaces = at == self.spec.rounds - 1 and not self.encoded.regression
+            has_spaces = self.may_be_last(at) and not self.encoded.regression
             self.kept.keep_members(at, [group.learned() | (learned_space(group) if has_spaces else {}) for group in groups], fold)
         skipped = [group.mastered.skipped for group in groups if group.mastered is not None]
         if skipped:
             without, visits = torch.stack(skipped).sum(0).tolist()
             self.run.progress.note(f"skip_mastered: round {at + 1}: {without / max(1, visits):.0%} of the visits without a backward pass")
         for group in groups:
-            finish(group, dynamics, at == self.spec.rounds - 1)
+            finish(group, dynamics, self.may_be_last(at))
         failures = {group.graphed_step.failure for group in groups if group.graphed_step is not None and group.graphed_step.failure}
         if failures and not self.warned:
             self.warned = True
@@ -315,7 +321,10 @@ def train(
     trainer = Trainer(encoded, plan, build, run, observer, checkpoint, start_background, kept)
     rounds: list[Round] = []
     n_epochs = plan.n_epochs
-    for at in range(spec.rounds):
+    for at in range(spec.rounds if kept is None or not kept.goes_on else kept.n_rounds):
+        if spec.late_stopping and is_over(rounds, y):
+            run.progress.note(f"late_stopping: held-out predictions get no better after round {at}")
+            break
         before = None if kept is None or not kept.goes_on else kept.round(at)
         if before is None:
             rng = np.random.default_rng([run.seed, at])
@@ -334,7 +343,7 @@ def train(
         training_labels = store.copy(y)
         training_labels[planted.row] = planted.label
         not_left_out = np.append(planted.row, np.flatnonzero(trusted))
-        trainer.excluded = confidently_wrong(rounds, y, spec.leave_out, not_left_out) if rounds and not encoded.regression else None
+        trainer.excluded = left_out(rounds, y, spec, trainer.excluded, not_left_out)
         done = None if checkpoint is None else checkpoint.load_round(at)
         found = trainer.train_round(at, fold, training_labels, planted) if done is None else done
         rounds.append(found if before is None else joined(before, found, changed, trainer.started))
@@ -365,6 +374,26 @@ def draw_folds(encoded: EncodedRows, y: np.ndarray, n_folds: int, seed: int, rng
     fold = store.zeros((encoded.n_rows,), np.uint8)
     streamed(encoded.fold_key, y, n_folds, seed, fold, encoded.copies is not None)
     return fold
+
+
+def left_out(rounds: list[Round], y: np.ndarray, spec: ModelConfig, excluded: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    """Select the rows that the next round does not train on.
+
+    Args:
+        rounds: so far.
+        y: (N,) given labels.
+        spec: `leave_out`, `late_stopping`.
+        excluded: (N,) bool, rows that the last round left out; None for none.
+        kept: (M,) int64 rows that must stay: planted in the coming round, or decided on by a person.
+
+    Returns:
+        (N,) bool; None where none may be selected.
+    """
+    if not rounds or y.dtype.kind == "f":
+        return None
+    if spec.late_stopping:
+        return learned_last(rounds[-1], np.zeros(len(y), bool) if excluded is None else excluded, spec.late_stopping, kept)
+    return confidently_wrong(rounds, y, spec.leave_out, kept)
 
 
 def confidently_wrong(rounds: list[Round], y: np.ndarray, threshold: float, kept: np.ndarray) -> np.ndarray | None:

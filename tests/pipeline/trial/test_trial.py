@@ -98,6 +98,15 @@ def test_loss_prioritised_budgets_go_to_planted_rows(blobs):
             assert row["planted"] > 0.25
 
 
+def test_networks_trained_by_loss_learn_the_planted_errors(blobs):
+    table = {row["rule"]: row for row in blobs[0].facts["prioritise_trained"]}
+    assert list(table) == ["at random", "CDF(loss)^1", "CDF(loss)^2", "top quarter by loss", "top quarter, reducible"]
+    assert table["at random"]["planted"] == pytest.approx(0.1, abs=0.03)
+    assert table["top quarter by loss"]["planted"] > 0.2
+    assert table["top quarter, reducible"]["planted"] < 0.15
+    assert table["at random"]["accuracy"] > table["top quarter by loss"]["accuracy"]
+
+
 def test_the_same_seed_gives_the_same_trial(blobs):
     again = run_trial(str(blobs[2]), id="key", epochs=10, prioritise=True)
     assert again.facts == blobs[0].facts

@@ -26,7 +26,10 @@ wrong/hard: AUROC of planted errors against rows called hard as given
 both losses are those of the second scan, trained with its robust loss"""
 BUDGET_NOTE = """\
 suspected, hard, outlier: by their probabilities as given; the losses are those
-of the second scan, no model was trained by the rule"""
+of the second scan"""
+TRAINED_NOTE = """\
+networks that train on the quarter of the copy's rows that the rule chooses by
+their losses, anew in each epoch; tested on other rows under the given labels"""
 
 
 def print_trial(facts: dict[str, Any], verbose: bool) -> None:
@@ -55,6 +58,9 @@ def print_trial(facts: dict[str, Any], verbose: bool) -> None:
         console.print()
         console.print(budget_table(facts["prioritise"]))
         console.print(BUDGET_NOTE, style="dim", markup=False, soft_wrap=True)
+        console.print()
+        console.print(trained_table(facts["prioritise_trained"]))
+        console.print(TRAINED_NOTE, style="dim", markup=False, soft_wrap=True)
     if verbose:
         console.print()
         console.print(missed_table(facts["rows"]) if facts["at_cut"]["planted"] < facts["n_planted"] else "no planted error was missed")
@@ -140,6 +146,15 @@ def budget_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         is_first = row["part"] in (None, 1)
         table.add_row(row["rule"] if is_first else "", PARTS[row["part"]], *(percent(row[name]) for name in groups))
+    return table
+
+
+def trained_table(rows: list[dict[str, Any]]) -> Table:
+    """Tabulate what networks trained by each rule are worth on other rows."""
+    measure = "accuracy" if "accuracy" in rows[0] else "error"
+    table = make_grid("trained on a quarter", measure, "sd", "planted")
+    for row in rows:
+        table.add_row(row["rule"], decimals(row[measure]), decimals(row["deviation"]), percent(row["planted"]))
     return table
 
 
