@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import zcurate
-from zcurate.errors import UsageError
+from zcurate.errors import UsageError, ZcurateError
+from zcurate.report.listing import reread_input
 
 PEOPLE = {"ann": 0.95, "bob": 0.7, "cid": 0.5}
 
@@ -95,3 +96,91 @@ def test_the_budget_holds_and_votes_are_a_reason(data, spec):
     reasons = np.array([reason[:1] for reason in found.table.column("reasons").to_pylist()], object)
     assert any(one == ["annotators_disagree"] for one in reasons[found.called("incorrect")])
     assert not any(one for one in reasons[found.called("clean")])
+
+
+def long_table(frame):
+    """The same answers, a row for each."""
+    answers = frame[[f"who_{name}" for name in PEOPLE]].stack().rename_axis(["item", "annotator"]).rename("label").reset_index()
+    return answers.sample(frac=1, random_state=0).assign(item=lambda rows: "k" + rows["item"].astype(str))
+
+
+@pytest.fixture(scope="module")
+def files(data, tmp_path_factory):
+    """A folder with the features, the features and the answers in columns, and the answers as long tables."""
+    folder = tmp_path_factory.mktemp("answers")
+    frame = data[0].head(300).assign(key=[f"k{row}" for row in range(300)])
+    frame.to_csv(folder / "wide.csv", index=False)
+    frame[["key", "a", "b", "c"]].to_csv(folder / "plain.csv", index=False)
+    answers = long_table(frame)
+    answers.to_csv(folder / "answers.csv", index=False)
+    answers.to_parquet(folder / "answers.parquet")
+    answers.to_json(folder / "answers.jsonl", orient="records", lines=True)
+    answers.assign(item=answers["item"].str[1:].astype(int)).to_parquet(folder / "numbers.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "settings"), [("answers.csv", {"id": "key"}), ("answers.jsonl", {"id": "key"}), ("numbers.parquet", {"exclude": ["key"]})])
+def test_a_long_table_is_as_good_as_columns(files, spec, name, settings):
+    settings |= {"model": spec, "epochs": 3}
+    columns = zcurate.scan(str(files / "wide.csv"), annotators="who_*", **settings)
+    long = zcurate.scan(str(files / "plain.csv"), annotators=str(files / name), **settings)
+    assert long.card["row_arrays"] == columns.card["row_arrays"]
+    for column in ("given", "p_incorrect", "wants_label", "p_consensus"):
+        assert long.table.column(column).equals(columns.table.column(column)), column
+    assert [entry["name"] for entry in long.card["annotators"]["annotators"]] == [entry["name"] for entry in columns.card["annotators"]["annotators"]]
+
+
+def test_answers_without_a_row_and_second_answers_are_told(files, spec, tmp_path):
+    answers = pd.read_csv(files / "answers.csv")
+    first = answers.iloc[0]
+    other = next(label for label in "xyz" if label != first["label"])
+    more = pd.DataFrame({"item": [first["item"], "gone", "k1"], "annotator": [first["annotator"], "who_ann", None], "label": [other, "x", "y"]})
+    pd.concat([answers, more]).to_csv(tmp_path / "more.csv", index=False)
+    from zcurate.config.options import ScanOptions
+    from zcurate.data.inputs import read_input
+
+    data = read_input(str(files / "plain.csv"), ScanOptions(annotators=str(tmp_path / "more.csv"), id="key"))
+    assert [text.split(": ", 1)[1][:9] for text in data.warnings if "--annotators" in text] == ["2 answers", "1 answers"]
+    people, names = data.annotations.annotators, data.annotations.names
+    row = int(first["item"][1:])
+    assert names[data.annotations.code[row, people.index(first["annotator"])]] == other
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (None, {}, "no such file — expected a table with columns item, annotator and label"),
+        ("item,annotator,answer\nk1,a,x\n", {"id": "key"}, "no column 'label' — expected item, annotator and label"),
+        ("item,who,label\nk1,a,x\nk2,a,y\n", {"id": "key"}, "no column 'annotator' — columns: item, who, label"),
+        (
+            "item,annotator,label\nk1,a,x\nk2,a,y\n",
+            {},
+            r"no item is in .*plain\.csv, such as 'k1' — expected the row number \(from 0 on\) — or name it with --id",
+        ),
+        ("item,annotator,label\nk1,a,x\nk2,a,x\n", {"id": "key"}, "one label, x — expected two or more"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(files, tmp_path, content, settings, message):
+    if content is not None:
+        (tmp_path / "answers.csv").write_text(content)
+    with pytest.raises(ZcurateError, match=message):
+        zcurate.scan(str(files / "plain.csv"), annotators=str(tmp_path / "answers.csv"), **settings)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_input_is_read_again_and_applied_with_a_column_of_the_consensus(files, spec, tmp_path, ending):
+    frame = pd.read_csv(files / "wide.csv")
+    path = tmp_path / f"wide.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    report = zcurate.scan(str(path), annotators="who_*", id="key", model=spec, epochs=10, output=str(tmp_path / "r.zcurate.parquet"))
+    report.apply(str(tmp_path / f"new.{ending}"), action="relabel")
+    suggested = np.array(report.table.column("suggested").to_pylist(), object)[report.called("incorrect")]
+    n_new = sum(label is not None for label in suggested)
+    new = pd.read_csv(tmp_path / "new.csv") if ending == "csv" else pd.read_parquet(tmp_path / "new.parquet")
+    assert list(new.columns) == [*frame.columns, "consensus"]
+    given = pd.Series(report.table.column("given").to_pylist())
+    assert n_new > 0
+    assert (new["consensus"].fillna("") != given.fillna("")).sum() == n_new
+    if ending == "csv":
+        assert [line.rpartition(",")[0] for line in (tmp_path / "new.csv").read_text().splitlines()] == path.read_text().splitlines()
+    assert len(reread_input(report, "test").table) == 300

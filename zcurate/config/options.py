@@ -201,7 +201,10 @@ class ScanOptions(Options):
     seed: int = option(0, "Random seed.", "Run", metavar="N", parse=parse_count)
     group: str | None = option(None, "Column; rows with the same value stay in the same fold.", "Input", metavar="COL")
     annotators: str | None = option(
-        None, "Columns (or glob), by comma, with the labels of several people; without --label their consensus is scanned.", "Input", metavar="COL,..."
+        None,
+        "Labels of several people: columns (or glob) by comma, or a FILE of item, annotator, label; without --label their consensus is scanned.",
+        "Input",
+        metavar="COL,...",
     )
     slices: str | None = option(None, "Column (labeller, site, month); noise, skill and masking are told for each value.", "Input", metavar="COL")
     exclude: tuple[str, ...] = option((), "Column (or glob) to hide from the model; repeatable.", "Input", metavar="COL")

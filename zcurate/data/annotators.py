@@ -15,6 +15,8 @@ from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 CONSENSUS = "consensus"
 """Name of the label column that is made."""
+FILE_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+"""Endings by which a value of `--annotators` is a file with a row for each answer."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,13 @@ class Annotations:
     """(N, A) int32 positions in `names`, -1 where an annotator gave none."""
 
 
+def is_answers(wanted: str | None) -> bool:
+    """Whether `--annotators` names a file rather than columns."""
+    return wanted is not None and wanted.lower().endswith(FILE_ENDINGS)
+
+
 def annotator_columns(names: list[str], wanted: str | None, location: str) -> list[str]:
-    """Return the columns that `--annotators` names: names or globs, by comma; none without it.
+    """Return the columns that `--annotators` names: names or globs, by comma; none without it, or where it names a file.
 
     Args:
         names: all columns.
@@ -41,6 +48,8 @@ def annotator_columns(names: list[str], wanted: str | None, location: str) -> li
         UsageError: a name matches no column, or there are fewer than two.
     """
     found: dict[str, None] = {}
+    if is_answers(wanted):
+        return []
     for pattern in [] if wanted is None else [part.strip() for part in wanted.split(",")]:
         matches = [name for name in names if name == pattern] or [name for name in names if fnmatch.fnmatchcase(name, pattern)]
         if not matches:

@@ -12,13 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zcurate.arrays.digest import array_digest
 from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import ADDED_COLUMNS
-from zcurate.data.annotators import CONSENSUS, annotator_columns, consensus_of, read_annotations
+from zcurate.data.annotators import CONSENSUS, annotator_columns, consensus_of, is_answers, read_annotations
+from zcurate.data.answers import annotations_of
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
-from zcurate.data.earlier import EarlierColumns, earlier_columns
+from zcurate.data.earlier import EarlierColumns, ReadLikeEarlier, earlier_columns
 from zcurate.data.feature_matrix import feature_matrix
 from zcurate.data.features import FeatureColumn, forced_kinds, misfit_warnings, read_column
 from zcurate.data.labels import LabelContext, class_codes, labels_of_task, missing_words, read_labels
@@ -65,6 +67,10 @@ def label_name(names: list[str], options: ScanOptions, location: str) -> str:
     Raises:
         UsageError: as `find_label`, and for columns of annotators that do not exist.
     """
+    if isinstance(options, ReadLikeEarlier) and options.columns is not None and options.label is None and options.columns.label == CONSENSUS:
+        return CONSENSUS
+    if is_answers(options.annotators) and options.label is None:
+        return CONSENSUS
     annotators = annotator_columns(names, options.annotators, location)
     return find_label(names, annotators[0] if annotators and options.label is None else options.label, location)
 
@@ -223,7 +229,9 @@ def dataset(
     brought = brought_columns(names, options, pictures is not None, location)
     own = own_columns(names, options)
     annotators = annotator_columns(names, options.annotators, location)
-    annotations = read_annotations(table, annotators, location)
+    annotations, doubts = (
+        annotations_of(table, options, location, paths) if is_answers(options.annotators) else (read_annotations(table, annotators, location), [])
+    )
     reserved = {label, *excluded, *brought, *own, *annotators} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     columns = read_features(table, candidates, options, notes, location)
@@ -233,15 +241,16 @@ def dataset(
     left_out += [ExcludedColumn(name, why) for name, why in brought.items()]
     left_out += [ExcludedColumn(name, "labels of an annotator") for name in annotators if name not in excluded]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
-    written, declared = label_column(table, label)
     if annotations is not None and options.label is None:
         label, written, declared = CONSENSUS, consensus_of(annotations), None
+    else:
+        written, declared = label_column(table, label)
     context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
     labels = read_labels(written, context, label_counts)
     if pictures is None and not features and not is_array(options.features) and options.probabilities is None:
         raise nothing_left(left_out, location)
     leaks = leaks_of(features, labels.given, labels.task)
-    warnings = [*notes.warnings, *labels.warnings, *misfit_warnings(columns, table.num_rows), *(leak.text() for leak in leaks)]
+    warnings = [*notes.warnings, *doubts, *labels.warnings, *misfit_warnings(columns, table.num_rows), *(leak.text() for leak in leaks)]
     roles = Roles(label, tuple(Column(column.name, column.kind) for column in features if column.kind), options.id, options.group, tuple(left_out))
     arrays = {column.name: column.array for column in features}
     conversions = {column.name: column.conversion for column in features if column.conversion is not None}
@@ -249,7 +258,7 @@ def dataset(
     slices = read_slices(table, options.slices, location)
     return Dataset(
         table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing,
-        slices=slices, annotations=annotations,
+        slices=slices, annotations=annotations, row_arrays={} if annotations is None else {"annotators": array_digest(annotations.code)},
     )  # fmt: skip
 
 
@@ -273,7 +282,7 @@ def like_earlier(
         UsageError: a column is missing, or pictures are of another size.
     """
     location, names = origin.path, table.column_names
-    label = need_roles(names, dataclasses.replace(options, label=options.label or earlier.label), location)
+    label = need_roles(names, options if earlier.label == CONSENSUS else dataclasses.replace(options, label=options.label or earlier.label), location)
     shape = None if pictures is None else tuple(pictures.shape[1:])
     if shape != earlier.pictures:
         found, expected = ("a table" if one is None else f"pictures of {one[2]}x{one[1]} in {one[0]} channels" for one in (shape, earlier.pictures))
@@ -281,8 +290,7 @@ def like_earlier(
     earlier.check_columns(names, location)
     # Columns of one value, or of none, were something to learn from in the earlier scan.
     columns = read_features(table, [column.name for column in earlier.features], dataclasses.replace(options, kind=earlier.kinds()), notes, location)
-    written, _ = label_column(table, label)
-    given = labels_of_task(written, earlier.task)
+    given = labels_of_task(label_column(table, label)[0], earlier.task) if label in names else pa.nulls(table.num_rows, pa.string())
     unknown = earlier.unknown(given)
     warnings = [*notes.warnings, *misfit_warnings(columns, table.num_rows)]
     if unknown:

@@ -124,7 +124,9 @@ def read_again(
     options["keep_spelling"] = bool(options.get("keep_spelling"))
     options["root"] = root_for(report, data)
     try:
-        read_with = ReadLikeEarlier(**options, columns=EarlierColumns.of_card(card)) if card.get("drift") else ScanOptions(**options)
+        # Neither the model of an earlier scan nor the annotators' labels are needed again.
+        is_known = card.get("drift") or card.get("annotators")
+        read_with = ReadLikeEarlier(**options, columns=EarlierColumns.of_card(card)) if is_known else ScanOptions(**options)
         read_with.check()
         source = dataclasses.replace(discovery.source_of(path, read_with), verbatim=verbatim)
         digest = source.origin().digest

@@ -77,7 +77,12 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     changes = with_free_names(changes, data.table.column_names)
     if options.copy or options.link:
         changes = dataclasses.replace(changes, added={})
-    edits, restored_digest = write_output(data, typed, source, changes, options, warnings)
+    written = changes
+    if data.paths is None and data.roles.label not in data.table.column_names:
+        # The labels that were scanned, a consensus of annotators, become a column; which one stands for the label does not matter then.
+        written = changes.as_column(data.roles.label)
+        data, typed = (dataclasses.replace(one, roles=dataclasses.replace(one.roles, label=one.table.column_names[0])) for one in (data, typed))
+    edits, restored_digest = write_output(data, typed, source, written, options, warnings)
     write_log(log, options, source, changes, edits, restored_digest)
     return Applied(changes, options.output, log, tuple(warnings))
 

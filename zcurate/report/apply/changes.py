@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,15 @@ class Changes:
             {"row": row, "action": "drop" if self.drop[row] else "relabel", "old": self.given[row], "new": self.label.get(row), "why": self.why.get(row, "")}
             for row in rows
         ]
+
+    def as_column(self, name: str) -> Changes:
+        """Return changes that leave the input's columns alone and add one with the labels.
+
+        Args:
+            name: of the column.
+        """
+        labels = pa.array([self.label.get(row, None if given is None else text_of(given)) for row, given in enumerate(self.given)], pa.string())
+        return replace(self, label={}, added={name: labels, **self.added})
 
     def of_rows(self, begin: int, end: int) -> Changes:
         """Return the changes of a run of rows, counted from its first."""
