@@ -7,6 +7,7 @@ test_quality.py.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 
 import numpy as np
@@ -152,7 +153,10 @@ def with_annotators(frame, truth, seed, n_annotators=6, n_votes=3):
 
 
 def test_the_labels_of_several_people(bench, print_line):
-    print_line("\nM5 share of right labels: majority, consensus by the people alone, with the models; AP of wrong consensus: 1 - agreement, models alone, both")
+    print_line(
+        "\nM5 share of right labels: majority, consensus by the people alone, with the models; AP of wrong consensus: 1 - agreement, models alone, both;"
+    )
+    print_line("where cleanlab is installed its consensus, and the AP of its quality score")
     for name in bench.names:
         data, facts = bench.data(name), bench.truth(name)
         if "label" not in data or data["label"].dtype.kind == "f" or facts["true_label"].isna().any() or any(isinstance(value, dict) for value in data.iloc[0]):
@@ -172,7 +176,29 @@ def test_the_labels_of_several_people(bench, print_line):
             shares = [float(np.mean(one == truth)) for one in (majority, given, after)]
             scores = [1 - floats(report.table.column("agreement")), -floats(alone.table.column("rank")), -floats(report.table.column("rank"))]
             found = [scoring.average_precision(score, wrong) for score in scores]
-            print_line(f"{name:<20}{seed:>2}" + "".join(f"{value:8.3f}" for value in (*shares, *found)) + f"   reliability off by at most {off:.3f}")
+            peer = crowdlab(frame.drop(columns=list(votes)), votes, given, wrong, truth, seed)
+            print_line(f"{name:<20}{seed:>2}" + "".join(f"{value:8.3f}" for value in (*shares, *found)) + f"   reliability off by at most {off:.3f}{peer}")
+
+
+def crowdlab(frame, votes, given, wrong, truth, seed):
+    """What cleanlab's multi-annotator method makes of the same answers, over five-fold boosted trees trained on the consensus of the people alone."""
+    if importlib.util.find_spec("cleanlab") is None:
+        return ""
+    from cleanlab.multiannotator import get_label_quality_multiannotator
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import cross_val_predict
+
+    known = np.array([label is not None for label in given])
+    classes = np.unique(given[known].astype(str))
+    code = np.searchsorted(classes, given[known].astype(str))
+    p = cross_val_predict(HistGradientBoostingClassifier(random_state=seed), encode(frame.assign(label=""))[known].numpy(), code, cv=5, method="predict_proba")
+    answers = votes[known].apply(lambda column: column.astype(str).map({name: at for at, name in enumerate(classes)}))
+    found = get_label_quality_multiannotator(answers.reset_index(drop=True), p, return_detailed_quality=False, return_annotator_stats=False, verbose=False)
+    label = classes[found["label_quality"]["consensus_label"].to_numpy(int)]
+    p_given = np.where(
+        label == given[known].astype(str), found["label_quality"]["consensus_quality_score"], 1 - found["label_quality"]["consensus_quality_score"]
+    )
+    return f"   cleanlab {float(np.mean(label == truth[known])):.3f} {scoring.average_precision(1 - p_given, wrong[known]):.3f}"
 
 
 class Notes:
