@@ -296,3 +296,34 @@ def test_new_rows_judged_by_an_earlier_model(bench, print_line, tmp_path):
             f"{name:<16} AP " + " ".join(f"{one:.4f}" for one in precision) + "  F1 " + " ".join(f"{one:.3f}" for one in found)
             + f"  s {seconds:.1f} {whole_seconds:.1f}  far {against.card['drift']['far']:.3f}"
         )  # fmt: skip
+
+
+def test_slices_of_unequal_noise(bench, print_line, tmp_path):
+    print_line(
+        "\nM6 five slices of a set's right labels, one with 40 % wrong labels, four with 5 %: noise told for the worst and the mean of the others, whether the"
+    )
+    print_line("worst comes first, share of the slices whose interval holds the truth; held-out accuracy in the worst slice with slice_weight 0 and 1")
+    for name in [one for one in bench.names if one in SETS] or pytest.skip(f"none of {', '.join(SETS)}"):
+        data, true = bench.data(name), bench.truth(name)["true_label"].astype(str).to_numpy()
+        classes, code = np.unique(true, return_inverse=True)
+        found = []
+        for seed in range(SEEDS):
+            rng = np.random.default_rng(seed)
+            where = rng.integers(0, 5, len(data))
+            wrong = rng.random(len(data)) < np.where(where == 0, 0.4, 0.05)
+            given = classes[np.where(wrong, (code + rng.integers(1, len(classes), len(code))) % len(classes), code)]
+            frame = data.assign(label=given, site=np.array(["s0", "s1", "s2", "s3", "s4"])[where])
+            told = []
+            for weight in (0.0, 1.0):
+                (tmp_path / "m.toml").write_text(f"slice_weight = {weight}\n")
+                told.append(
+                    zcurate.scan(frame, label="label", slices="site", exclude=["site"], model=str(tmp_path / "m.toml"), seed=seed).card["slices"]["slices"]
+                )
+            noise = {one["name"]: one for one in told[0]}
+            share = {one: wrong[where == number].mean() for number, one in enumerate(("s0", "s1", "s2", "s3", "s4"))}
+            holds = np.mean([noise[one]["noise_low"] <= share[one] <= noise[one]["noise_high"] for one in share])
+            others = np.mean([noise[one]["noise"] for one in share if one != "s0"])
+            skill = [next(one["skill"] for one in part if one["name"] == "s0") for part in told]
+            found.append((noise["s0"]["noise"], others, float(told[0][0]["name"] == "s0"), holds, *skill))
+        mean = np.mean(found, 0)
+        print_line(f"{name:<16} worst {mean[0]:.3f} others {mean[1]:.3f} first {mean[2]:.2f} holds {mean[3]:.2f}  accuracy {mean[4]:.3f} {mean[5]:.3f}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,43 @@ def test_what_the_surroundings_do_not_back_is_scaled_down():
     # Where the surroundings back it, nothing changes.
     support = np.where(np.arange(n) % 2, 1.0, 0.5)
     assert np.nanmean(noise_model.p_incorrect_under(p, y, model, support)[0]) == pytest.approx(unaware, abs=0.05)
+
+
+def overlapping(n=4000, n_classes=6, seed=0):
+    """Probabilities of a calibrated model where no row is clear, and labels drawn from them: nothing is wrong."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.full(n_classes, 1.5), n)
+    return p.astype(np.float32), np.array([rng.choice(n_classes, p=row) for row in p])
+
+
+def share_of(transition, **settings):
+    p, y, _ = noisy(transition, **settings)
+    return noise_model.estimate_noise(p, y).row_specific
+
+
+def test_overlap_gives_each_row_other_labels_and_noise_by_class_does_not():
+    symmetric = np.full((6, 6), 0.06) + 0.64 * np.eye(6)
+    p, y = overlapping()
+    assert noise_model.estimate_noise(p, y).row_specific > 0.8
+    assert share_of(symmetric, n=4000) < 0.25
+    # The class determines the other label: nothing shows whether the row would too.
+    assert share_of(np.roll(0.2 * np.eye(6), 1, 1) + 0.8 * np.eye(6), n=4000) == 0
+    assert share_of(np.array([[0.8, 0.2], [0.2, 0.8]]), n=2000) == 0
+
+
+def test_the_interval_reaches_to_zero_under_overlap_and_holds_under_noise():
+    p, y = overlapping()
+    _, low, high = noise_model.p_incorrect_under(p, y, noise_model.estimate_noise(p, y))
+    assert low < 0.05
+    assert high > 0.2
+    p, y, wrong = noisy(np.full((6, 6), 0.04) + 0.76 * np.eye(6), n=4000, signal=4.0)
+    _, low, high = noise_model.p_incorrect_under(p, y, noise_model.estimate_noise(p, y))
+    assert 0.5 * wrong.mean() < low <= high < 1.5 * wrong.mean()
+
+
+def test_the_upper_bound_is_the_disagreement_where_nothing_is_known():
+    p, y, _ = noisy(np.eye(3), signal=1.0, blur=1.0)
+    model = dataclasses.replace(noise_model.estimate_noise(p, y), explained_share=0.0, reliability=0.0, inverse_temperature=1.0)
+    _, low, high = noise_model.p_incorrect_under(p, y, model)
+    assert low == 0
+    assert high == pytest.approx((p.argmax(1) != y).mean())

@@ -45,6 +45,10 @@ among 1 to 8 on the tuning half, simulated sets and half of the fresh ones."""
 BACKED = (0.2, 0.42)
 """Share of the wrong labels under the transition matrix that the surroundings support, below which all of that posterior is scaled by the support, and from
 which none is. Chosen on simulated sets of up to 20 overlapping classes; every set of the bench is above."""
+MIN_DISAGREEING_ROWS, EM_STEPS = 8, 100
+"""Confident rows with another label below which nothing is said of those labels, and steps of EM."""
+DETERMINED_ENTROPY = 0.45
+"""Entropy of the other labels within a predicted class, as a share of the largest, below which the class nearly determines them. Chosen on simulated sets."""
 MIN_INVERSE_TEMPERATURE, MAX_INVERSE_TEMPERATURE = 0.5, 8
 """Bounds of the fitted inverse temperature."""
 TEMPERATURE_FIT_ROWS = 20_000
@@ -67,6 +71,9 @@ class NoiseModel:
     reliability: float
     """How far `transition` can be trusted for single rows, in [0, 1]: high when disagreement is flat among the most confident rows and explained by
     them."""
+    row_specific: float = 0.0
+    """Share of the confident rows' disagreement whose other label depends on the row, in [0, 1]: as where classes overlap, and not as the transition matrix
+    has it; 0 for two classes, where there is one other label."""
     mixture: NoiseMixture | None = None
     """Which kind of noise there is; None where only the transition matrix is needed."""
 
@@ -120,7 +127,58 @@ def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
     reliability = (flatness(disagree) + explained - RELIABILITY_FROM) / RELIABILITY_WIDTH
     transition = with_diagonal(rates + UNEXPLAINED_WEIGHT * np.maximum(0, confused - rates) + 0.005 / max(1, n_classes - 1))
     power = fit_inverse_temperature(p, y, transition)
-    return NoiseModel(confusion, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)))
+    specific = row_specific_share(p, y, predicted, by_class)
+    return NoiseModel(confusion, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)), specific)
+
+
+def row_specific_share(p: Heldout, y: np.ndarray, predicted: np.ndarray, by_class: list[np.ndarray]) -> float:
+    """Estimate in how much of the disagreement among the most confident rows the other label depends on the row.
+
+    Noise that does not depend on the row gives all rows of a predicted class the same other labels. A mixture of the other labels' probabilities by the model,
+    their shares within the predicted class, and even shares is fitted to the other labels by EM.
+
+    Args:
+        p: (N, C) probabilities.
+        y: (N,) int64 given classes.
+        predicted: (N,) predicted classes.
+        by_class: rows of each predicted class, most confident first.
+
+    Returns:
+        In [0, 1]; 0 for two classes, for few rows, and where the predicted class nearly determines the other label, so that both say the same.
+    """
+    n_classes = p.shape[1]
+    tops = [rows[: max(round(CONFIDENT_SHARES[-1] * len(rows)), min(len(rows), MIN_CONFIDENT_ROWS))] for rows in by_class]
+    rows = np.concatenate([np.zeros(0, np.int64), *(top[y[top] != code] for code, top in enumerate(tops))])
+    if n_classes < 3 or len(rows) < MIN_DISAGREEING_ROWS:
+        return 0.0
+    rows = rows[:: max(1, len(rows) // TEMPERATURE_FIT_ROWS)]
+    given, own = y[rows], predicted[rows].astype(np.int64)
+    pair = own * n_classes + given
+    count, total = np.bincount(pair, minlength=n_classes**2), np.bincount(own, minlength=n_classes)
+    some = take_rows(p, rows)
+    by_model = given_probability(some, given) / np.maximum(1 - given_probability(some, own), 1e-6)
+    # Without the row itself.
+    by_predicted = (count[pair] - 0.5) / (total[own] - 1 + 0.5 * (n_classes - 1))
+    likelihood = np.stack([by_model, by_predicted, np.full(len(rows), 1 / (n_classes - 1))]).astype(np.float64)
+    if mixture_entropy(likelihood[1:])[0] < DETERMINED_ENTROPY * np.log(n_classes - 1):
+        return 0.0
+    return float(mixture_entropy(likelihood)[1][0])
+
+
+def mixture_entropy(likelihood: np.ndarray) -> tuple[float, np.ndarray]:
+    """Fit the weights of a mixture of known likelihoods by EM.
+
+    Args:
+        likelihood: (K, n) > 0.
+
+    Returns:
+        Mean negative log-likelihood [nats], and the (K,) weights.
+    """
+    weight = np.full(len(likelihood), 1 / len(likelihood))
+    for _ in range(EM_STEPS):
+        share = weight[:, None] * likelihood
+        weight = (share / np.maximum(share.sum(0), 1e-12)).mean(1)
+    return float(-np.log(np.maximum(weight @ likelihood, 1e-12)).mean()), weight
 
 
 def calibrated_confusion(predicted: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
@@ -256,9 +314,10 @@ def p_incorrect_under(heldout: Heldout, y: np.ndarray, model: NoiseModel, suppor
         support: (N,) in [0, 1], how far the rows around support another class; scales the posterior under the confusion matrix, and see `BACKED`.
 
     Returns:
-        (N,) float64, NaN where unlabelled; and the mean of either posterior, smaller first.
+        (N,) float64, NaN where unlabelled; and bounds of the share of wrong labels. The lower one is the smaller mean of either posterior, less the part of
+        the disagreement that overlapping classes may explain as well; the upper one the larger mean, or all of the disagreement, as far as it is not known.
     """
-    known = min(1.0, max(0.0, (model.explained_share + model.reliability + model.inverse_temperature - BLURRED_INVERSE_TEMPERATURE) / 2))
+    known = known_share(model)
     from_transition = p_wrong(heldout, y, model.transition, model.inverse_temperature)
     from_confusion = p_wrong(heldout, y, model.confusion, CONFUSION_INVERSE_TEMPERATURE) * support
     if not (y >= 0).any():
@@ -267,7 +326,14 @@ def p_incorrect_under(heldout: Heldout, y: np.ndarray, model: NoiseModel, suppor
     trust = min(1.0, max(0.0, (backed - BACKED[0]) / (BACKED[1] - BACKED[0])))
     from_transition *= trust + (1 - trust) * support
     low, high = sorted((float(np.nanmean(from_transition)), float(np.nanmean(from_confusion))))
-    return known * from_transition + (1 - known) * from_confusion, low, high
+    low *= known * (1 - model.row_specific)
+    disagreement = float((most_probable(heldout)[y >= 0] != y[y >= 0]).mean())
+    return known * from_transition + (1 - known) * from_confusion, low, max(high, known * high + (1 - known) * disagreement)
+
+
+def known_share(model: NoiseModel) -> float:
+    """How much of the noise counts as known: as far as confident rows explain the disagreement, or probabilities look blurred by wrong labels everywhere."""
+    return min(1.0, max(0.0, (model.explained_share + model.reliability + model.inverse_temperature - BLURRED_INVERSE_TEMPERATURE) / 2))
 
 
 def off_diagonal(matrix: np.ndarray) -> np.ndarray:

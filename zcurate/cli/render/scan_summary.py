@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zcurate.cli.render.charts import histogram
-from zcurate.cli.render.numbers import percent, rate_with_interval
+from zcurate.cli.render.numbers import percent, percent_range, rate_with_interval
 from zcurate.config.model_config import NO_MODEL
 from zcurate.report.formats.table import COLORS
 from zcurate.report.histograms import histograms
@@ -19,6 +19,8 @@ from zcurate.runtime.safe_text import visible, visible_values
 
 N_BINS, N_TOP = 24, 5
 """Bins of a histogram, and rows shown."""
+MIN_UNKNOWN, UNKNOWN_RATIO = 0.05, 3.0
+"""Width of the interval of the share of wrong labels, and ratio of its ends, from which that share is hardly known; by taste."""
 
 
 def print_summary(report: Report, path: str, verbose: bool) -> None:
@@ -140,7 +142,7 @@ def verdict_table(report: Report) -> Table:
 
 def findings(card: dict[str, Any]) -> list[str]:
     """List the noise rate, the noisiest classes, the most frequent pairs, and copies with different labels."""
-    out = [f"wrong labels: about {rate_with_interval(card['noise_rate'])}"]
+    out = [rate_line(card["noise_rate"])]
     if drift := card.get("drift"):
         agreement = "" if drift["agreement"] is None else f", label as predicted {percent(drift['agreement'])} ({percent(drift['agreement_before'])})"
         out.append(f"beside the earlier {drift['rows_before']} rows: far from every class {percent(drift['far'])} ({percent(drift['far_before'])}){agreement}")
@@ -168,6 +170,14 @@ def findings(card: dict[str, Any]) -> list[str]:
     if card.get("n_copies_disagree"):
         out.append(f"copies: {card['n_copies_disagree']} rows have exact or near copies with another label (column copies_other)")
     return out
+
+
+def rate_line(rate: dict[str, Any]) -> str:
+    """Say how many labels are wrong, and where that is hardly known, what would tell."""
+    estimate, low, high = (rate[name] for name in ("estimate", "low", "high"))
+    if estimate is None or low is None or high is None or high - low < MIN_UNKNOWN or high < UNKNOWN_RATIO * low:
+        return f"wrong labels: about {rate_with_interval(rate)}"
+    return f"wrong labels: {percent_range(low, high)}, best guess {percent(estimate)} — 25 answers narrow that: zcurate review"
 
 
 def slice_line(entry: dict[str, Any]) -> str:
