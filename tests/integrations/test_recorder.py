@@ -126,6 +126,26 @@ def test_wrong_use_is_told(wrong, error, message):
         zcurate.Recorder(0, 2)
 
 
+def test_a_shuffled_loader_without_positions_is_told():
+    recorder, y = zcurate.Recorder(40, 4), torch.arange(40) % 4
+    for seed in range(2):
+        order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
+        for number, rows in enumerate(order.split(8)):
+            recorder.update(torch.arange(8) + 8 * number, torch.randn(8, 4), y[rows])
+        recorder.epoch()
+    with pytest.raises(ValueError, match=r"\d+% of the rows were trained on another label than given .* at their index — expected index to be the position"):
+        recorder.report(given=y)
+
+
+def test_half_precision_that_overflows_is_told():
+    recorder = zcurate.Recorder(40, 2)
+    for _ in range(2):
+        recorder.update(torch.arange(40), torch.full((40, 2), 70_000.0).half(), torch.arange(40) % 2)
+        recorder.epoch()
+    with pytest.raises(ValueError, match="not finite.*overflow"):
+        recorder.report(given=np.arange(40) % 2)
+
+
 def test_outputs_that_are_no_numbers_are_told():
     recorder = zcurate.Recorder(40, 2)
     for _ in range(2):

@@ -41,10 +41,14 @@ MIN_EPOCHS = 2
 """Epochs from which on labels are judged."""
 FIELDS = ("z", "error", "margin", "sieve", "count")
 """What is summed per row and epoch."""
+RECORDED = ("now", "masked", "z_max", "target", "heldout_sum", "heldout_count", "probability_sum")
+"""What `state_dict` holds beside the epochs."""
+MAX_OTHER_TARGETS = 0.2
+"""Share of the rows that may be trained on a label other than the given one, corrected on the way, say."""
 
 
 class Recorder:
-    """Record of N rows, on the device of the outputs; 20 bytes per row and epoch, 8 per row, and 4 per row and class, twice
+    """Record of N rows, on the device of the outputs; 20 bytes per row and epoch, 16 per row, and 4 per row and class, twice
     where held-out outputs are given.
 
     Args:
@@ -64,6 +68,8 @@ class Recorder:
         self.now: Tensor | None = None
         self.masked: Tensor | None = None
         self.z_max: Tensor | None = None
+        self.target: Tensor | None = None
+        """(N,) int64 last label that each row was trained on, -1 for none: where it is not the given one, the index is not the row's position."""
         self.heldout_sum: Tensor | None = None
         self.heldout_count: Tensor | None = None
         self.probability_sum: Tensor | None = None
@@ -118,6 +124,9 @@ class Recorder:
             self.z_max = torch.full((self.n_rows,), float("-inf"), device=output.device) if self.z_max is None else self.z_max
             self.probability_sum = torch.zeros(self.n_rows, self.n_classes, device=output.device) if self.probability_sum is None else self.probability_sum
         fields = torch.stack([z[0], error[0], -error[0] if margin is None else margin[0], error[0] if sieve is None else sieve[0], torch.ones_like(loss[0])])
+        if self.target is None:
+            self.target = torch.full((self.n_rows,), -1, dtype=torch.int64, device=output.device)
+        self.target.index_copy_(0, index, target.to(torch.int64))
         self.now.index_add_(1, index, fields)
         self.masked.index_add_(0, index, (z[0] > self.z_threshold).float())
         self.z_max.scatter_reduce_(0, index, z[0], "amax")
@@ -175,7 +184,7 @@ class Recorder:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything recorded, for a checkpoint of your own."""
-        tensors = {name: getattr(self, name) for name in ("now", "masked", "z_max", "heldout_sum", "heldout_count", "probability_sum")}
+        tensors = {name: getattr(self, name) for name in RECORDED}
         planted = {name: getattr(self.planted, name).tolist() for name in ("row", "label", "kind")}
         return {"n_rows": self.n_rows, "n_classes": self.n_classes, "epochs": list(self.epochs), "planted": planted, **tensors}
 
@@ -187,8 +196,9 @@ class Recorder:
         """
         if (state["n_rows"], state["n_classes"]) != (self.n_rows, self.n_classes):
             raise ValueError(f"Recorder: a record of {state['n_rows']} rows and {state['n_classes']} classes — expected {self.n_rows} and {self.n_classes}")
-        for name in ("epochs", "now", "masked", "z_max", "heldout_sum", "heldout_count", "probability_sum"):
-            setattr(self, name, list(state[name]) if name == "epochs" else state[name])
+        self.epochs = list(state["epochs"])
+        for name in RECORDED:
+            setattr(self, name, state.get(name))
         planted = state["planted"]
         self.planted = Planted(np.array(planted["row"], np.int64), np.array(planted["label"], np.int64), np.array(planted["kind"], "U8"))
 
@@ -206,7 +216,7 @@ class Recorder:
 
         Raises:
             RuntimeError: fewer than two epochs were recorded.
-            ValueError: labels of another length.
+            ValueError: labels of another length, outputs that are not finite, or an index that is not the row's position.
         """
         if len(self.epochs) < MIN_EPOCHS:
             raise RuntimeError(f"Recorder.report: {len(self.epochs)} epochs — expected {MIN_EPOCHS} or more, each ended by recorder.epoch()")
@@ -217,10 +227,11 @@ class Recorder:
         record = self.gathered()
         if not all(np.isfinite(record[name]).all() for name in ("epochs", "probability_sum", *(["heldout_sum"] if "heldout_sum" in record else []))):
             raise ValueError("Recorder.report: outputs that are not finite were recorded — expected finite logits — did the training diverge, or overflow?")
-        probabilities = self.predictions(record)
-        dataset = dataset_of(y, names, data, probabilities)
         training_label = y.copy()
         training_label[self.planted.row] = self.planted.label
+        check_targets(record.get("target"), training_label)
+        probabilities = self.predictions(record)
+        dataset = dataset_of(y, names, data, probabilities)
         columns, curves = self.means(record)
         one = Round(training_label, self.planted, columns, probabilities, curves, 1.0, hard_heldout=np.zeros((0, self.n_classes), np.float32))
         evidence = Evidence((one,), columns, curves, probabilities, y)
@@ -230,12 +241,13 @@ class Recorder:
     def gathered(self) -> dict[str, Any]:
         """Return the record on the CPU; with torch.distributed that of all ranks."""
         tensors: dict[str, Any] = {"epochs": torch.stack(self.epochs), "masked": self.masked, "z_max": self.z_max, "probability_sum": self.probability_sum}
+        tensors |= {} if self.target is None else {"target": self.target}
         if self.heldout_sum is not None:
             tensors |= {"heldout_sum": self.heldout_sum, "heldout_count": self.heldout_count}
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for name, tensor in tensors.items():
                 tensors[name] = tensor.clone()
-                torch.distributed.all_reduce(tensors[name], torch.distributed.ReduceOp.MAX if name == "z_max" else torch.distributed.ReduceOp.SUM)
+                torch.distributed.all_reduce(tensors[name], torch.distributed.ReduceOp.MAX if name in ("z_max", "target") else torch.distributed.ReduceOp.SUM)
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     def predictions(self, record: dict[str, Any]) -> np.ndarray:
@@ -267,6 +279,25 @@ class Recorder:
         columns, curves = row_columns(means.astype(np.float32), (seen > 0).astype(np.float32), record["masked"], record["z_max"], False, 1.0)
         curves["second"] = np.zeros((0, self.n_rows), np.float32)
         return {**columns, "n_seen": seen}, curves
+
+
+def check_targets(target: np.ndarray | None, training_label: np.ndarray) -> None:
+    """Refuse a record whose rows were trained on other labels than those of their positions, as with a shuffled loader whose index is the place in the batch.
+
+    Args:
+        target: (N,) last label that each row was trained on, -1 for none; None for an older record.
+        training_label: (N,) labels to train on.
+
+    Raises:
+        ValueError: more than `MAX_OTHER_TARGETS` of the rows differ.
+    """
+    known = np.zeros(0, bool) if target is None else (target >= 0) & (training_label >= 0)
+    share = 0.0 if target is None or not known.any() else float((target != training_label)[known].mean())
+    if share > MAX_OTHER_TARGETS:
+        raise ValueError(
+            f"Recorder.report: {share:.0%} of the rows were trained on another label than given (or planted) at their index — expected index to be the "
+            "position of each row in the data set — return it from the Dataset beside x and y, as a shuffled loader mixes the rows"
+        )
 
 
 NO_HELDOUT = (
