@@ -71,7 +71,9 @@ def test_unlabelled_rows_are_ignored():
     np.testing.assert_array_equal(noise_model.estimate_noise(p, with_gaps).transition, noise_model.estimate_noise(p[labelled], y[labelled]).transition)
 
 
-def test_what_the_surroundings_do_not_back_is_scaled_down():
+def test_what_the_surroundings_do_not_back_is_scaled_down(monkeypatch):
+    # As where the rows are too few to tell overlap.
+    monkeypatch.setattr(noise_model, "OVERLAP", (2.0, 3.0))
     # Grades: every row could carry the neighboring classes, so that even the most confident rows disagree, and the class explains it all.
     rng = np.random.default_rng(0)
     n_classes, n = 20, 3000
@@ -97,13 +99,20 @@ def overlapping(n=4000, n_classes=6, seed=0):
 
 def share_of(transition, **settings):
     p, y, _ = noisy(transition, **settings)
-    return noise_model.estimate_noise(p, y).row_specific
+    found = noise_model.estimate_noise(p, y)
+    assert found.overlap == 0
+    return found.row_specific
 
 
 def test_overlap_gives_each_row_other_labels_and_noise_by_class_does_not():
     symmetric = np.full((6, 6), 0.06) + 0.64 * np.eye(6)
     p, y = overlapping()
-    assert noise_model.estimate_noise(p, y).row_specific > 0.8
+    found = noise_model.estimate_noise(p, y)
+    assert found.row_specific > 0.8
+    # Most of the confident rows' disagreement is left out of the noise.
+    assert found.overlap == 1
+    assert np.diagonal(found.transition).min() > 0.9
+    assert noise_model.p_incorrect_under(p, y, found)[0].mean() < 0.2 * (p.argmax(1) != y).mean()
     assert share_of(symmetric, n=4000) < 0.25
     # The class determines the other label: nothing shows whether the row would too.
     assert share_of(np.roll(0.2 * np.eye(6), 1, 1) + 0.8 * np.eye(6), n=4000) == 0

@@ -81,3 +81,18 @@ def test_rows_far_from_every_class_are_outliers(seed):
     verdict = np.array(zcurate.scan(x, y.astype(str), seed=seed).table.column("verdict").to_pylist())
     assert (verdict[rows] == "outlier").mean() > 0.9
     assert (verdict[rows] == "incorrect").sum() <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_few_rows_of_overlapping_classes_are_called_incorrect(seed):
+    x, y = make_blobs(1000, centers=10, cluster_std=2.5, random_state=seed)
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(1000, 10, replace=False)
+    y[rows] = (y[rows] + 1 + rng.integers(0, 9, 10)) % 10
+    report = zcurate.scan(x, y.astype(str), seed=seed)
+    flagged = report.called("incorrect")
+    assert flagged.sum() <= 15
+    assert report.card["noise_rate"]["low"] <= 0.01
+    # One of them at least is among the ten most suspicious rows.
+    assert report.table.column("rank").to_numpy()[rows].min() <= 10

@@ -133,7 +133,8 @@ def test_the_report_is_read_again_by_its_own_card(earlier, tmp_path):
         ({"drop": "kind"}, r"no column 'kind' — expected all that the earlier scan learned from: a, b, kind"),
         ({"model": "linear"}, r"^--against and --model: "),
         ({"epochs": 3}, r"^--against and --epochs: "),
-        ({"against": "nowhere"}, r"^--against: no nowhere\.model/columns\.json — expected the model of an earlier scan"),
+        ({"against": "nowhere"}, r"^--against: no folder nowhere\.model — expected the model of an earlier scan"),
+        ({"exclude": ["a"]}, r"^--against and --exclude: "),
         ({"damage": "columns.json"}, r"^--against: .*columns\.json cannot be read"),
         ({"damage": "encoder.safetensors"}, r"^--against: .*encoder\.safetensors is not as it was written"),
     ],
@@ -198,3 +199,26 @@ def test_the_label_column_of_a_file_is_that_of_the_earlier_scan(tmp_path):
     report = zcurate.scan(str(tmp_path / "new.csv"), against=str(tmp_path / "old.zcurate.parquet"))
     assert report.card["columns"]["label"] == "species"
     assert not any("too few rows" in text for text in report.card["warnings"])
+
+
+def test_a_budget_counts_the_new_rows_alone(earlier):
+    new, _ = table(200, 1, 40)
+    report = zcurate.scan(new, against=earlier, budget=5)
+    assert report.called("incorrect").sum() == 5
+    assert set(np.flatnonzero(report.called("incorrect"))) == set(np.argsort(-report.table.column("p_incorrect").to_numpy())[:5])
+
+
+def test_code_that_a_kept_model_names_is_not_run(earlier, tmp_path):
+    from safetensors.numpy import load_file
+
+    from zcurate.training.checkpoint import Checkpoint
+
+    shutil.copytree(earlier + ".model", tmp_path / "old.model")
+    parts = Checkpoint(str(tmp_path / "old.model"), {})
+    arrays, facts = parts.load("encoder")
+    assert load_file(parts.file("encoder")).keys() == arrays.keys()
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    parts.save("encoder", arrays, {**facts, "spec": {**facts["spec"], "name": f"{tmp_path / 'evil.py'}:make"}})
+    with pytest.raises(UsageError, match=r"^--against: the earlier scan's model is code in a file"):
+        zcurate.scan(table(30, 1, 0)[0], against=str(tmp_path / "old"))
+    assert not (tmp_path / "ran").exists()

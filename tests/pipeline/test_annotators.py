@@ -184,3 +184,22 @@ def test_the_input_is_read_again_and_applied_with_a_column_of_the_consensus(file
     if ending == "csv":
         assert [line.rpartition(",")[0] for line in (tmp_path / "new.csv").read_text().splitlines()] == path.read_text().splitlines()
     assert len(reread_input(report, "test").table) == 300
+
+
+def test_a_column_named_consensus_stays_the_users(files, spec, tmp_path):
+    frame = pd.read_csv(files / "wide.csv").assign(consensus=np.arange(300) % 7)
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    report = zcurate.scan(str(tmp_path / "wide.csv"), annotators="who_*", id="key", model=spec, epochs=2, output=str(tmp_path / "r.zcurate.parquet"))
+    assert report.card["columns"]["label"] == "consensus_"
+    report.apply(str(tmp_path / "new.csv"), action="relabel")
+    new = pd.read_csv(tmp_path / "new.csv")
+    assert (new["consensus"] == frame["consensus"]).all()
+    assert set(new["consensus_"].dropna()) == set("xyz")
+
+
+def test_rows_without_an_id_get_no_answers(files, tmp_path):
+    frame = pd.read_csv(files / "plain.csv")
+    frame.loc[7, "key"] = None
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    with pytest.raises(UsageError, match="--id key is there twice or missing in some rows"):
+        zcurate.scan(str(tmp_path / "plain.csv"), annotators=str(files / "answers.csv"), id="key")

@@ -119,7 +119,9 @@ def test_a_regression_goes_on(tmp_path):
         ("rows", {}, r"^--continue: .*r\.zcurate\.parquet\.model is of another scan: rows was 300 — expected 299 — "),
         ("cell", {}, r"^--continue: row 4 is not as it was \(1 rows are not\) — only labels may differ"),
         ("part", {}, r"^--continue: .*rest\.safetensors is not as it was written — expected"),
-        ("gone", {}, r"^--continue: .*rest\.safetensors is not there — expected .*--keep-model"),
+        ("gone", {}, r"^--continue: no folder .*r\.zcurate\.parquet\.model — expected the model of an earlier scan — .*--keep-model"),
+        ("lost", {}, r"^--continue: .*rest\.safetensors is not there — expected .*--keep-model|is not as it was written"),
+        (None, {"resume": True}, r"^--resume and --continue: "),
         (None, {"epochs": 4}, r"^--continue: .* is of another scan: model.n_epochs was 10 — expected 4 — repeat that scan's options"),
         (None, {"keep_model": True}, r"^--keep-model and --continue: "),
     ],
@@ -134,6 +136,8 @@ def test_what_does_not_fit_is_refused(kept, tmp_path, change, settings, message)
         lines[5] = lines[5].replace(",", ",9", 1)
     if change == "part":
         (tmp_path / "r.zcurate.parquet.model" / "rest.safetensors").write_bytes(b"no")
+    if change == "lost":
+        (tmp_path / "r.zcurate.parquet.model" / "rest.safetensors").unlink()
     if change == "gone":
         shutil.rmtree(tmp_path / "r.zcurate.parquet.model")
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
@@ -151,3 +155,54 @@ def test_predictions_move_by_the_ratio_of_probabilities():
     start, end = np.array([[0.8, 0.2], [0.8, 0.2]], np.float32), np.array([[0.8, 0.2], [0.2, 0.8]], np.float32)
     np.testing.assert_allclose(moved(p, start, end, False), [[0.5, 0.5], [0.9 / 16 / (0.9 / 16 + 0.1), 0.1 / (0.9 / 16 + 0.1)]], rtol=1e-6)
     np.testing.assert_allclose(moved(p, start, end, True), [[0.5, 0.5], [0.3, 0.7]], atol=1e-6)
+
+
+def test_a_model_that_cannot_be_kept_is_a_warning(kept, tmp_path):
+    (tmp_path / "r.zcurate.parquet.model").write_text("in the way")
+    warned = []
+
+    class Notes:
+        stage = step = note = lambda *_: None
+        warn = staticmethod(warned.append)
+
+    settings = {**SETTINGS, "epochs": 1, "output": str(tmp_path / "r.zcurate.parquet"), "keep_model": True}
+    report = zcurate.scan(str(kept[0]), progress=Notes(), **settings)
+    assert len(report) == 300
+    assert sum("the model cannot be kept" in text for text in warned) == 1
+    assert (tmp_path / "r.zcurate.parquet.model").read_text() == "in the way"
+
+
+def test_a_resumed_scan_keeps_a_whole_model(kept, tmp_path, monkeypatch):
+    output = str(tmp_path / "r.zcurate.parquet")
+    original = rounds.Trainer.train_round
+
+    def stops(self, at, *words):
+        if at == 2:
+            raise KeyboardInterrupt
+        return original(self, at, *words)
+
+    monkeypatch.setattr(rounds.Trainer, "train_round", stops)
+    settings = {**SETTINGS, "epochs": 4, "output": output}
+    with pytest.raises(KeyboardInterrupt):
+        zcurate.scan(str(kept[0]), resume=True, **settings)
+    monkeypatch.undo()
+    # The interrupted scan kept no model: its rounds are trained again, and the model is whole.
+    zcurate.scan(str(kept[0]), resume=True, keep_model=True, **settings)
+    after = zcurate.scan(str(kept[0]), continue_from=output, **{**SETTINGS, "epochs": 4})
+    assert len(after) == 300
+
+
+def test_unchanged_targets_are_not_relabelled():
+    from zcurate.training.kept_model import KeptModel
+
+    model = KeptModel.__new__(KeptModel)
+    before = np.array([0.5, -3.0, np.nan, 2.0, np.nan], np.float32)
+    object.__setattr__(model, "__dict__", {"rest": ({"y": before}, {})})
+    now = np.array([0.5 + 1e-7, -3.0 * (1 + 1e-6), np.nan, 2.1, 1.0])
+    assert model.relabelled(now).tolist() == [False, False, False, True, True]
+
+
+def test_without_training_there_is_no_model_to_keep(kept, tmp_path):
+    p = np.full((300, 3), 1 / 3)
+    with pytest.raises(UsageError, match="^--keep-model: no model is trained"):
+        zcurate.scan(str(kept[0]), label="label", probabilities=p, model="none", output=str(tmp_path / "r.zcurate.parquet"), keep_model=True)

@@ -246,12 +246,17 @@ class ScanOptions(Options):
             check_encoding(self.encoding)
         if self.input_format is not None:
             check_choice(self.input_format, input_formats(), "--input-format")
+        if self.resume and self.continue_from is not None:
+            raise UsageError("--resume and --continue: a scan that goes on is short and keeps no checkpoint — expected one of them — leave --resume out")
         if self.keep_model and self.continue_from is not None:
             raise UsageError("--keep-model and --continue: the model that a scan goes on from stays as it is — expected one of them — leave --keep-model out")
         if self.against is not None:
-            others = ("decisions", "continue_from", "keep_model", "probabilities", "annotators", "slices", "resume", "epochs", "time_limit")
+            others = (
+                "decisions", "continue_from", "keep_model", "probabilities", "annotators", "slices", "resume", "epochs", "time_limit", "exclude", "kind",
+                "group",
+            )  # fmt: skip
             given = [flags_of(one)[0] for one in fields(self) if one.name in others and getattr(self, one.name)]
-            given += [f"--{name}" for name in ("model", "features") if getattr(self, name) != "auto"]
+            given += [f"--{name}" for name in ("model", "features", "task") if getattr(self, name) != "auto"]
             if given:
                 raise UsageError(f"--against and {given[0]}: rows are judged by the model of the earlier scan, and nothing is trained — leave {given[0]} out")
         check_cuts(self)

@@ -31,6 +31,14 @@ class Annotations:
     """(N, A) int32 positions in `names`, -1 where an annotator gave none."""
 
 
+def consensus_name(names: list[str]) -> str:
+    """Name the label column that is made, other than the input's columns."""
+    name = CONSENSUS
+    while name in names:
+        name += "_"
+    return name
+
+
 def is_answers(wanted: str | None) -> bool:
     """Whether `--annotators` names a file rather than columns."""
     return wanted is not None and wanted.lower().endswith(FILE_ENDINGS)

@@ -77,7 +77,7 @@ def annotations_of(table: pa.Table, options: ScanOptions, location: str, paths: 
         known, what = pa.array(map(str, range(table.num_rows)), pa.string()), "row number (from 0 on)"
     else:
         known, what = key_text(decode_column(table.column(options.id)), f"--id {options.id}", location), f"value of --id {options.id}"
-        if len(pc.unique(known)) < len(known):
+        if known.null_count or len(pc.unique(known)) < len(known):
             raise UsageError(f"{location}: --id {options.id} is there twice or missing in some rows — expected one row for each item of {path}")
     # Numbers that a format holds as fractions are whole where the ids are.
     item, annotator, label = (label_texts(answers.column(name), f"{path} column {name}", location) for name in COLUMNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, DeclaredClasses, Task
 from zcurate.errors import UsageError, listed
+from zcurate.runtime.interrupts import deleted_at_the_end
 
 MODEL_ENDING = ".model"
 """Suffix of a kept model's folder after the report's name."""
@@ -54,13 +56,21 @@ class EarlierColumns:
         """Describe a data set."""
         return EarlierColumns(data.roles.label, data.task, data.roles.features, None if data.pictures is None else tuple(data.pictures.shape[1:]))
 
-    def write(self, folder: str) -> None:
-        """Write the description into the folder of a kept model."""
+    def write(self, folder: str, warn: Callable[[str], None]) -> None:
+        """Write the description into the folder of a kept model.
+
+        Args:
+            folder: of the model.
+            warn: shows that it cannot be written.
+        """
         content = dataclasses.asdict(dataclasses.replace(self, task=dataclasses.replace(self.task, conversion=None)))
-        temporary = os.path.join(folder, f".{NAME}")
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(temporary, os.path.join(folder, NAME))
+        try:
+            with deleted_at_the_end(temporary := os.path.join(folder, f"{NAME}.part")):
+                with open(temporary, "w", encoding="utf-8") as file:
+                    json.dump(content, file)
+                os.replace(temporary, os.path.join(folder, NAME))
+        except OSError as error:
+            warn(f"{folder}: the model cannot be kept ({error.strerror})")
 
     @staticmethod
     def read(folder: str) -> EarlierColumns:

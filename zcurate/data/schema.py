@@ -16,7 +16,7 @@ from zcurate.arrays.digest import array_digest
 from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import ADDED_COLUMNS
-from zcurate.data.annotators import CONSENSUS, annotator_columns, consensus_of, is_answers, read_annotations
+from zcurate.data.annotators import annotator_columns, consensus_name, consensus_of, is_answers, read_annotations
 from zcurate.data.answers import annotations_of
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
@@ -67,10 +67,10 @@ def label_name(names: list[str], options: ScanOptions, location: str) -> str:
     Raises:
         UsageError: as `find_label`, and for columns of annotators that do not exist.
     """
-    if isinstance(options, ReadLikeEarlier) and options.columns is not None and options.label is None and options.columns.label == CONSENSUS:
-        return CONSENSUS
+    if isinstance(options, ReadLikeEarlier) and options.columns is not None and options.label is None and options.columns.label not in names:
+        return options.columns.label
     if is_answers(options.annotators) and options.label is None:
-        return CONSENSUS
+        return consensus_name(names)
     annotators = annotator_columns(names, options.annotators, location)
     return find_label(names, annotators[0] if annotators and options.label is None else options.label, location)
 
@@ -242,7 +242,7 @@ def dataset(
     left_out += [ExcludedColumn(name, "labels of an annotator") for name in annotators if name not in excluded]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
     if annotations is not None and options.label is None:
-        label, written, declared = CONSENSUS, consensus_of(annotations), None
+        label, written, declared = consensus_name(names), consensus_of(annotations), None
     else:
         written, declared = label_column(table, label)
     context = dataclasses.replace(label_context(label, location, options, notes, features, pictures), declared=declared)
@@ -282,7 +282,9 @@ def like_earlier(
         UsageError: a column is missing, or pictures are of another size.
     """
     location, names = origin.path, table.column_names
-    label = need_roles(names, options if earlier.label == CONSENSUS else dataclasses.replace(options, label=options.label or earlier.label), location)
+    is_made = isinstance(options, ReadLikeEarlier) and options.label is None and earlier.label not in names
+    label = need_roles(names, options if is_made else dataclasses.replace(options, label=options.label or earlier.label), location)
+    need_ids(table, options.id, location)
     shape = None if pictures is None else tuple(pictures.shape[1:])
     if shape != earlier.pictures:
         found, expected = ("a table" if one is None else f"pictures of {one[2]}x{one[1]} in {one[0]} channels" for one in (shape, earlier.pictures))

@@ -32,7 +32,7 @@ def state_of(fitted: FittedEncoding) -> tuple[dict[str, np.ndarray], dict[str, A
         "categories": {name: [values.to_pylist(), offset] for name, (values, offset) in encoder.categories.items()},
         "fields": {name: one for name, one in encoder.fields.items() if not isinstance(one, Tensor)},
         "n_outputs": encoder.n_outputs,
-        "vocabularies": [{"settings": one.settings, "max_length": one.max_length, "terms": one.terms} for one in fitted.vocabularies],
+        "vocabularies": [{"kind": one.kind, "max_length": one.max_length, "terms": one.terms} for one in fitted.vocabularies],
     }
     return arrays, facts
 
@@ -61,8 +61,5 @@ def from_state(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> FittedEn
         None if target is None else TargetScale(*target),
         facts["n_outputs"],
     )
-    vocabularies = []
-    for at, one in enumerate(facts["vocabularies"]):
-        settings = {name: tuple(value) if isinstance(value, list) else value for name, value in one["settings"].items()}
-        vocabularies.append(Vocabulary(settings, one["max_length"], one["terms"], arrays[f"idf.{at}"]))
+    vocabularies = [Vocabulary(one["kind"], one["max_length"], one["terms"], arrays[f"idf.{at}"]) for at, one in enumerate(facts["vocabularies"])]
     return FittedEncoding(encoder, vocabularies, pair("feature"))

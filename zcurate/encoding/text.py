@@ -33,14 +33,19 @@ MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
 """Vowel signs and accents, which belong to a word but are not in `\\w`, and the Indic letters that they modify."""
 WORD = f"[{UNSPACED}]|(?:[^\\W{UNSPACED}]|[{MARKS}]){{2,}}"
 """Regular expression of a word: one unspaced character, or two or more other letters."""
+TERMS: dict[str, dict[str, Any]] = {
+    "words": {"ngram_range": (1, 2), "token_pattern": WORD},
+    "characters": {"ngram_range": (3, 5), "analyzer": "char_wb"},
+}
+"""How texts are cut into terms: words and pairs of them, and runs of characters."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The terms of some texts, and how rare each is."""
 
-    settings: dict[str, Any]
-    """How texts are cut into terms."""
+    kind: str
+    """How texts are cut into terms: a key of `TERMS`."""
     max_length: int
     """Characters of a text that are used."""
     terms: list[str]
@@ -52,7 +57,7 @@ class Vocabulary:
         """Compute TF-IDF weights of other texts, (N, V) float32 CSR."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, vocabulary=self.terms, **self.settings)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, vocabulary=self.terms, **TERMS[self.kind])
         vectorizer.idf_ = self.idf
         return vectorizer.transform(text[: self.max_length] for text in texts)
 
@@ -122,14 +127,11 @@ def tfidf(texts: list[str], n_outputs: int) -> tuple[Any, list[Vocabulary]]:
     max_terms = max(MIN_TERMS, min(MAX_TERMS, MAX_WEIGHTS // max(1, n_outputs)))
     max_length = max(200, MAX_CHARACTERS // max(1, len(texts)))
     blocks, vocabularies = [], []
-    for length, settings in (
-        (10 * max_length, {"ngram_range": (1, 2), "token_pattern": WORD}),
-        (max_length, {"ngram_range": (3, 5), "analyzer": "char_wb"}),
-    ):
-        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=min_rows, max_features=max_terms, dtype=np.float32, **settings)
+    for length, kind in ((10 * max_length, "words"), (max_length, "characters")):
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=min_rows, max_features=max_terms, dtype=np.float32, **TERMS[kind])
         try:
             blocks.append(vectorizer.fit_transform(text[:length] for text in texts))
         except ValueError:  # no term is frequent enough
             continue
-        vocabularies.append(Vocabulary(settings, length, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
+        vocabularies.append(Vocabulary(kind, length, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_))
     return joined_weights(blocks, len(texts)), vocabularies

@@ -47,6 +47,10 @@ BACKED = (0.2, 0.42)
 which none is. Chosen on simulated sets of up to 20 overlapping classes; every set of the bench is above."""
 MIN_DISAGREEING_ROWS, EM_STEPS = 8, 100
 """Confident rows with another label below which nothing is said of those labels, and steps of EM."""
+OVERLAP = (0.65, 0.75)
+"""`row_specific` less its standard error from which the confident rows' disagreement begins to count as overlap, and from which it all does."""
+MAX_OVERLAP = 0.9
+"""At most this share of the rates is left out: some noise may be anywhere."""
 DETERMINED_ENTROPY = 0.45
 """Entropy of the other labels within a predicted class, as a share of the largest, below which the class nearly determines them. Chosen on simulated sets."""
 MIN_INVERSE_TEMPERATURE, MAX_INVERSE_TEMPERATURE = 0.5, 8
@@ -74,6 +78,8 @@ class NoiseModel:
     row_specific: float = 0.0
     """Share of the confident rows' disagreement whose other label depends on the row, in [0, 1]: as where classes overlap, and not as the transition matrix
     has it; 0 for two classes, where there is one other label."""
+    overlap: float = 0.0
+    """How far that was taken for overlap and left out of `transition`, in [0, 1]."""
     mixture: NoiseMixture | None = None
     """Which kind of noise there is; None where only the transition matrix is needed."""
 
@@ -125,13 +131,15 @@ def estimate_noise(heldout: Heldout, y: np.ndarray) -> NoiseModel:
     class_share = np.bincount(y, minlength=n_classes) / max(1, len(y))
     explained = float(class_share @ rates.sum(1)) / max(float((predicted != y).mean()) if len(y) else 0.0, 1e-9)
     reliability = (flatness(disagree) + explained - RELIABILITY_FROM) / RELIABILITY_WIDTH
-    transition = with_diagonal(rates + UNEXPLAINED_WEIGHT * np.maximum(0, confused - rates) + 0.005 / max(1, n_classes - 1))
+    specific, doubt = row_specific_share(p, y, predicted, by_class)
+    overlap = min(1.0, max(0.0, (specific - doubt - OVERLAP[0]) / (OVERLAP[1] - OVERLAP[0])))
+    unexplained = UNEXPLAINED_WEIGHT * np.maximum(0, confused - rates) + 0.005 / max(1, n_classes - 1)
+    transition = with_diagonal(rates * (1 - overlap * min(specific, MAX_OVERLAP)) + unexplained * (1 - overlap))
     power = fit_inverse_temperature(p, y, transition)
-    specific = row_specific_share(p, y, predicted, by_class)
-    return NoiseModel(confusion, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)), specific)
+    return NoiseModel(confusion, transition, power, min(1.0, explained / FULL_EXPLAINED_SHARE), min(1.0, max(0.0, reliability)), specific, overlap)
 
 
-def row_specific_share(p: Heldout, y: np.ndarray, predicted: np.ndarray, by_class: list[np.ndarray]) -> float:
+def row_specific_share(p: Heldout, y: np.ndarray, predicted: np.ndarray, by_class: list[np.ndarray]) -> tuple[float, float]:
     """Estimate in how much of the disagreement among the most confident rows the other label depends on the row.
 
     Noise that does not depend on the row gives all rows of a predicted class the same other labels. A mixture of the other labels' probabilities by the model,
@@ -144,25 +152,29 @@ def row_specific_share(p: Heldout, y: np.ndarray, predicted: np.ndarray, by_clas
         by_class: rows of each predicted class, most confident first.
 
     Returns:
-        In [0, 1]; 0 for two classes, for few rows, and where the predicted class nearly determines the other label, so that both say the same.
+        In [0, 1], and its standard error; 0 for two classes, for few rows, and where the predicted class nearly determines the other label, so that both say
+        the same.
     """
     n_classes = p.shape[1]
     tops = [rows[: max(round(CONFIDENT_SHARES[-1] * len(rows)), min(len(rows), MIN_CONFIDENT_ROWS))] for rows in by_class]
     rows = np.concatenate([np.zeros(0, np.int64), *(top[y[top] != code] for code, top in enumerate(tops))])
     if n_classes < 3 or len(rows) < MIN_DISAGREEING_ROWS:
-        return 0.0
+        return 0.0, 0.0
     rows = rows[:: max(1, len(rows) // TEMPERATURE_FIT_ROWS)]
     given, own = y[rows], predicted[rows].astype(np.int64)
     pair = own * n_classes + given
     count, total = np.bincount(pair, minlength=n_classes**2), np.bincount(own, minlength=n_classes)
     some = take_rows(p, rows)
     by_model = given_probability(some, given) / np.maximum(1 - given_probability(some, own), 1e-6)
-    # Without the row itself.
-    by_predicted = (count[pair] - 0.5) / (total[own] - 1 + 0.5 * (n_classes - 1))
+    # Without the row itself, and with one row spread over the other labels.
+    by_predicted = (count[pair] - 1 + 1 / (n_classes - 1)) / total[own]
     likelihood = np.stack([by_model, by_predicted, np.full(len(rows), 1 / (n_classes - 1))]).astype(np.float64)
     if mixture_entropy(likelihood[1:])[0] < DETERMINED_ENTROPY * np.log(n_classes - 1):
-        return 0.0
-    return float(mixture_entropy(likelihood)[1][0])
+        return 0.0, 0.0
+    _, weight = mixture_entropy(likelihood)
+    others = weight[1:] @ likelihood[1:] / max(weight[1:].sum(), 1e-6)
+    score = (likelihood[0] - others) / np.maximum(weight @ likelihood, 1e-12)
+    return float(weight[0]), float(1 / np.sqrt(np.square(score).sum() + 1e-12))
 
 
 def mixture_entropy(likelihood: np.ndarray) -> tuple[float, np.ndarray]:
@@ -323,7 +335,7 @@ def p_incorrect_under(heldout: Heldout, y: np.ndarray, model: NoiseModel, suppor
     if not (y >= 0).any():
         return from_transition, 0.0, 0.0
     backed = float(np.nanmean(from_transition * support)) / max(float(np.nanmean(from_transition)), 1e-12)
-    trust = min(1.0, max(0.0, (backed - BACKED[0]) / (BACKED[1] - BACKED[0])))
+    trust = max(model.overlap, min(1.0, max(0.0, (backed - BACKED[0]) / (BACKED[1] - BACKED[0]))))
     from_transition *= trust + (1 - trust) * support
     low, high = sorted((float(np.nanmean(from_transition)), float(np.nanmean(from_confusion))))
     low *= known * (1 - model.row_specific)

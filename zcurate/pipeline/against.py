@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from zcurate import plugins
 from zcurate.arrays.chunk import chunk_ranges
+from zcurate.config.array_source import is_backbone
 from zcurate.config.model_config import Plan
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Dataset
@@ -25,6 +27,8 @@ from zcurate.evidence.heldout import Heldout, TopKProbabilities, mean_heldout, m
 from zcurate.evidence.untrained import untrained_round
 from zcurate.judge.blocks import Judged
 from zcurate.judge.intervals import noise_interval
+from zcurate.judge.thresholds import Cut, cut_at
+from zcurate.judge.verdict_rule import decide
 from zcurate.pipeline.gathered import Gathered
 from zcurate.plugins import HELDOUT_SIGNALS
 from zcurate.runtime.context import RunContext
@@ -54,11 +58,12 @@ class NewRows:
     drift: dict[str, Any]
     """How the new rows differ, for the run card."""
 
-    def of_new(self, judged: Judged) -> Judged:
+    def of_new(self, judged: Judged, cut: Cut) -> Judged:
         """Keep the verdicts of the new rows.
 
         Args:
-            judged: of both.
+            judged: of both, without a cut.
+            cut: where `incorrect` begins, among the new rows.
         """
         n = len(self.both.y) - len(self.found.evidence.y)
         verdicts = judged.verdicts
@@ -71,6 +76,10 @@ class NewRows:
         scale = float(known.mean()) / rate if len(known) and rate > 0 else 1.0
         changed["noise_rate"] = noise_interval(known, None, low * scale, high * scale) if len(known) else (float("nan"),) * 3
         verdicts = dataclasses.replace(verdicts, **changed)
+        if not verdicts.why and len(known):
+            threshold = cut_at(cut, p, verdicts.reliability)
+            code = decide(p, verdicts.p_hard, verdicts.p_outlier, (threshold, verdicts.review), self.found.evidence.y >= 0)
+            verdicts = dataclasses.replace(verdicts, threshold=threshold, code=code)
         evidence = dataclasses.replace(self.found.evidence, heldout=take_rows(judged.evidence.heldout, slice(n, None)))
         return dataclasses.replace(judged, verdicts=verdicts, first=verdicts, evidence=evidence)
 
@@ -97,6 +106,10 @@ def predict_new_rows(table: ResidentTable | StreamedTable, options: ScanOptions,
     kept = KeptModel(Checkpoint(f"{options.against}{MODEL_ENDING}", {}, lambda text: None, option="--against"), goes_on=True)
     run.stage("encoding")
     fitted, plan = kept.encoding()
+    if plan.spec.name not in plugins.MODELS or ".py:" in plan.spec.features + plan.spec.text_network:
+        raise UsageError(f"--against: the earlier scan's model is code in a file ({plan.spec.name}) — expected a built-in model — scan both together")
+    if data.pictures is not None and plan.spec.features != "none" and not is_backbone(plan.spec.features):
+        raise UsageError(f"--against: the earlier scan had features of its own ({plan.spec.features}) — expected a network's — scan both together")
     if data.task.kind == "regression" or plan.spec.principal:
         what = "a regression" if data.task.kind == "regression" else "a table with more columns than rows"
         raise UsageError(f"--against: the earlier scan is of {what} — expected classes, and more rows than columns — scan both together")
@@ -142,8 +155,7 @@ def evidence_of(heldout: Heldout, y: np.ndarray, outlying: dict[str, np.ndarray]
         y: (N,) int64 given classes, -1 = unlabelled.
         outlying: (N,) columns of distances.
     """
-    dense = heldout if isinstance(heldout, np.ndarray) else np.zeros((len(y), heldout.n_classes), np.float32)
-    one = dataclasses.replace(untrained_round(dense, y), heldout=heldout)
+    one = untrained_round(heldout, y)
     return Evidence((one,), {**one.columns, **outlying}, one.curves, heldout, y)
 
 

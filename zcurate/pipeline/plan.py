@@ -92,6 +92,9 @@ def make_plan(options: ScanOptions, data: Dataset, resident: bool = True) -> Pla
         check_probabilities(options, data, resident)
     if name == "auto":
         name, why = choose_model(data, features, options.probabilities is not None)
+    if name == NO_MODEL and (options.keep_model or options.continue_from is not None):
+        option = "--keep-model" if options.keep_model else "--continue"
+        raise UsageError(f"{option}: no model is trained, as the probabilities are the only one — expected a model — leave {option} out")
     if name == NO_MODEL:
         return plan_without_model(why)
     pictures = data.pictures is not None

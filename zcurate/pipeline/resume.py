@@ -117,6 +117,7 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
         environment.world_size() > 1
         or not run.store.resident
         or options.output in (None, "-")
+        or options.continue_from is not None
         or not (options.resume or visits >= (MIN_PICTURE_VISITS if plugins.model_plugin(plan.spec.name).inputs == "images" else MIN_VISITS))
     ):
         return None
@@ -130,6 +131,30 @@ def checkpoint_for(options: ScanOptions, plan: Plan, n_rows: int, fingerprint: d
     else:
         run.progress.note(f"--resume: no checkpoint {found.folder} — starting anew")
     return found
+
+
+def check_kept(options: ScanOptions) -> None:
+    """Refuse, before anything is read, what cannot keep a model, or has none to go on from.
+
+    Args:
+        options: `output`, `keep_model`, `continue_from`, `against`.
+
+    Raises:
+        UsageError: several processes, no local report, or no model beside it.
+    """
+    from zcurate.data import remote
+    from zcurate.data.earlier import MODEL_ENDING
+
+    option = "--keep-model" if options.keep_model else "--continue" if options.continue_from is not None else "--against" if options.against is not None else ""
+    if not option:
+        return
+    if environment.world_size() > 1:
+        raise UsageError(f"{option}: {environment.world_size()} processes — expected one — start it without torchrun")
+    report = options.output if options.keep_model else options.continue_from or options.against
+    if report is None or remote.is_remote(report):
+        raise UsageError(f"{option}: no local report to keep the model beside — expected a path — add -o FILE")
+    if not options.keep_model and not os.path.isdir(f"{report}{MODEL_ENDING}"):
+        raise UsageError(f"{option}: no folder {report}{MODEL_ENDING} — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one")
 
 
 def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str, Any], run: RunContext) -> KeptModel | None:
@@ -147,19 +172,17 @@ def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str
     option = "--keep-model" if options.keep_model else "--continue"
     if not (options.keep_model or options.continue_from is not None):
         return None
-    if environment.world_size() > 1 or not run.store.resident:
-        raise UsageError(
-            f"{option}: several processes, or rows that are kept in files — expected one process and rows that fit into memory — leave {option} out"
-        )
-    from zcurate.data import remote
+    if not run.store.resident:
+        raise UsageError(f"{option}: rows are kept in files — expected rows that fit into memory — leave {option} out, or raise --memory")
     from zcurate.data.earlier import MODEL_ENDING
     from zcurate.training import checkpoint, kept_model
 
     report = options.output if options.keep_model else options.continue_from
-    if report is None or remote.is_remote(report):
-        raise UsageError(f"{option}: no local report to keep the model beside — expected a path — add -o FILE")
     facts = {"rows": int(dataset.readable().sum()), "label": dataset.roles.label, "classes": list(dataset.task.classes), "model": fingerprint["model"]}
     parts = checkpoint.Checkpoint(f"{report}{MODEL_ENDING}", facts, run.progress.warn if options.keep_model else lambda text: None, option=option)
     if options.keep_model:
+        # Of which scan it is, for one that is resumed; a later scan that goes on does not ask.
+        facts["scan"] = hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=16).hexdigest()
+    if options.keep_model and not options.resume:
         parts.clear()
     return kept_model.KeptModel(parts, goes_on=not options.keep_model)

@@ -27,7 +27,7 @@ from zcurate.pipeline.checks import (
 )
 from zcurate.pipeline.opening import open_table, with_earlier_label
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
+from zcurate.pipeline.resume import check_kept, checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -72,6 +72,8 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
         InputError: the data are missing, unreadable, or have fewer than two classes.
         WorkerDone: this worker rank is no longer needed.
     """
+    options.check()
+    check_kept(options)
     options = with_earlier_label(options)
     run = dataclasses.replace(run, seed=options.seed, time_limit=parse_duration(options.time_limit), download=options.download)
     with ExitStack() as stack:
@@ -164,7 +166,7 @@ def examine_against(table: ResidentTable | StreamedTable, options: ScanOptions, 
     new = predict_new_rows(table, options, run)
     run.stage("judging")
     cut = Cut(options.threshold, options.precision, options.budget)
-    judged = new.of_new(judge_by_blocks(JudgeRequest(new.both, new.outlying, {}, cut, new.plan.spec.judged_by), run))
+    judged = new.of_new(judge_by_blocks(JudgeRequest(new.both, new.outlying, {}, Cut(), new.plan.spec.judged_by), run), cut)
     card = describe_scan(table, options, new.plan, judged, new.found, run) | {"drift": new.drift}
     warn_in_card(card, list(new.found.warnings), run.progress)
     found = new.found
@@ -232,9 +234,9 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees, kept)
     if kept is not None and not kept.goes_on:
         kept.keep_rows(rows, auxiliary)
-        if fitted is not None:
+        if fitted is not None and not kept.parts.has_warned:
             kept.keep_encoding(rows, fitted, plan)
-            EarlierColumns.of(table.sample).write(kept.parts.folder)
+            EarlierColumns.of(table.sample).write(kept.parts.folder, run.progress.warn)
     if table.sample.probabilities is not None:
         p = table.sample.probabilities[rows.row]
         auxiliary["probabilities"] = AuxiliaryPredictions(p, p[:0])

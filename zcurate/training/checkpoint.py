@@ -34,7 +34,7 @@ ARRAYS = ("training_label", "heldout", "hard_row", "hard_heldout")
 """Fields of a round that are arrays."""
 UNFINISHED = ".part"
 """Folder in that of the checkpoint where a part is written; the library makes temporary files of its own beside a file."""
-OWN_NAME = re.compile(r"(running|rest|encoder|(round|members)-\d+)\.safetensors|columns\.json|" + re.escape(UNFINISHED))
+OWN_NAME = re.compile(r"(running|rest|encoder|(round|members)-\d+)\.safetensors|columns\.json(\.part)?|" + re.escape(UNFINISHED))
 """Matches the names of what a checkpoint makes in its folder."""
 
 
@@ -86,7 +86,9 @@ class Checkpoint:
                 os.replace(written, self.file(name))
         except (OSError, SafetensorError) as error:
             if not self.has_warned:
-                self.warn(f"{self.folder}: the checkpoint cannot be written ({error}): if the scan is interrupted, it starts anew, or from what is there")
+                what = "checkpoint cannot be written" if self.option == "--resume" else "model cannot be kept"
+                then = ": if the scan is interrupted, it starts anew, or from what is there" if self.option == "--resume" else ""
+                self.warn(f"{self.folder}: the {what} ({error}){then}")
             self.has_warned = True
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -107,7 +109,7 @@ class Checkpoint:
         try:
             arrays, facts, saved = read_part(path)
         except BrokenPartError as error:
-            self.warn(f"--resume: {path}: {error} — expected it as it was written — this part is trained again")
+            self.warn(f"{self.option}: {path}: {error} — expected it as it was written — this part is trained again")
             return None
         self.check(saved)
         return arrays, facts

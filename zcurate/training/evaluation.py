@@ -39,11 +39,11 @@ def finish(members: MemberGroup, dynamics: TrainingDynamics, is_last_round: bool
     """
     timings = members.trainer.run.timings
     if is_last_round:
-        if not members.trainer.start:
+        if not members.trainer.goes_on:
             predict_hard_examples(members)
         with timings("learned neighbours"):
             observe_representation(members)
-    if members.trainer.spec.second_split and not members.trainer.start:
+    if members.trainer.spec.second_split and not members.trainer.goes_on:
         with timings("second split"):
             train_second_split(members, dynamics)
 

@@ -36,6 +36,8 @@ DISTANCE = "space.distance"
 """Name under which `new_rows.learned_space` keeps distances."""
 OBSERVED = ("neighbour_own", "neighbour_other", "centre_own", "centre_other")
 """Columns that compare rows with the labels of others, which are measured anew."""
+TARGET_TOLERANCE = 1e-5
+"""Relative difference of standardized targets [scales] up to which they are the same."""
 MIN_P = 1e-4
 """Probabilities are not told apart below this."""
 ADVICE = "expected the model of a scan of the same rows — zcurate scan DATA --keep-model writes one beside the report"
@@ -48,7 +50,7 @@ class KeptModel:
     parts: Checkpoint
     """Its files."""
     goes_on: bool = False
-    """The scan goes on from it; else it writes it."""
+    """It is read, and a scan goes on from it; else it is written."""
 
     def part(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Read one part.
@@ -66,6 +68,13 @@ class KeptModel:
     def n_rounds(self) -> int:
         """Rounds that were trained."""
         return sum(name.startswith("round-") for name in map(os.path.basename, self.parts.own_paths()))
+
+    def has_members(self, at: int) -> bool:
+        """Whether the members of a round were kept by this same scan, before it was interrupted."""
+        try:
+            return self.parts.load(f"members-{at}") is not None
+        except UsageError:
+            return False
 
     def keep_members(self, at: int, tensors: list[dict[str, Tensor]], fold: np.ndarray) -> None:
         """Keep what the members of a round have learned, and their folds.
@@ -188,7 +197,11 @@ class KeptModel:
             y: (N,) classes or standardized targets, as they are now.
         """
         before = self.rest[0]["y"]
-        return (before != y) & ~(np.isnan(before) & np.isnan(y)) if before.dtype.kind == "f" else before != y
+        if before.dtype.kind != "f":
+            return before != y
+        # Targets were rounded to float32, and brought from one scale to the other.
+        same = np.abs(before - y) <= TARGET_TOLERANCE * np.maximum(1.0, np.abs(before))
+        return ~(same | (np.isnan(before) & np.isnan(y)))
 
     def auxiliary(self) -> dict[str, AuxiliaryPredictions]:
         """The predictions of the other models."""

@@ -23,6 +23,8 @@ from zcurate.training.schedule import inference_batch_rows
 if TYPE_CHECKING:
     from zcurate.training.members import MemberGroup
 
+MAX_ROWS = 50_000
+"""Training rows of a member from which centers and covariance are computed, at most; evenly spaced ones of more."""
 CENTRE, ROOT = "space.centre", "space.root"
 """Names of what `learned_space` keeps."""
 
@@ -49,10 +51,11 @@ def learned_space(members: MemberGroup) -> dict[str, Tensor]:
     members.model.eval()
     centres, roots = [], []
     chosen = [torch.nonzero(mask)[:, 0] for mask in members.training_mask]
-    n = min(len(ids) for ids in chosen)
-    space = torch.cat([space_of(members.model, encoded.inputs(ids)) for ids in torch.stack([ids[:n] for ids in chosen]).split(rows, 1)], 1)
-    for own, ids in zip(space, chosen, strict=True):
-        centre, root = class_statistics(own, members.labels[ids[:n]], encoded.n_outputs)
+    n = min(MAX_ROWS, *(len(ids) for ids in chosen))
+    keys = torch.stack([ids[torch.linspace(0, len(ids) - 1, n, device=ids.device).long()] for ids in chosen])
+    space = torch.cat([space_of(members.model, encoded.inputs(ids)) for ids in keys.split(rows, 1)], 1).nan_to_num_()
+    for own, ids in zip(space, keys, strict=True):
+        centre, root = class_statistics(own, members.labels[ids], encoded.n_outputs)
         centres.append(centre)
         roots.append(root)
     distance = torch.full((encoded.n_rows,), float("nan"), device=encoded.device)

@@ -78,6 +78,8 @@ class Trainer:
         """(N,) bool rows that the next round must not train on."""
         self.background_begun = False
         """What runs in other threads was started."""
+        self.goes_on = kept is not None and kept.goes_on
+        """Members go on from a kept model."""
         self.stopped = False
         """Members must stop at their next batch."""
         self.warned = False
@@ -345,6 +347,8 @@ def train(
         not_left_out = np.append(planted.row, np.flatnonzero(trusted))
         trainer.excluded = left_out(rounds, y, spec, trainer.excluded, not_left_out)
         done = None if checkpoint is None else checkpoint.load_round(at)
+        if kept is not None and not kept.goes_on and not kept.has_members(at):
+            done = None
         found = trainer.train_round(at, fold, training_labels, planted) if done is None else done
         rounds.append(found if before is None else joined(before, found, changed, trainer.started))
         if checkpoint is not None and done is None:

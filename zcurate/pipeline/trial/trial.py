@@ -78,8 +78,10 @@ def run_trial(data: Any, options: TrialOptions, run: RunContext) -> Trial:
     rows = compare(first, second, planted)
     budget, trained = None, None
     if options.prioritise:
+        from zcurate.runtime.device import pick
+
         budget = prioritized(first, second, rows.planted)
-        trained = trained_by_rules(data, planted, second, run)
+        trained = trained_by_rules(data, planted, second, dataclasses.replace(run, device=pick(options.device)))
     found = {**count(rows, *reports), "prioritise": budget, "prioritise_trained": trained}
     return Trial(reports, {**describe(reports, ""), **found, "rows": list_planted(data, rows, planted)})
 
@@ -278,10 +280,8 @@ def trained_by_rules(data: Dataset, planted: Planted, second: ScanResult, run: R
     from zcurate.encoding.encoder import encode
     from zcurate.encoding.targets import class_codes
     from zcurate.pipeline.trial import prioritization
-    from zcurate.runtime import device
     from zcurate.training.prioritized import trained_by
 
-    run = dataclasses.replace(run, device=device.pick("auto"))
     rows = encode(ResidentTable(with_planted(data, planted)), second.plan.spec, run)
     given = data.given.to_numpy(zero_copy_only=False)
     right = (class_codes(data) if rows.target is None else rows.target.forward(given.astype(np.float64)))[rows.row]
