@@ -42,6 +42,7 @@ def test_training_can_be_timed_with_and_without_z_and_dynamics(small):
     assert engine.feeding_seconds(small, small.encoded.inputs) > 0
 
 
+@pytest.mark.slow
 def test_plain_training_minimizes_the_mean_cross_entropy():
     output, y, weight = torch.randn(2, 6, 3), torch.randint(0, 3, (2, 6)), torch.tensor([1.0, 1, 1, 1, 1, 0]).expand(2, 6)
     scored, running = engine.plain_score(output, y, weight, "statistics", None, 2.0)

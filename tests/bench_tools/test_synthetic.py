@@ -41,6 +41,7 @@ def test_a_longer_table_begins_with_the_rows_of_a_shorter_one(family):
     assert not short[0].equals(whole_table(family, 800, seed=1)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
 def test_classes_are_balanced_and_the_number_of_columns_is_as_requested(family):
     table, _ = whole_table(family, 2000, columns=30)
@@ -48,6 +49,7 @@ def test_classes_are_balanced_and_the_number_of_columns_is_as_requested(family):
     assert 0.4 < np.mean(np.array(table["label"].to_pylist()) == "yes") < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", synthetic.FAMILIES)
 def test_the_truth_can_be_learned(family):
     table, flipped = whole_table(family, 4000, share=0.0)

@@ -205,3 +205,16 @@ def test_a_single_group_is_refused(values):
 @pytest.mark.parametrize("values", [["g"] * 39 + ["h"], ["g"] * 39 + [None], [None] * 40])
 def test_rows_without_a_group_and_a_second_group_are_no_obstacle(values):
     assert dataset_of({**BASE, "g": values}, group="g").roles.group == "g"
+
+
+def test_the_index_of_a_pandas_frame_is_no_feature(tmp_path):
+    import pandas as pd
+
+    from zcurate.config.options import ScanOptions
+    from zcurate.data.inputs import read_input
+
+    frame = pd.DataFrame({"a": [1.0, 2.5, 3.1, 0.2] * 5, "label": ["x", "y"] * 10}).sample(frac=1, random_state=0)
+    frame.to_parquet(tmp_path / "shuffled.parquet")
+    roles = read_input(str(tmp_path / "shuffled.parquet"), ScanOptions(label="label")).roles
+    assert [column.name for column in roles.features] == ["a"]
+    assert [(column.name, column.why) for column in roles.left_out] == [("__index_level_0__", "index of a pandas frame")]

@@ -94,6 +94,7 @@ def test_an_unknown_class_is_told_and_not_judged(earlier):
     assert any("no class of the earlier scan: 'dog' (5 rows)" in text for text in report.card["warnings"])
 
 
+@pytest.mark.slow
 def test_columns_are_encoded_as_before(earlier, monkeypatch):
     from zcurate.encoding import encoder, encoder_state
 
@@ -112,6 +113,7 @@ def test_columns_are_encoded_as_before(earlier, monkeypatch):
     assert [part.width, part.n_codes, part.regular] == [whole.width, whole.n_codes, whole.regular]
 
 
+@pytest.mark.slow
 def test_the_report_is_read_again_by_its_own_card(earlier, tmp_path):
     import pyarrow.csv
 
@@ -135,7 +137,8 @@ def test_the_report_is_read_again_by_its_own_card(earlier, tmp_path):
         ({"epochs": 3}, r"^--against and --epochs: "),
         ({"against": "nowhere"}, r"^--against: no folder nowhere\.model — expected the model of an earlier scan"),
         ({"exclude": ["a"]}, r"^--against and --exclude: "),
-        ({"damage": "columns.json"}, r"^--against: .*columns\.json cannot be read"),
+        ({"damage": "columns.json"}, r"columns\.json: cannot be read"),
+        ({"lost": "round-0.safetensors"}, r"^--against: .*round-0\.safetensors is not there"),
         ({"damage": "encoder.safetensors"}, r"^--against: .*encoder\.safetensors is not as it was written"),
     ],
 )
@@ -144,9 +147,11 @@ def test_what_does_not_fit_is_refused(earlier, tmp_path, settings, message):
     shutil.copytree(earlier + ".model", tmp_path / "old.model")
     if "damage" in settings:
         (tmp_path / "old.model" / settings["damage"]).write_text("{}")
+    if "lost" in settings:
+        (tmp_path / "old.model" / settings["lost"]).unlink()
     if "drop" in settings:
         new = new.drop_columns([settings["drop"]])
-    options = {"against": str(tmp_path / "old"), **{name: one for name, one in settings.items() if name not in ("damage", "drop")}}
+    options = {"against": str(tmp_path / "old"), **{name: one for name, one in settings.items() if name not in ("damage", "drop", "lost")}}
     with pytest.raises(UsageError, match=message):
         zcurate.scan(new, **options)
 
@@ -156,7 +161,7 @@ def test_a_regression_is_refused(tmp_path):
     x = rng.normal(size=(200, 2))
     frame = {"a": x[:, 0], "b": x[:, 1], "y": x[:, 0] + 0.5 * x[:, 1]}
     zcurate.scan(frame, label="y", epochs=2, output=str(tmp_path / "r.zcurate.parquet"), keep_model=True)
-    with pytest.raises(UsageError, match="^--against: the earlier scan is of a regression — expected classes"):
+    with pytest.raises(UsageError, match="the earlier scan is of a regression — expected classes"):
         zcurate.scan(frame, label="y", against=str(tmp_path / "r.zcurate.parquet"))
 
 
@@ -179,7 +184,7 @@ def test_texts_are_encoded_by_the_earlier_vocabulary(tmp_path):
 def test_the_kept_columns_hold_no_data(earlier):
     with open(earlier + ".model/columns.json", encoding="utf-8") as file:
         kept = json.load(file)
-    assert sorted(kept) == ["features", "label", "pictures", "task"]
+    assert sorted(kept) == ["checksum", "features", "label", "pictures", "task"]
     assert kept["task"]["classes"] == NAMES.tolist()
 
 
@@ -190,6 +195,7 @@ def test_small_samples_do_not_drift():
     assert len(drift_warnings({**drift, "rows": 300, "labelled": 300})) == 3
 
 
+@pytest.mark.slow
 def test_the_label_column_of_a_file_is_that_of_the_earlier_scan(tmp_path):
     import pyarrow.csv
 
@@ -222,3 +228,41 @@ def test_code_that_a_kept_model_names_is_not_run(earlier, tmp_path):
     with pytest.raises(UsageError, match=r"^--against: the earlier scan's model is code in a file"):
         zcurate.scan(table(30, 1, 0)[0], against=str(tmp_path / "old"))
     assert not (tmp_path / "ran").exists()
+
+
+def test_labels_in_another_case_are_the_same_classes(earlier):
+    new, _ = table(60, 7, 6)
+    upper = new.set_column(new.schema.get_field_index("label"), "label", pa.array([name.upper() for name in new.column("label").to_pylist()]))
+    plain, other = (zcurate.scan(one, against=earlier) for one in (new, upper))
+    assert plain.table.column("p_incorrect").equals(other.table.column("p_incorrect"))
+    assert not any("no class" in text for text in other.card["warnings"])
+    kept_apart = zcurate.scan(upper, against=earlier, keep_spelling=True)
+    assert set(kept_apart.table.column("verdict").to_pylist()) == {"unlabelled"}
+
+
+@pytest.mark.slow
+def test_a_model_beside_another_scans_report_is_refused(tmp_path):
+    import pyarrow.csv
+
+    output = str(tmp_path / "r.zcurate.parquet")
+    pyarrow.csv.write_csv(table(300, 0, 20)[0].drop_columns(["vector"]), tmp_path / "d.csv")
+    zcurate.scan(str(tmp_path / "d.csv"), label="label", epochs=2, output=output, keep_model=True)
+    new = table(30, 1, 0)[0].drop_columns(["vector"])
+    assert len(zcurate.scan(new, against=output)) == 30
+    zcurate.scan(str(tmp_path / "d.csv"), label="kind", epochs=2, output=output, force=True)
+    with pytest.raises(UsageError, match=r"^--against: .*r\.zcurate\.parquet is of another scan than the model beside it"):
+        zcurate.scan(new, against=output)
+
+
+def test_reasons_tell_nothing_of_training(earlier):
+    report = zcurate.scan(table(200, 8, 30)[0], against=earlier)
+    given = {code for codes in report.table.column("reasons").to_pylist() for code in codes or ()}
+    assert given
+    assert not given & {"often_masked", "never_learned", "learned_late", "forgotten"}
+
+
+def test_a_values_kind_must_be_that_of_before(earlier):
+    new, _ = table(30, 9, 0)
+    new = new.set_column(0, "a", pa.array(["abc"] * 30))
+    with pytest.raises(UsageError, match="the earlier scan read a=number.* — expected values as in the earlier scan"):
+        zcurate.scan(new, against=earlier)

@@ -203,3 +203,65 @@ def test_rows_without_an_id_get_no_answers(files, tmp_path):
     frame.to_csv(tmp_path / "plain.csv", index=False)
     with pytest.raises(UsageError, match="--id key is there twice or missing in some rows"):
         zcurate.scan(str(tmp_path / "plain.csv"), annotators=str(files / "answers.csv"), id="key")
+
+
+def test_labels_that_are_no_class_are_told(files, spec, tmp_path):
+    frame = pd.read_csv(files / "plain.csv").assign(label=np.array(["x", "y", "z"])[np.arange(300) % 3])
+    frame.to_csv(tmp_path / "labelled.csv", index=False)
+    answers = pd.read_csv(files / "answers.csv").dropna()
+    answers.assign(label=answers["label"].replace({"z": "zed"})).to_csv(tmp_path / "some.csv", index=False)
+    answers.assign(label=answers["label"].map({"x": 0, "y": 1, "z": 2})).to_csv(tmp_path / "none.csv", index=False)
+    from zcurate.config.options import ScanOptions
+    from zcurate.data.inputs import read_input
+
+    def read(name):
+        return read_input(str(tmp_path / "labelled.csv"), ScanOptions(label="label", id="key", annotators=str(tmp_path / name)))
+
+    assert any(f"labels that are no class of 'label' do not count: 'zed' ({(answers['label'] == 'z').sum()})" in text for text in read("some.csv").warnings)
+    with pytest.raises(ZcurateError, match="--annotators: no label is a class of 'label': '0'"):
+        read("none.csv")
+
+
+def test_spellings_are_one_label_before_they_are_counted(files, tmp_path):
+    from zcurate.config.options import ScanOptions
+    from zcurate.data.inputs import read_input
+
+    answers = pd.read_csv(files / "answers.csv").dropna().reset_index(drop=True)
+    answers["label"] = [label.upper() if row % 3 == 0 else label for row, label in enumerate(answers["label"])]
+    answers.to_csv(tmp_path / "mixed.csv", index=False)
+    mixed, plain = (
+        read_input(str(files / "plain.csv"), ScanOptions(id="key", annotators=str(path))) for path in (tmp_path / "mixed.csv", files / "answers.csv")
+    )
+    assert mixed.annotations.names == plain.annotations.names == ("x", "y", "z")
+    assert mixed.given.equals(plain.given)
+
+
+def test_a_manifest_of_pictures_gets_a_column_of_the_consensus(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 60)
+    lines = ["file,source"]
+    for row in range(60):
+        Image.fromarray((40 + 150 * truth[row] + rng.integers(0, 40, (8, 8))).astype(np.uint8)).save(tmp_path / f"{row:02}.png")
+        lines.append(f"{row:02}.png,a")
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    answers = [f"{row:02}.png,{who},{'no' if truth[row] ^ (rng.random() < 0.2) else 'yes'}" for row in range(60) for who in "abc"]
+    (tmp_path / "answers.csv").write_text("\n".join(["item,annotator,label", *answers]) + "\n")
+    report = zcurate.scan(str(tmp_path / "m.csv"), annotators=str(tmp_path / "answers.csv"), epochs=1, output=str(tmp_path / "r.zcurate.parquet"))
+    report.apply(str(tmp_path / "new.csv"), action="relabel")
+    new = pd.read_csv(tmp_path / "new.csv")
+    assert list(new.columns) == ["file", "source", "consensus"]
+    assert set(new["consensus"].dropna()) == {"yes", "no"}
+
+
+def test_whole_numbers_stay_numbers(files, spec, tmp_path):
+    answers = pd.read_csv(files / "answers.csv").dropna()
+    answers.assign(label=answers["label"].map({"x": 0, "y": 1, "z": 2})).to_csv(tmp_path / "numbers.csv", index=False)
+    pd.read_csv(files / "plain.csv").to_parquet(tmp_path / "plain.parquet")
+    report = zcurate.scan(
+        str(tmp_path / "plain.parquet"), annotators=str(tmp_path / "numbers.csv"), id="key", model=spec, epochs=2, output=str(tmp_path / "r.zcurate.parquet")
+    )
+    report.apply(str(tmp_path / "new.parquet"), action="flag")
+    new = pd.read_parquet(tmp_path / "new.parquet")
+    assert new["consensus"].dtype.kind in "if"

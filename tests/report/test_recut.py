@@ -44,6 +44,7 @@ def test_the_verdicts_are_those_of_a_scan_with_that_cut(scans, cut):
     assert recut.with_cut(usual, Cut()) is usual
 
 
+@pytest.mark.slow
 def test_no_cut_makes_a_row_hard(scans):
     usual = scans()
     hard = usual.called("hard")

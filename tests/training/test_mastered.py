@@ -46,6 +46,7 @@ def test_padding_changes_nothing():
     assert rows.skipped.tolist() == [1, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [False, True])
 def test_the_record_of_a_scan_stays_whole(target, tmp_path):
     rng = np.random.default_rng(0)

@@ -141,7 +141,7 @@ class ModelConfig:
     """Rounds of members, each with its own planted errors."""
     leave_out: Share = 1.0
     """Later rounds exclude rows whose first-round probability of an error exceeds this; 1 excludes none."""
-    late_stopping: Share = 0.0
+    late_stopping: DropShare = 0.0
     """Share of its rows that each later round leaves out, those learned last (arXiv:2308.13862), until held-out predictions get no better; 0: none."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the perceptron's matrix products; `auto`: by the hardware and the number of rows."""

@@ -278,7 +278,7 @@ class TrialOptions(ScanOptions):
 
     share: str = option("10%", "Share of the labeled rows to plant an error in.", "Plant", metavar="SHARE")
     kinds: str | None = option(None, "Kinds to plant, by comma [default: all that fit the task].", "Plant", metavar="KIND,...")
-    prioritise: bool = option(False, "Show how loss-based prioritization would spend a training budget.", "Output")
+    prioritise: bool = option(False, "Show how loss-based prioritization spends a training budget, and train by it.", "Output")
 
     def check(self) -> None:
         """Refuse invalid values, before any data are read.

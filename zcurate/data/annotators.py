@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,8 @@ def annotator_columns(names: list[str], wanted: str | None, location: str) -> li
         return []
     for pattern in [] if wanted is None else [part.strip() for part in wanted.split(",")]:
         matches = [name for name in names if name == pattern] or [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if not matches and os.path.isfile(pattern):
+            raise UsageError(f"--annotators {pattern}: a file whose format is not read here — expected CSV, TSV, JSON Lines or Parquet, by its ending")
         if not matches:
             raise UsageError(
                 f"{location}: --annotators {pattern} matches no column — columns: {listed(names)}{did_you_mean(pattern, names, '--annotators {}')}"
@@ -105,6 +108,36 @@ def label_texts(column: pa.ChunkedArray, name: str, location: str) -> pa.Array:
             values = pa.array(np.where(known, numbers, 0).astype(np.int64), mask=~known)
     text = pc.utf8_trim_whitespace(values.cast(pa.string()))
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def merged_spellings(annotations: Annotations) -> Annotations:
+    """Take labels that differ in case, blanks or 1/1.0 for one, in the most frequent spelling.
+
+    Args:
+        annotations: as they are written.
+    """
+    from zcurate.data.labels import spelling_variants
+
+    code = annotations.code
+    counts = dict(zip(annotations.names, np.bincount(code[code >= 0], minlength=len(annotations.names)).tolist(), strict=True))
+    variants = spelling_variants(counts)
+    if not variants:
+        return annotations
+    names = tuple(name for name in annotations.names if name not in variants)
+    position = np.array([names.index(variants.get(name, name)) for name in annotations.names] + [-1], np.int32)
+    return Annotations(annotations.annotators, names, position[code])
+
+
+def unknown_labels(annotations: Annotations, votes: np.ndarray) -> dict[str, int]:
+    """Count the annotators' labels that are no class of the data.
+
+    Args:
+        annotations: as they are written.
+        votes: (N, A) as classes, -1 for none.
+    """
+    lost = annotations.code[(votes < 0) & (annotations.code >= 0)]
+    count = np.bincount(lost, minlength=len(annotations.names))
+    return {annotations.names[at]: int(count[at]) for at in np.flatnonzero(count)}
 
 
 def consensus_of(annotations: Annotations) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Column, Dataset, DeclaredClasses, Task
+from zcurate.data.labels import spelling_key
 from zcurate.errors import UsageError, listed
 from zcurate.runtime.interrupts import deleted_at_the_end
 
@@ -67,7 +69,7 @@ class EarlierColumns:
         try:
             with deleted_at_the_end(temporary := os.path.join(folder, f"{NAME}.part")):
                 with open(temporary, "w", encoding="utf-8") as file:
-                    json.dump(content, file)
+                    json.dump({**content, "checksum": checksum(content)}, file)
                 os.replace(temporary, os.path.join(folder, NAME))
         except OSError as error:
             warn(f"{folder}: the model cannot be kept ({error.strerror})")
@@ -83,15 +85,17 @@ class EarlierColumns:
         try:
             with open(path, encoding="utf-8") as file:
                 found = json.load(file)
+            if found.pop("checksum") != checksum(found):
+                raise ValueError
             task = found["task"]
             declared = None if task["declared"] is None else DeclaredClasses(task["declared"]["why"], tuple(task["declared"]["names"]))
             task = Task(task["kind"], task["why"], tuple(task["classes"]), declared, dict(task["variants"]), tuple(task["missing"]))
             features = tuple(Column(column["name"], column["kind"]) for column in found["features"])
             return EarlierColumns(str(found["label"]), task, features, None if found["pictures"] is None else tuple(found["pictures"]))
         except FileNotFoundError as error:
-            raise UsageError(f"--against: no {path} — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one") from error
+            raise UsageError(f"{path}: no such file — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"--against: {path} cannot be read ({type(error).__name__}) — expected it as zcurate scan --keep-model wrote it") from error
+            raise UsageError(f"{path}: cannot be read ({type(error).__name__}) — expected it as zcurate scan --keep-model wrote it") from error
 
     def kinds(self) -> tuple[str, ...]:
         """Values of `--kind` that read each column as before."""
@@ -112,15 +116,31 @@ class EarlierColumns:
             found = f"{location}: no column {listed(map(repr, missing), 3)}"
             raise UsageError(f"{found} — expected all that the earlier scan learned from: {listed([one.name for one in self.features], 8)} — add it")
 
-    def unknown(self, given: pa.Array) -> dict[str, int]:
-        """Count the labels that are no class of the earlier scan.
+    def with_spellings(self, given: pa.Array) -> Task:
+        """Return the task with the spellings of its classes that new labels have.
 
         Args:
             given: (N) labels as written.
         """
-        known = pa.array([*self.task.classes, *self.task.variants], pa.string())
+        classes = {spelling_key(name): name for name in self.task.classes}
+        found = {name: classes.get(spelling_key(name)) for name in pc.unique(given.drop_null()).to_pylist() if name not in self.task.classes}
+        return dataclasses.replace(self.task, variants={**self.task.variants, **{name: known for name, known in found.items() if known is not None}})
+
+    def unknown(self, given: pa.Array, task: Task) -> dict[str, int]:
+        """Count the labels that are no class of the earlier scan.
+
+        Args:
+            given: (N) labels as written.
+            task: of the earlier scan, with the spellings of its classes.
+        """
+        known = pa.array([*task.classes, *task.variants], pa.string())
         others = pc.value_counts(given.filter(pc.invert(pc.is_in(given, value_set=known))).drop_null())
         return dict(zip(others.field("values").to_pylist(), np.asarray(others.field("counts")).tolist(), strict=True))
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Hash JSON values."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +25,10 @@ from zcurate.data.given_probabilities import Matrix
 from zcurate.data.limits import MemoryLimit
 from zcurate.data.memory import read_memory
 from zcurate.data.named_columns import named_columns
+from zcurate.data.schema import PANDAS_INDEX
 from zcurate.data.values import decode_column, key_text
 from zcurate.data.vectors import is_list, is_vector
 from zcurate.errors import InputError, UsageError, listed
-
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-"""Matches the columns in which pandas keeps an index."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from zcurate.arrays.digest import array_digest
 from zcurate.config.array_source import is_array
 from zcurate.config.options import ScanOptions
 from zcurate.config.verdicts import ADDED_COLUMNS
-from zcurate.data.annotators import annotator_columns, consensus_name, consensus_of, is_answers, read_annotations
+from zcurate.data.annotators import annotator_columns, consensus_name, consensus_of, is_answers, merged_spellings, read_annotations, unknown_labels
 from zcurate.data.answers import annotations_of
 from zcurate.data.dataset import Column, Dataset, ExcludedColumn, FileNotes, InputInfo, Leak, Roles, Task
 from zcurate.data.declared_classes import label_column
@@ -32,6 +33,8 @@ from zcurate.errors import InputError, UsageError, did_you_mean, listed
 
 NO_VALUES = {"number": pa.float64(), "time": pa.timestamp("us"), "category": pa.string(), "text": pa.string(), "vector": pa.list_(pa.float32())}
 """Kind of a column -> type of it where all values are missing."""
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""Matches the columns in which pandas keeps an index."""
 USUAL_LABELS = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is recognized."""
 
@@ -228,16 +231,19 @@ def dataset(
     excluded = excluded_columns(names, options.exclude, location)
     brought = brought_columns(names, options, pictures is not None, location)
     own = own_columns(names, options)
+    index = [name for name in names if PANDAS_INDEX.fullmatch(name) and name not in excluded and name not in (label, options.id, options.group)]
     annotators = annotator_columns(names, options.annotators, location)
     annotations, doubts = (
         annotations_of(table, options, location, paths) if is_answers(options.annotators) else (read_annotations(table, annotators, location), [])
     )
-    reserved = {label, *excluded, *brought, *own, *annotators} | {name for name in (options.id, options.group) if name}
+    annotations = annotations if annotations is None or options.keep_spelling else merged_spellings(annotations)
+    reserved = {label, *excluded, *brought, *own, *annotators, *index} | {name for name in (options.id, options.group) if name}
     candidates = [name for name in names if name not in reserved] if pictures is None else []
     columns = read_features(table, candidates, options, notes, location)
     features = [column for column in columns if column.kind is not None]
     left_out = [ExcludedColumn(name, "excluded") for name in excluded if name != label]
     left_out += [ExcludedColumn(name, "written by zcurate apply") for name in own if name not in (*excluded, *brought)]
+    left_out += [ExcludedColumn(name, "index of a pandas frame") for name in index]
     left_out += [ExcludedColumn(name, why) for name, why in brought.items()]
     left_out += [ExcludedColumn(name, "labels of an annotator") for name in annotators if name not in excluded]
     left_out += [ExcludedColumn(column.name, column.why) for column in columns if column.kind is None]
@@ -256,10 +262,31 @@ def dataset(
     conversions = {column.name: column.conversion for column in features if column.conversion is not None}
     missing, given, task = missing_words(options, is_text=True), labels.given, labels.task
     slices = read_slices(table, options.slices, location)
-    return Dataset(
+    data = Dataset(
         table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), tuple(leaks), arrays, conversions, missing,
         slices=slices, annotations=annotations, row_arrays={} if annotations is None else {"annotators": array_digest(annotations.code)},
     )  # fmt: skip
+    return data if annotations is None else with_known_votes(data, location)
+
+
+def with_known_votes(data: Dataset, location: str) -> Dataset:
+    """Warn of annotators' labels that are no class of the data.
+
+    Args:
+        data: with annotations.
+        location: the input, for messages.
+
+    Raises:
+        InputError: none of them is a class.
+    """
+    assert data.annotations is not None  # crack: narrows types only
+    votes = data.votes()
+    unknown = unknown_labels(data.annotations, votes) if data.task.classes else {}
+    pairs = listed((f"'{name}' ({n})" for name, n in unknown.items()), 4)
+    if unknown and not (votes >= 0).any():
+        raise InputError(f"{location}: --annotators: no label is a class of '{data.roles.label}': {pairs} — expected {listed(data.task.classes, 4)}")
+    text = f"--annotators: labels that are no class of '{data.roles.label}' do not count: {pairs}"
+    return dataclasses.replace(data, warnings=(*data.warnings, text)) if unknown else data
 
 
 def like_earlier(
@@ -282,6 +309,8 @@ def like_earlier(
         UsageError: a column is missing, or pictures are of another size.
     """
     location, names = origin.path, table.column_names
+    if earlier.task.kind == "regression":
+        raise UsageError(f"{location}: the earlier scan is of a regression — expected classes for --against — scan both together")
     is_made = isinstance(options, ReadLikeEarlier) and options.label is None and earlier.label not in names
     label = need_roles(names, options if is_made else dataclasses.replace(options, label=options.label or earlier.label), location)
     need_ids(table, options.id, location)
@@ -291,9 +320,14 @@ def like_earlier(
         raise UsageError(f"{location}: {found} — expected {expected} as in the earlier scan — scan it by itself, without --against")
     earlier.check_columns(names, location)
     # Columns of one value, or of none, were something to learn from in the earlier scan.
-    columns = read_features(table, [column.name for column in earlier.features], dataclasses.replace(options, kind=earlier.kinds()), notes, location)
+    try:
+        columns = read_features(table, [column.name for column in earlier.features], dataclasses.replace(options, kind=earlier.kinds()), notes, location)
+    except UsageError as error:
+        reason = str(error).replace("--kind ", "the earlier scan read ").partition(" — ")[0]
+        raise UsageError(f"{reason} — expected values as in the earlier scan — mend the column") from error
     given = labels_of_task(label_column(table, label)[0], earlier.task) if label in names else pa.nulls(table.num_rows, pa.string())
-    unknown = earlier.unknown(given)
+    task = earlier.task if options.keep_spelling else earlier.with_spellings(given)
+    unknown = earlier.unknown(given, task)
     warnings = [*notes.warnings, *misfit_warnings(columns, table.num_rows)]
     if unknown:
         pairs = listed((f"'{name}' ({n} rows)" for name, n in unknown.items()), 4)
@@ -305,7 +339,7 @@ def like_earlier(
         for column, kept in zip(columns, earlier.features, strict=True)
     }
     roles = Roles(label, earlier.features, options.id, options.group, left_out)
-    task = dataclasses.replace(earlier.task, why="as in the earlier scan")
+    task = dataclasses.replace(task, why="as in the earlier scan")
     missing = missing_words(options, is_text=True)
     return Dataset(table, roles, task, given, origin, pictures, paths, root, notes.skipped, tuple(warnings), (), arrays, {}, missing)
 

@@ -114,4 +114,8 @@ def reason_strengths(real: LabelView, percentiles: dict[str, np.ndarray], p_outl
         strengths["learned_late"] = rank_of_rows(learned, rows) * (learned[rows] < last)
         strengths["forgotten"] = rank_of_rows(columns["n_forgotten"], rows)
     strengths["far_from_data"] = p_outlier[rows]
+    if not len(real.curves["error"]):
+        # Nothing was trained.
+        for code in ("often_masked", "never_learned", "learned_late", "forgotten"):
+            strengths.pop(code, None)
     return strengths

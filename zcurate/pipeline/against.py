@@ -30,6 +30,7 @@ from zcurate.judge.intervals import noise_interval
 from zcurate.judge.thresholds import Cut, cut_at
 from zcurate.judge.verdict_rule import decide
 from zcurate.pipeline.gathered import Gathered
+from zcurate.pipeline.resume import check_scan
 from zcurate.plugins import HELDOUT_SIGNALS
 from zcurate.runtime.context import RunContext
 
@@ -70,6 +71,7 @@ class NewRows:
         p = verdicts.p_incorrect[n:]
         known = p[~np.isnan(p)].astype(np.float64)
         changed: dict[str, Any] = {name: getattr(verdicts, name)[n:] for name in PER_ROW}
+        changed["calibration"] = []
         changed["percentiles"] = {name: one[n:] for name, one in verdicts.percentiles.items()}
         # Bounds of the earlier rows hold for their share of wrong labels; those of the new ones are wider or narrower in proportion.
         rate, low, high = verdicts.noise_rate
@@ -104,15 +106,15 @@ def predict_new_rows(table: ResidentTable | StreamedTable, options: ScanOptions,
         raise UsageError("--against: the rows do not fit into memory — expected fewer, or more --memory — scan them in parts")
     data = table.sample
     kept = KeptModel(Checkpoint(f"{options.against}{MODEL_ENDING}", {}, lambda text: None, option="--against"), goes_on=True)
+    check_scan(kept, str(options.against), run)
     run.stage("encoding")
     fitted, plan = kept.encoding()
     if plan.spec.name not in plugins.MODELS or ".py:" in plan.spec.features + plan.spec.text_network:
         raise UsageError(f"--against: the earlier scan's model is code in a file ({plan.spec.name}) — expected a built-in model — scan both together")
     if data.pictures is not None and plan.spec.features != "none" and not is_backbone(plan.spec.features):
         raise UsageError(f"--against: the earlier scan had features of its own ({plan.spec.features}) — expected a network's — scan both together")
-    if data.task.kind == "regression" or plan.spec.principal:
-        what = "a regression" if data.task.kind == "regression" else "a table with more columns than rows"
-        raise UsageError(f"--against: the earlier scan is of {what} — expected classes, and more rows than columns — scan both together")
+    if plan.spec.principal:
+        raise UsageError("--against: the earlier scan is of a table with more columns than rows — expected more rows than columns — scan both together")
     rows, _ = encode_resident(data, plan.spec, run, fitted)
     run.stage("predicting")
     p, distance = predict_new(kept, rows, plan.spec)

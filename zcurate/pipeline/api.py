@@ -122,8 +122,9 @@ def estimate_scan(data: Any, options: ScanOptions) -> Estimate:
         InputError: the data are missing, unreadable, or have fewer than two classes.
     """
     check_first(options)
-    if options.against is not None:
-        raise UsageError("--estimate and --against: nothing is trained, and that takes seconds — expected one of them — leave --estimate out")
+    for flag, value in (("--against", options.against), ("--continue", options.continue_from)):
+        if value is not None:
+            raise UsageError(f"--estimate and {flag}: little or nothing is trained — expected one of them — leave --estimate out")
     from zcurate.data import inputs, preview
     from zcurate.data.source import Source
     from zcurate.pipeline import cost_model

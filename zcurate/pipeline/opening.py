@@ -48,20 +48,20 @@ def claim_output(data: Any, options: ScanOptions, stack: ExitStack) -> OutputFil
 
 
 def with_earlier_label(options: ScanOptions) -> ScanOptions:
-    """Take the label column of an earlier scan where new rows are judged by its model and none is named.
+    """Take the label column of an earlier scan where new rows are judged by its model, or it is gone on from, and none is named.
 
     Args:
-        options: `against`, `label`.
+        options: `against`, `continue_from`, `label`, `annotators`.
 
     Raises:
         UsageError: the model of the earlier scan is not there.
     """
-    if options.against is None or options.label is not None:
+    report = options.against or options.continue_from
+    if report is None or options.label is not None or options.annotators is not None:
         return options
-    from zcurate.data.earlier import earlier_columns
+    from zcurate.data.earlier import MODEL_ENDING, EarlierColumns
 
-    earlier = earlier_columns(options)
-    return options if earlier is None else dataclasses.replace(options, label=earlier.label)
+    return dataclasses.replace(options, label=EarlierColumns.read(report + MODEL_ENDING).label)
 
 
 def open_table(

@@ -157,6 +157,35 @@ def check_kept(options: ScanOptions) -> None:
         raise UsageError(f"{option}: no folder {report}{MODEL_ENDING} — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one")
 
 
+def digest_of(fingerprint: dict[str, Any]) -> str:
+    """Hash the fingerprint of a scan."""
+    return hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def check_scan(kept: KeptModel, report: str, run: RunContext) -> None:
+    """Refuse a model of another scan than the report that it is beside, and warn of one whose training was cut short.
+
+    Args:
+        kept: the model.
+        report: path; it may be gone.
+        run: progress.
+
+    Raises:
+        UsageError: the report was replaced by that of another scan, which kept no model.
+    """
+    from zcurate.report.storage import card_of
+
+    facts, option = kept.rest[1], kept.parts.option
+    try:
+        card = card_of(report)
+    except ReportError:
+        card = {}
+    if card.get("print") and not card["options"].get("continue_from") and digest_of(card["print"]) != facts.get("scan"):
+        raise UsageError(f"{option}: {report} is of another scan than the model beside it — expected both of one — scan again with --keep-model")
+    if facts.get("cut_short"):
+        run.progress.warn(f"{option}: the training of the model was cut short by --time-limit — probabilities are less sure")
+
+
 def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str, Any], run: RunContext) -> KeptModel | None:
     """Open the model beside the report, to be written (`--keep-model`) or gone on from (`--continue`); None for neither.
 
@@ -182,7 +211,7 @@ def kept_model_for(options: ScanOptions, dataset: Dataset, fingerprint: dict[str
     parts = checkpoint.Checkpoint(f"{report}{MODEL_ENDING}", facts, run.progress.warn if options.keep_model else lambda text: None, option=option)
     if options.keep_model:
         # Of which scan it is, for one that is resumed; a later scan that goes on does not ask.
-        facts["scan"] = hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=16).hexdigest()
+        facts["scan"] = digest_of(fingerprint)
     if options.keep_model and not options.resume:
         parts.clear()
     return kept_model.KeptModel(parts, goes_on=not options.keep_model)

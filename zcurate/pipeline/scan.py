@@ -27,7 +27,7 @@ from zcurate.pipeline.checks import (
 )
 from zcurate.pipeline.opening import open_table, with_earlier_label
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import check_kept, checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
+from zcurate.pipeline.resume import check_kept, check_scan, checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -80,7 +80,8 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
         table, output, run = open_table(data, options, run, stack, arrays)
         if options.resume and not table.sample.origin.digest:
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
-        if options.resume and options.output is not None and (finished := finished_report(table.sample, options)) is not None:
+        has_model = not options.keep_model or os.path.isfile(f"{options.output}.model/columns.json")
+        if options.resume and options.output is not None and has_model and (finished := finished_report(table.sample, options)) is not None:
             run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
             clear_checkpoint(options)
             return finished
@@ -229,11 +230,12 @@ def learn(table: ResidentTable | StreamedTable, options: ScanOptions, plan: Plan
     checkpoint = checkpoint_for(options, plan, rows.n_rows, scan_fingerprint, run)
     kept = kept_model_for(options, table.sample, scan_fingerprint, run)
     if kept is not None and kept.goes_on:
+        check_scan(kept, str(options.continue_from), run)
         kept.check_rows(rows)
         rows = kept.with_kept_scale(rows)
     evidence, columns, auxiliary, cut_short = train_members(rows, plan, run, checkpoint, trees, kept)
     if kept is not None and not kept.goes_on:
-        kept.keep_rows(rows, auxiliary)
+        kept.keep_rows(rows, auxiliary, len(evidence.rounds), cut_short)
         if fitted is not None and not kept.parts.has_warned:
             kept.keep_encoding(rows, fitted, plan)
             EarlierColumns.of(table.sample).write(kept.parts.folder, run.progress.warn)

@@ -40,7 +40,7 @@ TARGET_TOLERANCE = 1e-5
 """Relative difference of standardized targets [scales] up to which they are the same."""
 MIN_P = 1e-4
 """Probabilities are not told apart below this."""
-ADVICE = "expected the model of a scan of the same rows — zcurate scan DATA --keep-model writes one beside the report"
+ADVICE = "expected the model as a scan kept it — zcurate scan DATA --keep-model writes one beside the report"
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class KeptModel:
         """
         found = self.parts.load(name)
         if found is None:
-            problem = "is not as it was written" if self.parts.exists() else "is not there"
+            problem = "is not as it was written" if os.path.exists(self.parts.file(name)) else "is not there"
             raise UsageError(f"{self.parts.option}: {self.parts.file(name)} {problem} — {ADVICE}")
         return found
 
     @property
     def n_rounds(self) -> int:
         """Rounds that were trained."""
-        return sum(name.startswith("round-") for name in map(os.path.basename, self.parts.own_paths()))
+        return int(self.rest[1]["rounds"])
 
     def has_members(self, at: int) -> bool:
         """Whether the members of a round were kept by this same scan, before it was interrupted."""
@@ -103,12 +103,14 @@ class KeptModel:
         columns = [array for name, array in arrays.items() if name.endswith(f".{DISTANCE}")]
         return np.nanmax(np.stack(columns), 0)
 
-    def keep_rows(self, rows: EncodedRows, auxiliary: dict[str, AuxiliaryPredictions]) -> None:
+    def keep_rows(self, rows: EncodedRows, auxiliary: dict[str, AuxiliaryPredictions], n_rounds: int, cut_short: bool) -> None:
         """Keep by what rows are known again, their labels, and the predictions of the other models.
 
         Args:
             rows: N rows.
             auxiliary: held-out predictions.
+            n_rounds: that were trained.
+            cut_short: the time limit ended the training.
         """
         assert rows.row_hash is not None  # crack: narrows types only
         arrays = {"hash": rows.row_hash, "y": rows.y.cpu().numpy()}
@@ -117,7 +119,8 @@ class KeptModel:
         for name, one in auxiliary.items():
             arrays |= {f"rows.{name}": pack(one.rows), f"hard.{name}": one.hard}
         kinds = {name: one.rows.n_classes if isinstance(one.rows, TopKProbabilities) else 0 for name, one in auxiliary.items()}
-        self.parts.save("rest", arrays, {"auxiliary": kinds})
+        scan = self.parts.fingerprint.get("scan")
+        self.parts.save("rest", arrays, {"auxiliary": kinds, "rounds": n_rounds, "cut_short": cut_short, "scan": scan})
 
     def keep_encoding(self, rows: EncodedRows, fitted: FittedEncoding, plan: Plan) -> None:
         """Keep how rows were encoded, where the bulk of them is, and what was trained, for rows that come later.
@@ -174,9 +177,7 @@ class KeptModel:
         assert rows.row_hash is not None  # crack: narrows types only
         differs = np.flatnonzero(known != rows.row_hash)
         if len(differs):
-            raise UsageError(
-                f"{self.parts.option}: row {rows.row[differs[0]]} is not as it was ({len(differs)} rows are not) — only labels may differ — {ADVICE}"
-            )
+            raise UsageError(f"{self.parts.option}: row {rows.row[differs[0]]} is not as it was — only labels may differ — {ADVICE}")
 
     def with_kept_scale(self, rows: EncodedRows) -> EncodedRows:
         """Standardize the targets as the kept model has them; classes are left as they are.

@@ -224,6 +224,7 @@ def test_a_target_is_explained_by_residual_and_interval(folder, run):
     assert "the middle 80 % of all rows (400)" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["penguins", "flights", "digits"])
 def test_a_page_in_a_pipe_fits_80_columns_without_colour(folder, name):
     table = load(str(folder / f"{name}.zcurate.parquet")).table

@@ -77,11 +77,9 @@ def apply(report: Report, options: ApplyOptions, decisions: list[Decision] | Non
     changes = with_free_names(changes, data.table.column_names)
     if options.copy or options.link:
         changes = dataclasses.replace(changes, added={})
-    written = changes
-    if data.paths is None and data.roles.label not in data.table.column_names:
-        # The labels that were scanned, a consensus of annotators, become a column; which one stands for the label does not matter then.
-        written = changes.as_column(data.roles.label)
-        data, typed = (dataclasses.replace(one, roles=dataclasses.replace(one.roles, label=one.table.column_names[0])) for one in (data, typed))
+    # Labels that are no column of the input, a consensus of annotators, become one.
+    is_made = source.format != "folder" and data.roles.label not in data.table.column_names
+    written = changes.as_column(data.roles.label, report) if is_made else changes
     edits, restored_digest = write_output(data, typed, source, written, options, warnings)
     write_log(log, options, source, changes, edits, restored_digest)
     return Applied(changes, options.output, log, tuple(warnings))
@@ -205,8 +203,9 @@ def write_parts(source: Source, data: Dataset, changes: Changes, output: str, wa
 def parts_of(source: Source, data: Dataset, changes: Changes) -> Iterator[tuple[str, Dataset, Changes]]:
     """Yield each file of an input with its rows and their changes."""
     begin = 0
+    names = data.table.column_names
     for name in source.files:
-        n_rows = rows_in(source, name, data.roles.label)
+        n_rows = rows_in(source, name, data.roles.label if data.roles.label in names else names[0])
         part = dataclasses.replace(data, table=data.table.slice(begin, n_rows), given=data.given.slice(begin, n_rows))
         yield name, part, changes.of_rows(begin, begin + n_rows)
         begin += n_rows
@@ -266,6 +265,9 @@ def edits_of(content: bytes, source: Source, data: Dataset, changes: Changes, lo
         return bytes_of(text, found)
     roles = data.roles
     layout = detect_layout(content[: head_length(content)], source.format, location, (label, roles.id, roles.group))
+    if not changes.label and label not in layout.names:
+        # Any column finds the rows where no label is replaced.
+        label = next((name for name in layout.names if name in data.table.column_names), label)
     if label not in layout.names:
         raise InputError(f"{location}: the label is not a column of the file itself")
     as_read = data.table.column(label).to_pylist()

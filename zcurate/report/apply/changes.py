@@ -47,14 +47,15 @@ class Changes:
             for row in rows
         ]
 
-    def as_column(self, name: str) -> Changes:
+    def as_column(self, name: str, report: Report) -> Changes:
         """Return changes that leave the input's columns alone and add one with the labels.
 
         Args:
             name: of the column.
+            report: says of which type labels are.
         """
         labels = pa.array([self.label.get(row, None if given is None else text_of(given)) for row, given in enumerate(self.given)], pa.string())
-        return replace(self, label={}, added={name: labels, **self.added})
+        return replace(self, label={}, added={name: in_own_type(labels, report), **self.added})
 
     def of_rows(self, begin: int, end: int) -> Changes:
         """Return the changes of a run of rows, counted from its first."""
