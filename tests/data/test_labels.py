@@ -176,6 +176,7 @@ def test_markers_are_missing_in_later_batches_too():
     assert labels_of_task(pa.array(["1", "?", "0"]), task).to_pylist() == ["1", None, "0"]
 
 
+@pytest.mark.slow
 def test_long_texts_are_no_names_of_classes():
     labels = [f"{'long text ' * 3000}{k % 9}" for k in range(180)]
     with pytest.raises(InputError, match="9 labels of up to 30001 characters — expected names of classes — is it a text"):

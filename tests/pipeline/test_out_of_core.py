@@ -154,6 +154,7 @@ def test_a_regression_is_scanned_out_of_core(small_limit, tmp_path, quick):
     assert np.array(found.called("incorrect"))[::50].mean() > 0.8
 
 
+@pytest.mark.slow
 def test_csv_and_blocks_of_the_judge(small_limit, tmp_path, quick):
     sizes = BlockSizes(judge_rows=900, report_rows=700, bucket_rows=800)
     table, wrong = example_table()
@@ -355,6 +356,7 @@ def few_pictures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_memory_mapped_pictures_are_judged_as_in_memory(few_pictures, small_limit, monkeypatch, tmp_path):
     monkeypatch.setattr(images, "DECODE_ROWS", 70)
     trained = []

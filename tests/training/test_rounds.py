@@ -137,6 +137,7 @@ def test_single_rows_are_spread_evenly_by_class():
     assert np.bincount(fold[y == 1]).tolist() == [2, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_time_limit_cuts_training_short():
     begin = time.monotonic()
     evidence, cut = run(toy(), n_epochs=100_000, limit=1.0)

@@ -300,6 +300,7 @@ cells = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_catego
 numbers = st.floats(0.125, 1e6, width=32)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(cells, numbers), min_size=3, max_size=20, unique_by=lambda row: row[1]))
 def test_csv_and_parquet_agree_on_any_text(tmp_path, rows):

@@ -89,6 +89,7 @@ def put(folder, columns):
     return [*(f"{name}.csv" for name in WRITERS), "lines.jsonl", "typed.parquet"]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_every_writer_gives_the_same_rows_and_kinds(tmp_path_factory, seed):

@@ -100,6 +100,7 @@ def test_actions_follow_the_verdicts(report, scanned, tmp_path):
     np.testing.assert_allclose(weights, 1 - report.table.column("p_incorrect").to_numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rows_without_a_label_weigh_nothing_and_decided_ones_everything(scanned, tmp_path):
     lines = lines_of(scanned[0])
     lines[4] = lines[4].rpartition(b",")[0] + b",\n"

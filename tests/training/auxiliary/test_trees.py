@@ -93,6 +93,7 @@ def test_a_killed_process_is_reported():
     assert worker.failure == "the process was ended by signal 9"
 
 
+@pytest.mark.slow
 def test_an_error_in_the_process_is_reported():
     with TreeWorker(("forest",)) as worker:
         assert worker.predict(table()._replace(fold=np.zeros(3, np.int64))) == {}
