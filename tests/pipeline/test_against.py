@@ -266,3 +266,16 @@ def test_a_values_kind_must_be_that_of_before(earlier):
     new = new.set_column(0, "a", pa.array(["abc"] * 30))
     with pytest.raises(UsageError, match="the earlier scan read a=number.* — expected values as in the earlier scan"):
         zcurate.scan(new, against=earlier)
+
+
+def test_rows_that_the_model_knows_and_values_that_it_does_not_are_told(earlier):
+    from pathlib import Path
+
+    old, _ = table(400, 0, 40)
+    report = zcurate.scan(old.slice(0, 50), against=Path(earlier))
+    assert any(text.startswith("--against: 50 of 50 rows are among the earlier ones") for text in report.card["warnings"])
+    new, _ = table(60, 5, 0)
+    new = new.set_column(2, "kind", pa.array(["mars"] * 20 + ["x"] * 40))
+    warnings = zcurate.scan(new, against=earlier).card["warnings"]
+    assert any("column 'kind': values that the earlier scan hardly had: 'mars' (20 rows)" in text for text in warnings)
+    assert not any("among the earlier" in text for text in warnings)

@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_refused(kept, tmp_path, change, settings, message)
 
 
 def test_a_model_needs_a_report_to_be_beside(kept):
-    with pytest.raises(UsageError, match="^--keep-model: no local report to keep the model beside"):
+    with pytest.raises(UsageError, match="^--keep-model: no report on this machine to keep the model beside"):
         zcurate.scan(str(kept[0]), keep_model=True, **SETTINGS)
 
 

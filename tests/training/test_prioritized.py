@@ -10,7 +10,7 @@ import torch
 
 from zcurate.config.model_config import ModelConfig
 from zcurate.encoding.encoded import EncodedRows
-from zcurate.training.prioritized import TRAINED_SHARE, choose, trained_by
+from zcurate.training.prioritized import TRAINED_SHARE, Study, choose, trained_by
 
 SPEC = ModelConfig(name="mlp", hidden=(16,), batch=32)
 
@@ -38,13 +38,13 @@ def test_networks_learn_and_wrong_visits_are_counted():
     wrong = np.arange(0, 400, 10)
     given[wrong] = 1 - given[wrong]
     rows = dataclasses.replace(rows, y=torch.from_numpy(given))
-    found, share = trained_by(rows, y, given != y, np.zeros(400), lambda training, heldout: np.ones(len(training)), SPEC, 40, 0)
+    found, share = trained_by(Study(rows, y, given != y, np.zeros(400), SPEC, 40, 0), lambda training, heldout: np.ones(len(training)))
     assert len(found) == 3
     assert min(found) > 0.9
     assert share == pytest.approx(0.1, abs=0.02)
     only_wrong = np.zeros(400)
     only_wrong[wrong] = 1
-    _, all_of_them = trained_by(rows, y, given != y, only_wrong, lambda training, heldout: heldout, SPEC, 2, 0)
+    _, all_of_them = trained_by(Study(rows, y, given != y, only_wrong, SPEC, 2, 0), lambda training, heldout: heldout)
     assert all_of_them == pytest.approx(0.1 / TRAINED_SHARE, abs=0.05)
 
 
@@ -52,7 +52,7 @@ def test_rows_without_a_heldout_loss_are_left_out():
     rows, y = data()
     loss = np.zeros(400)
     loss[y == 1] = np.nan
-    found, _ = trained_by(rows, y, np.zeros(400, bool), loss, lambda training, heldout: np.ones(len(training)), SPEC, 10, 0)
+    found, _ = trained_by(Study(rows, y, np.zeros(400, bool), loss, SPEC, 10, 0), lambda training, heldout: np.ones(len(training)))
     assert found == [1.0, 1.0, 1.0]
 
 
@@ -62,5 +62,5 @@ def test_a_regression_is_tested_by_its_error():
     rows, y = data(regression=True)
     rows = dataclasses.replace(rows, target=TargetScale(np.array([-1.0, 1.0]), np.array([-1.0, 1.0])))
     ones = lambda training, heldout: np.ones(len(training))  # noqa: E731
-    short, long = (np.mean(trained_by(rows, y, np.zeros(400, bool), np.zeros(400), ones, SPEC, n, 0)[0]) for n in (1, 60))
+    short, long = (np.mean(trained_by(Study(rows, y, np.zeros(400, bool), np.zeros(400), SPEC, n, 0), ones)[0]) for n in (1, 60))
     assert long < 0.5 * short

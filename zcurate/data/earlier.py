@@ -43,13 +43,13 @@ class EarlierColumns:
 
     @staticmethod
     def of_card(card: dict[str, Any]) -> EarlierColumns:
-        """Describe the rows of a report that was made with `--against`.
+        """Describe the rows of a report whose columns are not to be inferred again: made with `--against`, or of annotators' labels.
 
         Args:
             card: its run card.
         """
         columns, classes = card["columns"], tuple(entry["name"] for entry in card["classes"])
-        task = Task(card["task"]["kind"], card["task"]["why"], classes)
+        task = Task(card["task"]["kind"], card["task"]["why"], classes, variants=dict(columns.get("spellings") or {}))
         pictures = None if columns["pictures"] is None else tuple(columns["pictures"])
         return EarlierColumns(columns["label"], task, tuple(Column(one["name"], one["kind"]) for one in columns["features"]), pictures)
 

@@ -12,6 +12,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from zcurate import plugins
 from zcurate.arrays.chunk import chunk_ranges
@@ -21,6 +22,8 @@ from zcurate.config.options import ScanOptions
 from zcurate.data.dataset import Dataset
 from zcurate.data.earlier import MODEL_ENDING
 from zcurate.data.table import ResidentTable, StreamedTable
+from zcurate.encoding.categorical import as_text
+from zcurate.encoding.encoder import Encoder
 from zcurate.errors import UsageError, listed
 from zcurate.evidence.evidence import Evidence
 from zcurate.evidence.heldout import Heldout, TopKProbabilities, mean_heldout, most_probable, take_rows, top_k_of
@@ -36,6 +39,8 @@ from zcurate.runtime.context import RunContext
 
 FAR_SHARE = 0.05
 """Share of the earlier rows beyond the distance from which a new row is called far."""
+MAX_KNOWN = 0.01
+"""Share of the rows that may be among the earlier ones, or have values of their own, without a warning; by taste."""
 BEYOND_UNIT = 0.2
 """Share of a column's earlier range by which a row that is outside counts as far as one twentieth of the earlier rows; by taste."""
 MIN_DRIFT, MIN_SIGMAS = 0.1, 4.0
@@ -131,8 +136,42 @@ def predict_new_rows(table: ResidentTable | StreamedTable, options: ScanOptions,
     evidence = evidence_of(p, y, {name: column[n:] for name, column in outlying.items()})
     far = np.fmax(isolation, relative(outlying["distance"], n))
     drift = drift_of(data, (before_p, before_y, far[:n]), (p, y, far[n:]))
-    found = Gathered(rows.row, evidence, target=None, dtype=str(rows.dtype).removeprefix("torch."), warnings=tuple(drift_warnings(drift)))
+    known = 0 if rows.row_hash is None else int(np.isin(rows.row_hash, kept.rest[0]["hash"]).sum())
+    warnings = [*known_rows(known, rows.n_rows), *unseen_values(data, fitted.encoder), *drift_warnings(drift)]
+    found = Gathered(rows.row, evidence, target=None, dtype=str(rows.dtype).removeprefix("torch."), warnings=tuple(warnings))
     return NewRows(found, both, outlying, dataclasses.replace(plan, spec=spec), drift)
+
+
+def known_rows(known: int, n_rows: int) -> list[str]:
+    """Warn where new rows are among those that the model was trained on.
+
+    Args:
+        known: rows with the same columns as an earlier one.
+        n_rows: of the input.
+    """
+    if known <= MAX_KNOWN * n_rows:
+        return []
+    return [
+        f"--against: {known} of {n_rows} rows are among the earlier ones, whose labels the members follow — expected new rows — scan with --decisions instead"
+    ]
+
+
+def unseen_values(data: Dataset, encoder: Encoder) -> list[str]:
+    """Name the values of categories that the earlier scan did not have, or in one row alone.
+
+    Args:
+        data: the new rows.
+        encoder: of the earlier ones.
+    """
+    out = []
+    for name, (common, _) in encoder.categories.items():
+        counted = pc.value_counts(as_text(data.arrays[name]).drop_null())
+        counts = dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+        unseen = {value: n for value, n in counts.items() if value not in set(common.to_pylist())}
+        if sum(unseen.values()) > MAX_KNOWN * len(data.given):
+            pairs = listed((f"'{value}' ({n} rows)" for value, n in sorted(unseen.items(), key=lambda pair: -pair[1])), 3)
+            out.append(f"column '{name}': values that the earlier scan hardly had: {pairs} — rows with them may be taken for outliers")
+    return out
 
 
 def relative(distance: np.ndarray, n_before: int) -> np.ndarray:

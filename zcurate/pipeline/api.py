@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from contextlib import nullcontext
@@ -87,6 +88,7 @@ def options_from(settings: dict[str, Any]) -> ScanOptions:
         "kind": tuple[str, ...] | dict[str, str],
         "missing": str | tuple[str, ...] | None,
     }
+    settings = {name: os.fspath(value) if hasattr(value, "__fspath__") else value for name, value in settings.items()}
     for name, value in settings.items():
         if name not in hints:
             raise UsageError(f"scan: no setting '{name}' — known: {listed(sorted(hints), 40)}{did_you_mean(name, hints)}")

@@ -152,7 +152,7 @@ def check_kept(options: ScanOptions) -> None:
         raise UsageError(f"{option}: {environment.world_size()} processes — expected one — start it without torchrun")
     report = options.output if options.keep_model else options.continue_from or options.against
     if report is None or remote.is_remote(report):
-        raise UsageError(f"{option}: no local report to keep the model beside — expected a path — add -o FILE")
+        raise UsageError(f"{option}: no report on this machine to keep the model beside — expected a path — add -o FILE, or output= in Python")
     if not options.keep_model and not os.path.isdir(f"{report}{MODEL_ENDING}"):
         raise UsageError(f"{option}: no folder {report}{MODEL_ENDING} — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one")
 

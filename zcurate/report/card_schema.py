@@ -54,6 +54,7 @@ class Columns(msgspec.Struct):
     left_out: list[LeftOut]
     pictures: list[Count] | None
     label_type: str | None = None
+    spellings: dict[str, str] = {}
 
 
 class Task(msgspec.Struct):

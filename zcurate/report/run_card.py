@@ -122,6 +122,7 @@ def describe_data(data: Dataset) -> dict[str, Any]:
             "features": [dataclasses.asdict(column) for column in roles.features],
             "left_out": [dataclasses.asdict(column) for column in roles.left_out],
             "pictures": shape,
+            "spellings": data.task.variants,
         },
         "n_skipped": len(data.skipped),
         "skipped": [describe_skipped(skip) for skip in data.skipped[:MAX_SKIPPED]],

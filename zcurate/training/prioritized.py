@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,48 +28,61 @@ MAX_ROWS = 20_000
 """Rows that networks are trained on, at most; a random sample of more."""
 
 
-def trained_by(
-    rows: EncodedRows, right: np.ndarray, planted: np.ndarray, heldout_loss: np.ndarray, rule: Rule, spec: ModelConfig, n_epochs: int, seed: int
-) -> tuple[list[float], float]:  # fmt: skip
+@dataclass(frozen=True)
+class Study:
+    """What the networks of every rule have in common."""
+
+    rows: EncodedRows
+    """N rows under the labels to train on, some of them wrong."""
+    right: np.ndarray
+    """(N,) labels without planted errors, in the form of `rows.y`; of the rows of the test."""
+    planted: np.ndarray
+    """(N,) bool, rows with an error that was planted."""
+    heldout_loss: np.ndarray
+    """(N,) losses by models that did not train on the row; rows with NaN are left out."""
+    spec: ModelConfig
+    """Model, batch, learning rate."""
+    n_epochs: int
+    """Of each network."""
+    seed: int
+    """Of the split and of the networks."""
+
+
+def trained_by(study: Study, rule: Rule) -> tuple[list[float], float]:
     """Train networks on a quarter of the rows in each epoch, those that a rule chooses, and test them on rows with the right label.
 
     Args:
-        rows: N rows under the labels to train on, some of them wrong.
-        right: (N,) labels without planted errors, in the form of `rows.y`; of the rows of the test.
-        planted: (N,) bool, rows with an error that was planted.
-        heldout_loss: (N,) losses by models that did not train on the row; rows with NaN are left out.
+        study: rows, model and schedule.
         rule: weighs the rows; of positive weights rows are drawn without replacement, in proportion to them.
-        spec: model, batch, learning rate.
-        n_epochs: of each network.
-        seed: of the split and of the networks.
 
     Returns:
         Of each seed the accuracy, or for a regression the mean absolute error [standardized target]; and the share of the visits that went to
         planted errors.
     """
-    rng = np.random.default_rng([seed, 17])
-    known = np.flatnonzero(rows.labelled().cpu().numpy() & ~np.isnan(heldout_loss))
+    rows, spec, loss_elsewhere = study.rows, study.spec, study.heldout_loss
+    rng = np.random.default_rng([study.seed, 17])
+    known = np.flatnonzero(rows.labelled().cpu().numpy() & ~np.isnan(loss_elsewhere))
     known = rng.permutation(known)[:MAX_ROWS]
     test, train = known[: round(TEST_SHARE * len(known))], known[round(TEST_SHARE * len(known)) :]
     n_members = N_SEEDS if plugins.model_plugin(spec.name).packed else 1
     found, n_wrong, n_visits = [], 0, 0
     for part in range(N_SEEDS // n_members):
-        generator = device.generator(rows.device, seed, part)
-        model = builder(spec.name)(spec, rows, n_members, device.generator(torch.device("cpu"), seed, part, 7)).to(rows.device)
+        generator = device.generator(rows.device, study.seed, part)
+        model = builder(spec.name)(spec, rows, n_members, device.generator(torch.device("cpu"), study.seed, part, 7)).to(rows.device)
         optimizer = Optimizer(spec, model)
         n_batches = max(1, round(TRAINED_SHARE * len(train) / spec.batch))
-        for epoch in range(n_epochs):
+        for epoch in range(study.n_epochs):
             loss = losses_of(model, rows, train, n_members)
-            chosen = np.stack([choose(rule(own, heldout_loss[train]), round(TRAINED_SHARE * len(train)), rng) for own in loss])
-            n_wrong, n_visits = n_wrong + int(planted[train[chosen]].sum()), n_visits + chosen.size
+            chosen = np.stack([choose(rule(own, loss_elsewhere[train]), round(TRAINED_SHARE * len(train)), rng) for own in loss])
+            n_wrong, n_visits = n_wrong + int(study.planted[train[chosen]].sum()), n_visits + chosen.size
             order = torch.stack([torch.randperm(chosen.shape[1], generator=generator, device=rows.device) for _ in range(n_members)])
             ids = torch.from_numpy(train[chosen]).to(rows.device).gather(1, order)
             model.train()
             for number, batch in enumerate(ids.tensor_split(n_batches, 1)):
                 optimizer.zero_grad()
                 row_losses(model(rows.inputs(batch)).float(), rows.y[batch])[0].mean(1).sum().backward()
-                optimizer.step(spec.learning_rate * one_cycle((epoch + number / n_batches) / n_epochs))
-        found += tested(model, rows, test, right, n_members)
+                optimizer.step(spec.learning_rate * one_cycle((epoch + number / n_batches) / study.n_epochs))
+        found += tested(model, rows, test, study.right, n_members)
     return found, n_wrong / max(1, n_visits)
 
 

@@ -280,7 +280,7 @@ def trained_by_rules(data: Dataset, planted: Planted, second: ScanResult, run: R
     from zcurate.encoding.encoder import encode
     from zcurate.encoding.targets import class_codes
     from zcurate.pipeline.trial import prioritization
-    from zcurate.training.prioritized import trained_by
+    from zcurate.training.prioritized import Study, trained_by
 
     rows = encode(ResidentTable(with_planted(data, planted)), second.plan.spec, run)
     given = data.given.to_numpy(zero_copy_only=False)
@@ -288,10 +288,11 @@ def trained_by_rules(data: Dataset, planted: Planted, second: ScanResult, run: R
     is_planted = np.isin(rows.row, planted.row)
     loss = np.full(data.n_rows, np.nan)
     loss[second.row] = prioritization.heldout_loss(second.judged.evidence)
+    study = Study(rows, right, is_planted, loss[rows.row], second.plan.spec, second.plan.n_epochs, run.seed)
     out = []
     run.progress.note(f"--prioritise: training on a quarter of the rows, at random and by {len(prioritization.RULES)} rules")
     for name, rule in {"at random": lambda training, heldout: np.ones(len(training)), **prioritization.RULES}.items():
-        found, visited = trained_by(rows, right, is_planted, loss[rows.row], rule, second.plan.spec, second.plan.n_epochs, run.seed)
+        found, visited = trained_by(study, rule)
         measure = "error" if rows.regression else "accuracy"
         out.append({"rule": name, measure: float(np.mean(found)), "deviation": float(np.std(found)), "planted": visited})
     return out
