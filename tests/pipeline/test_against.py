@@ -165,7 +165,8 @@ def test_a_regression_is_refused(tmp_path):
         zcurate.scan(frame, label="y", against=str(tmp_path / "r.zcurate.parquet"))
 
 
-def test_texts_are_encoded_by_the_earlier_vocabulary(tmp_path):
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_texts_are_encoded_by_the_earlier_vocabulary(tmp_path, model):
     words = [["river", "lake", "ocean", "boat"], ["bread", "cheese", "wine", "plate"]]
 
     def texts(n, seed):
@@ -174,7 +175,8 @@ def test_texts_are_encoded_by_the_earlier_vocabulary(tmp_path):
         return [" ".join([*rng.choice(words[k], 5), f"word{rng.integers(900)}"]) for k in y], y
 
     old, y = texts(200, 0)
-    zcurate.scan({"text": old, "label": NAMES[y]}, label="label", kind=("text=text",), epochs=4, output=str(tmp_path / "r.zcurate.parquet"), keep_model=True)
+    settings = {"label": "label", "kind": ("text=text",), "epochs": 4, "model": model, "output": str(tmp_path / "r.zcurate.parquet"), "keep_model": True}
+    zcurate.scan({"text": old, "label": NAMES[y]}, **settings)
     new, true = texts(40, 1)
     given = np.where(np.arange(40) < 4, 1 - true, true)
     report = zcurate.scan({"text": new, "label": NAMES[given]}, against=str(tmp_path / "r.zcurate.parquet"))

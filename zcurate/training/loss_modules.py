@@ -23,6 +23,8 @@ TASKS = ("classification", "binary", "multilabel", "regression")
 REDUCTIONS = ("mean", "sum", "none")
 USUAL = ZErrorConfig(z_stats="batch")
 """Statistics of the batch: mean and standard deviation."""
+MAX_LOSS = 80.0
+"""Losses [nats] above this count as this much in the errors, as exp overflows in float32."""
 BASES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
 """Losses of a regression."""
 
@@ -96,8 +98,8 @@ class RowLoss(nn.Module):
                 return loss, torch.log1p(-own) - own.log(), None
             is_plain = self.weight is None and not self.label_smoothing
             plain = loss.detach() if is_plain else F.cross_entropy(output.detach(), target, reduction="none", ignore_index=self.ignore_index)
-            # log(1 - p) - log p, where the loss is -log p.
-            error = plain + torch.log(-torch.expm1(-plain.clamp_min(1e-7)))
+            # log(1 - p) - log p = log(exp(loss) - 1), where the loss is -log p.
+            error = torch.log(torch.expm1(plain.clamp(1e-7, MAX_LOSS)))
         return loss, error, target != self.ignore_index
 
     def check(self, output: Tensor, target: Tensor) -> None:
@@ -246,9 +248,11 @@ class ZErrorLoss(RowLoss):
             if counts is None:
                 variance, mean = torch.var_mean(error)
                 return mean, variance.sqrt()
-            n = counts.sum()
-            mean = (error * counts).sum() / n.clamp_min(1)
-            return mean, ((error - mean).square() * counts).sum().div((n - 1).clamp_min(1)).sqrt()
+            one = counts.to(error.dtype)
+            n = one.sum()
+            mean = torch.dot(error, one) / n.clamp_min(1)
+            distance = (error - mean) * one
+            return mean, torch.dot(distance, distance).div((n - 1).clamp_min(1)).sqrt()
         if self.task == "multilabel":
             # A label is what a member is in the tool's own training.
             errors, group, weight = error.T, None, None

@@ -30,8 +30,9 @@ CENTRE, ROOT = "space.centre", "space.root"
 
 
 def space_of(model: nn.Module, inputs: Batch) -> Tensor:
-    """Return the input of the last layer, (K, B, D) float32; the outputs of a model that has no `features`."""
-    features = getattr(model, "features", None)
+    """Return the input of the last layer, (K, B, D) float32; the outputs of a model that has no `features`, and of texts alone, which reach them directly."""
+    has_layers = inputs.x is not None or inputs.codes is not None or inputs.images is not None
+    features = getattr(model, "features", None) if has_layers else None
     found: Tensor = model(inputs) if features is None else features(inputs)
     return found.float()
 
