@@ -1,8 +1,9 @@
 """The methods of the papers at work: what each does to the accuracy of a network that is trained on wrong labels, and to the ranking of a scan.
 
 Questions: is a network trained with a loss of `zcurate.nn`, with the weights of `export --to weights`, or without the rows called incorrect more accurate
-on clean rows than one trained plainly (M1); how well does the record of a scan with another loss rank wrong labels (M2). Data and options as in
-test_quality.py.
+on clean rows than one trained plainly (M1); how well does the record of a scan with another loss rank wrong labels (M2); are wrong labels forgotten faster
+than hard rows (M3); what do `skip_mastered` and `late_stopping` change (M4); what do several annotators' labels tell (M5), slices (M6), a scan that goes on
+after corrections (M7), and one of new rows by the model of others (M8). Data and options as in test_quality.py.
 """
 
 from __future__ import annotations

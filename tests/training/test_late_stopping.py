@@ -65,3 +65,14 @@ def test_a_regression_cannot_stop_late(tmp_path):
     frame = {"a": rng.normal(size=60), "y": rng.normal(size=60)}
     with pytest.raises(UsageError, match="late_stopping for a regression — expected classes in memory"):
         zcurate.scan(frame, label="y", model=str(tmp_path / "late.toml"))
+
+
+def test_settings_without_effect_are_told():
+    from zcurate.config.model_config import ModelConfig
+    from zcurate.config.options import ScanOptions
+    from zcurate.pipeline.checks import without_effect
+
+    assert without_effect(ModelConfig(), ScanOptions()) == []
+    assert without_effect(ModelConfig(slice_weight=1.0, late_stopping=0.1), ScanOptions(slices="site")) == []
+    found = without_effect(ModelConfig(slice_weight=1.0, late_stopping=0.1, rounds=1), ScanOptions())
+    assert [text.partition(":")[0] for text in found] == ["slice_weight", "late_stopping"]

@@ -13,7 +13,7 @@ from zcurate.plugins import signals_for
 from zcurate.runtime import environment
 
 if TYPE_CHECKING:
-    from zcurate.config.model_config import Plan
+    from zcurate.config.model_config import ModelConfig, Plan
     from zcurate.data.dataset import Dataset
     from zcurate.judge.judge import Verdicts
     from zcurate.runtime.progress import Progress
@@ -128,6 +128,21 @@ def check_first(options: ScanOptions) -> None:
         raise UsageError("--model none: nothing to judge by — expected the probabilities of another model — add --probabilities FILE")
     if options.device == "cuda" and not has_cuda_driver():
         raise UsageError("--device cuda: this machine has no NVIDIA driver — expected a GPU supported by torch — try --device cpu")
+
+
+def without_effect(spec: ModelConfig, options: ScanOptions) -> list[str]:
+    """Warn of settings of a model file that change nothing.
+
+    Args:
+        spec: of the model.
+        options: `slices`.
+    """
+    out = []
+    if spec.slice_weight and options.slices is None:
+        out.append("slice_weight: there are no slices — it is ignored — name their column with --slices")
+    if spec.late_stopping and spec.rounds < 2:
+        out.append(f"late_stopping: rounds = {spec.rounds} — it is ignored — set rounds to 2 or more")
+    return out
 
 
 def ignored_without_model(options: ScanOptions) -> list[str]:

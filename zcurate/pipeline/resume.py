@@ -157,6 +157,17 @@ def check_kept(options: ScanOptions) -> None:
         raise UsageError(f"{option}: no folder {report}{MODEL_ENDING} — expected the model of an earlier scan — zcurate scan DATA --keep-model writes one")
 
 
+def has_kept(options: ScanOptions) -> bool:
+    """Whether the model that a scan is to keep is there, or none is to be kept.
+
+    Args:
+        options: `keep_model`, `output`.
+    """
+    from zcurate.data.earlier import MODEL_ENDING, NAME
+
+    return not options.keep_model or os.path.isfile(os.path.join(f"{options.output}{MODEL_ENDING}", NAME))
+
+
 def digest_of(fingerprint: dict[str, Any]) -> str:
     """Hash the fingerprint of a scan."""
     return hashlib.blake2b(json.dumps(fingerprint, sort_keys=True).encode(), digest_size=16).hexdigest()

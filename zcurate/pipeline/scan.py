@@ -24,10 +24,21 @@ from zcurate.pipeline.checks import (
     max_p_incorrect,
     too_short_reason,
     warn_in_card,
+    without_effect,
 )
 from zcurate.pipeline.opening import open_table, with_earlier_label
 from zcurate.pipeline.plan import LARGE_ROWS, make_plan
-from zcurate.pipeline.resume import check_kept, check_scan, checkpoint_for, clear_checkpoint, fingerprint, finished_report, kept_model_for, shared_facts
+from zcurate.pipeline.resume import (
+    check_kept,
+    check_scan,
+    checkpoint_for,
+    clear_checkpoint,
+    fingerprint,
+    finished_report,
+    has_kept,
+    kept_model_for,
+    shared_facts,
+)
 from zcurate.pipeline.second_look import columns_that_suffice, look_without_leaks, second_look_text
 from zcurate.runtime import environment, memory, startup
 from zcurate.runtime.process_group import leave_if_worker
@@ -80,8 +91,7 @@ def run_scan(data: Any, options: ScanOptions, run: RunContext, summary_only: boo
         table, output, run = open_table(data, options, run, stack, arrays)
         if options.resume and not table.sample.origin.digest:
             raise UsageError("scan: resume = True with data in memory — expected a path: the content of a file identifies it — save the data first")
-        has_model = not options.keep_model or os.path.isfile(f"{options.output}.model/columns.json")
-        if options.resume and options.output is not None and has_model and (finished := finished_report(table.sample, options)) is not None:
+        if options.resume and options.output is not None and has_kept(options) and (finished := finished_report(table.sample, options)) is not None:
             run.progress.warn(f"--resume: {options.output} is the finished report of this scan — nothing was done")
             clear_checkpoint(options)
             return finished
@@ -136,7 +146,8 @@ def examine(table: ResidentTable | StreamedTable, options: ScanOptions, run: Run
         card |= of_annotators
         look_again(table.sample, card, plan, run)
         without_trees = f"tree models failed ({trees.failure}); verdicts rely on the neural ensemble alone"
-        warn_in_card(card, [*found.warnings, *([] if plan.spec.is_trained else ignored_without_model(options))], run.progress)
+        ignored = without_effect(plan.spec, options) if plan.spec.is_trained else ignored_without_model(options)
+        warn_in_card(card, [*found.warnings, *ignored], run.progress)
         warn_in_card(card, [without_trees] if trees.failure else [], run.progress)
         card |= {"print": found.fingerprint} if found.fingerprint is not None and run.store.resident else {}
     if found.findings is not None and isinstance(table, ResidentTable):
